@@ -1,0 +1,128 @@
+//! Which indicators a user wants.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    indicator::Indicator,
+    observable::IndicatorType,
+};
+
+/// Why a record is not wanted, in the order in which the reasons are judged: a record counts under the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DropReason {
+    /// It cannot be represented.
+    Malformed,
+    Type,
+    Confidence,
+    ThreatScore,
+    Osint,
+    Uncategorized,
+}
+
+/// The lowest scores, 0–100, with which an indicator is wanted. It must meet both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Threshold {
+    pub confidence: u8,
+    pub threat_score: u8,
+}
+
+/// One value for each of the four types that settings distinguish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PerType<T> {
+    pub ip: T,
+    pub fqdn: T,
+    pub url: T,
+    pub hash: T,
+}
+
+impl<T: Copy> PerType<T> {
+    pub fn of(&self, indicator_type: IndicatorType) -> T {
+        match indicator_type {
+            IndicatorType::Ipv4 | IndicatorType::Ipv6 => self.ip,
+            IndicatorType::Fqdn => self.fqdn,
+            IndicatorType::Url => self.url,
+            IndicatorType::Hash => self.hash,
+        }
+    }
+
+    pub fn values(&self) -> [T; 4] {
+        [self.ip, self.fqdn, self.url, self.hash]
+    }
+}
+
+/// The types to ingest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IncludedTypes {
+    pub ipv4: bool,
+    pub ipv6: bool,
+    pub fqdn: bool,
+    pub url: bool,
+    pub hash: bool,
+}
+
+impl IncludedTypes {
+    fn contains(&self, indicator_type: IndicatorType) -> bool {
+        match indicator_type {
+            IndicatorType::Ipv4 => self.ipv4,
+            IndicatorType::Ipv6 => self.ipv6,
+            IndicatorType::Fqdn => self.fqdn,
+            IndicatorType::Url => self.url,
+            IndicatorType::Hash => self.hash,
+        }
+    }
+}
+
+/// What is to become of a record that carries no threat score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MissingThreatScore {
+    /// Judge it by confidence alone.
+    Include,
+    Exclude,
+}
+
+/// A user's choice of indicators.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filter {
+    pub included: IncludedTypes,
+    pub thresholds: PerType<Threshold>,
+    pub missing_threat_score: MissingThreatScore,
+    pub exclude_osint: bool,
+    pub include_uncategorized: bool,
+}
+
+impl Filter {
+    /// The lowest confidence with which any type is wanted: what the source may filter by.
+    pub fn lowest_confidence(&self) -> u8 {
+        self.thresholds.values().map(|threshold| threshold.confidence).into_iter().min().unwrap_or(0)
+    }
+
+    /// Whether the type is wanted at all; known before anything else of a record is looked at.
+    pub fn includes(&self, indicator_type: IndicatorType) -> bool {
+        self.included.contains(indicator_type)
+    }
+
+    /// # Errors
+    /// The first reason, in the order of [`DropReason`], why the indicator is not wanted.
+    pub fn admit(&self, indicator: &Indicator) -> Result<(), DropReason> {
+        let indicator_type = indicator.observable.indicator_type();
+        let threshold = self.thresholds.of(indicator_type);
+        let rated_well = match indicator.threat_score {
+            Some(score) => score >= threshold.threat_score,
+            None => self.missing_threat_score == MissingThreatScore::Include,
+        };
+        if !self.includes(indicator_type) {
+            Err(DropReason::Type)
+        } else if indicator.confidence < threshold.confidence {
+            Err(DropReason::Confidence)
+        } else if !rated_well {
+            Err(DropReason::ThreatScore)
+        } else if self.exclude_osint && indicator.osint_only {
+            Err(DropReason::Osint)
+        } else if !self.include_uncategorized && indicator.categories.is_empty() {
+            Err(DropReason::Uncategorized)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A hash of what would be sent, without the times that change with every sending.
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{
+    indicator::{Indicator, Reference},
+    observable::{HashType, Observable},
+};
+
+/// Tells two contents of one indicator apart. Equal fingerprints mean that sending again would change nothing
+/// but validity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    /// Equal to no content's fingerprint: whatever is held must be sent again.
+    pub const VOID: Self = Self(0);
+
+    /// The fingerprint of `indicator` as a lane with this `salt` would send it. The salt stands for all that is
+    /// the same for every indicator of a lane (marking, action, the form of the object).
+    pub fn of(indicator: &Indicator, salt: u64) -> Self {
+        let mut hasher = Hasher(Xxh3::with_seed(salt));
+        hasher.text(&indicator.source_id);
+        hasher.observable(&indicator.observable);
+        hasher.number(u64::from(indicator.confidence));
+        hasher.number(indicator.threat_score.map_or(u64::MAX, u64::from));
+        hasher.text(indicator.severity.as_deref().unwrap_or_default());
+        hasher.texts(&indicator.severity_reasons);
+        hasher.texts(&indicator.categories);
+        hasher.texts(&indicator.sources);
+        hasher.number(u64::from(indicator.osint_only));
+        for references in [&indicator.malware, &indicator.threat_actors, &indicator.campaigns] {
+            hasher.references(references);
+        }
+        // Zero is taken by VOID.
+        Self(hasher.0.digest().max(1))
+    }
+}
+
+/// Feeds values so that no two different sequences feed the same bytes: each text is preceded by its length.
+struct Hasher(Xxh3);
+
+impl Hasher {
+    fn number(&mut self, number: u64) {
+        self.0.update(&number.to_le_bytes());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.update(text.as_bytes());
+    }
+
+    fn texts(&mut self, texts: &[String]) {
+        self.number(texts.len() as u64);
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    fn references(&mut self, references: &[Reference]) {
+        self.number(references.len() as u64);
+        for reference in references {
+            self.text(&reference.id);
+            self.text(&reference.name);
+            self.text(reference.title.as_deref().unwrap_or_default());
+        }
+    }
+
+    /// Only a file has more to it than its identity: its other digests are sent along.
+    fn observable(&mut self, observable: &Observable) {
+        if let Observable::File(hashes) = observable {
+            for hash_type in [HashType::Md5, HashType::Sha1, HashType::Sha256] {
+                self.text(hashes.get(hash_type).unwrap_or_default());
+            }
+        } else if let Observable::Url(url) | Observable::Domain(url) = observable {
+            self.text(url);
+        }
+    }
+}

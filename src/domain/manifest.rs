@@ -1,0 +1,212 @@
+//! What a lane knows of every indicator it sent: the memory that makes a second reading send nothing twice.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{fingerprint::Fingerprint, observable::Key};
+
+/// How an indicator stands at the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The destination acknowledged it.
+    Held,
+    /// The destination refused it; it is not offered again until its content changes.
+    Rejected,
+    /// The destination holds an earlier content and refused the one of the fingerprint.
+    UpdateRejected,
+}
+
+/// What is known of one indicator. 32 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: Key,
+    /// Of the content last sent, or last refused.
+    pub fingerprint: Fingerprint,
+    /// Seconds since 1970. An entry that expired more than a day ago leaves at compaction.
+    pub valid_until: u32,
+    pub state: State,
+}
+
+impl Entry {
+    pub fn new(key: Key, fingerprint: Fingerprint, valid_until: DateTime<Utc>, state: State) -> Self {
+        let seconds = valid_until.timestamp().clamp(0, i64::from(u32::MAX));
+        let valid_until = u32::try_from(seconds).expect("clamped to the range of u32");
+        Self { key, fingerprint, valid_until, state }
+    }
+
+    pub fn valid_until(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(i64::from(self.valid_until), 0).expect("u32 seconds are a date before 2107")
+    }
+}
+
+/// All entries of a lane, by key. Old ones lie sorted in one block; recent ones in a small table beside it, so
+/// that a million cost about their own size and a change costs no search.
+#[derive(Clone, Debug, Default)]
+pub struct Manifest {
+    settled: Vec<Entry>,
+    recent: HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>,
+    /// Entries of `recent` that `settled` does not have.
+    new: usize,
+}
+
+impl Manifest {
+    pub fn get(&self, key: Key) -> Option<&Entry> {
+        self.recent.get(&key).or_else(|| self.find_settled(key).map(|index| &self.settled[index]))
+    }
+
+    /// Adds or replaces an entry.
+    pub fn put(&mut self, entry: Entry) {
+        let known = self.find_settled(entry.key).is_some();
+        if self.recent.insert(entry.key, entry).is_none() && !known {
+            self.new += 1;
+        }
+        if self.recent.len() > 1024.max(self.settled.len() / 8) {
+            self.settle();
+        }
+    }
+
+    /// Number of indicators known.
+    pub fn len(&self) -> usize {
+        self.settled.len() + self.new
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries in the order of their keys.
+    pub fn entries(&mut self) -> &[Entry] {
+        self.settle();
+        &self.settled
+    }
+
+    /// Drops the entries for which `keep` is false and tells how many.
+    pub fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) -> usize {
+        self.settle();
+        let before = self.settled.len();
+        self.settled.retain(keep);
+        before - self.settled.len()
+    }
+
+    /// Forgets the content of every entry and keeps its key: whatever is read next is sent again.
+    pub fn void(&mut self) {
+        self.settle();
+        for entry in &mut self.settled {
+            entry.fingerprint = Fingerprint::VOID;
+        }
+    }
+
+    fn find_settled(&self, key: Key) -> Option<usize> {
+        self.settled.binary_search_by_key(&key, |entry| entry.key).ok()
+    }
+
+    /// Merges the recent entries into the sorted block, in place and from its end, so that nothing is copied
+    /// beside it.
+    fn settle(&mut self) {
+        let mut recent: Vec<Entry> = std::mem::take(&mut self.recent).into_values().collect();
+        self.new = 0;
+        recent.retain(|entry| match self.find_settled(entry.key) {
+            Some(index) => {
+                self.settled[index] = *entry;
+                false
+            }
+            None => true,
+        });
+        let Some(filler) = recent.first().copied() else { return };
+        recent.sort_unstable_by_key(|entry| entry.key);
+        let mut source = self.settled.len();
+        self.settled.resize(source + recent.len(), filler);
+        for target in (0..self.settled.len()).rev() {
+            let Some(last) = recent.last() else { break };
+            if source > 0 && self.settled[source - 1].key > last.key {
+                source -= 1;
+                self.settled[target] = self.settled[source];
+            } else {
+                self.settled[target] = *last;
+                recent.pop();
+            }
+        }
+    }
+}
+
+impl FromIterator<Entry> for Manifest {
+    /// Later entries win over earlier ones of the same key.
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let mut manifest = Self::default();
+        entries.into_iter().for_each(|entry| manifest.put(entry));
+        manifest.settle();
+        manifest
+    }
+}
+
+/// Keys are hashes already: their first bytes spread well enough.
+#[derive(Default)]
+pub struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 = self.0.rotate_left(32) ^ u64::from_le_bytes(word);
+        }
+    }
+
+    /// The length prefix of a byte array says nothing about a key.
+    fn write_usize(&mut self, _length: usize) {}
+}
+
+/// A key read back from its 16 bytes.
+impl From<[u8; 16]> for Key {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(key: u16, fingerprint: u64) -> Entry {
+        let mut bytes = [0; 16];
+        bytes[7..9].copy_from_slice(&key.to_be_bytes());
+        Entry { key: bytes.into(), fingerprint: Fingerprint(fingerprint), valid_until: 0, state: State::Held }
+    }
+
+    proptest! {
+        /// Whatever is put, in whatever order and however often it settles, the manifest is a map.
+        #[test]
+        fn behaves_as_a_map(puts in prop::collection::vec((0..400_u16, 1..9_u64, 0..40_u8), 0..3000)) {
+            let mut manifest = Manifest::default();
+            let mut model = BTreeMap::new();
+            for (key, fingerprint, settle) in puts {
+                manifest.put(entry(key, fingerprint));
+                model.insert(entry(key, 0).key, entry(key, fingerprint));
+                if settle == 0 {
+                    manifest.settle();
+                }
+                prop_assert_eq!(manifest.len(), model.len());
+                prop_assert_eq!(manifest.get(entry(key, 0).key), model.get(&entry(key, 0).key));
+            }
+            prop_assert!(manifest.entries().iter().eq(model.values()));
+        }
+    }
+
+    #[test]
+    fn an_entry_takes_32_bytes() {
+        assert_eq!(size_of::<Entry>(), 32);
+    }
+}

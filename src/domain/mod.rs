@@ -1,0 +1,15 @@
+//! Every decision, as functions from values to values: no I/O, no async, no clock.
+
+pub mod compaction;
+pub mod expiry;
+pub mod filter;
+pub mod fingerprint;
+pub mod indicator;
+pub mod manifest;
+pub mod observable;
+pub mod outcome;
+pub mod plan;
+pub mod progress;
+pub mod report;
+pub mod request;
+pub mod segment;

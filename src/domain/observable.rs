@@ -1,0 +1,276 @@
+//! What an indicator is about: one address, name, URL or file, in one canonical spelling.
+//!
+//! Rules match on equality with what logs contain, so the spelling is the product: two spellings of one thing
+//! would be two indicators, and the wrong one would never match.
+
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use uuid::Uuid;
+
+/// Names ours and nobody else's; fixed for ever, because every id ever sent derives from it.
+const NAMESPACE: Uuid = Uuid::from_u128(0x6d61_7469_2d73_5796_8e63_9f3b_1c27_d40a);
+
+/// The types a user includes, excludes and gives thresholds and expirations to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IndicatorType {
+    Ipv4,
+    Ipv6,
+    Fqdn,
+    Url,
+    Hash,
+}
+
+/// The digest algorithms Mandiant gives for a file, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HashType {
+    Md5,
+    Sha1,
+    Sha256,
+}
+
+impl HashType {
+    /// Strongest first: the order in which a substitute is looked for.
+    const STRONGEST_FIRST: [Self; 3] = [Self::Sha256, Self::Sha1, Self::Md5];
+
+    /// Length of the digest in hexadecimal digits.
+    fn digits(self) -> usize {
+        match self {
+            Self::Md5 => 32,
+            Self::Sha1 => 40,
+            Self::Sha256 => 64,
+        }
+    }
+
+    /// Mandiant's and the setting's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+        }
+    }
+}
+
+/// A value that cannot be an indicator, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub Cow<'static, str>);
+
+impl Malformed {
+    pub fn because(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// The digests known of one file, lower-case hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hashes {
+    md5: Option<String>,
+    sha1: Option<String>,
+    sha256: Option<String>,
+}
+
+impl Hashes {
+    /// Adds one digest. Empty values occur in Mandiant's records and are passed over.
+    ///
+    /// # Errors
+    /// A value that is not a digest of that algorithm.
+    pub fn add(&mut self, hash_type: HashType, value: &str) -> Result<(), Malformed> {
+        let value = value.trim();
+        if value.is_empty() {
+            return Ok(());
+        }
+        if value.len() != hash_type.digits() || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Malformed(format!("not a {} digest", hash_type.name()).into()));
+        }
+        *self.slot(hash_type) = Some(value.to_ascii_lowercase());
+        Ok(())
+    }
+
+    fn slot(&mut self, hash_type: HashType) -> &mut Option<String> {
+        match hash_type {
+            HashType::Md5 => &mut self.md5,
+            HashType::Sha1 => &mut self.sha1,
+            HashType::Sha256 => &mut self.sha256,
+        }
+    }
+
+    pub fn get(&self, hash_type: HashType) -> Option<&str> {
+        match hash_type {
+            HashType::Md5 => self.md5.as_deref(),
+            HashType::Sha1 => self.sha1.as_deref(),
+            HashType::Sha256 => self.sha256.as_deref(),
+        }
+    }
+
+    /// The digest of the wanted type or, where the record lacks it, the strongest present.
+    pub fn preferred(&self, wanted: HashType) -> Option<(HashType, &str)> {
+        std::iter::once(wanted)
+            .chain(HashType::STRONGEST_FIRST)
+            .find_map(|hash_type| Some((hash_type, self.get(hash_type)?)))
+    }
+
+    /// Every digest known, strongest first.
+    pub fn all(&self) -> impl Iterator<Item = (HashType, &str)> {
+        HashType::STRONGEST_FIRST.into_iter().filter_map(|hash_type| Some((hash_type, self.get(hash_type)?)))
+    }
+}
+
+/// The thing itself, in canonical spelling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observable {
+    Ipv4(Ipv4Addr),
+    Ipv6(Ipv6Addr),
+    Domain(String),
+    Url(String),
+    File(Hashes),
+}
+
+impl Observable {
+    /// An address that can appear on the internet; private, loopback and other local ones are refused, because
+    /// an indicator on them would match the customer's own network.
+    pub fn ipv4(value: &str) -> Result<Self, Malformed> {
+        let address: Ipv4Addr = value.trim().parse().map_err(|_| Malformed::because("not an IPv4 address"))?;
+        refuse_local_ipv4(address)?;
+        Ok(Self::Ipv4(address))
+    }
+
+    /// The same for IPv6, spelt as RFC 5952 says.
+    pub fn ipv6(value: &str) -> Result<Self, Malformed> {
+        let address: Ipv6Addr = value.trim().parse().map_err(|_| Malformed::because("not an IPv6 address"))?;
+        if let Some(mapped) = address.to_ipv4_mapped() {
+            refuse_local_ipv4(mapped)?;
+        }
+        if address.is_loopback()
+            || address.is_unspecified()
+            || address.is_multicast()
+            || address.is_unique_local()
+            || address.is_unicast_link_local()
+        {
+            return Err(Malformed::because("a private, loopback or otherwise local address"));
+        }
+        Ok(Self::Ipv6(address))
+    }
+
+    /// A host name: lower case, without the root's trailing dot (RFC 1035 §2.3.3 compares without case).
+    pub fn domain(value: &str) -> Result<Self, Malformed> {
+        let value = value.trim().trim_end_matches('.');
+        // 253 octets is what RFC 1035 §2.3.4 leaves for a name in text.
+        if value.is_empty() || value.len() > 253 {
+            return Err(Malformed::because("a domain name has 1 to 253 characters"));
+        }
+        let label_is_sound = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && label.chars().all(|character| character.is_alphanumeric() || matches!(character, '-' | '_'))
+        };
+        if !value.split('.').all(label_is_sound) {
+            return Err(Malformed::because("not a domain name"));
+        }
+        Ok(Self::Domain(value.to_lowercase()))
+    }
+
+    /// A URL as it stands: paths are case-sensitive, and rules compare the whole string.
+    pub fn url(value: &str) -> Result<Self, Malformed> {
+        let value = value.trim();
+        if value.is_empty() {
+            return Err(Malformed::because("an empty URL"));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(Malformed::because("a URL with control characters"));
+        }
+        Ok(Self::Url(value.to_owned()))
+    }
+
+    /// A file with at least one digest.
+    pub fn file(hashes: Hashes) -> Result<Self, Malformed> {
+        if hashes.all().next().is_none() {
+            return Err(Malformed::because("a file without any digest"));
+        }
+        Ok(Self::File(hashes))
+    }
+
+    pub fn indicator_type(&self) -> IndicatorType {
+        match self {
+            Self::Ipv4(_) => IndicatorType::Ipv4,
+            Self::Ipv6(_) => IndicatorType::Ipv6,
+            Self::Domain(_) => IndicatorType::Fqdn,
+            Self::Url(_) => IndicatorType::Url,
+            Self::File(_) => IndicatorType::Hash,
+        }
+    }
+
+    /// The single comparison by which a destination will know this observable.
+    pub fn subject(&self, wanted: HashType) -> Subject<'_> {
+        match self {
+            Self::Ipv4(address) => Subject { kind: SubjectKind::Ipv4, value: address.to_string().into() },
+            Self::Ipv6(address) => Subject { kind: SubjectKind::Ipv6, value: address.to_string().into() },
+            Self::Domain(name) => Subject { kind: SubjectKind::Domain, value: name.as_str().into() },
+            Self::Url(url) => Subject { kind: SubjectKind::Url, value: url.as_str().into() },
+            Self::File(hashes) => {
+                let (hash_type, value) =
+                    hashes.preferred(wanted).expect("Observable::file refuses a file without digests");
+                Subject { kind: SubjectKind::File(hash_type), value: value.into() }
+            }
+        }
+    }
+}
+
+fn refuse_local_ipv4(address: Ipv4Addr) -> Result<(), Malformed> {
+    if address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_unspecified()
+        || address.is_broadcast()
+        || address.is_multicast()
+    {
+        return Err(Malformed::because("a private, loopback or otherwise local address"));
+    }
+    Ok(())
+}
+
+/// What is compared: the left side of the pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SubjectKind {
+    Ipv4,
+    Ipv6,
+    Domain,
+    Url,
+    File(HashType),
+}
+
+/// One comparison: kind and value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject<'a> {
+    pub kind: SubjectKind,
+    pub value: Cow<'a, str>,
+}
+
+impl Subject<'_> {
+    /// The identity under which this comparison is known at every destination and in the manifest.
+    pub fn key(&self) -> Key {
+        let kind = match self.kind {
+            SubjectKind::Ipv4 => "ipv4",
+            SubjectKind::Ipv6 => "ipv6",
+            SubjectKind::Domain => "fqdn",
+            SubjectKind::Url => "url",
+            SubjectKind::File(hash_type) => hash_type.name(),
+        };
+        Key(Uuid::new_v5(&NAMESPACE, format!("{kind}:{}", self.value).as_bytes()))
+    }
+}
+
+/// UUIDv5 of type and normalised value: the same wherever and whenever it is computed, so that a resend is an
+/// upsert whatever state was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub Uuid);
+
+impl Key {
+    /// The STIX id (STIX 2.1 §2.9: type, two dashes, UUID).
+    pub fn stix_id(self) -> String {
+        format!("indicator--{}", self.0)
+    }
+}

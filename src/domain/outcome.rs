@@ -1,0 +1,167 @@
+//! What became of every record: the numbers of a report, and how lanes and passes end.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::filter::DropReason;
+
+/// How an indicator that is sent differs from what the destination holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    Created,
+    Updated,
+    /// The same content with a later end of validity.
+    Renewed,
+}
+
+/// What the destination said of one record that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    Acknowledged,
+    Rejected(String),
+}
+
+/// Records not wanted, by the first reason that applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Dropped {
+    pub confidence: u64,
+    pub threat_score: u64,
+    pub osint: u64,
+    pub uncategorized: u64,
+    #[serde(rename = "type")]
+    pub type_: u64,
+    pub malformed: u64,
+}
+
+impl Dropped {
+    pub fn add(&mut self, reason: DropReason) {
+        *match reason {
+            DropReason::Malformed => &mut self.malformed,
+            DropReason::Type => &mut self.type_,
+            DropReason::Confidence => &mut self.confidence,
+            DropReason::ThreatScore => &mut self.threat_score,
+            DropReason::Osint => &mut self.osint,
+            DropReason::Uncategorized => &mut self.uncategorized,
+        } += 1;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.malformed + self.type_ + self.confidence + self.threat_score + self.osint + self.uncategorized
+    }
+}
+
+/// The fate of every record a lane read, and what it took to get there.
+///
+/// `read` is the sum of everything down to `left`; the rest stands outside that sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Counts {
+    pub read: u64,
+    pub dropped: Dropped,
+    pub unchanged: u64,
+    pub created: u64,
+    pub updated: u64,
+    pub renewed: u64,
+    pub retracted: u64,
+    pub rejected: u64,
+    pub over_limit: u64,
+    /// Read, but not settled when the pass ended.
+    pub left: u64,
+    pub displaced: u64,
+    pub replayed: u64,
+    pub aged_out: u64,
+    /// Requests to the destination, throttled answers among them, and requests made again.
+    pub requests: u64,
+    pub throttled: u64,
+    pub retried: u64,
+}
+
+impl Counts {
+    /// Counts a record that was sent and acknowledged.
+    pub fn settle(&mut self, change: Change) {
+        *match change {
+            Change::Created => &mut self.created,
+            Change::Updated => &mut self.updated,
+            Change::Renewed => &mut self.renewed,
+        } += 1;
+    }
+
+    /// Records with a fate other than `left`.
+    pub fn settled(&self) -> u64 {
+        self.dropped.total()
+            + self.unchanged
+            + self.created
+            + self.updated
+            + self.renewed
+            + self.retracted
+            + self.rejected
+            + self.over_limit
+    }
+
+    /// Whatever was read and has no fate is left.
+    pub fn close(&mut self) {
+        self.left = self.read - self.settled();
+    }
+}
+
+impl AddAssign<&Counts> for Counts {
+    fn add_assign(&mut self, other: &Counts) {
+        let pairs = [
+            (&mut self.read, other.read),
+            (&mut self.dropped.confidence, other.dropped.confidence),
+            (&mut self.dropped.threat_score, other.dropped.threat_score),
+            (&mut self.dropped.osint, other.dropped.osint),
+            (&mut self.dropped.uncategorized, other.dropped.uncategorized),
+            (&mut self.dropped.type_, other.dropped.type_),
+            (&mut self.dropped.malformed, other.dropped.malformed),
+            (&mut self.unchanged, other.unchanged),
+            (&mut self.created, other.created),
+            (&mut self.updated, other.updated),
+            (&mut self.renewed, other.renewed),
+            (&mut self.retracted, other.retracted),
+            (&mut self.rejected, other.rejected),
+            (&mut self.over_limit, other.over_limit),
+            (&mut self.left, other.left),
+            (&mut self.displaced, other.displaced),
+            (&mut self.replayed, other.replayed),
+            (&mut self.aged_out, other.aged_out),
+            (&mut self.requests, other.requests),
+            (&mut self.throttled, other.throttled),
+            (&mut self.retried, other.retried),
+        ];
+        for (mine, theirs) in pairs {
+            *mine += theirs;
+        }
+    }
+}
+
+/// How a lane, or a whole pass, ended. Ordered from best to worst: a pass ends as its worst lane did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Everything there was is settled.
+    CaughtUp,
+    /// Somebody else was at work.
+    Skipped,
+    /// Out of time, with everything so far committed.
+    Paused,
+    /// Somebody else took over while we worked; nothing more was written.
+    Fenced,
+    /// Something outside stands in the way.
+    Stalled,
+    /// Ours to mend: settings, damaged state, a defect.
+    Failed,
+}
+
+impl End {
+    /// Whether the invocation counts as failed, so that the portal shows it.
+    pub fn is_failure(self) -> bool {
+        match self {
+            Self::CaughtUp | Self::Skipped | Self::Paused | Self::Fenced => false,
+            Self::Stalled | Self::Failed => true,
+        }
+    }
+}

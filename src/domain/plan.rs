@@ -1,0 +1,128 @@
+//! A page of records against the manifest: what to send, and what became of the rest.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    expiry::Expirations,
+    filter::Filter,
+    fingerprint::Fingerprint,
+    indicator::Indicator,
+    manifest::{Entry, Manifest, State},
+    observable::{HashType, Key},
+    outcome::{Change, Counts},
+};
+
+/// The user's choices that decide about a record, fixed for a pass.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub filter: Filter,
+    pub expirations: Expirations,
+    /// Unchanged indicators with less validity left than this are renewed.
+    pub renewal_margin: TimeDelta,
+    pub hash_type: HashType,
+    /// `false`: send every admitted record again, held or not.
+    pub deduplicate: bool,
+    /// What is the same for every object of the lane, see [`Fingerprint::of`].
+    pub salt: u64,
+}
+
+/// An indicator to send, and what the manifest will hold once it is settled.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub indicator: Indicator,
+    pub key: Key,
+    pub fingerprint: Fingerprint,
+    pub change: Change,
+    pub valid_until: DateTime<Utc>,
+}
+
+impl Planned {
+    /// The manifest entry once the destination acknowledged it.
+    pub fn held(&self) -> Entry {
+        Entry::new(self.key, self.fingerprint, self.valid_until, State::Held)
+    }
+
+    /// The manifest entry once the destination refused it. What it held before, it still holds.
+    pub fn rejected(&self, before: Option<&Entry>) -> Entry {
+        match before {
+            Some(entry) if entry.state != State::Rejected => {
+                Entry { fingerprint: self.fingerprint, state: State::UpdateRejected, ..*entry }
+            }
+            _ => Entry::new(self.key, self.fingerprint, self.valid_until, State::Rejected),
+        }
+    }
+}
+
+/// What a lane does about one admitted record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Send(Change),
+    Unchanged,
+    /// Refused before, with the same content.
+    StillRejected,
+}
+
+/// Decides about every indicator of a page; counts those that need no sending into `counts`, returns the others.
+///
+/// The same observable may stand on a page more than once; only the record updated last speaks for it, the
+/// others count as unchanged, since they change nothing any more.
+pub fn plan_page(
+    indicators: Vec<Indicator>,
+    policy: &Policy,
+    manifest: &Manifest,
+    now: DateTime<Utc>,
+    counts: &mut Counts,
+) -> Vec<Planned> {
+    let keys: Vec<Key> =
+        indicators.iter().map(|indicator| indicator.observable.subject(policy.hash_type).key()).collect();
+    let newest = newest_of_each(&indicators, &keys);
+    let mut planned = Vec::new();
+    for (place, (indicator, key)) in indicators.into_iter().zip(keys).enumerate() {
+        if let Err(reason) = policy.filter.admit(&indicator) {
+            counts.dropped.add(reason);
+            continue;
+        }
+        if newest[&key] != place {
+            counts.unchanged += 1;
+            continue;
+        }
+        let fingerprint = Fingerprint::of(&indicator, policy.salt);
+        match decide(manifest.get(key), fingerprint, policy, now) {
+            Decision::Unchanged => counts.unchanged += 1,
+            Decision::StillRejected => counts.rejected += 1,
+            Decision::Send(change) => {
+                let valid_until = policy.expirations.valid_until(indicator.observable.indicator_type(), now);
+                planned.push(Planned { indicator, key, fingerprint, change, valid_until });
+            }
+        }
+    }
+    planned
+}
+
+/// The place of the record updated last, for each key; of equals the later one.
+fn newest_of_each(indicators: &[Indicator], keys: &[Key]) -> HashMap<Key, usize> {
+    let mut newest: HashMap<Key, usize> = HashMap::with_capacity(keys.len());
+    for (place, key) in keys.iter().enumerate() {
+        let best = newest.entry(*key).or_insert(place);
+        if indicators[*best].last_updated <= indicators[place].last_updated {
+            *best = place;
+        }
+    }
+    newest
+}
+
+fn decide(held: Option<&Entry>, fingerprint: Fingerprint, policy: &Policy, now: DateTime<Utc>) -> Decision {
+    let Some(entry) = held else { return Decision::Send(Change::Created) };
+    let same = entry.fingerprint == fingerprint;
+    let ends_soon = entry.valid_until() - policy.renewal_margin <= now;
+    match entry.state {
+        State::Held if !same => Decision::Send(Change::Updated),
+        State::Held if ends_soon || !policy.deduplicate => Decision::Send(Change::Renewed),
+        State::Held => Decision::Unchanged,
+        State::Rejected | State::UpdateRejected if same => Decision::StillRejected,
+        State::Rejected => Decision::Send(Change::Created),
+        State::UpdateRejected => Decision::Send(Change::Updated),
+    }
+}

@@ -1,0 +1,236 @@
+//! How far a lane has come: the one object that says what is true, and the ranges still to read.
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The version of `progress.json` this program writes.
+pub const SCHEMA: u32 = 1;
+
+/// A window is one day at most.
+pub const LONGEST_WINDOW: TimeDelta = TimeDelta::days(1);
+/// A window that had to be left halves, down to this.
+pub const SHORTEST_WINDOW: TimeDelta = TimeDelta::seconds(1);
+/// Each pass reads this much again, because records are indexed late.
+pub const OVERLAP: TimeDelta = TimeDelta::minutes(15);
+/// The newest records are left to the next pass, because the source is still indexing them.
+pub const LAG: TimeDelta = TimeDelta::minutes(2);
+/// Mandiant answers 400 to a start 90 days ago or more.
+pub const REACH: TimeDelta = TimeDelta::days(89);
+
+/// The place a lane delivers to. A lane that finds itself pointed elsewhere starts anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Workspace id, or tenant.
+    pub place: String,
+    /// `SOURCE_SYSTEM`, or host.
+    pub name: String,
+}
+
+/// A stretch of the source's `last_updated`: whole seconds, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+}
+
+/// A stored part of the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    pub name: String,
+    pub entries: u64,
+}
+
+/// What a range beside the watermark is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackfillKind {
+    /// Read again because somebody asked.
+    Lookback,
+    /// Send again whatever is still wanted.
+    Rebuild,
+}
+
+/// A range to read beside the live checkpoint, which it never moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backfill {
+    /// The request it came from.
+    pub run_id: String,
+    pub kind: BackfillKind,
+    pub from: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+    /// Everything up to here is settled.
+    pub position: DateTime<Utc>,
+}
+
+/// `lanes/<lane>/progress.json`: what it lists exists, what it does not list does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    pub schema: u32,
+    /// Different in every version ever written, so that a writer recognises its own.
+    pub write_id: String,
+    pub target: Target,
+    /// Where the lane's history starts: nothing before it was ever asked for.
+    pub begin: DateTime<Utc>,
+    /// Everything the source had updated from `begin` up to here is settled.
+    pub watermark: DateTime<Utc>,
+    /// Length of the next window, in seconds.
+    pub window_seconds: i64,
+    #[serde(default)]
+    pub backfills: Vec<Backfill>,
+    /// Requests applied already, newest last.
+    #[serde(default)]
+    pub applied: Vec<String>,
+    /// The settings that decide what is sent; a change calls for a refresh.
+    pub settings_hash: String,
+    /// Of the one continuation message that counts.
+    #[serde(default)]
+    pub continuation_id: Option<String>,
+    /// Number of indicators in the manifest.
+    pub manifest_entries: u64,
+    /// Later segments win over earlier ones.
+    pub segments: Vec<SegmentRef>,
+}
+
+/// Which range a window belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Range {
+    Live,
+    /// The backfill of this request.
+    Backfill(String),
+}
+
+/// The next stretch to read, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    pub range: Range,
+    pub window: Window,
+    /// What the source no longer reaches back to: records updated in it cannot be had any more.
+    pub out_of_reach: Option<Window>,
+}
+
+/// A step that does not continue from where the lane is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a window up to {to} does not continue from {at}")]
+pub struct Discontinuous {
+    pub at: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+}
+
+impl Progress {
+    /// The progress of a lane that has read nothing yet and will read from `begin`.
+    pub fn begin(target: Target, settings_hash: String, begin: DateTime<Utc>) -> Self {
+        let begin = whole_second(begin);
+        Self {
+            schema: SCHEMA,
+            write_id: String::new(),
+            target,
+            begin,
+            watermark: begin,
+            window_seconds: LONGEST_WINDOW.num_seconds(),
+            backfills: Vec::new(),
+            applied: Vec::new(),
+            settings_hash,
+            continuation_id: None,
+            manifest_entries: 0,
+            segments: Vec::new(),
+        }
+    }
+
+    /// The next window to read in a pass that started at `now`: the live range up to its end, then the oldest
+    /// backfill; `None` when nothing is left. `fresh` is true until a pass has read its first live window, which
+    /// overlaps what was read before.
+    pub fn next_task(&self, now: DateTime<Utc>, fresh: bool) -> Option<Task> {
+        let end = whole_second(now - LAG);
+        if self.watermark < end || fresh {
+            // Clocks jump: a watermark ahead of ours is not moved back, its surroundings are read again.
+            let overlap = if fresh { OVERLAP } else { TimeDelta::zero() };
+            let from = (self.watermark.min(end) - overlap).max(self.begin.min(end));
+            let length = TimeDelta::seconds(self.window_seconds) + overlap;
+            return Some(task(Range::Live, from, end, length, now));
+        }
+        let backfill = self.backfills.first()?;
+        let length = TimeDelta::seconds(self.window_seconds);
+        Some(task(Range::Backfill(backfill.run_id.clone()), backfill.position, backfill.to, length, now))
+    }
+
+    /// Notes that a window of `range` is settled whole.
+    ///
+    /// | the window | then |
+    /// |---|---|
+    /// | starts at or before where the range is, ends after it | the range moves to the window's end |
+    /// | ends at or before where the range is | nothing moves: it was settled before |
+    /// | starts after where the range is | refused: what lies between would be lost |
+    ///
+    /// # Errors
+    /// The last row; progress stays as it was.
+    pub fn advance(&mut self, task: &Task) -> Result<(), Discontinuous> {
+        let Window { from, to } = task.window;
+        // What the source no longer reaches cannot be read: the window may start after it.
+        let from = task.out_of_reach.map_or(from, |gap| gap.from.min(from));
+        match &task.range {
+            Range::Live => {
+                let at = self.watermark;
+                if from > at {
+                    return Err(Discontinuous { at, to });
+                }
+                self.watermark = at.max(to);
+            }
+            Range::Backfill(run_id) => {
+                let Some(index) = self.backfills.iter().position(|backfill| backfill.run_id == *run_id) else {
+                    return Ok(());
+                };
+                let backfill = &mut self.backfills[index];
+                if from > backfill.position {
+                    return Err(Discontinuous { at: backfill.position, to });
+                }
+                backfill.position = backfill.position.max(to);
+                if backfill.position >= backfill.to {
+                    self.backfills.remove(index);
+                    self.mark_applied(run_id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a request has been applied, wholly or in part.
+    pub fn knows_request(&self, run_id: &str) -> bool {
+        self.applied.iter().any(|applied| applied == run_id)
+            || self.backfills.iter().any(|backfill| backfill.run_id == run_id)
+    }
+
+    /// Remembers that a request is done, so that a redelivered message does not apply it again.
+    pub fn mark_applied(&mut self, run_id: &str) {
+        // Redeliveries come within days; a few hundred requests are more than that.
+        const REMEMBERED: usize = 200;
+        self.applied.push(run_id.to_owned());
+        let surplus = self.applied.len().saturating_sub(REMEMBERED);
+        self.applied.drain(..surplus);
+    }
+
+    /// Makes the next windows half as long as `window`, because it could not be read whole in one pass. False
+    /// when it cannot be cut any further.
+    pub fn halve_window(&mut self, window: Window) -> bool {
+        let length = (window.to - window.from).min(TimeDelta::seconds(self.window_seconds));
+        self.window_seconds = (length / 2).num_seconds().max(SHORTEST_WINDOW.num_seconds());
+        length > SHORTEST_WINDOW
+    }
+
+    /// Makes the next windows twice as long, because this one went well.
+    pub fn double_window(&mut self) {
+        self.window_seconds = (self.window_seconds * 2).min(LONGEST_WINDOW.num_seconds());
+    }
+}
+
+/// The first `length` of a range, as far as the source still reaches back.
+fn task(range: Range, from: DateTime<Utc>, to: DateTime<Utc>, length: TimeDelta, now: DateTime<Utc>) -> Task {
+    let reach = whole_second(now - REACH);
+    let start = from.max(reach);
+    let window = Window { from: start, to: (start + length).min(to).max(start) };
+    Task { range, window, out_of_reach: (from < reach).then_some(Window { from, to: reach }) }
+}
+
+/// `time` without its fraction of a second.
+pub fn whole_second(time: DateTime<Utc>) -> DateTime<Utc> {
+    time.duration_trunc(TimeDelta::seconds(1)).unwrap_or(time)
+}

@@ -1,0 +1,83 @@
+//! What a pass says of itself.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{Counts, End};
+
+/// What made a pass run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    Timer,
+    Manual,
+    Continuation,
+    Cli,
+}
+
+/// `runs/<run_id>.json`, the body of `GET /api/status?run=`, and the last log line of a pass.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    pub run_id: String,
+    pub trigger: Trigger,
+    pub dry_run: bool,
+    pub started_at: DateTime<Utc>,
+    pub ended_at: DateTime<Utc>,
+    pub end: End,
+    /// One sentence for a person.
+    pub message: String,
+    /// The pass that this one continues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
+    pub lanes: BTreeMap<String, LaneReport>,
+}
+
+/// One lane's part in a pass.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LaneReport {
+    pub end: End,
+    /// Why the lane did not catch up, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    #[serde(flatten)]
+    pub counts: Counts,
+    pub watermark: Option<DateTime<Utc>>,
+}
+
+impl Report {
+    /// The sum of all lanes.
+    pub fn totals(&self) -> Counts {
+        let mut totals = Counts::default();
+        self.lanes.values().for_each(|lane| totals += &lane.counts);
+        totals
+    }
+
+    /// This pass and one that went on with it, seen as one.
+    pub fn continued_by(&mut self, later: &Self) {
+        self.ended_at = later.ended_at;
+        self.end = later.end;
+        self.message.clone_from(&later.message);
+        for (name, theirs) in &later.lanes {
+            let Some(mine) = self.lanes.get_mut(name) else {
+                self.lanes.insert(name.clone(), theirs.clone());
+                continue;
+            };
+            mine.counts += &theirs.counts;
+            mine.end = theirs.end;
+            mine.message.clone_from(&theirs.message);
+            mine.watermark = theirs.watermark;
+        }
+    }
+}
+
+/// Identifies a pass; sorts by the time it was made. `salt` tells apart what was made in the same millisecond.
+pub fn run_id(now: DateTime<Utc>, salt: u16) -> String {
+    format!("{}-{salt:04x}", now.format("%Y%m%dT%H%M%S%3fZ"))
+}
+
+/// Whether `text` has the form of a run id; nothing else may become part of a stored name.
+pub fn is_run_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}

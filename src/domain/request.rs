@@ -1,0 +1,68 @@
+//! What a person may ask of a pass.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Days a manual lookback may reach: Mandiant answers for the last 90.
+pub const LOOKBACK_DAYS: std::ops::RangeInclusive<u32> = 1..=89;
+
+/// The body of `POST /api/sync` and the options of `mati-sync sync`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Order {
+    /// Read, decide and count; upload and write nothing but the report.
+    pub dry_run: bool,
+    /// Read again from this many days ago, beside the live checkpoint.
+    pub lookback_days: Option<u32>,
+    /// Upload again whatever is still wanted.
+    pub rebuild: bool,
+    /// Offer refused records again.
+    pub retry_rejected: bool,
+    /// The lanes to run; all when absent.
+    pub destinations: Option<Vec<String>>,
+}
+
+impl Order {
+    /// # Errors
+    /// A sentence for the person who asked.
+    pub fn check(&self, lanes: &[&str]) -> Result<(), String> {
+        if let Some(days) = self.lookback_days
+            && !LOOKBACK_DAYS.contains(&days)
+        {
+            return Err(format!("lookback_days is {days}; accepted are whole days from 1 to 89"));
+        }
+        if self.retry_rejected {
+            return Err("retry_rejected is not yet supported in this version".to_owned());
+        }
+        for name in self.destinations.iter().flatten() {
+            if !lanes.contains(&name.as_str()) {
+                return Err(format!(
+                    "destinations names {name:?}; TARGET_APPLICATION configures: {}",
+                    lanes.join(", ")
+                ));
+            }
+        }
+        if self.destinations.as_ref().is_some_and(Vec::is_empty) {
+            return Err("destinations is empty; leave it out to run all".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether a lane takes part.
+    pub fn includes(&self, lane: &str) -> bool {
+        self.destinations.as_ref().is_none_or(|names| names.iter().any(|name| name == lane))
+    }
+
+    /// Whether it asks for a range beside the live one.
+    pub fn wants_backfill(&self) -> bool {
+        self.rebuild || self.lookback_days.is_some()
+    }
+}
+
+/// `requests/<run_id>.json`: a manual rerun that was accepted and not yet applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub run_id: String,
+    pub requested_at: DateTime<Utc>,
+    pub order: Order,
+}

@@ -1,0 +1,156 @@
+//! As whom we speak to Microsoft's APIs: an app registration, a managed identity, or the login of the Azure CLI.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use azure_core::{
+    credentials::{Secret, TokenCredential},
+    http::ClientOptions,
+};
+use azure_identity::{
+    AzureCliCredential, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    azure::{client_options, client_options_with_authority},
+    error::chain,
+    transport::Transport,
+};
+use crate::clock::SharedClock;
+
+/// A token is renewed this long before it ends, so that it does not end under way.
+const RENEWAL: TimeDelta = TimeDelta::minutes(5);
+
+/// Who we are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// An app registration with a client secret.
+    App { authority_host: String, tenant_id: String, client_id: String },
+    /// The identity of the Function app; a client id picks a user-assigned one.
+    ManagedIdentity { client_id: Option<String> },
+    /// Whoever is logged in with `az login`: a person on a laptop.
+    AzureCli,
+}
+
+/// No token could be had; the sentence says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct IdentityError(pub String);
+
+/// A principal's tokens, one per scope at a time.
+pub struct Identity {
+    principal: Principal,
+    transport: Transport,
+    clock: SharedClock,
+    tokens: Mutex<HashMap<String, Token>>,
+}
+
+#[derive(Clone)]
+struct Token {
+    secret: Secret,
+    expires_at: DateTime<Utc>,
+}
+
+impl Identity {
+    pub fn new(principal: Principal, transport: Transport, clock: SharedClock) -> Self {
+        Self { principal, transport, clock, tokens: Mutex::default() }
+    }
+
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// A credential for the clients of the Azure SDK, which keep its tokens themselves. An app registration
+    /// needs its `secret`.
+    ///
+    /// # Errors
+    /// Values the SDK refuses.
+    pub fn credential(&self, secret: Option<&Secret>) -> Result<Arc<dyn TokenCredential>, IdentityError> {
+        let credential: azure_core::Result<Arc<dyn TokenCredential>> = match &self.principal {
+            Principal::App { authority_host, tenant_id, client_id } => {
+                let client_options = client_options_with_authority(&self.transport, authority_host);
+                let secret = secret.cloned().unwrap_or_else(|| Secret::from(String::new()));
+                let options = ClientSecretCredentialOptions { client_options };
+                ClientSecretCredential::new(tenant_id, client_id.clone(), secret, Some(options))
+                    .map(|credential| credential as _)
+            }
+            Principal::ManagedIdentity { client_id } => {
+                let options = ManagedIdentityCredentialOptions {
+                    user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
+                    client_options: ClientOptions { ..client_options(&self.transport) },
+                    ..ManagedIdentityCredentialOptions::default()
+                };
+                ManagedIdentityCredential::new(Some(options)).map(|credential| credential as _)
+            }
+            Principal::AzureCli => AzureCliCredential::new(None).map(|credential| credential as _),
+        };
+        credential.map_err(|error| self.explain(&error))
+    }
+
+    /// A token for `scope`, taken from the cache while it lasts.
+    ///
+    /// # Errors
+    /// Entra or the identity endpoint gives none.
+    pub async fn token(&self, scope: &str, secret: Option<&Secret>) -> Result<Secret, IdentityError> {
+        let now = self.clock.now();
+        if let Some(token) = self.tokens().get(scope).filter(|token| token.expires_at - RENEWAL > now) {
+            return Ok(token.secret.clone());
+        }
+        // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
+        let credential = self.credential(secret)?;
+        let token = credential.get_token(&[scope], None).await.map_err(|error| self.explain(&error))?;
+        let expires_at = DateTime::from_timestamp(token.expires_on.unix_timestamp(), 0).unwrap_or(now);
+        self.tokens().insert(scope.to_owned(), Token { secret: token.token.clone(), expires_at });
+        Ok(token.token)
+    }
+
+    /// Forgets the token for `scope`, because it was refused.
+    pub fn forget(&self, scope: &str) {
+        self.tokens().remove(scope);
+    }
+
+    fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<String, Token>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what to do about a refusal, by the code Entra gives (learn.microsoft.com, "Microsoft Entra
+    /// authentication and authorization error codes").
+    fn explain(&self, error: &azure_core::Error) -> IdentityError {
+        let text = chain(error);
+        let first_line = text.lines().next().unwrap_or_default();
+        let advice = match &self.principal {
+            Principal::AzureCli => {
+                "there is no managed identity here and AZURE_CLIENT_SECRET is not set, so the Azure CLI's login was tried: run `az login`, or set the app registration's settings"
+            }
+            Principal::ManagedIdentity { client_id: Some(_) } => {
+                "check that the identity of MANAGED_IDENTITY_CLIENT_ID is assigned to the Function app"
+            }
+            Principal::ManagedIdentity { client_id: None } => {
+                "check that the Function app has a system-assigned identity, or set MANAGED_IDENTITY_CLIENT_ID"
+            }
+            Principal::App { .. } => advice(&text),
+        };
+        IdentityError(format!("no token from Entra ID: {first_line}; {advice}"))
+    }
+}
+
+fn advice(text: &str) -> &'static str {
+    const ADVICE: [(&str, &str); 8] = [
+        ("AADSTS7000215", "AZURE_CLIENT_SECRET is wrong; often the secret's id was pasted instead of its value"),
+        ("AADSTS7000222", "AZURE_CLIENT_SECRET has expired: make a new one in the app registration"),
+        ("AADSTS700016", "AZURE_CLIENT_ID is not known in the tenant of AZURE_TENANT_ID"),
+        ("AADSTS90002", "AZURE_TENANT_ID is not a tenant of this cloud; see AZURE_CLOUD"),
+        ("AADSTS900023", "AZURE_TENANT_ID is not a tenant id"),
+        ("AADSTS500011", "the API has no service principal in the tenant of AZURE_TENANT_ID"),
+        ("AADSTS53003", "Conditional Access blocks this app registration"),
+        ("AADSTS530032", "a security policy of the tenant blocks this app registration"),
+    ];
+    let known = ADVICE.iter().find(|(code, _)| {
+        text.match_indices(code).any(|(at, _)| !text[at + code.len()..].starts_with(|next: char| next.is_ascii_digit()))
+    });
+    known.map_or("check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET", |(_, advice)| advice)
+}

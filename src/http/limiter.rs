@@ -1,0 +1,123 @@
+//! How fast requests may go.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::clock::{Deadline, OutOfTime};
+
+/// Spaces requests evenly, so that no 60 seconds hold more than the permitted number, wherever one starts to
+/// count.
+///
+/// The first request waits too: a process that was killed and started again continues at the same pace. One
+/// percent is left unused, because the server counts arrivals and not departures.
+#[derive(Debug)]
+pub struct Limiter {
+    interval: Duration,
+    row: Mutex<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    /// When the next request may go.
+    next: Instant,
+    /// Until when the server wants no request at all.
+    held_until: Instant,
+}
+
+impl Limiter {
+    /// # Panics
+    /// If `per_minute` is 0; settings refuse that.
+    pub fn new(per_minute: u32) -> Self {
+        assert!(per_minute > 0, "a limit of no requests at all");
+        let interval = Duration::from_secs(60).mul_f64(1.01) / per_minute;
+        let now = Instant::now();
+        Self { interval, row: Mutex::new(Row { next: now + interval, held_until: now }) }
+    }
+
+    /// Waits for the next place in the row.
+    ///
+    /// # Errors
+    /// That place does not come before the deadline; it is left to others.
+    pub async fn slot(&self, deadline: &Deadline) -> Result<(), OutOfTime> {
+        loop {
+            let at = self.reserve(deadline)?;
+            deadline.sleep_until(at).await?;
+            // The server may have asked for a pause while we slept: then take a new place behind it.
+            if self.lock().held_until <= at {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets nobody through before `pause` is over: the server asked for it.
+    pub fn hold_back(&self, pause: Duration) {
+        let mut row = self.lock();
+        row.held_until = row.held_until.max(Instant::now() + pause);
+        row.next = row.next.max(row.held_until);
+    }
+
+    /// How long a request that asks now has to wait.
+    pub fn wait(&self) -> Duration {
+        self.lock().next.saturating_duration_since(Instant::now())
+    }
+
+    fn reserve(&self, deadline: &Deadline) -> Result<Instant, OutOfTime> {
+        let mut row = self.lock();
+        let at = row.next.max(Instant::now());
+        if !deadline.fits(at.saturating_duration_since(Instant::now())) {
+            return Err(OutOfTime);
+        }
+        row.next = at + self.interval;
+        Ok(at)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Row> {
+        self.row.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_minute_holds_more_than_the_limit() {
+        let limiter = Limiter::new(100);
+        let deadline = Deadline::after(Duration::from_secs(600));
+        let mut times = Vec::new();
+        while limiter.slot(&deadline).await.is_ok() {
+            times.push(Instant::now());
+        }
+        let fullest = times.iter().map(|start| {
+            times.iter().filter(|at| *at >= start && **at < *start + Duration::from_secs(60)).count()
+        });
+        assert_eq!(fullest.max(), Some(100));
+        assert!(times.len() >= 980, "{} of 1000 permitted requests were made", times.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_holds_for_those_who_wait_already() {
+        let limiter = Limiter::new(60);
+        let deadline = Deadline::after(Duration::from_secs(600));
+        let start = Instant::now();
+        let held = async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            limiter.hold_back(Duration::from_secs(30));
+        };
+        let (slot, ()) = tokio::join!(limiter.slot(&deadline), held);
+        assert_eq!(slot, Ok(()));
+        assert!(start.elapsed() >= Duration::from_millis(30_500));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_does_not_fit_is_not_begun() {
+        let limiter = Limiter::new(1);
+        let start = Instant::now();
+        assert_eq!(limiter.slot(&Deadline::after(Duration::from_secs(10))).await, Err(OutOfTime));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,82 @@
+//! When a request is made again: the longer of our own backoff and what the server asks for, as long as the
+//! wait fits before the deadline and the tries are not used up.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+
+use crate::clock::{Deadline, OutOfTime};
+
+/// What a retry loop needs to know of an error.
+pub trait Transient {
+    /// Whether the same request may go well a little later.
+    fn is_transient(&self) -> bool;
+
+    /// How long the other side asks us to wait.
+    fn retry_after(&self) -> Option<Duration>;
+}
+
+/// How often and how patiently a request is made again.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Tries after the first.
+    pub retries: usize,
+    /// Before the first retry; doubles with each, plus jitter of up to the same length.
+    pub first_wait: Duration,
+    pub longest_wait: Duration,
+}
+
+impl Patience {
+    /// For a service on the internet: about four minutes before it counts as down.
+    pub const SERVICE: Self =
+        Self { retries: 7, first_wait: Duration::from_secs(1), longest_wait: Duration::from_secs(60) };
+    /// For our own storage: it is back within seconds, or a pass cannot go on.
+    pub const STORAGE: Self =
+        Self { retries: 5, first_wait: Duration::from_millis(200), longest_wait: Duration::from_secs(5) };
+
+    fn waits(self) -> impl Iterator<Item = Duration> {
+        ExponentialBuilder::default()
+            .with_min_delay(self.first_wait)
+            .with_max_delay(self.longest_wait)
+            .with_max_times(self.retries)
+            .with_jitter()
+            .build()
+    }
+}
+
+/// Why no try went well.
+#[derive(Debug)]
+pub enum Failed<E> {
+    /// Trying again would not help, or was tried often enough.
+    For(E),
+    /// The next wait does not fit before the deadline.
+    OutOfTime(E),
+}
+
+/// Does `attempt` until it goes well; `on_retry` hears of every failure that is tried again.
+///
+/// # Errors
+/// The last try's error, see [`Failed`].
+pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
+    patience: Patience,
+    deadline: &Deadline,
+    mut attempt: impl FnMut() -> F,
+    mut on_retry: impl FnMut(&E, Duration),
+) -> Result<T, Failed<E>> {
+    let mut waits = patience.waits();
+    loop {
+        let error = match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if !error.is_transient() {
+            return Err(Failed::For(error));
+        }
+        let Some(wait) = waits.next() else { return Err(Failed::For(error)) };
+        let wait = wait.max(error.retry_after().unwrap_or_default());
+        on_retry(&error, wait);
+        if let Err(OutOfTime) = deadline.sleep(wait).await {
+            return Err(Failed::OutOfTime(error));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! All settings, parsed once into types that cannot be wrong.
+
+mod azure;
+mod reader;
+mod source;
+pub mod table;
+pub mod vars;
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono::TimeDelta;
+
+pub use self::{
+    azure::{AzureSettings, KeyVaultSettings, SentinelSettings, StateSettings},
+    reader::{Fault, Faults},
+    source::{Auth, SourceSettings},
+};
+use self::{reader::Reader, vars::Vars};
+use crate::domain::{
+    expiry::Expirations,
+    filter::{Filter, PerType},
+    observable::HashType,
+};
+
+/// What a destination is asked to do with a match. Sentinel's objects have no action: it becomes a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    Alert,
+    Block,
+    Allow,
+}
+
+/// The Traffic Light Protocol's marking on every object (STIX 2.1 §7.2.1.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlpLevel {
+    Clear,
+    Green,
+    Amber,
+    Red,
+}
+
+/// Everything a user chose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub source: SourceSettings,
+    pub filter: Filter,
+    pub hash_type: HashType,
+    pub expirations: Expirations,
+    /// How far a lane without state reads back.
+    pub initial_lookback: TimeDelta,
+    pub action: Action,
+    pub deduplicate: bool,
+    /// `None`: no marking.
+    pub tlp: Option<TlpLevel>,
+    pub source_system: String,
+    pub sentinel: SentinelSettings,
+    pub azure: AzureSettings,
+    pub key_vault: Option<KeyVaultSettings>,
+    pub state: StateSettings,
+    /// The host's limit for one invocation, where a setting overrides host.json.
+    pub function_timeout: Option<Duration>,
+    /// Worth a line in the log: older spellings in use and the like.
+    pub notices: Vec<String>,
+}
+
+impl Settings {
+    /// # Errors
+    /// Every fault there is, at once.
+    pub fn parse(vars: &dyn Vars) -> Result<Self, Faults> {
+        let reader = Reader::new(vars);
+        let azure = AzureSettings::read(&reader);
+        let key_vault = KeyVaultSettings::read(&reader, azure.cloud);
+        let source = SourceSettings::read(&reader, key_vault.is_some());
+        refuse_unfinished(&reader);
+        reader.parsed("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", |text| {
+            tracing_subscriber::EnvFilter::try_new(text).ok()
+        });
+        // The host resolves it; it is listed here so that nobody looks for it in vain.
+        reader.text("SYNC_CRON");
+        if reader.raw("EXECUTION_INTERVAL").is_some() {
+            reader.notice("EXECUTION_INTERVAL has no effect here: the schedule is SYNC_CRON, which the Functions host reads");
+        }
+        let settings = Self {
+            source,
+            filter: source::filter(&reader),
+            hash_type: source::hash_type(&reader),
+            expirations: expirations(&reader),
+            initial_lookback: source::initial_lookback(&reader),
+            action: reader
+                .choice("DEFAULT_ACTION", &[("alert", Action::Alert), ("block", Action::Block), ("allow", Action::Allow)])
+                .unwrap_or(Action::Alert),
+            deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
+            tlp: tlp(&reader),
+            source_system: source_system(&reader),
+            sentinel: SentinelSettings::read(&reader, azure.cloud),
+            state: StateSettings::read(&reader, azure.cloud),
+            azure,
+            key_vault,
+            function_timeout: reader.parsed(
+                "AzureFunctionsJobHost__functionTimeout",
+                "hours:minutes:seconds such as 00:10:00, or -1",
+                function_timeout,
+            ),
+            notices: Vec::new(),
+        };
+        reader.finish().map(|notices| Self { notices, ..settings })
+    }
+}
+
+/// Settings whose feature comes with a later version: refused, never silently ignored.
+fn refuse_unfinished(reader: &Reader<'_>) {
+    let applications = reader.text("TARGET_APPLICATION").unwrap_or_else(|| "sentinel".to_owned());
+    for application in applications.split(',').map(str::trim) {
+        match application.to_ascii_lowercase().as_str() {
+            "sentinel" | "azure sentinel" => {}
+            "defender" | "microsoft defender atp" => reader.fault(
+                "TARGET_APPLICATION",
+                format!("names {application:?}, which is not yet supported in this version; accepted: sentinel"),
+            ),
+            _ => reader.fault("TARGET_APPLICATION", format!("names {application:?}; accepted: sentinel")),
+        }
+    }
+    let apis = [("stix-objects", true), ("upload-indicators", false)];
+    reader.not_yet("SENTINEL_API", reader.choice("SENTINEL_API", &apis).unwrap_or(true));
+    if let Some(text) = reader.raw("USE_UPLOAD_INDICATORS_API") {
+        match reader::flag(&text) {
+            Some(legacy) => {
+                reader.notice("USE_UPLOAD_INDICATORS_API is an older spelling of SENTINEL_API; it is still understood");
+                reader.not_yet("USE_UPLOAD_INDICATORS_API", !legacy);
+            }
+            None => reader.fault("USE_UPLOAD_INDICATORS_API", format!("is {text:?}; accepted: true, false, 1, 0")),
+        }
+    }
+    reader.not_yet("PASSIVE_ONLY", !reader.flag("PASSIVE_ONLY", false));
+    reader.not_yet("EXPIRE_RETRACTED", reader.flag("EXPIRE_RETRACTED", true));
+    for name in ["AZURE_WORKSPACE_NAME", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP_NAME"] {
+        reader.not_yet(name, reader.text(name).is_none());
+    }
+    for name in ["DEFENDER_BASE_URL", "AZURE_RESOURCE_MANAGER_URL"] {
+        reader.not_yet(name, reader.url(name).is_none());
+    }
+    let limit = reader.number("DEFENDER_INDICATOR_LIMIT", &(1..=15_000));
+    reader.not_yet("DEFENDER_INDICATOR_LIMIT", limit.is_none_or(|limit| limit == 15_000));
+}
+
+/// Days of validity: a type's own value, else the older product's single one, else the default.
+fn expirations(reader: &Reader<'_>) -> Expirations {
+    // A STIX timestamp has four digits for the year; ten years are for ever in threat intelligence.
+    let days = 1..=3650;
+    let all: Option<u32> = reader.number("INDICATOR_EXPIRATION", &days);
+    if all.is_some() {
+        reader.notice("INDICATOR_EXPIRATION sets all four expirations; the specific settings win over it");
+    }
+    let of = |name, default| reader.number(name, &days).or(all).unwrap_or(default);
+    Expirations(PerType {
+        ip: of("IP_INDICATOR_EXPIRATION", 7),
+        fqdn: of("FQDN_INDICATOR_EXPIRATION", 7),
+        url: of("URL_INDICATOR_EXPIRATION", 7),
+        hash: of("HASH_INDICATOR_EXPIRATION", 90),
+    })
+}
+
+fn tlp(reader: &Reader<'_>) -> Option<TlpLevel> {
+    let levels = [
+        ("clear", Some(TlpLevel::Clear)),
+        ("green", Some(TlpLevel::Green)),
+        ("amber", Some(TlpLevel::Amber)),
+        ("red", Some(TlpLevel::Red)),
+        ("none", None),
+    ];
+    reader.choice("TLP_LEVEL", &levels).unwrap_or(Some(TlpLevel::Amber))
+}
+
+fn source_system(reader: &Reader<'_>) -> String {
+    let name = reader.text("SOURCE_SYSTEM").unwrap_or_else(|| "Mandiant".to_owned());
+    // learn.microsoft.com, "Import threat intelligence with the upload API": that value is restricted.
+    if name.eq_ignore_ascii_case("Microsoft Sentinel") {
+        reader.fault("SOURCE_SYSTEM", "is \"Microsoft Sentinel\", which Sentinel keeps for itself; accepted: any other name");
+    }
+    name
+}
+
+/// The host's own form: `hh:mm:ss`, with days before a dot, or `-1` for no limit.
+pub fn function_timeout(text: &str) -> Option<Duration> {
+    /// Without a limit the platform still ends instances for updates and scale-in; a pass stays below that.
+    const UNLIMITED: Duration = Duration::from_secs(30 * 60);
+    if text == "-1" || text.starts_with("-1.") {
+        return Some(UNLIMITED);
+    }
+    let (days, time) = match text.split_once('.') {
+        Some((days, time)) if !days.contains(':') => (days.parse::<u64>().ok()?, time),
+        _ => (0, text),
+    };
+    let parts: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let [hours, minutes, seconds] = parts[..] else { return None };
+    let total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds;
+    (total > 0).then(|| Duration::from_secs(total).min(UNLIMITED))
+}
+
+/// A path as given, for a directory of ours.
+fn path(text: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(text))
+}

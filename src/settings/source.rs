@@ -1,0 +1,103 @@
+//! Settings of the source: access to Mandiant, and which of its indicators are wanted.
+
+use azure_core::{credentials::Secret, http::Url};
+use chrono::TimeDelta;
+
+use super::reader::Reader;
+use crate::domain::{
+    filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+    observable::HashType,
+};
+
+/// How we show Mandiant who we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// `POST /token`, then a bearer token.
+    Bearer,
+    /// Key and secret with every request.
+    Basic,
+    /// Header `x-apikey`, for Google Threat Intelligence's compatible API.
+    ApiKey,
+}
+
+/// Access to the source.
+#[derive(Clone, Debug)]
+pub struct SourceSettings {
+    pub base_url: Url,
+    pub auth: Auth,
+    /// Given directly; otherwise it comes from Key Vault.
+    pub key: Option<Secret>,
+    pub secret: Option<Secret>,
+}
+
+impl SourceSettings {
+    pub(super) fn read(reader: &Reader<'_>, has_key_vault: bool) -> Self {
+        let default = Url::parse("https://api.intelligence.mandiant.com").expect("a URL");
+        let auth = reader
+            .choice("MATI_AUTH", &[("bearer", Auth::Bearer), ("basic", Auth::Basic), ("apikey", Auth::ApiKey)])
+            .unwrap_or(Auth::Bearer);
+        let settings = Self {
+            base_url: reader.url("MATI_BASE_URL").unwrap_or(default),
+            auth,
+            key: reader.secret("MATI_KEY"),
+            secret: reader.secret("MATI_SECRET"),
+        };
+        if !has_key_vault {
+            let missing = "is missing; accepted: the value from Mandiant Advantage → Settings → APIv4 Access and Key, or KEY_VAULT_URL to read it from Key Vault";
+            if settings.key.is_none() {
+                reader.fault("MATI_KEY", missing);
+            }
+            if settings.secret.is_none() && auth != Auth::ApiKey {
+                reader.fault("MATI_SECRET", missing);
+            }
+        }
+        settings
+    }
+}
+
+pub(super) fn filter(reader: &Reader<'_>) -> Filter {
+    let score = |name: &str| reader.number(name, &(0..=100));
+    let general = Threshold {
+        confidence: score("MINIMUM_CONFIDENCE").unwrap_or(80),
+        threat_score: score("MINIMUM_THREAT_SCORE").unwrap_or(80),
+    };
+    let of = |confidence, threat_score| Threshold {
+        confidence: score(confidence).unwrap_or(general.confidence),
+        threat_score: score(threat_score).unwrap_or(general.threat_score),
+    };
+    let missing = [("include", MissingThreatScore::Include), ("exclude", MissingThreatScore::Exclude)];
+    Filter {
+        included: IncludedTypes {
+            ipv4: reader.flag("INCLUDE_IPV4", true),
+            ipv6: reader.flag("INCLUDE_IPV6", true),
+            fqdn: reader.flag("INCLUDE_FQDN", true),
+            url: reader.flag("INCLUDE_URL", true),
+            hash: reader.flag("INCLUDE_HASH", true),
+        },
+        thresholds: PerType {
+            ip: of("IP_MINIMUM_CONFIDENCE", "IP_MINIMUM_THREAT_SCORE"),
+            fqdn: of("FQDN_MINIMUM_CONFIDENCE", "FQDN_MINIMUM_THREAT_SCORE"),
+            url: of("URL_MINIMUM_CONFIDENCE", "URL_MINIMUM_THREAT_SCORE"),
+            hash: of("HASH_MINIMUM_CONFIDENCE", "HASH_MINIMUM_THREAT_SCORE"),
+        },
+        missing_threat_score: reader
+            .choice("MISSING_THREAT_SCORE", &missing)
+            .unwrap_or(MissingThreatScore::Include),
+        exclude_osint: reader.flag("EXCLUDE_OSINT", true),
+        include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
+    }
+}
+
+pub(super) fn hash_type(reader: &Reader<'_>) -> HashType {
+    let types = [("md5", HashType::Md5), ("sha1", HashType::Sha1), ("sha256", HashType::Sha256)];
+    reader.choice("HASH_TYPE", &types).unwrap_or(HashType::Md5)
+}
+
+/// Days to read back at first. The older product wrote them with a minus sign.
+pub(super) fn initial_lookback(reader: &Reader<'_>) -> TimeDelta {
+    let accepted = "days from 1 to 89 (Mandiant answers for the last 90)";
+    let days = reader.parsed("INITIAL_LOOKBACK", accepted, |text| {
+        text.trim_start_matches('-').parse().ok().filter(|days| (1..=89).contains(days))
+    });
+    TimeDelta::days(days.unwrap_or(30))
+}

@@ -1,0 +1,56 @@
+//! Where settings come from.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+
+/// Named texts: the process's environment, a settings file, a test's map.
+pub trait Vars: Send + Sync {
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The process's environment, which is where the Functions host puts app settings.
+pub struct Environment;
+
+impl Vars for Environment {
+    #[expect(clippy::disallowed_methods, reason = "the one home of the environment")]
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+}
+
+impl Vars for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<String> {
+        BTreeMap::get(self, name).cloned()
+    }
+}
+
+/// The first where it has a value, else the second.
+pub struct Layered(pub Box<dyn Vars>, pub Box<dyn Vars>);
+
+impl Vars for Layered {
+    fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).or_else(|| self.1.get(name))
+    }
+}
+
+/// The `Values` of a file in the form of `local.settings.json`.
+///
+/// # Errors
+/// A file that cannot be read or has another form.
+pub fn from_file(path: &Path) -> Result<BTreeMap<String, String>, String> {
+    #[derive(Deserialize)]
+    struct File {
+        #[serde(rename = "Values")]
+        values: BTreeMap<String, String>,
+    }
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("the settings file {} cannot be read: {error}", path.display()))?;
+    let file: File = serde_json::from_str(&text).map_err(|error| {
+        format!(
+            "the settings file {} is not of the form {{\"Values\": {{\"NAME\": \"text\"}}}}: {error}",
+            path.display()
+        )
+    })?;
+    Ok(file.values)
+}

@@ -1,0 +1,287 @@
+//! State in a blob container, through Microsoft's own client.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use azure_core::{
+    credentials::TokenCredential,
+    error::ErrorKind,
+    http::{Etag, RequestContent, StatusCode, Url},
+};
+use azure_storage_blob::{
+    BlobClient, BlobContainerClient, BlobServiceClient, BlobServiceClientOptions,
+    models::{
+        BlobClientAcquireLeaseOptions, BlobClientAcquireLeaseResultHeaders, BlobClientDownloadOptions,
+        BlobClientSetMetadataOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
+    },
+};
+use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::{
+    error::StateError,
+    home::{Condition, Item, Version},
+};
+use crate::{
+    clock::Deadline,
+    http::{
+        azure::client_options,
+        error::chain,
+        retry::{Failed, Patience, Transient, retry},
+        transport::Transport,
+    },
+};
+
+/// Azure takes 15 to 60 seconds, or for ever.
+pub const LEASE_SECONDS: i32 = 30;
+const LEASE_BLOB: &str = "lease";
+
+/// Blobs of one container.
+pub struct BlobHome {
+    container: BlobContainerClient,
+    /// Where to look when the storage refuses us.
+    place: String,
+}
+
+impl BlobHome {
+    /// `endpoint` is the blob service's; a SAS travels in its query, otherwise a credential is needed.
+    ///
+    /// # Errors
+    /// An endpoint that is not https although a credential is to be sent to it.
+    pub fn new(
+        endpoint: Url,
+        credential: Option<Arc<dyn TokenCredential>>,
+        container: &str,
+        transport: &Transport,
+    ) -> Result<Self, StateError> {
+        let place = format!("{}{}/{container}", endpoint.host_str().unwrap_or_default(), endpoint.path());
+        let options = BlobServiceClientOptions {
+            client_options: client_options(transport),
+            ..BlobServiceClientOptions::default()
+        };
+        let service = BlobServiceClient::new(endpoint, credential, Some(options))
+            .map_err(|error| StateError::Refused(chain(&error)))?;
+        Ok(Self { container: service.blob_container_client(container), place })
+    }
+
+    pub async fn prepare(&self) -> Result<(), StateError> {
+        self.patiently(|| async {
+            match self.container.create(None).await {
+                Ok(_) => Ok(()),
+                Err(error) if error.http_status() == Some(StatusCode::Conflict) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    pub async fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Version)>, StateError> {
+        let blob = self.container.blob_client(name);
+        self.patiently(|| async {
+            let download = match blob.download(None::<BlobClientDownloadOptions<'_>>).await {
+                Ok(download) => download,
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            let etag = download.properties.etag.clone();
+            let bytes = download.body.collect().await?;
+            Ok(etag.map(|etag| (bytes.to_vec(), Version(etag.to_string()))))
+        })
+        .await
+    }
+
+    pub async fn write(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        condition: Condition,
+    ) -> Result<Version, StateError> {
+        let blob = self.container.blob_client(name);
+        let written = self
+            .patiently(|| async {
+                let options = match &condition {
+                    Condition::Always => BlobClientUploadOptions::default(),
+                    Condition::Absent => BlobClientUploadOptions::default().if_not_exists(),
+                    Condition::Is(version) => BlobClientUploadOptions {
+                        if_match: Some(Etag::from(version.0.clone())),
+                        ..BlobClientUploadOptions::default()
+                    },
+                };
+                let content = RequestContent::from(bytes.clone());
+                match blob.upload(content, Some(options)).await {
+                    Ok(answer) => Ok(answer.etag),
+                    Err(error) if is_conflict(&error) && condition != Condition::Always => Ok(None),
+                    Err(error) => Err(error),
+                }
+            })
+            .await?;
+        if let Some(etag) = written {
+            return Ok(Version(etag.to_string()));
+        }
+        // A lost reply makes our own write look like somebody else's.
+        match self.read(name).await? {
+            Some((present, version)) if present == bytes => Ok(version),
+            _ => Err(StateError::Conflict { name: name.to_owned() }),
+        }
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<(), StateError> {
+        let blob = self.container.blob_client(name);
+        self.patiently(|| async {
+            match blob.delete(None).await {
+                Ok(_) => Ok(()),
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
+        self.patiently(|| async {
+            let options = BlobContainerClientListBlobsOptions {
+                prefix: Some(prefix.to_owned()),
+                ..BlobContainerClientListBlobsOptions::default()
+            };
+            let mut pages = self.container.list_blobs(Some(options))?;
+            let mut items = Vec::new();
+            while let Some(blob) = pages.try_next().await? {
+                let modified = blob.properties.as_ref().and_then(|properties| properties.last_modified);
+                let modified = modified.and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0));
+                if let Some(name) = blob.name {
+                    items.push(Item { name, modified: modified.unwrap_or_default() });
+                }
+            }
+            Ok(items)
+        })
+        .await
+    }
+
+    /// The blob's native lease, or `None` while somebody else holds it.
+    pub async fn try_lease(&self, run_id: &str) -> Result<Option<String>, StateError> {
+        let blob = self.container.blob_client(LEASE_BLOB);
+        let lease_id = Uuid::new_v4().to_string();
+        self.patiently(|| async {
+            let acquired = match acquire(&blob, &lease_id).await {
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => {
+                    let options = BlobClientUploadOptions::default().if_not_exists();
+                    match blob.upload(RequestContent::from(Vec::new()), Some(options)).await {
+                        Ok(_) => {}
+                        Err(error) if is_conflict(&error) => {}
+                        Err(error) => return Err(error),
+                    }
+                    acquire(&blob, &lease_id).await
+                }
+                other => other,
+            };
+            match acquired {
+                Ok(()) => Ok(()),
+                Err(error) if error.http_status() == Some(StatusCode::Conflict) => return Ok(None),
+                Err(error) => return Err(error),
+            }?;
+            let holder = HashMap::from([
+                ("holder".to_owned(), format!("process {}", std::process::id())),
+                ("run_id".to_owned(), run_id.to_owned()),
+            ]);
+            let options = BlobClientSetMetadataOptions {
+                lease_id: Some(lease_id.clone()),
+                ..BlobClientSetMetadataOptions::default()
+            };
+            blob.set_metadata(&holder, Some(options)).await?;
+            Ok(Some(lease_id.clone()))
+        })
+        .await
+    }
+
+    /// Keeps the lease for another [`LEASE_SECONDS`].
+    ///
+    /// # Errors
+    /// [`StateError::LeaseLost`] when it is no longer ours.
+    pub async fn renew_lease(&self, lease_id: &str) -> Result<(), StateError> {
+        let blob = self.container.blob_client(LEASE_BLOB);
+        match blob.renew_lease(lease_id.to_owned(), None).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_conflict(&error) => Err(StateError::LeaseLost),
+            Err(error) => Err(self.explain(&error)),
+        }
+    }
+
+    pub async fn release_lease(&self, lease_id: &str) -> Result<(), StateError> {
+        let blob = self.container.blob_client(LEASE_BLOB);
+        match blob.release_lease(lease_id.to_owned(), None).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_conflict(&error) => Err(StateError::LeaseLost),
+            Err(error) => Err(self.explain(&error)),
+        }
+    }
+
+    /// Tries `operation` for some seconds, each try for at most half a minute.
+    async fn patiently<T, F: Future<Output = azure_core::Result<T>>>(
+        &self,
+        operation: impl Fn() -> F,
+    ) -> Result<T, StateError> {
+        // Committing is what the margin before a pass's deadline is for: it is not cut short by it.
+        let deadline = Deadline::unlimited(watch::channel(false).1);
+        let attempt = || async {
+            match tokio::time::timeout(Duration::from_secs(30), operation()).await {
+                Ok(result) => result.map_err(|error| self.explain(&error)),
+                Err(_) => Err(StateError::Unavailable(format!("{} did not answer within 30 s", self.place))),
+            }
+        };
+        retry(Patience::STORAGE, &deadline, attempt, |_, _| {})
+            .await
+            .map_err(|Failed::For(error) | Failed::OutOfTime(error)| error)
+    }
+
+    /// What a refusal means for the operator.
+    fn explain(&self, error: &azure_core::Error) -> StateError {
+        let reason = chain(error);
+        let place = &self.place;
+        match error.kind() {
+            ErrorKind::HttpResponse { status, error_code, .. } => {
+                let code = error_code.as_deref().unwrap_or("no error code");
+                match u16::from(*status) {
+                    401 | 403 => StateError::Refused(format!(
+                        "the storage {place} refuses us ({status}, {code}): the identity needs the role Storage Blob Data Contributor on it (a new assignment takes some minutes), and the storage's firewall must let the app in"
+                    )),
+                    404 => StateError::Refused(format!(
+                        "the storage {place} was not found ({code}): check STORAGE_ACCOUNT_NAME, STORAGE_CONTAINER_NAME and STORAGE_BLOB_ENDPOINT"
+                    )),
+                    408 | 429 | 500..=599 => {
+                        StateError::Unavailable(format!("{place} answered {status} ({code})"))
+                    }
+                    _ => StateError::Refused(format!("the storage {place} answered {status} ({code}): {reason}")),
+                }
+            }
+            ErrorKind::Io | ErrorKind::Connection => StateError::Unavailable(format!("{place}: {reason}")),
+            _ => StateError::Refused(format!("the storage {place} cannot be used: {reason}")),
+        }
+    }
+}
+
+impl Transient for StateError {
+    fn is_transient(&self) -> bool {
+        StateError::is_transient(self)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+}
+
+async fn acquire(blob: &BlobClient, lease_id: &str) -> azure_core::Result<()> {
+    // Proposing the id makes a repeated request, whose first reply was lost, a renewal of our own lease.
+    let options = BlobClientAcquireLeaseOptions {
+        proposed_lease_id: Some(lease_id.to_owned()),
+        ..BlobClientAcquireLeaseOptions::default()
+    };
+    let answer = blob.acquire_lease(LEASE_SECONDS, Some(options)).await?;
+    answer.lease_id().map(|_| ())
+}
+
+/// Azure says 409 or 412 depending on which condition did not hold.
+fn is_conflict(error: &azure_core::Error) -> bool {
+    matches!(error.http_status(), Some(StatusCode::Conflict | StatusCode::PreconditionFailed))
+}
+

@@ -1,0 +1,164 @@
+//! State in a local directory: the embedded default for a laptop.
+//!
+//! The files are small and local, so they are read and written in place, without a detour over another thread.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Write},
+    path::{Path, PathBuf},
+};
+
+use chrono::{DateTime, Utc};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{
+    error::StateError,
+    home::{Condition, Item, Version},
+};
+
+/// Files beneath one directory.
+pub struct DirectoryHome {
+    root: PathBuf,
+}
+
+/// An operating system's lock, which a dead process cannot keep.
+pub struct DirectoryLease {
+    _file: File,
+}
+
+impl DirectoryHome {
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    pub fn prepare(&self) -> Result<(), StateError> {
+        fs::create_dir_all(&self.root).map_err(|error| self.refusal(&self.root, &error))
+    }
+
+    pub fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Version)>, StateError> {
+        let path = self.root.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let version = version(&bytes);
+                Ok(Some((bytes, version)))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.refusal(&path, &error)),
+        }
+    }
+
+    pub fn write(&self, name: &str, bytes: &[u8], condition: &Condition) -> Result<Version, StateError> {
+        let path = self.root.join(name);
+        self.write_file(name, &path, bytes, condition).map_err(|error| match error {
+            WriteError::Conflict => StateError::Conflict { name: name.to_owned() },
+            WriteError::State(error) => error,
+            WriteError::Io(error) => self.refusal(&path, &error),
+        })
+    }
+
+    fn write_file(
+        &self,
+        name: &str,
+        path: &Path,
+        bytes: &[u8],
+        condition: &Condition,
+    ) -> Result<Version, WriteError> {
+        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
+        // Held until the function returns: nobody writes between the comparison and the replacement.
+        let lock = self.open("write.lock")?;
+        lock.lock()?;
+        if *condition != Condition::Always {
+            let present = self.read(name).map_err(WriteError::State)?.map(|(_, version)| version);
+            let expected = match condition {
+                Condition::Is(version) => Some(version.clone()),
+                Condition::Absent | Condition::Always => None,
+            };
+            if present != expected {
+                return Err(WriteError::Conflict);
+            }
+        }
+        let draft = path.with_extension("draft");
+        let mut file = File::create(&draft)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        fs::rename(&draft, path)?;
+        Ok(version(bytes))
+    }
+
+    pub fn delete(&self, name: &str) -> Result<(), StateError> {
+        let path = self.root.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(self.refusal(&path, &error)),
+        }
+    }
+
+    pub fn list(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
+        let folder = self.root.join(prefix);
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(self.refusal(&folder, &error)),
+        };
+        let mut items = Vec::new();
+        for entry in entries {
+            let item = entry.and_then(|entry| {
+                let metadata = entry.metadata()?;
+                Ok((entry.file_name(), metadata.is_file(), DateTime::<Utc>::from(metadata.modified()?)))
+            });
+            let (name, is_file, modified) = item.map_err(|error| self.refusal(&folder, &error))?;
+            let name = name.to_string_lossy();
+            if is_file && !name.ends_with(".draft") {
+                items.push(Item { name: format!("{prefix}{name}"), modified });
+            }
+        }
+        Ok(items)
+    }
+
+    /// The lock on the file `lease`, or `None` while somebody else holds it.
+    pub fn try_lease(&self, run_id: &str) -> Result<Option<DirectoryLease>, StateError> {
+        let path = self.root.join("lease");
+        let attempt = || {
+            let mut file = self.open("lease")?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(fs::TryLockError::WouldBlock) => return Ok(None),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
+            file.set_len(0)?;
+            writeln!(file, "{{\"holder\":\"process {}\",\"run_id\":\"{run_id}\"}}", std::process::id())?;
+            Ok(Some(DirectoryLease { _file: file }))
+        };
+        attempt().map_err(|error| self.refusal(&path, &error))
+    }
+
+    fn open(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().create(true).truncate(false).write(true).open(self.root.join(name))
+    }
+
+    fn refusal(&self, path: &Path, error: &io::Error) -> StateError {
+        StateError::Refused(format!(
+            "the state directory cannot be used: {}: {error}; check STATE_DIR ({})",
+            path.display(),
+            self.root.display()
+        ))
+    }
+}
+
+enum WriteError {
+    Conflict,
+    State(StateError),
+    Io(io::Error),
+}
+
+impl From<io::Error> for WriteError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// No two contents ever written to one name are equal where it matters, so the content is its own version.
+fn version(bytes: &[u8]) -> Version {
+    Version(format!("{:032x}", xxh3_128(bytes)))
+}

@@ -1,0 +1,46 @@
+//! What can go wrong with state.
+
+use crate::domain::segment::SegmentError;
+
+/// Why state could not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Somebody else wrote meanwhile.
+    #[error("{name} was changed by somebody else")]
+    Conflict { name: String },
+    /// The storage cannot be reached, or is not well.
+    #[error("the storage of the state does not answer: {0}")]
+    Unavailable(String),
+    /// The storage refuses us; the sentence says what to do.
+    #[error("{0}")]
+    Refused(String),
+    #[error("{name} cannot be read: {source}. To go on without it, run once with --rebuild (or POST /api/sync with \"rebuild\": true): what is still wanted is sent again under the same ids")]
+    DamagedSegment { name: String, source: SegmentError },
+    #[error("{name} cannot be read: {reason}")]
+    Damaged { name: String, reason: String },
+    #[error("{name} was written by a newer version of mati-sync (schema {found}, this one reads up to {known}): deploy that version again")]
+    Newer { name: String, found: u32, known: u32 },
+    /// The lease is no longer ours.
+    #[error("another instance took over the lease")]
+    LeaseLost,
+}
+
+impl StateError {
+    /// Whether the same operation may go well a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Conflict { .. }
+            | Self::Refused(_)
+            | Self::DamagedSegment { .. }
+            | Self::Damaged { .. }
+            | Self::Newer { .. }
+            | Self::LeaseLost => false,
+        }
+    }
+
+    /// Whether it says that somebody else is at work in our place.
+    pub fn is_fencing(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::LeaseLost)
+    }
+}

@@ -1,0 +1,82 @@
+//! Named bytes with compare-and-swap, in one of two homes.
+
+use chrono::{DateTime, Utc};
+
+use super::{blob::BlobHome, directory::DirectoryHome, error::StateError};
+
+/// Which content of a name was read or written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version(pub String);
+
+/// What must be true for a write to happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Always,
+    Absent,
+    Is(Version),
+}
+
+/// A listed name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    pub name: String,
+    pub modified: DateTime<Utc>,
+}
+
+/// Where state lives.
+pub enum Home {
+    Blob(BlobHome),
+    Directory(DirectoryHome),
+}
+
+impl Home {
+    /// Makes sure that the container or directory exists.
+    pub async fn prepare(&self) -> Result<(), StateError> {
+        match self {
+            Self::Blob(home) => home.prepare().await,
+            Self::Directory(home) => home.prepare(),
+        }
+    }
+
+    /// The content of `name`, if it exists.
+    pub async fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Version)>, StateError> {
+        match self {
+            Self::Blob(home) => home.read(name).await,
+            Self::Directory(home) => home.read(name),
+        }
+    }
+
+    /// Writes `name` if `condition` holds.
+    ///
+    /// # Errors
+    /// [`StateError::Conflict`] when it does not.
+    pub async fn write(
+        &self,
+        name: &str,
+        bytes: Vec<u8>,
+        condition: Condition,
+    ) -> Result<Version, StateError> {
+        match self {
+            Self::Blob(home) => home.write(name, bytes, condition).await,
+            Self::Directory(home) => home.write(name, &bytes, &condition),
+        }
+    }
+
+    /// Removes `name`; that it is gone already is no error.
+    pub async fn delete(&self, name: &str) -> Result<(), StateError> {
+        match self {
+            Self::Blob(home) => home.delete(name).await,
+            Self::Directory(home) => home.delete(name),
+        }
+    }
+
+    /// All names that start with `prefix` (a folder, with its slash), in alphabetical order.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
+        let mut items = match self {
+            Self::Blob(home) => home.list(prefix).await?,
+            Self::Directory(home) => home.list(prefix)?,
+        };
+        items.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(items)
+    }
+}

@@ -1,0 +1,237 @@
+//! One lane's progress and manifest, and the commit that changes them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tracing::{info, warn};
+
+use super::{
+    error::StateError,
+    home::{Condition, Home, Version},
+    lease::Lease,
+    store::Store,
+};
+use crate::domain::{
+    compaction::first_to_merge,
+    manifest::{Entry, Manifest},
+    progress::{Progress, SCHEMA, SegmentRef, Target},
+    segment,
+};
+
+/// An entry leaves the manifest this long after the end of its validity.
+const AGED_OUT: TimeDelta = TimeDelta::days(1);
+
+/// What a new lane starts from, and what an existing one must agree with.
+pub struct Origin {
+    pub target: Target,
+    pub settings_hash: String,
+    /// Where a lane without progress begins to read.
+    pub begin: DateTime<Utc>,
+}
+
+/// A lane's state as it stands in the store, and the one way to change it.
+pub struct LaneState {
+    home: Arc<Home>,
+    lane: String,
+    run_id: String,
+    /// Change it freely; [`LaneState::commit`] makes it true.
+    pub progress: Progress,
+    /// Of the stored progress; `None` before the first commit.
+    version: Option<Version>,
+    pub manifest: Manifest,
+    commits: u32,
+}
+
+impl LaneState {
+    /// Reads a lane's state. With `drop_damaged`, segments that cannot be read are left out, because what they
+    /// held is about to be sent again.
+    ///
+    /// A lane that delivers elsewhere than its state says starts anew; the old progress is set aside.
+    ///
+    /// # Errors
+    /// State that cannot be read, or was written by a newer version.
+    pub async fn load(
+        store: &Store,
+        lane: &str,
+        run_id: &str,
+        origin: Origin,
+        drop_damaged: bool,
+    ) -> Result<Self, StateError> {
+        let home = Arc::clone(store.home());
+        let name = format!("lanes/{lane}/progress.json");
+        let (progress, version) = match home.read(&name).await? {
+            None => (None, None),
+            Some((bytes, version)) => (Some(parse_progress(&name, &bytes)?), Some(version)),
+        };
+        let mut state = Self {
+            home,
+            lane: lane.to_owned(),
+            run_id: run_id.to_owned(),
+            progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin),
+            version,
+            manifest: Manifest::default(),
+            commits: 0,
+        };
+        match progress {
+            None => {}
+            Some(progress) if progress.target != origin.target => state.set_aside(&progress).await?,
+            Some(progress) => {
+                state.progress = progress;
+                state.load_manifest(drop_damaged).await?;
+            }
+        }
+        Ok(state)
+    }
+
+    async fn set_aside(&self, old: &Progress) -> Result<(), StateError> {
+        let name = format!("lanes/{}/aside/{}.json", self.lane, self.run_id);
+        warn!(
+            lane = self.lane,
+            "the lane {} delivered to {} ({}) so far and is now pointed at {} ({}): it starts anew, and what it knew is set aside in {name}",
+            self.lane, old.target.place, old.target.name, self.progress.target.place, self.progress.target.name,
+        );
+        self.home.write(&name, to_json(old), Condition::Always).await?;
+        Ok(())
+    }
+
+    async fn load_manifest(&mut self, drop_damaged: bool) -> Result<(), StateError> {
+        let mut entries = Vec::new();
+        let mut damaged = HashSet::new();
+        for part in &self.progress.segments {
+            match self.read_segment(&part.name).await {
+                Ok(more) => entries.extend(more),
+                Err(error @ StateError::DamagedSegment { .. }) if drop_damaged => {
+                    warn!(lane = self.lane, "{error}; it is dropped, as this rebuild asks");
+                    damaged.insert(part.name.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.progress.segments.retain(|part| !damaged.contains(&part.name));
+        self.manifest = entries.into_iter().collect();
+        Ok(())
+    }
+
+    async fn read_segment(&self, segment: &str) -> Result<Vec<Entry>, StateError> {
+        let name = self.segment_path(segment);
+        let damaged = |source| StateError::DamagedSegment { name: name.clone(), source };
+        let (bytes, _) =
+            self.home.read(&name).await?.ok_or_else(|| damaged(segment::SegmentError::Missing))?;
+        segment::decode(&bytes).map_err(damaged)
+    }
+
+    fn segment_path(&self, segment: &str) -> String {
+        format!("lanes/{}/manifest/{segment}", self.lane)
+    }
+
+    /// Makes `entries` and the current progress durable: first an immutable segment, then the swap of
+    /// `progress.json`. Dies anywhere in between: nothing happened.
+    ///
+    /// # Errors
+    /// Somebody else took over, or the storage fails; then nothing was changed, except perhaps by an answer that
+    /// was lost for good, and the pass must end.
+    pub async fn commit(&mut self, lease: &Lease, entries: Vec<Entry>) -> Result<(), StateError> {
+        lease.check()?;
+        if !entries.is_empty() {
+            let segment = self.write_segment(entries.clone()).await?;
+            self.progress.segments.push(segment);
+            entries.into_iter().for_each(|entry| self.manifest.put(entry));
+            self.merge_segments().await?;
+        }
+        self.swap(lease).await
+    }
+
+    /// Replaces all segments by one that holds the manifest as it is in memory, without entries that expired.
+    /// Returns how many left.
+    pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
+        lease.check()?;
+        let left = self.manifest.retain(|entry| entry.valid_until() + AGED_OUT > now);
+        let entries = self.manifest.entries().to_vec();
+        self.progress.segments =
+            if entries.is_empty() { Vec::new() } else { vec![self.write_segment(entries).await?] };
+        self.swap(lease).await?;
+        info!(lane = self.lane, entries = self.manifest.len(), aged_out = left, "manifest compacted");
+        Ok(left)
+    }
+
+    /// Whether a compaction pays: a quarter of the manifest has expired.
+    pub fn wants_compaction(&mut self, now: DateTime<Utc>) -> bool {
+        let entries = self.manifest.entries();
+        let aged_out = entries.iter().filter(|entry| entry.valid_until() + AGED_OUT <= now).count();
+        aged_out > 0 && aged_out * 4 >= entries.len()
+    }
+
+    /// Names of the segments that exist for this lane.
+    pub fn listed(&self) -> HashSet<String> {
+        self.progress.segments.iter().map(|part| part.name.clone()).collect()
+    }
+
+    async fn swap(&mut self, lease: &Lease) -> Result<(), StateError> {
+        lease.check()?;
+        self.commits += 1;
+        self.progress.write_id = format!("{}-{}", self.run_id, self.commits);
+        self.progress.manifest_entries = self.manifest.len() as u64;
+        let condition = self.version.clone().map_or(Condition::Absent, Condition::Is);
+        let name = format!("lanes/{}/progress.json", self.lane);
+        self.version = Some(self.home.write(&name, to_json(&self.progress), condition).await?);
+        Ok(())
+    }
+
+    async fn write_segment(&mut self, mut entries: Vec<Entry>) -> Result<SegmentRef, StateError> {
+        entries.sort_unstable_by_key(|entry| entry.key);
+        self.commits += 1;
+        let name = format!("{}-{:05}", self.run_id, self.commits);
+        self.home.write(&self.segment_path(&name), segment::encode(&entries), Condition::Always).await?;
+        Ok(SegmentRef { name, entries: entries.len() as u64 })
+    }
+
+    /// Merges the newest segments as long as that pays, see [`first_to_merge`].
+    async fn merge_segments(&mut self) -> Result<(), StateError> {
+        loop {
+            let sizes: Vec<u64> = self.progress.segments.iter().map(|part| part.entries).collect();
+            let Some(start) = first_to_merge(&sizes) else { return Ok(()) };
+            let mut merged = Manifest::default();
+            for part in &self.progress.segments[start..] {
+                self.read_segment(&part.name).await?.into_iter().for_each(|entry| merged.put(entry));
+            }
+            let segment = self.write_segment(merged.entries().to_vec()).await?;
+            self.progress.segments.truncate(start);
+            self.progress.segments.push(segment);
+        }
+    }
+}
+
+fn parse_progress(name: &str, bytes: &[u8]) -> Result<Progress, StateError> {
+    // The version first: a newer one may have fields of another form.
+    #[derive(serde::Deserialize)]
+    struct Header {
+        schema: u32,
+    }
+    let damaged = |error: serde_json::Error| StateError::Damaged {
+        name: name.to_owned(),
+        reason: format!("{error}; restore it from a backup, or delete it to start anew (everything is sent again under the same ids)"),
+    };
+    let Header { schema } = serde_json::from_slice(bytes).map_err(damaged)?;
+    if schema > SCHEMA {
+        return Err(StateError::Newer { name: name.to_owned(), found: schema, known: SCHEMA });
+    }
+    serde_json::from_slice(bytes).map_err(damaged)
+}
+
+fn to_json(progress: &Progress) -> Vec<u8> {
+    serde_json::to_vec(progress).expect("progress is JSON")
+}
+
+/// The manifest of a lane, for reading only.
+///
+/// # Errors
+/// As [`LaneState::load`].
+pub async fn read_manifest(store: &Store, lane: &str) -> Result<Manifest, StateError> {
+    let Some(progress) = store.progress(lane).await? else { return Ok(Manifest::default()) };
+    let origin = Origin {
+        target: progress.target.clone(),
+        settings_hash: progress.settings_hash.clone(),
+        begin: progress.begin,
+    };
+    Ok(LaneState::load(store, lane, "reader", origin, false).await?.manifest)
+}

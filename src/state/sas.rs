@@ -1,0 +1,130 @@
+//! Storage by connection string: endpoint, and a shared access signature of our own making.
+//!
+//! The SDK knows no shared keys, so a connection string's key signs an account SAS, which travels in the
+//! query of every URL. For emulators and for apps whose host storage is configured by key; with a managed
+//! identity none of this is used.
+
+use azure_core::{credentials::Secret, hmac::hmac_sha256, http::Url};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// The emulator's well-known account and key (learn.microsoft.com, "Use the Azurite emulator"); not a secret.
+const DEVELOPMENT: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1";
+
+/// A parsed connection string.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionString {
+    /// Of the blob service, with the account in its path where an emulator wants it.
+    pub blob_endpoint: Url,
+    authorization: Authorization,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Authorization {
+    Key { account: String, key: Secret },
+    Signature(Secret),
+}
+
+impl ConnectionString {
+    /// Parses the value of `AzureWebJobsStorage`.
+    ///
+    /// # Errors
+    /// What is missing; never the value itself.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = if text.trim() == "UseDevelopmentStorage=true" { DEVELOPMENT } else { text };
+        let part = |name: &str| {
+            text.split(';')
+                .filter_map(|part| part.split_once('='))
+                .find(|(key, _)| key.trim().eq_ignore_ascii_case(name))
+                .map(|(_, value)| value.trim())
+                .filter(|value| !value.is_empty())
+        };
+        let account = part("AccountName");
+        let endpoint = match (part("BlobEndpoint"), account) {
+            (Some(endpoint), _) => endpoint.to_owned(),
+            (None, Some(account)) => format!(
+                "{}://{account}.blob.{}",
+                part("DefaultEndpointsProtocol").unwrap_or("https"),
+                part("EndpointSuffix").unwrap_or("core.windows.net")
+            ),
+            (None, None) => return Err("it names neither BlobEndpoint nor AccountName".to_owned()),
+        };
+        let blob_endpoint =
+            Url::parse(&endpoint).map_err(|_| "its BlobEndpoint is not a URL".to_owned())?;
+        let authorization = match (part("SharedAccessSignature"), account, part("AccountKey")) {
+            (Some(signature), _, _) => {
+                Authorization::Signature(Secret::from(signature.trim_start_matches('?').to_owned()))
+            }
+            (None, Some(account), Some(key)) => {
+                Authorization::Key { account: account.to_owned(), key: Secret::from(key.to_owned()) }
+            }
+            _ => return Err("it holds neither AccountKey nor SharedAccessSignature".to_owned()),
+        };
+        Ok(Self { blob_endpoint, authorization })
+    }
+
+    /// The endpoint with a signature good for two days in its query; clients made from it keep the query.
+    ///
+    /// # Errors
+    /// A key that is not base64.
+    pub fn signed_endpoint(&self, now: DateTime<Utc>) -> Result<Url, String> {
+        let mut url = self.blob_endpoint.clone();
+        match &self.authorization {
+            Authorization::Signature(signature) => url.set_query(Some(signature.secret())),
+            Authorization::Key { account, key } => sign(&mut url, account, key, now)?,
+        }
+        Ok(url)
+    }
+}
+
+/// An account SAS (learn.microsoft.com, "Create an account SAS": string-to-sign of version 2020-12-06 and later).
+fn sign(url: &mut Url, account: &str, key: &Secret, now: DateTime<Utc>) -> Result<(), String> {
+    const VERSION: &str = "2025-11-05";
+    let stamp = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    // The storage's clock may be a little behind ours.
+    let (start, end) = (stamp(now - TimeDelta::minutes(15)), stamp(now + TimeDelta::days(2)));
+    let (permissions, services, resources, protocols) = ("rwdlac", "b", "sco", "https,http");
+    let to_sign = format!(
+        "{account}\n{permissions}\n{services}\n{resources}\n{start}\n{end}\n\n{protocols}\n{VERSION}\n\n"
+    );
+    let signature = hmac_sha256(&to_sign, key).map_err(|_| "its AccountKey is not base64".to_owned())?;
+    url.query_pairs_mut()
+        .append_pair("sv", VERSION)
+        .append_pair("ss", services)
+        .append_pair("srt", resources)
+        .append_pair("sp", permissions)
+        .append_pair("st", &start)
+        .append_pair("se", &end)
+        .append_pair("spr", protocols)
+        .append_pair("sig", &signature);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_forms_a_host_writes() {
+        let endpoint = |text: &str| ConnectionString::parse(text).map(|parsed| parsed.blob_endpoint.to_string());
+        assert_eq!(
+            endpoint("UseDevelopmentStorage=true").unwrap(),
+            "http://127.0.0.1:10000/devstoreaccount1"
+        );
+        assert_eq!(
+            endpoint("DefaultEndpointsProtocol=https;AccountName=a;AccountKey=aGk=;EndpointSuffix=core.usgovcloudapi.net").unwrap(),
+            "https://a.blob.core.usgovcloudapi.net/"
+        );
+        assert_eq!(
+            endpoint("BlobEndpoint=https://a.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x").unwrap(),
+            "https://a.blob.core.windows.net/"
+        );
+        assert!(endpoint("AccountName=a").unwrap_err().contains("AccountKey"));
+        assert!(endpoint("nonsense").unwrap_err().contains("AccountName"));
+    }
+
+    #[test]
+    fn a_key_never_shows() {
+        let parsed = ConnectionString::parse("AccountName=a;AccountKey=c2VjcmV0").unwrap();
+        assert!(!format!("{parsed:?}").contains("c2VjcmV0"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Reports, requests and refused records; and tidying up after them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Serialize, de::DeserializeOwned};
+use tracing::warn;
+
+use super::{
+    error::StateError,
+    home::{Condition, Home, Item},
+    lease::Lease,
+};
+use crate::{
+    clock::Deadline,
+    domain::{
+        progress::Progress,
+        report::{Report, is_run_id},
+        request::Request,
+    },
+};
+
+const RUNS: &str = "runs/";
+const REQUESTS: &str = "requests/";
+/// Reports kept.
+const REPORTS_KEPT: usize = 500;
+/// Refused records, and progress that was set aside, are kept this long.
+const REFUSALS_KEPT: TimeDelta = TimeDelta::days(90);
+/// A segment that is not listed may belong to a commit under way; after this it does not.
+const ORPHANS_KEPT: TimeDelta = TimeDelta::days(1);
+
+/// Handle on the state of all lanes.
+#[derive(Clone)]
+pub struct Store {
+    home: Arc<Home>,
+}
+
+impl Store {
+    pub fn new(home: Home) -> Self {
+        Self { home: Arc::new(home) }
+    }
+
+    pub(super) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// Makes sure that the container or directory exists.
+    pub async fn prepare(&self) -> Result<(), StateError> {
+        self.home.prepare().await
+    }
+
+    /// The right to write, see [`Lease::acquire`].
+    pub async fn lease(&self, run_id: &str, deadline: &Deadline) -> Result<Option<Lease>, StateError> {
+        Lease::acquire(&self.home, run_id, deadline).await
+    }
+
+    pub async fn write_report(&self, report: &Report) -> Result<(), StateError> {
+        self.write_json(&format!("{RUNS}{}.json", report.run_id), report).await
+    }
+
+    /// The report of one pass, seen as one with the passes that went on with it.
+    pub async fn report(&self, run_id: &str) -> Result<Option<Report>, StateError> {
+        if !is_run_id(run_id) {
+            return Ok(None);
+        }
+        let name = format!("{RUNS}{run_id}.json");
+        let Some(mut report) = self.read_json::<Report>(&name).await? else { return Ok(None) };
+        if report.end == crate::domain::outcome::End::Paused {
+            for item in self.home.list(RUNS).await?.iter().filter(|item| item.name > name) {
+                if let Some(later) = self.read_json::<Report>(&item.name).await?
+                    && later.continues.as_deref() == Some(run_id)
+                {
+                    report.continued_by(&later);
+                }
+            }
+        }
+        Ok(Some(report))
+    }
+
+    /// The newest reports, newest first. One that cannot be read is passed over and logged.
+    pub async fn newest_reports(&self, count: usize) -> Result<Vec<Report>, StateError> {
+        let mut reports = Vec::new();
+        for item in self.home.list(RUNS).await?.iter().rev().take(count) {
+            match self.read_json(&item.name).await {
+                Ok(report) => reports.extend(report),
+                Err(error) => warn!("{error}"),
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Makes a manual rerun durable before anybody is told that it was accepted.
+    pub async fn write_request(&self, request: &Request) -> Result<(), StateError> {
+        self.write_json(&format!("{REQUESTS}{}.json", request.run_id), request).await
+    }
+
+    /// Manual reruns not yet applied, oldest first.
+    pub async fn requests(&self) -> Result<Vec<Request>, StateError> {
+        let mut requests = Vec::new();
+        for item in self.home.list(REQUESTS).await? {
+            requests.extend(self.read_json(&item.name).await?);
+        }
+        Ok(requests)
+    }
+
+    pub async fn request(&self, run_id: &str) -> Result<Option<Request>, StateError> {
+        if !is_run_id(run_id) {
+            return Ok(None);
+        }
+        self.read_json(&format!("{REQUESTS}{run_id}.json")).await
+    }
+
+    /// Forgets a request: it is applied, or lives on in a lane's progress.
+    pub async fn delete_request(&self, run_id: &str) -> Result<(), StateError> {
+        self.home.delete(&format!("{REQUESTS}{run_id}.json")).await
+    }
+
+    /// Writes the records that the destination refused in this pass, one JSON line each.
+    pub async fn write_rejected(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        run_id: &str,
+        lines: &str,
+    ) -> Result<(), StateError> {
+        lease.check()?;
+        let name = format!("lanes/{lane}/rejected/{run_id}.jsonl");
+        self.home.write(&name, lines.as_bytes().to_vec(), Condition::Always).await?;
+        Ok(())
+    }
+
+    /// A lane's progress, if it ever committed any.
+    pub async fn progress(&self, lane: &str) -> Result<Option<Progress>, StateError> {
+        self.read_json(&format!("lanes/{lane}/progress.json")).await
+    }
+
+    /// Removes what is kept no longer. `listed` are the segments that the lanes' progress lists.
+    pub async fn tidy(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        listed: &HashSet<String>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StateError> {
+        lease.check()?;
+        let reports = self.home.list(RUNS).await?;
+        let surplus = reports.len().saturating_sub(REPORTS_KEPT);
+        self.delete_all(reports.into_iter().take(surplus)).await?;
+        for folder in ["rejected", "aside"] {
+            let old = self.home.list(&format!("lanes/{lane}/{folder}/")).await?;
+            self.delete_all(old.into_iter().filter(|item| item.modified < now - REFUSALS_KEPT)).await?;
+        }
+        let aside = self.segments_set_aside(lane).await?;
+        let segments = self.home.list(&format!("lanes/{lane}/manifest/")).await?;
+        let is_orphan = |item: &Item| {
+            let name = item.name.rsplit('/').next().unwrap_or_default();
+            item.modified < now - ORPHANS_KEPT && !listed.contains(name) && !aside.contains(name)
+        };
+        self.delete_all(segments.into_iter().filter(is_orphan)).await
+    }
+
+    async fn segments_set_aside(&self, lane: &str) -> Result<HashSet<String>, StateError> {
+        let mut names = HashSet::new();
+        for item in self.home.list(&format!("lanes/{lane}/aside/")).await? {
+            let progress: Option<Progress> = self.read_json(&item.name).await?;
+            names.extend(progress.into_iter().flat_map(|progress| progress.segments).map(|part| part.name));
+        }
+        Ok(names)
+    }
+
+    async fn delete_all(&self, items: impl Iterator<Item = Item>) -> Result<(), StateError> {
+        for item in items {
+            self.home.delete(&item.name).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
+        let mut bytes = serde_json::to_vec_pretty(value).expect("our own types are JSON");
+        bytes.push(b'\n');
+        self.home.write(name, bytes, Condition::Always).await?;
+        Ok(())
+    }
+
+    async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        let Some((bytes, _)) = self.home.read(name).await? else { return Ok(None) };
+        let value = serde_json::from_slice(&bytes)
+            .map_err(|error| StateError::Damaged { name: name.to_owned(), reason: error.to_string() })?;
+        Ok(Some(value))
+    }
+}
