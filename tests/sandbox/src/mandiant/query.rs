@@ -114,9 +114,9 @@ impl Filters {
         let at = document.last_updated.timestamp_millis();
         (self.start_epoch * 1000..=self.end).contains(&at)
             && self.gte_mscore.is_none_or(|least| document.mscore >= least)
-            && self.gte_threatscore.is_none_or(|least| {
-                document.threat_score.map_or(self.unrated_pass, |score| score >= least)
-            })
+            && self
+                .gte_threatscore
+                .is_none_or(|least| document.threat_score.map_or(self.unrated_pass, |score| score >= least))
             && !(self.exclude_osint && document.osint_only)
     }
 
