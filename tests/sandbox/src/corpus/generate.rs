@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, Utc};
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus, seq::IndexedRandom};
 
 use super::{
-    date::DateForm,
+    date::{DateForm, parse_date},
     hostile,
     record::{Record, misp},
 };
@@ -68,78 +68,6 @@ impl Generator {
 
     pub(super) fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
         choices.choose(&mut self.dice).copied().unwrap_or_default()
-    }
-
-    pub(super) fn hexadecimal(&mut self, length: usize) -> String {
-        (0..length).map(|_| char::from(b"0123456789abcdef"[self.dice.random_range(0..16)])).collect()
-    }
-
-    fn word(&mut self) -> String {
-        const SYLLABLES: &str =
-            "ba co di fu ga hel in jo ka lu mar net o pol qua ras sol ter u vex wi xan ya zen";
-        let syllables: Vec<&str> = SYLLABLES.split(' ').collect();
-        let length = self.dice.random_range(2..5);
-        (0..length).map(|_| self.pick(&syllables)).collect()
-    }
-
-    pub(super) fn domain(&mut self) -> String {
-        let mut name = format!("{}-{}", self.word(), self.word());
-        if self.chance(0.3) {
-            name = format!("{}.{name}", self.word());
-        }
-        if self.chance(0.2) {
-            name = format!("{name}{}", self.dice.random_range(0..1000));
-        }
-        let tld =
-            self.pick(&["com", "com", "com", "net", "org", "info", "ru", "top", "xyz", "onion.ly", "co.uk"]);
-        format!("{name}.{tld}")
-    }
-
-    pub(super) fn web_address(&mut self) -> String {
-        let scheme = self.pick(&["http", "http", "https"]);
-        let domain = self.domain();
-        let path = match self.dice.random_range(0..4) {
-            0 => format!("{}/{}.php", self.word(), self.word()),
-            1 => format!("{}.exe", self.hexadecimal(12)),
-            2 => format!("wp-content/{}?id={}&x={}", self.word(), self.hexadecimal(8), self.word()),
-            _ => format!("{}/", self.word()),
-        };
-        format!("{scheme}://{domain}/{path}")
-    }
-
-    /// An address nobody would mistake for a private or reserved one.
-    pub(super) fn public_ipv4(&mut self) -> String {
-        let first = loop {
-            let first: u8 = self.dice.random_range(11..224);
-            if ![100, 127, 169, 172, 192, 198, 203].contains(&first) {
-                break first;
-            }
-        };
-        let [second, third, fourth]: [u8; 3] = self.dice.random();
-        format!("{first}.{second}.{third}.{fourth}")
-    }
-
-    fn public_ipv6(&mut self) -> String {
-        let groups: [u16; 4] = self.dice.random();
-        let [a, b, c, d] = groups;
-        format!("{}:{a:x}:{b:x}::{c:x}:{d:x}", self.pick(&["2a00", "2a02", "2604", "2607", "240e"]))
-    }
-
-    fn value(&mut self) -> Record {
-        match self.dice.random_range(0..100) {
-            0..30 => Record::ipv4(&self.public_ipv4()),
-            30..58 => Record::fqdn(&self.domain()),
-            58..78 => Record::url(&self.web_address()),
-            78..97 => self.file(),
-            _ => Record::ipv6(&self.public_ipv6()),
-        }
-    }
-
-    pub(super) fn file(&mut self) -> Record {
-        let hashes = [self.hexadecimal(32), self.hexadecimal(40), self.hexadecimal(64)];
-        // A file of which Mandiant only knows the MD5 is rare but real.
-        let complete = self.chance(0.95);
-        Record::file(Some(&hashes[0]), complete.then_some(&*hashes[1]), complete.then_some(&*hashes[2]))
     }
 
     /// A time in the window. Many records share theirs with the one before, to the millisecond or the second:
@@ -219,6 +147,22 @@ impl Generator {
             .collect()
     }
 
+    /// Each source saw the value in a time of its own within that of the first.
+    fn spread_sightings(&mut self, record: Record) -> Record {
+        let mut sources = record.json().get("sources").cloned().unwrap_or_default();
+        for source in sources.as_array_mut().into_iter().flatten().skip(1) {
+            let date = |name: &str| source[name].as_str().and_then(parse_date);
+            let (Some((first_seen, form)), Some((last_seen, _))) = (date("first_seen"), date("last_seen"))
+            else {
+                continue;
+            };
+            let span = (last_seen - first_seen).num_milliseconds().max(0);
+            let later = first_seen + Duration::milliseconds(self.dice.random_range(0..=span));
+            source["first_seen"] = form.write(later).into();
+        }
+        record.set("sources", sources)
+    }
+
     fn context(&mut self, mut record: Record) -> Record {
         const MALWARE: [&str; 8] =
             ["BEACON", "OXEEYE", "BEATDROP", "QAKBOT", "REDLINE", "ICEDID", "SMOKELOADER", "EMOTET"];
@@ -262,16 +206,14 @@ impl Generator {
         let sources = self.sources();
         let sources: Vec<_> = sources.iter().map(|(name, osint, kinds)| (*name, *osint, &**kinds)).collect();
         // The top-level sightings end in .000 there, but the sources' keep their milliseconds.
+        let record =
+            self.value().mscore(mscore).first_seen(first_seen).last_seen(last_seen).sources(&sources);
         let mut record = self
-            .value()
-            .mscore(mscore)
-            .first_seen(first_seen)
-            .last_seen(last_seen)
-            .sources(&sources)
+            .spread_sightings(record)
             .first_seen(whole_second(first_seen))
             .last_seen(whole_second(last_seen))
             .updated(updated);
-        let form = if self.chance(0.15) { DateForm::trimmed(updated) } else { DateForm::MILLISECONDS };
+        let form = if self.chance(0.5) { DateForm::trimmed(updated) } else { DateForm::MILLISECONDS };
         record = record.set("last_updated", form.write(updated));
         if self.chance(0.05) {
             record = record
@@ -284,7 +226,7 @@ impl Generator {
             17..37 => Some(self.dice.random_range(0..=100)),
             _ => Some((mscore + self.dice.random_range(-25..=10)).clamp(0, 100)),
         };
-        self.context(record.threat_score(threat_score))
+        self.context(record).threat_score(threat_score)
     }
 }
 

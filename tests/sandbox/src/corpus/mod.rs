@@ -5,6 +5,7 @@ mod generate;
 mod hostile;
 mod record;
 mod recorded;
+mod value;
 
 pub use date::{DateForm, parse_date};
 pub use generate::{CorpusSettings, Generator, generate};

@@ -152,13 +152,15 @@ impl Record {
             _ => "high",
         };
         let confidence = self.mscore;
+        let attributed = self.json.contains_key("attributed_associations");
+        let reasons: &[&str] = if attributed { &["attributed"] } else { &[] };
         self.set(
             "threat_rating",
             json!({
                 "confidence_level": if confidence >= 80 { "high" } else if confidence >= 40 { "medium" } else { "low" },
                 "confidence_score": confidence,
                 "severity_level": level,
-                "severity_reason": [],
+                "severity_reason": reasons,
                 "threat_score": score,
             }),
         )
