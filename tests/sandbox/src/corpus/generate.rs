@@ -85,7 +85,7 @@ impl Generator {
         self.last_time
     }
 
-    /// The score's bands as D2 of the fact sheet has them; a feed is mostly asked for 80 and more.
+    /// The score in the bands of Mandiant's documentation of it; a feed is mostly asked for 80 and more.
     fn score(&mut self) -> i64 {
         match self.dice.random_range(0..100) {
             0..25 => 100,

@@ -1,4 +1,4 @@
-//! Who may ask: tokens, credentials and the quota, section 1 of the fact sheet.
+//! Who may ask: tokens, credentials and the quota.
 
 use std::collections::HashMap;
 

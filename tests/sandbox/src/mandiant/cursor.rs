@@ -1,4 +1,4 @@
-//! The `next` of an answer, section 2.2 of the fact sheet.
+//! The `next` of an answer, in the shape of those recorded by Google's own client.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE};
 use rand::{RngExt, rngs::Xoshiro256PlusPlus};

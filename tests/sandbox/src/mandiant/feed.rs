@@ -1,4 +1,4 @@
-//! The feed and its pages, section 2 of the fact sheet.
+//! The feed and its pages.
 
 use std::sync::Arc;
 

@@ -44,8 +44,8 @@ impl EndOfData {
     }
 }
 
-/// Which `include_*` flags count on the pages after the first. The cursor does not hold them, see section 2.2 of
-/// the fact sheet.
+/// Which `include_*` flags count on the pages after the first. Recorded cursors hold
+/// the filters, but not these.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LaterFlags {
     /// Those of the first request, whatever the later ones say.

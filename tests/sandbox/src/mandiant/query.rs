@@ -1,4 +1,4 @@
-//! The parameters of the feed, section 2.1 of the fact sheet.
+//! The parameters of the feed, as the public clients of the API send them.
 
 use std::collections::BTreeMap;
 
