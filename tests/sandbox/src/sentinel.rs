@@ -216,8 +216,8 @@ impl Sentinel {
             (Some(answer), _) => answer.into_response(),
             (None, Some((api, workspace))) if head.method == Method::POST => self
                 .upload(api, &workspace, &head.headers, &body, &mut note)
-                .unwrap_or_else(|refusal| refusal),
-            (None, _) => gateway(StatusCode::NOT_FOUND, "Resource not found"),
+                .unwrap_or_else(Refusal::into_response),
+            (None, _) => gateway(StatusCode::NOT_FOUND, "Resource not found").into_response(),
         };
         note.status = response.status().as_u16();
         self.inner.lock().unwrap().requests.push(note);
@@ -232,7 +232,7 @@ impl Sentinel {
         headers: &HeaderMap,
         body: &Bytes,
         note: &mut UploadRequest,
-    ) -> Result<Response, Response> {
+    ) -> Result<Response, Refusal> {
         let now = (self.now)();
         // Asked outside our lock: the check may look at anything, this model included.
         let authorize = Arc::clone(&self.inner.lock().unwrap().authorize);
@@ -288,7 +288,7 @@ impl Sentinel {
 
 impl Inner {
     /// Lets a request through unless the window is full. A request that is turned away does not count.
-    fn take_from_quota(&mut self, now: DateTime<Utc>) -> Result<(), Response> {
+    fn take_from_quota(&mut self, now: DateTime<Utc>) -> Result<(), Refusal> {
         let length = TimeDelta::seconds(60);
         while self.window.front().is_some_and(|first| now - *first >= length) {
             self.window.pop_front();
@@ -301,11 +301,8 @@ impl Inner {
         let free = self.window.front().map_or(length, |first| *first + length - now);
         let seconds = (free.num_milliseconds() as u64).div_ceil(1000).max(1);
         let text = format!("Rate limit is exceeded. Try again in {seconds} seconds.");
-        let mut response = gateway(StatusCode::TOO_MANY_REQUESTS, &text);
-        if self.knobs.retry_after_header {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        Err(response)
+        let retry_after = self.knobs.retry_after_header.then_some(seconds);
+        Err(Refusal { retry_after, ..gateway(StatusCode::TOO_MANY_REQUESTS, &text) })
     }
 
     /// Stores the good objects and reports the others by their place in the request.
@@ -359,14 +356,32 @@ impl IntoResponse for Answer {
     }
 }
 
-/// An error in API Management's shape, which stands before the service.
-fn gateway(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({"statusCode": status.as_u16(), "message": message}))).into_response()
+/// A whole request turned away.
+struct Refusal {
+    status: StatusCode,
+    retry_after: Option<u64>,
+    body: Value,
 }
 
-/// An error in the service's own shape.
-fn service(status: StatusCode, code: &str, message: &str) -> Response {
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A refusal in the shape of API Management, which stands before the service.
+fn gateway(status: StatusCode, message: &str) -> Refusal {
+    let body = json!({"statusCode": status.as_u16(), "message": message});
+    Refusal { status, retry_after: None, body }
+}
+
+/// A refusal in the service's own shape.
+fn service(status: StatusCode, code: &str, message: &str) -> Refusal {
     let error =
         json!({"code": code, "message": message, "details": [], "target": null, "additionalInfo": null});
-    (status, Json(json!({"error": error}))).into_response()
+    Refusal { status, retry_after: None, body: json!({"error": error}) }
 }

@@ -129,7 +129,7 @@ pub fn object(api: Api, object: &Value) -> Vec<String> {
         complain("valid_until", "The value must be later than valid_from");
     }
     let confidence = &object["confidence"];
-    if !confidence.is_null() && !confidence.as_u64().is_some_and(|value| value <= 100) {
+    if !confidence.is_null() && confidence.as_u64().is_none_or(|value| value > 100) {
         complain("confidence", "The value must be an integer between 0 and 100");
     }
     if !object["revoked"].is_null() && !object["revoked"].is_boolean() {
