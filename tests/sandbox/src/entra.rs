@@ -269,7 +269,8 @@ impl Entra {
         // Client credentials name one resource, as `<resource>/.default`.
         if !scope.ends_with("/.default") || scope.contains(' ') {
             let text = format!(
-                "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not valid."
+                "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not \
+                 valid."
             );
             return Err(Refusal::new(bad, "invalid_scope", 70011, text));
         }
@@ -316,8 +317,10 @@ impl Entra {
         let Refusal { status, error, code, text } = refusal;
         let (trace, correlation) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let timestamp = (self.now)().format("%Y-%m-%d %H:%M:%SZ").to_string();
+        // Line breaks as in Microsoft's sample: a client that borrows this text unescaped stumbles over them.
         let description = format!(
-            "AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\nTimestamp: {timestamp}"
+            "AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {correlation}\r\n\
+             Timestamp: {timestamp}"
         );
         let body = json!({
             "error": error,

@@ -176,8 +176,8 @@ impl KeyVault {
 
 fn missing(name: &str) -> Response {
     let text = format!(
-        "A secret with (name/id) {name} was not found in this key vault. If you recently deleted this secret you \
-         may be able to recover it using the correct recovery command."
+        "A secret with (name/id) {name} was not found in this key vault. If you recently deleted this secret \
+         you may be able to recover it using the correct recovery command."
     );
     error(StatusCode::NOT_FOUND, "SecretNotFound", &text, None)
 }

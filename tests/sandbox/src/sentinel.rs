@@ -75,6 +75,7 @@ pub struct Answer {
     pub body: String,
 }
 
+/// Looks at one object while the model is locked, so it must not ask the model anything.
 type Judge = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
 
 /// What a test may change while the stand-in runs.

@@ -1,6 +1,9 @@
 //! Leases: one holder at a time, for a while or for good.
 //!
-//! The outcomes are those of the tables in the service's reference of Lease Blob.
+//! The outcomes are those of the service's reference and, where it names no code, of its emulator. We are
+//! stricter than the emulator twice: the id of a lease that has run out is LeaseLost, the code the reference
+//! has for it, where the emulator says that there is no lease; and a lease id for a blob that does not exist
+//! stops the write, where the emulator creates the blob.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -124,13 +127,16 @@ pub fn release(slot: &mut Option<Lease>, id: &str) -> Result<(), Error> {
 
 /// Gives the lease another id. Repeating it is safe: it may already carry the new one.
 pub fn change(slot: &mut Option<Lease>, id: &str, new: String, now: DateTime<Utc>) -> Result<(), Error> {
-    let lease = slot.as_mut().filter(|lease| lease.id == id || lease.id == new).ok_or(LEASE_MISMATCH)?;
+    let lease = slot.as_mut().ok_or(LEASE_ABSENT)?;
     match lease.state(now) {
-        State::Leased => lease.id = new,
-        State::Breaking => return Err(LEASE_BREAKING_CHANGE),
-        State::Expired | State::Broken => return Err(LEASE_MISMATCH),
+        State::Expired | State::Broken => Err(LEASE_ABSENT),
+        _ if lease.id != id && lease.id != new => Err(LEASE_MISMATCH),
+        State::Breaking => Err(LEASE_BREAKING_CHANGE),
+        State::Leased => {
+            lease.id = new;
+            Ok(())
+        }
     }
-    Ok(())
 }
 
 /// Ends the lease without its id, after `period` or what is left of it, whichever is shorter; answers

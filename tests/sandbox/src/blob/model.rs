@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -39,10 +40,12 @@ impl Container {
         self.blobs.get_mut(name).ok_or(BLOB_MISSING)
     }
 
-    /// Keeps a block until it is committed. All ids of one blob have the same length; false if this one differs.
+    /// Keeps a block until it is committed. Ids are base64 and, undone, all of one length; false if this one
+    /// is not.
     pub fn stage(&mut self, blob: &str, id: &str, content: Bytes) -> bool {
+        let length = |id: &str| STANDARD.decode(id).ok().map(|id| id.len());
         let staged = self.staged.entry(blob.into()).or_default();
-        if staged.keys().any(|other| other.len() != id.len()) {
+        if length(id).is_none() || staged.keys().any(|other| length(other) != length(id)) {
             return false;
         }
         staged.insert(id.into(), content);

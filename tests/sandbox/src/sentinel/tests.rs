@@ -17,7 +17,8 @@ fn current(workspace: &str) -> String {
 
 fn indicator(number: usize) -> Value {
     json!({
-        "type": "indicator", "spec_version": "2.1", "id": format!("indicator--{}", uuid::Uuid::from_u128(number as u128)),
+        "type": "indicator", "spec_version": "2.1",
+        "id": format!("indicator--{}", uuid::Uuid::from_u128(number as u128)),
         "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00.000Z",
         "pattern": "[ipv4-addr:value = '198.51.100.1']", "pattern_type": "stix",
         "valid_from": "2026-01-01T00:00:00Z", "valid_until": "2026-02-01T00:00:00Z",
