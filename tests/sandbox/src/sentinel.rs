@@ -1,1 +1,388 @@
-//! (being written)
+//! Microsoft Sentinel's upload API for threat intelligence, current and legacy.
+//!
+//! What is documented is kept to the letter: routes, limits, the two meanings of 200, the message of a
+//! missing property, the answer to too many requests. What is not documented can be set with [`Knobs`].
+
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::{Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use crate::{
+    clock::Now,
+    entra::{Entra, bearer},
+};
+pub use check::Api;
+
+/// The audiences the upload API accepts, each with and without a trailing slash.
+pub const AUDIENCES: [&str; 2] = ["https://management.azure.com", "https://management.core.windows.net"];
+
+/// The most objects one request may carry.
+pub const MOST_OBJECTS: usize = 100;
+
+/// What a bearer token is worth to Sentinel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    Valid,
+    Unauthenticated,
+    /// The token is good, but its owner has no role on the workspace.
+    Forbidden,
+}
+
+/// A row of the workspace's log: every accepted object adds one, changed or not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRow {
+    pub at: DateTime<Utc>,
+    pub source: String,
+    pub id: String,
+    pub object: Value,
+}
+
+/// One request as it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRequest {
+    /// When it arrived.
+    pub at: DateTime<Utc>,
+    /// None where the path is none of the API's.
+    pub api: Option<Api>,
+    pub source: Option<String>,
+    pub objects: usize,
+    pub accepted: usize,
+    pub bytes: usize,
+    pub status: u16,
+}
+
+/// An answer given in the place of Sentinel's own.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// Looks at one object while the model is locked, so it must not ask the model anything.
+type Judge = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
+
+/// What a test may change while the stand-in runs.
+#[derive(Clone)]
+pub struct Knobs {
+    /// Names the message with which one object is refused; the others of its request are stored.
+    pub reject: Option<Judge>,
+    /// Names the message with which one object makes the whole request a 400.
+    pub refuse_whole: Option<Judge>,
+    /// Whether a request none of whose objects is good answers 400 instead of 200: it is not documented.
+    pub all_invalid_is_bad_request: bool,
+    /// The status that carries `UnauthorizedAccess`: it was seen in the field without its status.
+    pub forbidden_status: u16,
+    /// Requests allowed in any window of 60 s.
+    pub quota: usize,
+    /// Whether 429 carries `Retry-After`: the documentation does not promise it.
+    pub retry_after_header: bool,
+    /// Bodies over this many bytes answer 413; no limit is documented.
+    pub max_body: Option<usize>,
+    /// Given instead of our own answers, one per request; such a request stores nothing and uses no quota.
+    pub script: VecDeque<Answer>,
+    /// How long each request takes.
+    pub delay: Duration,
+}
+
+impl Default for Knobs {
+    fn default() -> Self {
+        Self {
+            reject: None,
+            refuse_whole: None,
+            all_invalid_is_bad_request: false,
+            forbidden_status: 403,
+            quota: 100,
+            retry_after_header: true,
+            max_body: None,
+            script: VecDeque::new(),
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+type Authorize = Arc<dyn Fn(&str, DateTime<Utc>) -> Authorization + Send + Sync>;
+
+struct Inner {
+    authorize: Authorize,
+    knobs: Knobs,
+    stored: BTreeMap<(String, String), Value>,
+    log: Vec<LogRow>,
+    requests: Vec<UploadRequest>,
+    /// When each request inside the current window was let through.
+    window: VecDeque<DateTime<Utc>>,
+}
+
+/// A handle on the stand-in; clones share it.
+#[derive(Clone)]
+pub struct Sentinel {
+    now: Now,
+    workspace: String,
+    inner: Arc<Mutex<Inner>>,
+}
+
+impl Sentinel {
+    /// One workspace that, until told otherwise, takes any bearer token.
+    pub fn new(now: Now, workspace_id: &str) -> Self {
+        let inner = Inner {
+            authorize: Arc::new(|_, _| Authorization::Valid),
+            knobs: Knobs::default(),
+            stored: BTreeMap::new(),
+            log: Vec::new(),
+            requests: Vec::new(),
+            window: VecDeque::new(),
+        };
+        Self { now, workspace: workspace_id.into(), inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// Asks `check` about every bearer token.
+    pub fn authorize(&self, check: impl Fn(&str, DateTime<Utc>) -> Authorization + Send + Sync + 'static) {
+        self.inner.lock().unwrap().authorize = Arc::new(check);
+    }
+
+    /// Takes only tokens `entra` issued for one of [`AUDIENCES`].
+    pub fn trust(&self, entra: &Entra) {
+        let entra = entra.clone();
+        self.authorize(move |token, _| {
+            match AUDIENCES.iter().any(|audience| entra.verify(token, audience)) {
+                true => Authorization::Valid,
+                false => Authorization::Unauthenticated,
+            }
+        });
+    }
+
+    pub fn knobs(&self, change: impl FnOnce(&mut Knobs)) {
+        change(&mut self.inner.lock().unwrap().knobs);
+    }
+
+    /// The newest object under each source and id: a second upload of the pair replaces the first.
+    pub fn stored(&self) -> BTreeMap<(String, String), Value> {
+        self.inner.lock().unwrap().stored.clone()
+    }
+
+    /// Every object accepted so far, oldest first.
+    pub fn log(&self) -> Vec<LogRow> {
+        self.inner.lock().unwrap().log.clone()
+    }
+
+    /// Every request answered so far, in the order of the answers.
+    pub fn requests(&self) -> Vec<UploadRequest> {
+        self.inner.lock().unwrap().requests.clone()
+    }
+
+    /// The API under every host: paths are read by hand, as a colon inside a segment is no router's.
+    pub fn router(&self) -> Router {
+        Router::new().fallback(serve).with_state(self.clone())
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        let at = (self.now)();
+        let (head, body) = request.into_parts();
+        let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
+        let (delay, forced) = {
+            let mut inner = self.inner.lock().unwrap();
+            (inner.knobs.delay, inner.knobs.script.pop_front())
+        };
+        // Even a sleep of nothing may move a paused clock.
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        let place = check::place(head.uri.path(), head.uri.query().unwrap_or_default());
+        let mut note = UploadRequest {
+            at,
+            api: place.as_ref().map(|(api, _)| *api),
+            source: None,
+            objects: 0,
+            accepted: 0,
+            bytes: body.len(),
+            status: 0,
+        };
+        let response = match (forced, place) {
+            (Some(answer), _) => answer.into_response(),
+            (None, Some((api, workspace))) if head.method == Method::POST => self
+                .upload(api, &workspace, &head.headers, &body, &mut note)
+                .unwrap_or_else(Refusal::into_response),
+            (None, _) => gateway(StatusCode::NOT_FOUND, "Resource not found").into_response(),
+        };
+        note.status = response.status().as_u16();
+        self.inner.lock().unwrap().requests.push(note);
+        response
+    }
+
+    /// The gateway's checks come first, then the service's: who asks, how often, how much, and what.
+    fn upload(
+        &self,
+        api: Api,
+        workspace: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+        note: &mut UploadRequest,
+    ) -> Result<Response, Refusal> {
+        let now = (self.now)();
+        // Asked outside our lock: the check may look at anything, this model included.
+        let authorize = Arc::clone(&self.inner.lock().unwrap().authorize);
+        let authorization =
+            bearer(headers).map_or(Authorization::Unauthenticated, |token| authorize(token, now));
+        if authorization == Authorization::Unauthenticated {
+            return Err(gateway(
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized. Access token is missing or invalid.",
+            ));
+        }
+        let mut inner = self.inner.lock().unwrap();
+        inner.take_from_quota(now)?;
+        if inner.knobs.max_body.is_some_and(|most| body.len() > most) {
+            return Err(gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request body is too large."));
+        }
+        if !workspace.eq_ignore_ascii_case(&self.workspace) {
+            let text = format!("The workspace [{workspace}] was not found.");
+            return Err(service(StatusCode::NOT_FOUND, "WorkspaceNotFound", &text));
+        }
+        if authorization == Authorization::Forbidden {
+            let status = StatusCode::from_u16(inner.knobs.forbidden_status).expect("a status code");
+            let text = format!(
+                "The Object ID [00000000-0000-4000-8000-000000000000] does not have required permission to \
+                 perform this action on the workspace [{workspace}]."
+            );
+            return Err(service(status, "UnauthorizedAccess", &text));
+        }
+        let json = headers
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        if !json {
+            return Err(gateway(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type"));
+        }
+        let bad = |text: &str| service(StatusCode::BAD_REQUEST, "BadRequest", text);
+        let upload = check::read(api, body).map_err(|text| bad(&text))?;
+        note.source = Some(upload.source.clone());
+        note.objects = upload.objects.len();
+        if upload.source.eq_ignore_ascii_case("Microsoft Sentinel") {
+            return Err(bad("The source system 'Microsoft Sentinel' is restricted."));
+        }
+        if upload.objects.len() > MOST_OBJECTS {
+            return Err(bad(&format!("A request may carry at most {MOST_OBJECTS} objects.")));
+        }
+        if let Some(judge) = &inner.knobs.refuse_whole
+            && let Some(text) = upload.objects.iter().find_map(|object| judge(object))
+        {
+            return Err(bad(&text));
+        }
+        Ok(inner.store(api, upload, now, note))
+    }
+}
+
+impl Inner {
+    /// Lets a request through unless the window is full. A request that is turned away does not count.
+    fn take_from_quota(&mut self, now: DateTime<Utc>) -> Result<(), Refusal> {
+        let length = TimeDelta::seconds(60);
+        while self.window.front().is_some_and(|first| now - *first >= length) {
+            self.window.pop_front();
+        }
+        if self.window.len() < self.knobs.quota {
+            self.window.push_back(now);
+            return Ok(());
+        }
+        // With no quota at all there is nothing to wait for, and a whole window is as good an answer as any.
+        let free = self.window.front().map_or(length, |first| *first + length - now);
+        let seconds = (free.num_milliseconds() as u64).div_ceil(1000).max(1);
+        let text = format!("Rate limit is exceeded. Try again in {seconds} seconds.");
+        let retry_after = self.knobs.retry_after_header.then_some(seconds);
+        Err(Refusal { retry_after, ..gateway(StatusCode::TOO_MANY_REQUESTS, &text) })
+    }
+
+    /// Stores the good objects and reports the others by their place in the request.
+    fn store(
+        &mut self,
+        api: Api,
+        upload: check::Upload,
+        at: DateTime<Utc>,
+        note: &mut UploadRequest,
+    ) -> Response {
+        let mut errors = Vec::new();
+        for (index, object) in upload.objects.into_iter().enumerate() {
+            let mut messages = check::object(api, &object);
+            messages.extend(self.knobs.reject.as_ref().and_then(|judge| judge(&object)));
+            if !messages.is_empty() {
+                errors.push(json!({"recordIndex": index, "errorMessages": messages}));
+                continue;
+            }
+            let id = object["id"].as_str().unwrap_or_default().to_string();
+            let source = upload.source.clone();
+            self.stored.insert((source.clone(), id.clone()), object.clone());
+            self.log.push(LogRow { at, source, id, object });
+            note.accepted += 1;
+        }
+        if errors.is_empty() {
+            return StatusCode::OK.into_response();
+        }
+        let status = match note.accepted == 0 && self.knobs.all_invalid_is_bad_request {
+            true => StatusCode::BAD_REQUEST,
+            false => StatusCode::OK,
+        };
+        (status, Json(json!({"errors": errors}))).into_response()
+    }
+}
+
+async fn serve(State(sentinel): State<Sentinel>, request: Request) -> Response {
+    sentinel.answer(request).await
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("a status code");
+        let mut response = (status, self.body).into_response();
+        // Only what the script says: not even the content type axum would give a text.
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        for (name, value) in &self.headers {
+            let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+            response.headers_mut().append(name, HeaderValue::from_str(value).expect("a header value"));
+        }
+        response
+    }
+}
+
+/// A whole request turned away.
+struct Refusal {
+    status: StatusCode,
+    retry_after: Option<u64>,
+    body: Value,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A refusal in the shape of API Management, which stands before the service.
+fn gateway(status: StatusCode, message: &str) -> Refusal {
+    let body = json!({"statusCode": status.as_u16(), "message": message});
+    Refusal { status, retry_after: None, body }
+}
+
+/// A refusal in the service's own shape.
+fn service(status: StatusCode, code: &str, message: &str) -> Refusal {
+    let error =
+        json!({"code": code, "message": message, "details": [], "target": null, "additionalInfo": null});
+    Refusal { status, retry_after: None, body: json!({"error": error}) }
+}

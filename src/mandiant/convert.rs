@@ -1,0 +1,238 @@
+//! Mandiant's records to our indicators.
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+
+use super::{
+    lenient::{List, Object, Scalar},
+    wire::{Association, Campaign, Hash, Record, Source},
+};
+use crate::domain::{
+    filter::DropReason,
+    indicator::{Indicator, Reference},
+    observable::{HashType, Hashes, IndicatorType, Malformed, Observable},
+};
+
+/// A record that is no indicator of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    /// Mandiant's id, or what there is of it.
+    pub id: String,
+    pub reason: DropReason,
+    pub detail: String,
+}
+
+/// Converts one record.
+///
+/// # Errors
+/// A type we do not know (reason `Type`), or a value, score or id that cannot be represented.
+pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
+    let id = record.id.text().unwrap_or_default();
+    let unusable = |reason, detail: String| {
+        let value = record.value.text().unwrap_or_default();
+        let id = if id.is_empty() { format!("without id, value {value:?}") } else { id.to_owned() };
+        Unusable { id, reason, detail }
+    };
+    let kind = record.kind.text().unwrap_or_default();
+    let Some(indicator_type) = indicator_type(kind) else {
+        let reason = if kind.is_empty() { DropReason::Malformed } else { DropReason::Type };
+        return Err(unusable(reason, format!("type {kind:?}")));
+    };
+    let observable = observable(indicator_type, record)
+        .map_err(|malformed| unusable(DropReason::Malformed, malformed.to_string()))?;
+    if id.is_empty() {
+        return Err(unusable(DropReason::Malformed, "no id".to_owned()));
+    }
+    let Some(confidence) = record.mscore.score() else {
+        return Err(unusable(DropReason::Malformed, "mscore is not a number from 0 to 100".to_owned()));
+    };
+    let rating = record.threat_rating.as_ref().map(|Object(rating)| rating);
+    let sources = || record.sources.0.iter().map(|Object(source)| source);
+    Ok(Indicator {
+        source_id: id.to_owned(),
+        observable,
+        confidence,
+        threat_score: rating.and_then(|rating| rating.threat_score.score()),
+        severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
+        severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
+        categories: categories(record),
+        sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
+        osint_only: sources().count() > 0 && sources().all(is_osint),
+        malware: references(&record.attributed_associations, &["malware", "malware-family"]),
+        threat_actors: references(&record.attributed_associations, &["threat-actor"]),
+        campaigns: record.campaigns.as_ref().map(campaigns).unwrap_or_default(),
+        first_seen: record.first_seen.text().and_then(date),
+        last_updated: record.last_updated.text().and_then(date),
+    })
+}
+
+/// The feed knows files by md5; the other digests occur among `associated_hashes`, and perhaps one day alone.
+fn indicator_type(kind: &str) -> Option<IndicatorType> {
+    match kind.to_ascii_lowercase().as_str() {
+        "ipv4" => Some(IndicatorType::Ipv4),
+        "ipv6" => Some(IndicatorType::Ipv6),
+        "fqdn" => Some(IndicatorType::Fqdn),
+        "url" => Some(IndicatorType::Url),
+        "md5" | "sha1" | "sha256" => Some(IndicatorType::Hash),
+        _ => None,
+    }
+}
+
+fn observable(indicator_type: IndicatorType, record: &Record<'_>) -> Result<Observable, Malformed> {
+    let value = record.value.text().unwrap_or_default();
+    match indicator_type {
+        IndicatorType::Ipv4 => Observable::ipv4(value),
+        IndicatorType::Ipv6 => Observable::ipv6(value),
+        IndicatorType::Fqdn => Observable::domain(value),
+        IndicatorType::Url => Observable::url(value),
+        IndicatorType::Hash => Observable::file(hashes(record, value)?),
+    }
+}
+
+/// The record's own digest and its associated ones. Of the latter a bad one is passed over: the file is known
+/// by the others.
+fn hashes(record: &Record<'_>, value: &str) -> Result<Hashes, Malformed> {
+    let mut hashes = Hashes::default();
+    for Object(Hash { kind, value }) in &record.associated_hashes.0 {
+        if let (Some(hash_type), Some(value)) = (kind.text().and_then(hash_type), value.text()) {
+            let _ = hashes.add(hash_type, value);
+        }
+    }
+    if let Some(hash_type) = record.kind.text().and_then(hash_type) {
+        hashes.add(hash_type, value)?;
+    }
+    Ok(hashes)
+}
+
+fn hash_type(kind: &str) -> Option<HashType> {
+    match kind.to_ascii_lowercase().as_str() {
+        "md5" => Some(HashType::Md5),
+        "sha1" => Some(HashType::Sha1),
+        "sha256" => Some(HashType::Sha256),
+        _ => None,
+    }
+}
+
+/// A source that does not say counts as not open.
+fn is_osint(source: &Source<'_>) -> bool {
+    source.osint.flag().unwrap_or(false)
+}
+
+fn categories(record: &Record<'_>) -> Vec<String> {
+    let own = record.category.iter().flat_map(words);
+    let of_sources = record.sources.0.iter().flat_map(|Object(source)| words(&source.category));
+    sorted(own.chain(of_sources))
+}
+
+fn references(associations: &List<Object<Association<'_>>>, kinds: &[&str]) -> Vec<Reference> {
+    let of_kind = associations.0.iter().filter_map(|Object(association)| {
+        let wanted = association.kind.text().is_some_and(|kind| kinds.contains(&kind));
+        wanted.then(|| reference(&association.id, &association.name, None)).flatten()
+    });
+    sorted(of_kind)
+}
+
+fn campaigns(campaigns: &List<Object<Campaign<'_>>>) -> Vec<Reference> {
+    let known = campaigns.0.iter().filter_map(|Object(campaign)| {
+        reference(&campaign.id, &campaign.name, campaign.title.text())
+    });
+    sorted(known)
+}
+
+/// A key without the right to a product gets the word `redacted` in the place of names.
+fn reference(id: &Scalar<'_>, name: &Scalar<'_>, title: Option<&str>) -> Option<Reference> {
+    let readable = |text: &&str| !text.eq_ignore_ascii_case("redacted");
+    let name = name.text().filter(readable)?;
+    let id = id.text().filter(readable).unwrap_or_default();
+    Some(Reference {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        title: title.filter(readable).map(str::to_owned),
+    })
+}
+
+fn words(list: &List<Scalar<'_>>) -> Vec<String> {
+    list.0.iter().filter_map(Scalar::text).map(str::to_lowercase).collect()
+}
+
+/// Sorted and without repeats: the order in which Mandiant lists things says nothing and must not look like a
+/// change.
+fn sorted<T: Ord>(items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.collect();
+    items.sort_unstable();
+    items.dedup();
+    items
+}
+
+/// Any of the forms in which Mandiant writes dates: 0 to 9 digits of a fraction, and `Z`, `±hhmm` or `±hh:mm`.
+pub fn date(text: &str) -> Option<DateTime<Utc>> {
+    if text.len() < 20 || !text.is_ascii() {
+        return None;
+    }
+    let (local, offset) = match text.strip_suffix(['Z', 'z']) {
+        Some(local) => (local, TimeDelta::zero()),
+        None => {
+            // The sign of an offset stands behind the date's own dashes.
+            let at = 19 + text[19..].find(['+', '-'])?;
+            (&text[..at], offset(&text[at..])?)
+        }
+    };
+    let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
+    local.checked_sub_signed(offset).map(|time| time.and_utc())
+}
+
+fn offset(text: &str) -> Option<TimeDelta> {
+    let digits: String = text[1..].chars().filter(|character| *character != ':').collect();
+    if digits.len() != 4 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let minutes = digits[..2].parse::<i64>().ok()? * 60 + digits[2..].parse::<i64>().ok()?;
+    Some(TimeDelta::minutes(if text.starts_with('-') { -minutes } else { minutes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_date_form_is_read() {
+        for (text, expected) in [
+            ("2022-02-23T10:10:01.828+0000", "2022-02-23T10:10:01.828Z"),
+            ("2021-06-19T23:34:03.000Z", "2021-06-19T23:34:03Z"),
+            ("2022-07-05T19:37:47Z", "2022-07-05T19:37:47Z"),
+            ("2023-01-26T08:19:49.77Z", "2023-01-26T08:19:49.770Z"),
+            ("2023-01-26T08:19:49.123456789+02:00", "2023-01-26T06:19:49.123456789Z"),
+            ("2023-01-26T08:19:49-0130", "2023-01-26T09:49:49Z"),
+        ] {
+            assert_eq!(date(text), Some(expected.parse().unwrap()), "{text}");
+        }
+        for text in ["", "yesterday", "2023-13-26T08:19:49Z", "2023-01-26T08:19:49", "2023-01-26T08:19:49+1"] {
+            assert_eq!(date(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn odd_fields_are_absent_and_never_an_error() {
+        let record = |json: &str| {
+            let record = serde_json::from_str(json).expect("every field takes anything");
+            indicator(&record)
+        };
+        let odd = r#"{"id":"url--1","type":"url","value":"https://e.example/'\\","mscore":"95.5","sources":[null,{"osint":"TRUE","category":null},7],
+            "threat_rating":{"threat_score":"high","severity_level":3},"category":["Phishing",null,"phishing"],"campaigns":{"a":1},
+            "attributed_associations":[{"id":1,"name":"redacted","type":"malware"},{"id":"malware--x","name":"BAD","type":"malware"}],
+            "last_updated":12,"first_seen":null,"associated_hashes":"none"}"#;
+        let odd = record(odd).unwrap();
+        assert_eq!((odd.confidence, odd.threat_score), (95, None));
+        assert_eq!(odd.categories, ["phishing"]);
+        assert_eq!(odd.malware.len(), 1);
+        assert!(!odd.osint_only, "sources that do not say are not open");
+        for (json, reason) in [
+            (r#"{"id":"email--1","type":"email","value":"a@b.example","mscore":90}"#, DropReason::Type),
+            (r#"{"id":"ipv4--1","type":"ipv4","value":"10.1.2.3","mscore":90}"#, DropReason::Malformed),
+            (r#"{"id":"ipv4--1","type":"ipv4","value":"203.0.113.9","mscore":null}"#, DropReason::Malformed),
+            (r#"{"type":"ipv4","value":"203.0.113.9","mscore":90}"#, DropReason::Malformed),
+            (r#"{"id":"md5--1","type":"md5","value":"","mscore":90,"associated_hashes":[{"type":"sha1","value":""}]}"#, DropReason::Malformed),
+        ] {
+            assert_eq!(record(json).unwrap_err().reason, reason, "{json}");
+        }
+    }
+}

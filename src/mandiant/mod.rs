@@ -1,0 +1,8 @@
+//! The source: Mandiant Advantage Threat Intelligence, API v4.
+
+pub mod access;
+pub mod client;
+pub mod convert;
+mod lenient;
+pub mod reader;
+pub mod wire;

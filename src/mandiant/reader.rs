@@ -1,0 +1,239 @@
+//! A window of the feed, page by page.
+
+use std::sync::Arc;
+
+use serde_json::from_str;
+use tracing::warn;
+
+use super::{
+    client::{Client, SourceError},
+    convert::{self, Unusable},
+    wire,
+};
+use crate::{
+    clock::Deadline,
+    domain::{indicator::Indicator, progress::Window},
+    http::retry::{Failed, Patience, Transient, retry},
+};
+
+/// The most records the API gives at once.
+const PAGE: usize = 1000;
+/// What must be asked for, on every page: the cursor keeps the filters and not these.
+const INCLUDE: &str =
+    "include_misp=false&include_threat_rating=true&include_category=true&include_campaigns=true";
+/// A stale cursor is met by starting the window again; not for ever.
+const RESTARTS: u32 = 3;
+
+/// A whole page.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Records on it, usable or not.
+    pub records: u64,
+    pub indicators: Vec<Indicator>,
+    pub unusable: Vec<Unusable>,
+}
+
+/// Which of the fields that must be asked for came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fields {
+    threat_rating: bool,
+    category: bool,
+    campaigns: bool,
+}
+
+impl Fields {
+    fn none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+enum Position {
+    Start,
+    Next { cursor: String, first_id: Option<String> },
+    End,
+}
+
+/// Reads one window; every page is whole or an error.
+pub struct Reader {
+    client: Arc<Client>,
+    window: Window,
+    position: Position,
+    /// Of the first page with records.
+    fields: Option<Fields>,
+    restarts: u32,
+}
+
+impl Reader {
+    pub fn new(client: Arc<Client>, window: Window) -> Self {
+        Self { client, window, position: Position::Start, fields: None, restarts: 0 }
+    }
+
+    /// The next page; `None` after the last one. A cursor that ran out starts the window again: what was read
+    /// before is then read twice.
+    ///
+    /// # Errors
+    /// A page that could not be had within the patience for a service, or before the deadline.
+    pub async fn next_page(&mut self, deadline: &Deadline) -> Result<Option<Page>, Failed<SourceError>> {
+        loop {
+            let parameters = match &self.position {
+                Position::End => return Ok(None),
+                Position::Start => self.first_parameters(),
+                Position::Next { cursor, .. } => format!("next={}&{INCLUDE}", encode(cursor)),
+            };
+            let body = match self.fetch(&parameters, deadline).await {
+                Ok(body) => body,
+                Err(Failed::For(SourceError::Answer { status: status @ 400..=499, .. }))
+                    if self.is_under_way() && self.restarts < RESTARTS =>
+                {
+                    self.restarts += 1;
+                    warn!("Mandiant answered {status} to a cursor; the window is read again from its start");
+                    self.position = Position::Start;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (page, fields) = self.take(&body).map_err(Failed::For)?;
+            if !self.lacks_fields(page.records, fields) {
+                return Ok(Some(page));
+            }
+            return self.ask_for_fields(&parameters, deadline).await.map(Some);
+        }
+    }
+
+    /// The page again, with everything that the first request of the window asked for.
+    async fn ask_for_fields(
+        &mut self,
+        parameters: &str,
+        deadline: &Deadline,
+    ) -> Result<Page, Failed<SourceError>> {
+        warn!("a later page of Mandiant's lacks the fields asked for; it is asked for again with all parameters");
+        let parameters = format!("{parameters}&{}", self.filters());
+        let body = self.fetch(&parameters, deadline).await?;
+        let (page, fields) = self.take(&body).map_err(Failed::For)?;
+        if self.lacks_fields(page.records, fields) {
+            return Err(Failed::For(SourceError::FieldsLost));
+        }
+        Ok(page)
+    }
+
+    /// A single record may be unrated, but the flags survive together or not at all.
+    fn lacks_fields(&mut self, records: u64, fields: Fields) -> bool {
+        if records == 0 {
+            return false;
+        }
+        let first = *self.fields.get_or_insert(fields);
+        !first.none() && fields.none()
+    }
+
+    async fn fetch(&self, parameters: &str, deadline: &Deadline) -> Result<Body, Failed<SourceError>> {
+        let attempt = || async {
+            let answer = self.client.get(parameters).await?;
+            match answer.status.as_u16() {
+                200 => check_form(&answer.body).map(|()| Body(answer.body.to_vec())),
+                204 => Ok(Body(b"{}".to_vec())),
+                _ => Err(self.client.unexpected(&answer)),
+            }
+        };
+        deadline.check().map_err(|_| {
+            Failed::OutOfTime(SourceError::Unreadable { reason: "there was no time to ask".to_owned() })
+        })?;
+        retry(Patience::SERVICE, deadline, attempt, |error, wait| {
+            warn!(delay_ms = wait.as_millis(), "{error}; asking again in {:.1} s", wait.as_secs_f64());
+            debug_assert!(error.is_transient());
+        })
+        .await
+    }
+
+    /// Reads a page out of `body` and moves on.
+    fn take(&mut self, body: &Body) -> Result<(Page, Fields), SourceError> {
+        let wire = body.page()?;
+        let records = wire.indicators.unwrap_or_default();
+        let mut page = Page { records: records.len() as u64, ..Page::default() };
+        let mut fields = Fields::default();
+        let mut first_id = None;
+        for raw in records {
+            // Only an element that is no object at all fails here.
+            let record: wire::Record<'_> = from_str(raw.get()).unwrap_or_default();
+            fields.threat_rating |= record.threat_rating.is_some();
+            fields.category |= record.category.is_some();
+            fields.campaigns |= record.campaigns.is_some();
+            if first_id.is_none() {
+                first_id = record.id.text().map(str::to_owned);
+            }
+            match convert::indicator(&record) {
+                Ok(indicator) => page.indicators.push(indicator),
+                Err(unusable) => page.unusable.push(unusable),
+            }
+        }
+        let cursor = wire.next.filter(|cursor| !cursor.is_empty()).map(|cursor| cursor.into_owned());
+        self.position = match cursor {
+            // A page without records is the end, whatever cursor it carries.
+            Some(cursor) if page.records > 0 => {
+                if let Position::Next { cursor: before, first_id: first_before } = &self.position
+                    && *before == cursor
+                    && *first_before == first_id
+                {
+                    return Err(SourceError::Loop);
+                }
+                Position::Next { cursor, first_id }
+            }
+            _ => Position::End,
+        };
+        Ok((page, fields))
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self.position, Position::Next { .. })
+    }
+
+    fn first_parameters(&self) -> String {
+        format!("{}&{INCLUDE}", self.filters())
+    }
+
+    /// Never `gte_threatscore`: it may hide unrated records.
+    fn filters(&self) -> String {
+        let osint = if self.client.query.exclude_osint { "&exclude_osint=true" } else { "" };
+        format!(
+            "start_epoch={}&end_epoch={}&gte_mscore={}{osint}&sort_by=last_updated:asc&limit={PAGE}",
+            self.window.from.timestamp(),
+            self.window.to.timestamp(),
+            self.client.query.minimum_confidence,
+        )
+    }
+}
+
+/// A body that is known to be JSON.
+struct Body(Vec<u8>);
+
+impl Body {
+    fn page(&self) -> Result<wire::Page<'_>, SourceError> {
+        parse(&self.0)
+    }
+}
+
+fn check_form(body: &[u8]) -> Result<(), SourceError> {
+    parse(body).map(|_| ())
+}
+
+fn parse(body: &[u8]) -> Result<wire::Page<'_>, SourceError> {
+    // An empty window has been seen as an empty body.
+    if body.iter().all(u8::is_ascii_whitespace) || body.trim_ascii() == b"null" {
+        return Ok(wire::Page::default());
+    }
+    serde_json::from_slice(body).map_err(|error| SourceError::Unreadable {
+        reason: format!("{error}; it begins {:?}", crate::http::error::excerpt(&body[..body.len().min(80)])),
+    })
+}
+
+/// Percent-encodes everything that is not unreserved (RFC 3986 §2.3): cursors end in `=`.
+fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

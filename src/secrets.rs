@@ -1,0 +1,140 @@
+//! Secrets from the environment, or from Key Vault.
+
+use std::sync::Arc;
+
+use azure_core::credentials::Secret;
+use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
+use tokio::sync::Mutex;
+
+use crate::{
+    http::{azure::client_options, error::chain, identity::Identity, transport::Transport},
+    settings::{Auth, Settings},
+};
+
+/// Names of the secrets in Key Vault; that of the API secret is a setting.
+const MATI_KEY: &str = "mati-key";
+const CLIENT_SECRET: &str = "azure-client-secret";
+
+/// Everything that must not be shown.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Secrets {
+    pub mati_key: Secret,
+    pub mati_secret: Secret,
+    /// Of the app registration; without one the managed identity makes the uploads.
+    pub client_secret: Option<Secret>,
+}
+
+/// A secret could not be had; the sentence says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SecretsError(String);
+
+/// Secrets, fetched once per process and again after an authentication failed, so that a rotated key heals
+/// without a redeploy.
+pub struct SecretStore {
+    settings: Arc<Settings>,
+    transport: Transport,
+    /// As whom Key Vault is read.
+    platform: Arc<Identity>,
+    fetched: Mutex<Option<Secrets>>,
+}
+
+impl SecretStore {
+    pub fn new(settings: Arc<Settings>, transport: Transport, platform: Arc<Identity>) -> Self {
+        Self { settings, transport, platform, fetched: Mutex::default() }
+    }
+
+    /// # Errors
+    /// Key Vault refuses or lacks one.
+    pub async fn get(&self) -> Result<Secrets, SecretsError> {
+        let mut fetched = self.fetched.lock().await;
+        if let Some(secrets) = &*fetched {
+            return Ok(secrets.clone());
+        }
+        let secrets = self.fetch().await?;
+        *fetched = Some(secrets.clone());
+        Ok(secrets)
+    }
+
+    /// Reads the secrets again, because `refused` did not do; `None` when they are still the same.
+    ///
+    /// # Errors
+    /// As [`SecretStore::get`].
+    pub async fn renew(&self, refused: &Secrets) -> Result<Option<Secrets>, SecretsError> {
+        let mut fetched = self.fetched.lock().await;
+        // Somebody else may have renewed them meanwhile.
+        if let Some(secrets) = fetched.as_ref().filter(|secrets| *secrets != refused) {
+            return Ok(Some(secrets.clone()));
+        }
+        let secrets = self.fetch().await?;
+        *fetched = Some(secrets.clone());
+        Ok((secrets != *refused).then_some(secrets))
+    }
+
+    async fn fetch(&self) -> Result<Secrets, SecretsError> {
+        let source = &self.settings.source;
+        let azure = &self.settings.azure;
+        let mati_secret_name = match &self.settings.key_vault {
+            Some(vault) => vault.mati_secret_name.as_str(),
+            None => "",
+        };
+        let mati_key = self.one(source.key.as_ref(), MATI_KEY, "MATI_KEY").await?;
+        let mati_secret = match source.auth {
+            Auth::ApiKey => Some(Secret::from(String::new())),
+            Auth::Bearer | Auth::Basic => {
+                self.one(source.secret.as_ref(), mati_secret_name, "MATI_SECRET").await?
+            }
+        };
+        let client_secret = if azure.has_app_registration() {
+            self.one(azure.client_secret.as_ref(), CLIENT_SECRET, "AZURE_CLIENT_SECRET").await?
+        } else {
+            None
+        };
+        Ok(Secrets {
+            mati_key: mati_key.ok_or_else(|| self.missing("MATI_KEY", MATI_KEY))?,
+            mati_secret: mati_secret.ok_or_else(|| self.missing("MATI_SECRET", mati_secret_name))?,
+            client_secret,
+        })
+    }
+
+    /// A secret as given, or from Key Vault; `None` where neither has it.
+    async fn one(
+        &self,
+        given: Option<&Secret>,
+        name: &str,
+        setting: &str,
+    ) -> Result<Option<Secret>, SecretsError> {
+        if let Some(secret) = given {
+            return Ok(Some(secret.clone()));
+        }
+        let Some(vault) = &self.settings.key_vault else { return Ok(None) };
+        let failed = |reason: String| {
+            SecretsError(format!(
+                "the secret {name} (for {setting}) cannot be read from {}: {reason}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in",
+                vault.url
+            ))
+        };
+        let credential = self.platform.credential(None).map_err(|error| failed(error.to_string()))?;
+        let options = SecretClientOptions {
+            client_options: client_options(&self.transport),
+            // A vault of another name than *.vault.azure.net is an emulator on this machine.
+            verify_challenge_resource: Some(!crate::settings::is_local(&vault.url)),
+            ..SecretClientOptions::default()
+        };
+        let client = SecretClient::new(vault.url.as_str(), credential, Some(options))
+            .map_err(|error| failed(chain(&error)))?;
+        match client.get_secret(name, None).await {
+            Ok(answer) => {
+                let secret = answer.into_model().map_err(|error| failed(chain(&error)))?;
+                Ok(secret.value.filter(|value| !value.is_empty()).map(Secret::from))
+            }
+            Err(error) if error.http_status() == Some(azure_core::http::StatusCode::NotFound) => Ok(None),
+            Err(error) => Err(failed(chain(&error))),
+        }
+    }
+
+    fn missing(&self, setting: &str, name: &str) -> SecretsError {
+        let vault = self.settings.key_vault.as_ref().map(|vault| vault.url.to_string()).unwrap_or_default();
+        SecretsError(format!("{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"))
+    }
+}
