@@ -340,7 +340,8 @@ impl FunctionsHost {
         self.inner.keys.as_ref().map(|keys| keys.function.as_str())
     }
 
-    /// SIGKILL now, as a crash would; whether the host starts a new process is its own affair.
+    /// SIGKILL now, as a crash would, and waits for the process's end. Twice within half an hour the host starts
+    /// a new process at once; the third time it stops, until [`Self::restart_host`].
     pub async fn kill(&self) {
         self.inner.worker.act(Act::Kill).await;
     }
