@@ -1,0 +1,358 @@
+//! One invocation: its encoding, its request to the handler, its time limit and its result.
+
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::body::Bytes;
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    HOST_VERSION, Inner,
+    answer::{Reply, Verdict, print_time, queue_messages},
+    configuration::print_span,
+    function::{Function, Retry, Target},
+    output::Level,
+    process::Act,
+};
+
+/// How long after its timeout an invocation may still save its process by answering.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How an invocation ended, as the portal would show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    Succeeded,
+    Failed(String),
+    /// Longer than `functionTimeout`; the process was killed unless it answered within 2 s more.
+    TimedOut,
+    /// The answer was empty or null: the real host waits for `functionTimeout` and then kills the process.
+    /// `HostOptions::wait_out_hangs` makes the double do so too.
+    Hung,
+}
+
+/// A finished invocation, all its attempts included.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    pub id: String,
+    pub function: String,
+    pub status: Status,
+    /// The status code of the handler's answer, if there was one.
+    pub http_status: Option<u16>,
+    /// The body of the answer as it came, also where the host threw it away.
+    pub body: Option<Value>,
+    /// The values of declared outputs that the host accepted.
+    pub outputs: Map<String, Value>,
+    /// The `Logs` that the host accepted.
+    pub logs: Vec<String>,
+    pub duration: Duration,
+}
+
+impl Invocation {
+    pub fn succeeded(&self) -> bool {
+        self.status == Status::Succeeded
+    }
+}
+
+/// What a trigger calls a function with.
+pub(super) struct Call {
+    pub data: Map<String, Value>,
+    pub metadata: Map<String, Value>,
+    reason: String,
+}
+
+impl Call {
+    pub fn new(input: &str, value: Value, reason: String) -> Self {
+        let data = Map::from_iter([(input.to_owned(), encode(value))]);
+        Self { data, metadata: Map::new(), reason }
+    }
+
+    /// Adds one value of the binding data; nulls and keys that end with `trigger` are not sent.
+    pub fn bind(&mut self, name: &str, value: Value) {
+        if !value.is_null() && !name.to_ascii_lowercase().ends_with("trigger") {
+            self.metadata.insert(name.to_owned(), encode(value));
+        }
+    }
+
+    /// Adds the members of a text that is a JSON object, arrays left out (`Utility.ApplyBindingData`).
+    /// They override what the trigger itself knows under the same name.
+    pub fn bind_members(&mut self, text: &str) {
+        if let Ok(Value::Object(members)) = serde_json::from_str(text) {
+            for (name, value) in members.into_iter().filter(|(_, value)| !value.is_array()) {
+                self.bind(&name, value);
+            }
+        }
+    }
+
+    fn body(&self, function: &Function, retry: Option<Value>) -> Value {
+        let mut metadata = self.metadata.clone();
+        metadata.insert(
+            "sys".into(),
+            json!({
+                "MethodName": function.name,
+                "UtcNow": print_time(Utc::now(), "Z"),
+                "RandGuid": Uuid::new_v4().to_string(),
+            }),
+        );
+        metadata.extend(retry.map(|retry| ("RetryContext".into(), retry)));
+        json!({"Data": self.data, "Metadata": metadata})
+    }
+}
+
+/// The host's conversion of a value (`GetHttpScriptInvocationContextValue`): an object stays one, everything
+/// else becomes a text that holds its JSON, so that a text arrives in quotes of its own.
+fn encode(value: Value) -> Value {
+    if value.is_object() { value } else { Value::String(value.to_string()) }
+}
+
+/// Counts invocations in flight.
+#[derive(Default)]
+pub(super) struct Busy(Arc<AtomicUsize>);
+
+pub(super) struct InFlight(Arc<AtomicUsize>);
+
+impl Busy {
+    pub fn enter(&self) -> InFlight {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        InFlight(self.0.clone())
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// The result of one attempt.
+struct Attempt {
+    status: Status,
+    reply: Option<Reply>,
+    outputs: Map<String, Value>,
+    logs: Vec<String>,
+}
+
+impl Attempt {
+    fn ended(status: Status) -> Self {
+        Self { status, reply: None, outputs: Map::new(), logs: Vec::new() }
+    }
+}
+
+impl Inner {
+    /// Calls the function and waits for its result, over all attempts of its retry policy.
+    pub(super) async fn invoke(&self, function: &Function, call: Call) -> Invocation {
+        let _in_flight = self.busy.enter();
+        let id = Uuid::new_v4().to_string();
+        let start = Instant::now();
+        let mut number = 0;
+        let attempt = loop {
+            let retry = function.retry.as_ref();
+            let body = call.body(function, retry.map(|retry| retry_context(retry, number, function)));
+            let attempt = self.logged_attempt(function, &call.reason, &id, body).await;
+            let failed = matches!(attempt.status, Status::Failed(_) | Status::TimedOut);
+            match retry.filter(|retry| failed && retry.limit.is_none_or(|limit| number < limit)) {
+                Some(retry) => tokio::time::sleep(retry.pause(number)).await,
+                None => break attempt,
+            }
+            number += 1;
+        };
+        let invocation = Invocation {
+            id,
+            function: function.name.clone(),
+            status: attempt.status,
+            http_status: attempt.reply.as_ref().map(|reply| reply.status),
+            body: attempt.reply.as_ref().and_then(Reply::body),
+            outputs: attempt.outputs,
+            logs: attempt.logs,
+            duration: start.elapsed(),
+        };
+        self.invocations.lock().unwrap().push(invocation.clone());
+        self.news.announce();
+        invocation
+    }
+
+    async fn logged_attempt(&self, function: &Function, reason: &str, id: &str, body: Value) -> Attempt {
+        let name = &function.name;
+        self.output
+            .host(Level::Information, format!("Executing 'Functions.{name}' (Reason='{reason}', Id={id})"));
+        let start = Instant::now();
+        let attempt = self.attempt(function, id, body).await;
+        for log in &attempt.logs {
+            self.output.host(Level::Information, log);
+        }
+        let (level, status) = match &attempt.status {
+            Status::Succeeded => (Level::Information, "Succeeded"),
+            _ => (Level::Error, "Failed"),
+        };
+        let duration = start.elapsed().as_millis();
+        let mut text = format!("Executed 'Functions.{name}' ({status}, Id={id}, Duration={duration}ms)");
+        match &attempt.status {
+            Status::Succeeded => {}
+            Status::Failed(why) => text += &format!(" {why}"),
+            Status::TimedOut => text += " FunctionTimeoutException",
+            Status::Hung => text += " the answer was null: the real host would wait for functionTimeout",
+        }
+        self.output.host(level, text);
+        attempt
+    }
+
+    async fn attempt(&self, function: &Function, id: &str, body: Value) -> Attempt {
+        let (process, port) = match self.worker.ready().await {
+            Ok(ready) => ready,
+            Err(reason) => return Attempt::ended(Status::Failed(reason)),
+        };
+        let mut limit = std::pin::pin!(async {
+            match self.app.function_timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut exchange = std::pin::pin!(self.send(function, port, id, body));
+        let answered = tokio::select! {
+            reply = &mut exchange => Some(reply),
+            () = &mut limit => None,
+        };
+        let pending = answered.is_none();
+        let attempt = match answered {
+            Some(Ok(reply)) => self.judge(function, reply),
+            Some(Err(error)) => Attempt::ended(Status::Failed(error)),
+            None => Attempt::ended(Status::TimedOut),
+        };
+        match attempt.status {
+            Status::Hung if self.wait_out_hangs => limit.await,
+            Status::TimedOut => {}
+            _ => return attempt,
+        }
+        self.output.host(Level::Error, self.timeout_text(function, id));
+        let grace = async {
+            match pending {
+                true => _ = exchange.await,
+                // A hung invocation has had its answer: nothing more can come.
+                false => std::future::pending().await,
+            }
+        };
+        if tokio::time::timeout(GRACE, grace).await.is_err() {
+            let text = "A function timeout has occurred. Restarting worker process executing invocationId";
+            self.output.host(Level::Error, format!("{text} '{id}'."));
+            self.worker.act(Act::Dispose(process)).await;
+        }
+        Attempt { status: Status::TimedOut, ..attempt }
+    }
+
+    fn timeout_text(&self, function: &Function, id: &str) -> String {
+        let timeout = print_span(self.app.function_timeout.unwrap_or_default());
+        let name = &function.name;
+        format!(
+            "Timeout value of {timeout} exceeded by function 'Functions.{name}' (Id: '{id}'). Initiating cancellation."
+        )
+    }
+
+    async fn send(&self, function: &Function, port: u16, id: &str, body: Value) -> Result<Reply, String> {
+        // A body of unknown length is sent in chunks, without Content-Length, as the host does.
+        let bytes = Bytes::from(body.to_string());
+        let stream = futures::stream::once(async { Ok::<_, std::io::Error>(bytes) });
+        let trace = Uuid::new_v4().simple().to_string();
+        let span = &Uuid::new_v4().simple().to_string()[..16];
+        let request = self
+            .client
+            .post(format!("http://127.0.0.1:{port}/{}", function.name))
+            .header("x-azure-functions-hostversion", HOST_VERSION)
+            .header("x-azure-functions-invocationid", id)
+            .header("user-agent", format!("Azure-Functions-Host/{HOST_VERSION}"))
+            .header("traceparent", format!("00-{trace}-{span}-00"))
+            .header("content-type", "application/json; charset=utf-8")
+            .body(reqwest::Body::wrap_stream(stream));
+        let response = request.send().await.map_err(explain)?;
+        let content_type = response.headers().get("content-type");
+        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let status = response.status().as_u16();
+        let body = response.bytes().await.map_err(explain)?.to_vec();
+        Ok(Reply { status, content_type, body })
+    }
+
+    /// Evaluates an answer and hands its queue outputs to the queues.
+    fn judge(&self, function: &Function, reply: Reply) -> Attempt {
+        let answer = match reply.judge(&function.outputs) {
+            Verdict::Success(answer) => answer,
+            Verdict::Failure(why) => {
+                return Attempt { reply: Some(reply), ..Attempt::ended(Status::Failed(why)) };
+            }
+            Verdict::Hang => return Attempt { reply: Some(reply), ..Attempt::ended(Status::Hung) },
+        };
+        let mut status = Status::Succeeded;
+        for output in &function.outputs {
+            if let (Target::Queue(queue), Some(value)) = (&output.target, answer.outputs.get(&output.name)) {
+                for text in queue_messages(value) {
+                    if let Err(error) = self.queues.push(queue, &text, self.app.queues.base64) {
+                        status = Status::Failed(format!("{error:#}"));
+                    }
+                }
+            }
+        }
+        Attempt { status, reply: Some(reply), outputs: answer.outputs, logs: answer.logs }
+    }
+}
+
+/// Exists whenever there is a retry policy, also on the first attempt; only these three members carry values.
+fn retry_context(retry: &Retry, number: u32, function: &Function) -> Value {
+    let exception = (number > 0).then(|| {
+        json!({
+            "ClassName": "Microsoft.Azure.WebJobs.Host.FunctionInvocationException",
+            "Message": format!("Exception while executing function: Functions.{}", function.name),
+        })
+    });
+    json!({
+        "RetryCount": number,
+        "MaxRetryCount": retry.limit.map_or(-1, i64::from),
+        "Exception": exception,
+        "Instance": null,
+        "State": {},
+    })
+}
+
+/// An error with all its causes: a lost connection says so only at the bottom.
+fn explain(error: reqwest::Error) -> String {
+    let mut text = format!("HttpRequestException: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_encoded_as_the_host_does() {
+        assert_eq!(encode(json!("hello!!")), json!("\"hello!!\""));
+        assert_eq!(encode(json!(1)), json!("1"));
+        assert_eq!(encode(json!(true)), json!("true"));
+        assert_eq!(encode(json!([1, 2])), json!("[1,2]"));
+        assert_eq!(encode(json!({"a": 1})), json!({"a": 1}));
+    }
+
+    #[test]
+    fn members_of_a_message_join_and_override_the_metadata() {
+        let text = r#"{"run":"r-1","cursor":{"page":3},"ids":[1,2],"Id":"mine","retrigger":1,"none":null}"#;
+        let mut call = Call::new("job", json!(text), String::new());
+        call.bind("Id", json!("built in"));
+        call.bind_members(text);
+        let expected = json!({"run": "\"r-1\"", "cursor": {"page": 3}, "Id": "\"mine\""});
+        assert_eq!(Value::Object(call.metadata), expected);
+        assert_eq!(call.data["job"], json!(text).to_string());
+    }
+}

@@ -1,0 +1,383 @@
+//! The life of the handler's process: start, readiness, exits and restarts.
+//!
+//! The rules are those of the host's `HttpWorkerProcess` and `HttpFunctionInvocationDispatcher`.
+
+use std::{
+    collections::BTreeSet,
+    net::TcpListener,
+    os::unix::process::ExitStatusExt,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::{
+    process::{Child, Command},
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use uuid::Uuid;
+
+use super::{
+    configuration::{Configuration, Settings},
+    output::{Level, Output},
+};
+
+/// What the host makes of exit codes; which of the two a region runs is not for the app to choose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExitMode {
+    /// Hosts up to 2024: exit 0 leaves the app without a process, 143 (SIGTERM) counts as an error.
+    Legacy2024,
+    /// Exit 0 and 143 are normal: a new process starts, nothing is counted.
+    #[default]
+    Modern2026,
+}
+
+/// How many errors within half an hour stop the host.
+const ERROR_LIMIT: usize = 3;
+
+/// Variables of our own environment the handler gets to see.
+const INHERITED: [&str; 3] = ["PATH", "HOME", "RUST_BACKTRACE"];
+
+/// Whether the handler can be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    /// A process is being started.
+    Initializing,
+    /// The process with this number (counted from 1) is answering.
+    Initialized { process: u64, port: u16 },
+    /// The host has stopped, for this reason; `restart_host` stands for the platform starting a new one.
+    Stopped(String),
+}
+
+/// What is done to the process from outside.
+pub(super) enum Act {
+    /// SIGKILL, as a crash or the out-of-memory killer would.
+    Kill,
+    /// SIGTERM, and SIGKILL for a process still there after this long.
+    Terminate(Duration),
+    /// The host's own kill of the process with this number after a timeout: not counted as an error.
+    Dispose(u64),
+    /// A new host: new port, clean slate.
+    RestartHost,
+    Stop,
+}
+
+/// The handle on the process and its supervisor.
+pub(super) struct Worker {
+    acts: mpsc::UnboundedSender<(Act, oneshot::Sender<()>)>,
+    state: watch::Receiver<WorkerState>,
+    supervisor: JoinHandle<()>,
+    patience: Duration,
+}
+
+impl Worker {
+    pub fn start(
+        app: Arc<Configuration>,
+        settings: Settings,
+        exit_mode: ExitMode,
+        output: Arc<Output>,
+        client: reqwest::Client,
+    ) -> Result<Self> {
+        let (acts, inbox) = mpsc::unbounded_channel();
+        let (state, watched) = watch::channel(WorkerState::Initializing);
+        // While no process is ready an invocation waits four times as long as one start may take.
+        let patience = app.initialization_timeout * 4;
+        let supervisor = Supervisor {
+            app,
+            settings,
+            exit_mode,
+            output,
+            client,
+            state,
+            acts: inbox,
+            port: free_port()?,
+            processes: 0,
+            errors: Vec::new(),
+        };
+        Ok(Self { acts, state: watched, supervisor: tokio::spawn(supervisor.run()), patience })
+    }
+
+    pub fn state(&self) -> WorkerState {
+        self.state.borrow().clone()
+    }
+
+    /// Waits for a process that answers: its number and port.
+    pub async fn ready(&self) -> Result<(u64, u16), String> {
+        let mut state = self.state.clone();
+        let waiting = async {
+            state.wait_for(|state| *state != WorkerState::Initializing).await.map(|state| state.clone())
+        };
+        match tokio::time::timeout(self.patience, waiting).await {
+            Ok(Ok(WorkerState::Initialized { process, port })) => Ok((process, port)),
+            Ok(Ok(WorkerState::Stopped(reason))) => Err(reason),
+            Ok(Ok(WorkerState::Initializing)) | Err(_) => {
+                Err("Final functionDispatcher state: Initializing. \
+                                   Initialization timed out and host is shutting down"
+                    .into())
+            }
+            Ok(Err(_)) => Err("the host has stopped".into()),
+        }
+    }
+
+    /// Waits until the host is not stopped: its listeners do nothing before.
+    pub async fn listening(&self) {
+        let mut state = self.state.clone();
+        if state.wait_for(|state| !matches!(state, WorkerState::Stopped(_))).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Does `act` and waits until it is done and the state shows it.
+    pub async fn act(&self, act: Act) {
+        let (done, told) = oneshot::channel();
+        if self.acts.send((act, done)).is_ok() {
+            // The supervisor answers by dropping its end.
+            _ = told.await;
+        }
+    }
+
+    /// Ends the supervisor, and with it the process.
+    pub fn abort(&self) {
+        self.supervisor.abort();
+    }
+}
+
+/// A port that nobody listens on, and that no other host of this program was given.
+fn free_port() -> Result<u16> {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        if GIVEN.lock().unwrap().insert(port) {
+            return Ok(port);
+        }
+    }
+}
+
+struct Supervisor {
+    app: Arc<Configuration>,
+    settings: Settings,
+    exit_mode: ExitMode,
+    output: Arc<Output>,
+    client: reqwest::Client,
+    state: watch::Sender<WorkerState>,
+    acts: mpsc::UnboundedReceiver<(Act, oneshot::Sender<()>)>,
+    /// Chosen once per host and used again by every process it starts.
+    port: u16,
+    processes: u64,
+    errors: Vec<DateTime<Utc>>,
+}
+
+/// What follows the end of a process.
+enum Next {
+    Start,
+    /// No process until the host is restarted.
+    Rest,
+    End,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        loop {
+            let next = match self.live().await {
+                Next::Rest => self.rest().await,
+                next => next,
+            };
+            if let Next::End = next {
+                return;
+            }
+        }
+    }
+
+    /// One process, from its start to its end.
+    async fn live(&mut self) -> Next {
+        self.state.send_replace(WorkerState::Initializing);
+        self.processes += 1;
+        let since = Utc::now();
+        let worker = Uuid::new_v4().to_string();
+        let mut child = match self.command(&worker).spawn() {
+            Ok(child) => child,
+            Err(error) => return self.failed(format!("Failed to start {:?}: {error}", self.app.executable)),
+        };
+        let readers = self.output.read(&mut child);
+        let mut probe =
+            std::pin::pin!(probe(self.client.clone(), self.port, self.app.initialization_timeout));
+        let mut probing = true;
+        let mut grace_ends = None;
+        // Whoever asked for the end of the process is answered, by dropping these, after it was dealt with.
+        let mut asking = Vec::new();
+        loop {
+            tokio::select! {
+                exit = child.wait() => return self.ended(exit, readers, since).await,
+                ready = &mut probe, if probing => {
+                    probing = false;
+                    if !ready {
+                        _ = child.kill().await;
+                        let text = format!("Failed to start http worker process. workerId:{worker}");
+                        self.output.host(Level::Error, text);
+                        return self.failed("TimeoutException: Initializing HttpWorker timed out.".into());
+                    }
+                    self.output.host(Level::Information, "Worker process started and initialized.");
+                    let (process, port) = (self.processes, self.port);
+                    self.state.send_replace(WorkerState::Initialized { process, port });
+                }
+                () = after(grace_ends) => {
+                    grace_ends = None;
+                    _ = child.start_kill();
+                }
+                act = self.acts.recv() => {
+                    let Some((act, done)) = act else { return Next::End };
+                    asking.push(done);
+                    match act {
+                        Act::Kill => _ = child.start_kill(),
+                        Act::Terminate(grace) => {
+                            terminate(&child).await;
+                            grace_ends = Some(Instant::now() + grace);
+                        }
+                        Act::Dispose(process) if process != self.processes => asking.clear(),
+                        Act::Dispose(_) => {
+                            _ = child.kill().await;
+                            self.state.send_replace(WorkerState::Initializing);
+                            return Next::Start;
+                        }
+                        Act::RestartHost => {
+                            _ = child.kill().await;
+                            return self.restart();
+                        }
+                        Act::Stop => {
+                            _ = child.kill().await;
+                            return self.stop();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Without a process, until the host is restarted.
+    async fn rest(&mut self) -> Next {
+        loop {
+            match self.acts.recv().await {
+                Some((Act::RestartHost, _done)) => return self.restart(),
+                Some((Act::Stop, _done)) => return self.stop(),
+                Some(_) => {}
+                None => return Next::End,
+            }
+        }
+    }
+
+    fn restart(&mut self) -> Next {
+        self.errors.clear();
+        self.port = free_port().unwrap_or(self.port);
+        self.state.send_replace(WorkerState::Initializing);
+        Next::Start
+    }
+
+    fn stop(&mut self) -> Next {
+        self.state.send_replace(WorkerState::Stopped("the host has stopped".into()));
+        Next::End
+    }
+
+    /// What the end of a process leads to.
+    async fn ended(
+        &mut self,
+        exit: std::io::Result<ExitStatus>,
+        readers: Vec<JoinHandle<()>>,
+        since: DateTime<Utc>,
+    ) -> Next {
+        // What a dying process still said is read before it is quoted; a grandchild may hold the pipes for ever.
+        _ = tokio::time::timeout(Duration::from_millis(500), futures::future::join_all(readers)).await;
+        // .NET gives a death by signal the code a shell would.
+        let code =
+            exit.map_or(-1, |exit| exit.code().unwrap_or_else(|| 128 + exit.signal().unwrap_or_default()));
+        let modern = self.exit_mode == ExitMode::Modern2026;
+        match code {
+            0 if !modern => Next::Rest,
+            0 | 143 if modern => self.again(),
+            // The code by which a handler asks for a restart.
+            200 => self.again(),
+            _ => {
+                let name = self.app.executable.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let errors = self.output.last_errors(since);
+                self.failed(format!("{name} exited with code {code} (0x{code:X}) {errors}"))
+            }
+        }
+    }
+
+    fn again(&mut self) -> Next {
+        let text = "Language Worker Process exited and needs to be restarted.";
+        self.output.host(Level::Information, text);
+        self.state.send_replace(WorkerState::Initializing);
+        Next::Start
+    }
+
+    /// Counts an error, and stops the host at the third within half an hour.
+    fn failed(&mut self, why: String) -> Next {
+        self.output.host(Level::Error, &why);
+        let now = Utc::now();
+        if self.errors.last().is_some_and(|newest| now - newest > TimeDelta::minutes(30)) {
+            self.errors.clear();
+        }
+        self.errors.push(now);
+        if self.errors.len() < ERROR_LIMIT {
+            return self.again();
+        }
+        let text = "Exceeded http worker restart retry count. Shutting down Functions Host";
+        self.output.host(Level::Error, text);
+        self.state.send_replace(WorkerState::Stopped(format!("{text}: {why}")));
+        Next::Rest
+    }
+
+    fn command(&self, worker: &str) -> Command {
+        let mut command = Command::new(&self.app.executable);
+        let inherited = INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
+        let port = self.port.to_string();
+        command
+            .args(&self.app.arguments)
+            .current_dir(&self.app.working_directory)
+            .env_clear()
+            .envs(inherited)
+            .envs(&self.settings)
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", &port)
+            .env("FUNCTIONS_HTTPWORKER_PORT", &port)
+            .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", worker)
+            .env("FUNCTIONS_HTTPWORKER_ID", worker)
+            .env("FUNCTIONS_APP_ROOT_PATH", &self.app.root)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+/// Asks for `/` every 25 ms until anything but a refused connection comes back; false after `limit`.
+async fn probe(client: reqwest::Client, port: u16, limit: Duration) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        // An accepted connection without an answer holds readiness back for as long as an HttpClient waits.
+        let request = client.get(format!("http://127.0.0.1:{port}/")).timeout(Duration::from_secs(100));
+        if !request.send().await.is_err_and(|error| error.is_connect()) {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    false
+}
+
+/// SIGTERM by the shell's own `kill`: the standard library sends no other signal than SIGKILL.
+async fn terminate(child: &Child) {
+    if let Some(id) = child.id() {
+        _ = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
+    }
+}
+
+/// Waits until `deadline`, without one for ever.
+async fn after(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
