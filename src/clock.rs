@@ -29,29 +29,39 @@ impl Clock for SystemClock {
 #[error("no time left in this pass")]
 pub struct OutOfTime;
 
+/// What is under way when the process is told to stop may go on for this long.
+const STOPPING: Duration = Duration::from_secs(5);
+
 /// When a pass must have paused, and whether it was told to stop earlier. Made once per invocation and handed
 /// down to the last sleep: no wait is begun that does not fit.
 #[derive(Clone)]
 pub struct Deadline {
+    /// Nothing new is begun after this.
     at: Option<Instant>,
+    /// What is under way is given up then, to leave time to commit.
+    given_up_at: Option<Instant>,
     stop: watch::Receiver<bool>,
 }
 
 impl Deadline {
-    /// A deadline `limit` from now; none for a run nobody will cut off. `stop` becomes true when the process is
-    /// asked to end.
-    pub fn new(limit: Option<Duration>, stop: watch::Receiver<bool>) -> Self {
-        Self { at: limit.map(|limit| Instant::now() + limit), stop }
+    /// The deadline of an invocation that the host cuts off `limit` from now: a margin of a tenth, 30 s at most,
+    /// is kept for committing and answering, and a third of it for what is under way. `stop` becomes true when
+    /// the process is asked to end.
+    pub fn for_invocation(limit: Duration, stop: watch::Receiver<bool>) -> Self {
+        let margin = (limit / 10).min(Duration::from_secs(30));
+        let at = Instant::now() + (limit - margin);
+        Self { at: Some(at), given_up_at: Some(at + margin / 3), stop }
     }
 
     /// A deadline `limit` from now that nothing brings forward.
     pub fn after(limit: Duration) -> Self {
-        Self::new(Some(limit), watch::channel(false).1)
+        let at = Instant::now() + limit;
+        Self { at: Some(at), given_up_at: Some(at), stop: watch::channel(false).1 }
     }
 
-    /// The same stop signal, without a limit in time.
+    /// The stop signal alone, for a run that nobody cuts off.
     pub fn unlimited(stop: watch::Receiver<bool>) -> Self {
-        Self::new(None, stop)
+        Self { at: None, given_up_at: None, stop }
     }
 
     /// Whether something that takes `duration` can still be begun.
@@ -80,5 +90,31 @@ impl Deadline {
     /// Sleeps until `instant` under the same rule.
     pub async fn sleep_until(&self, instant: Instant) -> Result<(), OutOfTime> {
         self.sleep(instant.saturating_duration_since(Instant::now())).await
+    }
+
+    /// Lets `work` finish unless the time for what is under way runs out.
+    ///
+    /// # Errors
+    /// It did; the work was dropped where it stood.
+    pub async fn within<F: Future>(&self, work: F) -> Result<F::Output, OutOfTime> {
+        let mut stop = self.stop.clone();
+        let stopped = async {
+            match stop.wait_for(|stop| *stop).await {
+                Ok(_) => tokio::time::sleep(STOPPING).await,
+                Err(_) => std::future::pending().await,
+            }
+        };
+        let over = async {
+            match self.given_up_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            output = work => Ok(output),
+            () = over => Err(OutOfTime),
+            () = stopped => Err(OutOfTime),
+        }
     }
 }

@@ -7,7 +7,7 @@ use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use tokio::sync::Mutex;
 
 use crate::{
-    http::{azure::client_options, error::chain, identity::Identity, transport::Transport},
+    http::{azure::client_options, error::chain, identity::{Identity, IdentityError}, transport::Transport},
     settings::{Auth, Settings},
 };
 
@@ -28,6 +28,54 @@ pub struct Secrets {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SecretsError(String);
+
+/// No token to upload with; the sentence says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UploaderError {
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
+    #[error("{0}")]
+    Secrets(#[from] SecretsError),
+}
+
+/// Whoever makes the uploads: the app registration where there is a secret for it, else the platform's identity.
+pub struct Uploader {
+    app: Option<Identity>,
+    platform: Arc<Identity>,
+    secrets: Arc<SecretStore>,
+}
+
+impl Uploader {
+    pub fn new(app: Option<Identity>, platform: Arc<Identity>, secrets: Arc<SecretStore>) -> Self {
+        Self { app, platform, secrets }
+    }
+
+    /// A token for `scope`. When Entra refuses the client secret and Key Vault has a newer one, that is used.
+    ///
+    /// # Errors
+    /// No token could be had.
+    pub async fn token(&self, scope: &str) -> Result<Secret, UploaderError> {
+        let Some(app) = &self.app else { return Ok(self.platform.token(scope, None).await?) };
+        let secrets = self.secrets.get().await?;
+        let Some(secret) = &secrets.client_secret else {
+            return Ok(self.platform.token(scope, None).await?);
+        };
+        let refusal = match app.token(scope, Some(secret)).await {
+            Ok(token) => return Ok(token),
+            Err(refusal) => refusal,
+        };
+        match self.secrets.renew(&secrets).await? {
+            Some(renewed) => Ok(app.token(scope, renewed.client_secret.as_ref()).await?),
+            None => Err(refusal.into()),
+        }
+    }
+
+    /// Forgets the token for `scope`, because it was refused.
+    pub fn forget(&self, scope: &str) {
+        self.app.iter().for_each(|app| app.forget(scope));
+        self.platform.forget(scope);
+    }
+}
 
 /// Secrets, fetched once per process and again after an authentication failed, so that a rotated key heals
 /// without a redeploy.

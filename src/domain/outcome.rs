@@ -23,6 +23,20 @@ pub enum Delivery {
     Rejected(String),
 }
 
+/// Why nothing of a batch is known to be settled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UploadError {
+    /// The next try does not fit before the deadline.
+    #[error("no time was left to upload")]
+    OutOfTime,
+    /// The request was refused as a whole because of something in it: one of its records, perhaps.
+    #[error("the destination refused the request: {0}")]
+    Refused(String),
+    /// The destination is down, or something only the operator can mend; the sentence says what.
+    #[error("{0}")]
+    Stalled(String),
+}
+
 /// Records not wanted, by the first reason that applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -5,10 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use azure_core::{
-    credentials::{Secret, TokenCredential},
-    http::ClientOptions,
-};
+use azure_core::credentials::{Secret, TokenCredential};
 use azure_identity::{
     AzureCliCredential, ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
     ManagedIdentityCredentialOptions, UserAssignedId,
@@ -16,7 +13,7 @@ use azure_identity::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    azure::{client_options, client_options_with_authority},
+    azure::{client_options, credential_options},
     error::chain,
     transport::Transport,
 };
@@ -72,7 +69,7 @@ impl Identity {
     pub fn credential(&self, secret: Option<&Secret>) -> Result<Arc<dyn TokenCredential>, IdentityError> {
         let credential: azure_core::Result<Arc<dyn TokenCredential>> = match &self.principal {
             Principal::App { authority_host, tenant_id, client_id } => {
-                let client_options = client_options_with_authority(&self.transport, authority_host);
+                let client_options = credential_options(&self.transport, authority_host);
                 let secret = secret.cloned().unwrap_or_else(|| Secret::from(String::new()));
                 let options = ClientSecretCredentialOptions { client_options };
                 ClientSecretCredential::new(tenant_id, client_id.clone(), secret, Some(options))
@@ -81,7 +78,7 @@ impl Identity {
             Principal::ManagedIdentity { client_id } => {
                 let options = ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    client_options: ClientOptions { ..client_options(&self.transport) },
+                    client_options: client_options(&self.transport),
                     ..ManagedIdentityCredentialOptions::default()
                 };
                 ManagedIdentityCredential::new(Some(options)).map(|credential| credential as _)
@@ -103,7 +100,9 @@ impl Identity {
         // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
         let credential = self.credential(secret)?;
         let token = credential.get_token(&[scope], None).await.map_err(|error| self.explain(&error))?;
-        let expires_at = DateTime::from_timestamp(token.expires_on.unix_timestamp(), 0).unwrap_or(now);
+        // The SDK dates tokens by the machine's clock; what counts is how long this one has left.
+        let life = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
+        let expires_at = now + TimeDelta::seconds(life.whole_seconds());
         self.tokens().insert(scope.to_owned(), Token { secret: token.token.clone(), expires_at });
         Ok(token.token)
     }

@@ -5,4 +5,5 @@ pub mod error;
 pub mod identity;
 pub mod limiter;
 pub mod retry;
+pub mod traffic;
 pub mod transport;

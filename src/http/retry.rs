@@ -53,6 +53,15 @@ pub enum Failed<E> {
     OutOfTime(E),
 }
 
+impl<E> Failed<E> {
+    /// The last try's error.
+    pub fn into_error(self) -> E {
+        match self {
+            Self::For(error) | Self::OutOfTime(error) => error,
+        }
+    }
+}
+
 /// Does `attempt` until it goes well; `on_retry` hears of every failure that is tried again.
 ///
 /// # Errors

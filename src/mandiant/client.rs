@@ -8,7 +8,7 @@ use axum::{
 };
 use tracing::warn;
 
-use super::access::{Access, Credentials, Scheme};
+use super::access::{Access, Credentials};
 use crate::{
     http::{
         error::{HttpError, excerpt, retry_after},
@@ -43,6 +43,8 @@ pub enum SourceError {
     FieldsLost,
     #[error("{0}")]
     Secrets(#[from] SecretsError),
+    #[error("there was no time left to ask Mandiant")]
+    OutOfTime,
 }
 
 impl Transient for SourceError {
@@ -51,7 +53,9 @@ impl Transient for SourceError {
             Self::Http(error) => error.is_transient(),
             Self::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::Unreadable { .. } => true,
-            Self::Unauthorized { .. } | Self::Loop | Self::FieldsLost | Self::Secrets(_) => false,
+            Self::Unauthorized { .. } | Self::Loop | Self::FieldsLost | Self::Secrets(_) | Self::OutOfTime => {
+                false
+            },
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
     wire,
 };
 use crate::{
-    clock::Deadline,
+    clock::{Deadline, OutOfTime},
     domain::{indicator::Indicator, progress::Window},
     http::retry::{Failed, Patience, Transient, retry},
 };
@@ -127,16 +127,15 @@ impl Reader {
 
     async fn fetch(&self, parameters: &str, deadline: &Deadline) -> Result<Body, Failed<SourceError>> {
         let attempt = || async {
-            let answer = self.client.get(parameters).await?;
+            let answer = deadline.within(self.client.get(parameters)).await;
+            let answer = answer.unwrap_or(Err(SourceError::OutOfTime))?;
             match answer.status.as_u16() {
                 200 => check_form(&answer.body).map(|()| Body(answer.body.to_vec())),
                 204 => Ok(Body(b"{}".to_vec())),
                 _ => Err(self.client.unexpected(&answer)),
             }
         };
-        deadline.check().map_err(|_| {
-            Failed::OutOfTime(SourceError::Unreadable { reason: "there was no time to ask".to_owned() })
-        })?;
+        deadline.check().map_err(|OutOfTime| Failed::OutOfTime(SourceError::OutOfTime))?;
         retry(Patience::SERVICE, deadline, attempt, |error, wait| {
             warn!(delay_ms = wait.as_millis(), "{error}; asking again in {:.1} s", wait.as_secs_f64());
             debug_assert!(error.is_transient());

@@ -197,6 +197,11 @@ pub fn function_timeout(text: &str) -> Option<Duration> {
     (total > 0).then(|| Duration::from_secs(total).min(UNLIMITED))
 }
 
+/// Whether `url` leads to this machine.
+pub fn is_local(url: &azure_core::http::Url) -> bool {
+    reader::is_loopback(url)
+}
+
 /// A path as given, for a directory of ours.
 fn path(text: &str) -> Option<PathBuf> {
     Some(PathBuf::from(text))

@@ -14,7 +14,7 @@ use azure_storage_blob::{
         BlobClientSetMetadataOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
     },
 };
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use futures::TryStreamExt;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -176,10 +176,10 @@ impl BlobHome {
                 other => other,
             };
             match acquired {
-                Ok(()) => Ok(()),
+                Ok(()) => {}
                 Err(error) if error.http_status() == Some(StatusCode::Conflict) => return Ok(None),
                 Err(error) => return Err(error),
-            }?;
+            }
             let holder = HashMap::from([
                 ("holder".to_owned(), format!("process {}", std::process::id())),
                 ("run_id".to_owned(), run_id.to_owned()),
@@ -231,7 +231,7 @@ impl BlobHome {
         };
         retry(Patience::STORAGE, &deadline, attempt, |_, _| {})
             .await
-            .map_err(|Failed::For(error) | Failed::OutOfTime(error)| error)
+            .map_err(Failed::into_error)
     }
 
     /// What a refusal means for the operator.

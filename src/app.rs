@@ -1,0 +1,170 @@
+//! The composition root: settings in, engine out. The only place that names every concrete type.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{
+    clock::SharedClock,
+    destination::Destination,
+    domain::{plan::Policy, progress::Target},
+    http::{identity::{Identity, Principal}, limiter::Limiter, transport::Transport},
+    mandiant::{
+        access::{Access, Scheme},
+        client::{Client, Query},
+    },
+    pass::{Engine, Lane, OpenStore, gauge::Gauge},
+    secrets::{SecretStore, Uploader},
+    sentinel::{client::Sentinel, convert::Style},
+    settings::{Action, Auth, Faults, Settings, StateSettings, TlpLevel, vars::Vars},
+    state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
+};
+
+/// The version of the form in which indicators are sent. A new one sends everything again.
+const FORM: u32 = 1;
+/// How often the timer fires where nothing says otherwise.
+const SCHEDULE: TimeDelta = TimeDelta::hours(1);
+
+/// The program, ready to run passes.
+pub struct App {
+    pub engine: Engine,
+    /// From the app settings, where they override host.json.
+    pub function_timeout: Option<Duration>,
+}
+
+impl App {
+    /// Builds everything from settings. No network, no disk: whatever those have to say is said by a pass.
+    ///
+    /// # Errors
+    /// Settings that cannot be used.
+    pub fn build(vars: &dyn Vars, transport: &Transport, clock: &SharedClock) -> Result<Self, Faults> {
+        let settings = Arc::new(Settings::parse(vars)?);
+        for notice in &settings.notices {
+            tracing::warn!("{notice}");
+        }
+        let identity = |principal| Identity::new(principal, transport.clone(), Arc::clone(clock));
+        let platform = Arc::new(identity(settings.azure.platform()));
+        let secrets = Arc::new(SecretStore::new(Arc::clone(&settings), transport.clone(), Arc::clone(&platform)));
+        let app_registration = match settings.azure.uploader(settings.azure.has_app_registration()) {
+            principal @ Principal::App { .. } => Some(identity(principal)),
+            Principal::ManagedIdentity { .. } | Principal::AzureCli => None,
+        };
+        let uploader = Uploader::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets));
+        let engine = Engine {
+            clock: Arc::clone(clock),
+            source: Arc::new(source(&settings, transport, clock, secrets)),
+            lanes: vec![sentinel_lane(&settings, transport, clock, uploader)],
+            open_store: open_store(&settings, transport, clock, platform),
+            gauge: Arc::new(Gauge::default()),
+        };
+        Ok(Self { engine, function_timeout: settings.function_timeout })
+    }
+}
+
+fn source(settings: &Settings, transport: &Transport, clock: &SharedClock, secrets: Arc<SecretStore>) -> Client {
+    let scheme = match settings.source.auth {
+        Auth::Bearer => Scheme::Bearer,
+        Auth::Basic => Scheme::Basic,
+        Auth::ApiKey => Scheme::ApiKey,
+    };
+    let base_url = settings.source.base_url.as_str().trim_end_matches('/').to_owned();
+    let access = Access::new(scheme, base_url, transport.clone(), Arc::clone(clock));
+    let query = Query {
+        minimum_confidence: settings.filter.lowest_confidence(),
+        exclude_osint: settings.filter.exclude_osint,
+    };
+    Client::new(access, secrets, query)
+}
+
+fn sentinel_lane(settings: &Settings, transport: &Transport, clock: &SharedClock, uploader: Uploader) -> Lane {
+    let sentinel = &settings.sentinel;
+    let style = Style {
+        hash_type: settings.hash_type,
+        action: match settings.action {
+            Action::Alert => "alert",
+            Action::Block => "block",
+            Action::Allow => "allow",
+        },
+        marking: settings.tlp.map(marking),
+    };
+    let salt = hash(&(FORM, style.action, style.marking));
+    let policy = Policy {
+        filter: settings.filter.clone(),
+        expirations: settings.expirations,
+        renewal_margin: settings.expirations.renewal_margin(SCHEDULE),
+        hash_type: settings.hash_type,
+        deduplicate: settings.deduplicate,
+        salt,
+    };
+    let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
+    let version = if path.contains("api-version=") { "" } else { "?api-version=2024-02-01-preview" };
+    Lane {
+        name: "sentinel",
+        settings_hash: format!("{:016x}", hash(&(salt, &settings.filter, settings.hash_type, settings.expirations))),
+        policy,
+        target: Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() },
+        initial_lookback: settings.initial_lookback,
+        destination: Destination::Sentinel(Sentinel {
+            upload_url: format!("{}{path}{version}", sentinel.base_url),
+            source_system: settings.source_system.clone(),
+            style,
+            scope: sentinel.scope,
+            uploader,
+            limiter: Arc::new(Limiter::new(sentinel.requests_per_minute)),
+            transport: transport.clone(),
+            clock: Arc::clone(clock),
+        }),
+    }
+}
+
+/// The predefined markings of STIX 2.1 §7.2.1.4; CLEAR is the former WHITE.
+fn marking(level: TlpLevel) -> &'static str {
+    match level {
+        TlpLevel::Clear => "marking-definition--613f2e26-407d-48c7-9eca-b8e91df99dc9",
+        TlpLevel::Green => "marking-definition--34098fce-860f-48ae-8e50-ebd3cc5e41da",
+        TlpLevel::Amber => "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",
+        TlpLevel::Red => "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
+    }
+}
+
+fn open_store(
+    settings: &Arc<Settings>,
+    transport: &Transport,
+    clock: &SharedClock,
+    platform: Arc<Identity>,
+) -> OpenStore {
+    let (settings, transport, clock) = (Arc::clone(settings), transport.clone(), Arc::clone(clock));
+    Box::new(move || {
+        let home = match &settings.state {
+            StateSettings::Directory(root) => Home::Directory(DirectoryHome::new(root.clone())),
+            StateSettings::ConnectionString { connection, container } => {
+                let endpoint = connection
+                    .signed_endpoint(clock.now())
+                    .map_err(|problem| StateError::Refused(format!("AzureWebJobsStorage cannot be used: {problem}")))?;
+                Home::Blob(BlobHome::new(endpoint, None, container, &transport)?)
+            }
+            StateSettings::Identity { endpoint, container, client_id } => {
+                let own = client_id.clone().map(|client_id| {
+                    let principal = Principal::ManagedIdentity { client_id: Some(client_id) };
+                    Identity::new(principal, transport.clone(), Arc::clone(&clock))
+                });
+                let credential = own.as_ref().unwrap_or(&platform).credential(None);
+                let credential = credential.map_err(|error| StateError::Refused(error.to_string()))?;
+                Home::Blob(BlobHome::new(endpoint.clone(), Some(credential), container, &transport)?)
+            }
+        };
+        Ok(Store::new(home))
+    })
+}
+
+/// A hash that is the same in every process and version.
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = Xxh3::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,192 @@
+//! Uploads side by side, and a commit for everything they settled.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use serde_json::json;
+use tracing::warn;
+
+use super::lane::{Halt, LanePass};
+use crate::{
+    domain::{
+        manifest::Entry,
+        outcome::{Delivery, UploadError},
+        plan::Planned,
+    },
+    state::{lane::LaneState, store::Store},
+};
+
+/// Uploads in flight, or answered and not yet committed: what is sent again at worst after a kill.
+const IN_FLIGHT: usize = 4;
+/// So many requests refused one after another, and none accepted: then it is not the records.
+const SUSPICIOUS: usize = 8;
+
+/// What a page's delivery has come to so far.
+#[derive(Default)]
+struct Desk {
+    waiting: VecDeque<Vec<Planned>>,
+    /// Entries for the next commit.
+    settled: Vec<Entry>,
+    /// Records whose request was refused although they were alone in it.
+    suspects: Vec<(Planned, String)>,
+    halt: Option<Halt>,
+}
+
+impl LanePass<'_> {
+    /// Delivers `planned` in batches. What an upload settled is committed before another one takes its place.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on; everything settled before is committed.
+    pub(super) async fn deliver(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        planned: Vec<Planned>,
+    ) -> Result<(), Halt> {
+        if self.lease.is_none() {
+            return self.pretend(state, planned).await;
+        }
+        let (destination, deadline, clock) = (&self.lane.destination, self.deadline, &self.engine.clock);
+        let expirations = self.lane.policy.expirations;
+        let mut desk = Desk { waiting: batches(planned, destination.batch()), ..Desk::default() };
+        let mut uploads = FuturesUnordered::new();
+        loop {
+            while uploads.len() < IN_FLIGHT && desk.halt.is_none() {
+                let Some(mut batch) = desk.waiting.pop_front() else { break };
+                let now = clock.now();
+                for item in &mut batch {
+                    let indicator_type = item.indicator.observable.indicator_type();
+                    item.valid_until = expirations.valid_until(indicator_type, now);
+                }
+                let traffic = Arc::clone(&self.traffic);
+                uploads.push(async move {
+                    let outcome = destination.upload(&batch, deadline, &traffic).await;
+                    (batch, outcome)
+                });
+            }
+            let Some((batch, outcome)) = uploads.next().await else { break };
+            self.take(state, &mut desk, batch, outcome);
+            // One commit for all that has come in.
+            while let Some(Some((batch, outcome))) = uploads.next().now_or_never() {
+                self.take(state, &mut desk, batch, outcome);
+            }
+            self.judge_suspects(state, &mut desk, uploads.is_empty());
+            self.commit_settled(store, state, &mut desk.settled).await?;
+        }
+        desk.halt.map_or(Ok(()), Err)
+    }
+
+    /// Takes an upload's outcome to the desk.
+    fn take(
+        &mut self,
+        state: &LaneState,
+        desk: &mut Desk,
+        mut batch: Vec<Planned>,
+        outcome: Result<Vec<Delivery>, UploadError>,
+    ) {
+        match outcome {
+            Ok(deliveries) => {
+                self.accepted = true;
+                for (item, delivery) in batch.into_iter().zip(deliveries) {
+                    desk.settled.push(self.settle_record(state, &item, delivery));
+                }
+            }
+            Err(UploadError::Refused(reason)) if batch.len() == 1 => {
+                desk.suspects.extend(batch.pop().map(|item| (item, reason)));
+            }
+            // One record spoils the whole request: in halves, until it stands alone.
+            Err(UploadError::Refused(_)) => {
+                let second = batch.split_off(batch.len() / 2);
+                desk.waiting.push_front(second);
+                desk.waiting.push_front(batch);
+            }
+            Err(UploadError::OutOfTime) => desk.halt = desk.halt.take().or(Some(Halt::OutOfTime)),
+            // What stands in the way outweighs that no time is left.
+            Err(UploadError::Stalled(reason)) => desk.halt = Some(Halt::Stalled(reason)),
+        }
+    }
+
+    /// A record that is refused alone is rejected, once the destination has shown that it accepts others. When
+    /// it accepts none, something else is wrong with our requests, and no record is blamed for it.
+    fn judge_suspects(&mut self, state: &LaneState, desk: &mut Desk, is_last: bool) {
+        let all_in = is_last && desk.waiting.is_empty();
+        if self.accepted || all_in && desk.suspects.len() == 1 {
+            for (item, reason) in std::mem::take(&mut desk.suspects) {
+                desk.settled.push(self.settle_record(state, &item, Delivery::Rejected(reason)));
+            }
+        } else if desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty() {
+            let reason = &desk.suspects[0].1;
+            desk.halt = Some(Halt::Stalled(format!("the destination refuses every request: {reason}")));
+            desk.waiting.clear();
+        }
+    }
+
+    /// Counts what became of one record; returns its manifest entry.
+    fn settle_record(&mut self, state: &LaneState, item: &Planned, delivery: Delivery) -> Entry {
+        match delivery {
+            Delivery::Acknowledged => {
+                self.counts.settle(item.change);
+                self.engine.gauge.sent(1);
+                item.held()
+            }
+            Delivery::Rejected(reason) => {
+                self.counts.rejected += 1;
+                let id = &item.indicator.source_id;
+                warn!(lane = self.lane.name, "{id} was refused by {}: {reason}", self.lane.name);
+                let line = json!({
+                    "at": self.engine.clock.now(),
+                    "destination": self.lane.name,
+                    "run_id": self.pass.run_id,
+                    "id": item.key.stix_id(),
+                    "source_id": id,
+                    "change": item.change,
+                    "reason": reason,
+                    "object": self.lane.destination.preview(item),
+                });
+                self.refused.push_str(&format!("{line}\n"));
+                self.refused_unwritten = true;
+                item.rejected(state.manifest.get(item.key))
+            }
+        }
+    }
+
+    /// Makes settled records durable: the refused ones with their reasons first, so that none is known as refused
+    /// without one.
+    async fn commit_settled(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        settled: &mut Vec<Entry>,
+    ) -> Result<(), Halt> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        if let Some(lease) = self.lease.filter(|_| self.refused_unwritten) {
+            store.write_rejected(lease, self.lane.name, &self.pass.run_id, &self.refused).await?;
+            self.refused_unwritten = false;
+        }
+        self.commit(state, std::mem::take(settled)).await
+    }
+
+    /// A dry run: what would be sent is counted and remembered, so that it counts once.
+    async fn pretend(&mut self, state: &mut LaneState, planned: Vec<Planned>) -> Result<(), Halt> {
+        let entries = planned.iter().map(|item| {
+            self.counts.settle(item.change);
+            item.held()
+        });
+        let entries = entries.collect();
+        self.commit(state, entries).await
+    }
+}
+
+fn batches(planned: Vec<Planned>, size: usize) -> VecDeque<Vec<Planned>> {
+    let mut batches = VecDeque::with_capacity(planned.len().div_ceil(size));
+    let mut rest = planned.into_iter();
+    loop {
+        let batch: Vec<Planned> = rest.by_ref().take(size).collect();
+        if batch.is_empty() {
+            return batches;
+        }
+        batches.push_back(batch);
+    }
+}

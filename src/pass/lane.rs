@@ -1,0 +1,302 @@
+//! One lane's part in a pass: window after window, page after page, until nothing is left or no time is.
+
+use std::sync::Arc;
+
+use tracing::{debug, info, warn};
+
+use super::{Engine, Lane, Pass};
+use crate::{
+    clock::{Deadline, OutOfTime},
+    domain::{
+        filter::DropReason,
+        manifest::Entry,
+        outcome::{Counts, End},
+        plan::plan_page,
+        progress::{Backfill, BackfillKind, LAG, Progress, Task, whole_second},
+        report::LaneReport,
+    },
+    http::{retry::Failed, traffic::Traffic},
+    mandiant::{
+        client::SourceError,
+        reader::{Page, Reader},
+    },
+    state::{
+        error::StateError,
+        lane::{LaneState, Origin},
+        lease::Lease,
+        store::Store,
+    },
+};
+
+/// How a lane ended.
+pub struct LaneEnd {
+    pub report: LaneReport,
+}
+
+/// Why a lane cannot go on.
+#[derive(Debug)]
+pub enum Halt {
+    OutOfTime,
+    /// Somebody else took over: write nothing more.
+    Fenced(String),
+    Stalled(String),
+    Failed(String),
+}
+
+impl From<OutOfTime> for Halt {
+    fn from(OutOfTime: OutOfTime) -> Self {
+        Self::OutOfTime
+    }
+}
+
+impl From<Failed<SourceError>> for Halt {
+    fn from(failed: Failed<SourceError>) -> Self {
+        match failed {
+            Failed::OutOfTime(_) | Failed::For(SourceError::OutOfTime) => Self::OutOfTime,
+            Failed::For(error) => Self::Stalled(error.to_string()),
+        }
+    }
+}
+
+impl From<StateError> for Halt {
+    fn from(error: StateError) -> Self {
+        let message = error.to_string();
+        match end_of(&error) {
+            End::Fenced => Self::Fenced(message),
+            End::Stalled => Self::Stalled(message),
+            _ => Self::Failed(message),
+        }
+    }
+}
+
+/// How a pass ends that meets this error.
+pub fn end_of(error: &StateError) -> End {
+    match error {
+        StateError::Conflict { .. } | StateError::LeaseLost => End::Fenced,
+        StateError::Unavailable(_) | StateError::Refused(_) => End::Stalled,
+        StateError::DamagedSegment { .. } | StateError::Damaged { .. } | StateError::Newer { .. } => End::Failed,
+    }
+}
+
+/// What a lane works with during a pass.
+pub struct LanePass<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) lane: &'a Lane,
+    pub(super) pass: &'a Pass,
+    /// `None` in a dry run: then nothing is uploaded and nothing written.
+    pub(super) lease: Option<&'a Lease>,
+    continuation_id: &'a str,
+    pub(super) deadline: &'a Deadline,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) counts: Counts,
+    /// The destination has accepted a request in this pass.
+    pub(super) accepted: bool,
+    /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
+    pub(super) refused: String,
+    pub(super) refused_unwritten: bool,
+}
+
+impl<'a> LanePass<'a> {
+    pub fn new(
+        engine: &'a Engine,
+        lane: &'a Lane,
+        pass: &'a Pass,
+        lease: Option<&'a Lease>,
+        continuation_id: &'a str,
+        deadline: &'a Deadline,
+    ) -> Self {
+        Self {
+            engine,
+            lane,
+            pass,
+            lease,
+            continuation_id,
+            deadline,
+            traffic: Arc::default(),
+            counts: Counts::default(),
+            accepted: false,
+            refused: String::new(),
+            refused_unwritten: false,
+        }
+    }
+
+    /// The lane's whole part, and how it ended.
+    pub async fn run(mut self, store: &Store) -> (&'static str, LaneEnd) {
+        let (halt, progress) = match self.load(store).await {
+            Err(error) => (Err(Halt::from(error)), None),
+            Ok(mut state) => {
+                let worked = self.work(store, &mut state).await;
+                let ended = self.settle(store, &mut state, worked).await;
+                (ended, Some(state.progress))
+            }
+        };
+        (self.lane.name, self.end(halt, progress.as_ref()))
+    }
+
+    async fn load(&self, store: &Store) -> Result<LaneState, StateError> {
+        let origin = Origin {
+            target: self.lane.target.clone(),
+            settings_hash: self.lane.settings_hash.clone(),
+            begin: self.pass.started_at - self.lane.initial_lookback,
+        };
+        LaneState::load(store, self.lane.name, &self.pass.run_id, origin, self.pass.order.rebuild).await
+    }
+
+    /// Window after window.
+    async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
+        self.begin(state).await?;
+        let mut fresh = true;
+        while let Some(task) = state.progress.next_task(self.pass.started_at, fresh) {
+            self.deadline.check()?;
+            if let Some(gap) = task.out_of_reach {
+                warn!(
+                    lane = self.lane.name,
+                    "Mandiant answers only for the last 90 days: whatever it updated from {} to {} and not since is skipped",
+                    gap.from, gap.to
+                );
+            }
+            match self.read_window(store, state, &task).await {
+                Ok(()) => {}
+                Err(Halt::OutOfTime) => return self.shorten(state, &task, fresh),
+                Err(halt) => return Err(halt),
+            }
+            state.progress.advance(&task).map_err(|gap| Halt::Failed(gap.to_string()))?;
+            state.progress.double_window();
+            self.commit(state, Vec::new()).await?;
+            fresh = false;
+        }
+        Ok(())
+    }
+
+    /// Notes the pass's request in the lane's progress, once.
+    async fn begin(&mut self, state: &mut LaneState) -> Result<(), Halt> {
+        state.progress.settings_hash.clone_from(&self.lane.settings_hash);
+        let order = &self.pass.order;
+        if !order.wants_backfill() || state.progress.knows_request(&self.pass.run_id) {
+            return Ok(());
+        }
+        let lookback = order.lookback_days.map_or(self.lane.initial_lookback, |days| chrono::TimeDelta::days(days.into()));
+        let from = whole_second(self.pass.started_at - lookback);
+        state.progress.backfills.push(Backfill {
+            run_id: self.pass.run_id.clone(),
+            kind: if order.rebuild { BackfillKind::Rebuild } else { BackfillKind::Lookback },
+            from,
+            to: whole_second(self.pass.started_at - LAG),
+            position: from,
+        });
+        if order.rebuild {
+            // Void what is known of the contents, durably and at once: then a rebuild that is interrupted goes on
+            // like any other reading, and sends nothing twice.
+            state.manifest.void();
+            if let Some(lease) = self.lease {
+                state.compact(lease, self.pass.started_at).await?;
+            }
+            return Ok(());
+        }
+        self.commit(state, Vec::new()).await
+    }
+
+    /// Page after page; the next one is fetched while this one uploads.
+    async fn read_window(&mut self, store: &Store, state: &mut LaneState, task: &Task) -> Result<(), Halt> {
+        debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
+        self.engine.gauge.enter(task.window);
+        let deadline = self.deadline;
+        let mut reader = Reader::new(Arc::clone(&self.engine.source), task.window);
+        let mut next = reader.next_page(deadline).await?;
+        while let Some(page) = next {
+            let (delivered, following) =
+                tokio::join!(self.settle_page(store, state, page), reader.next_page(deadline));
+            delivered?;
+            next = following?;
+        }
+        Ok(())
+    }
+
+    /// Counts a page, decides about its records and delivers what is to be sent.
+    async fn settle_page(&mut self, store: &Store, state: &mut LaneState, page: Page) -> Result<(), Halt> {
+        self.counts.read += page.records;
+        self.engine.gauge.read(page.records);
+        for unusable in page.unusable {
+            self.counts.dropped.add(unusable.reason);
+            match unusable.reason {
+                DropReason::Type => debug!(lane = self.lane.name, "{} is passed over: {}", unusable.id, unusable.detail),
+                _ => warn!(lane = self.lane.name, "{} cannot be used: {}", unusable.id, unusable.detail),
+            }
+        }
+        let now = self.engine.clock.now();
+        let planned = plan_page(page.indicators, &self.lane.policy, &state.manifest, now, &mut self.counts);
+        self.deliver(store, state, planned).await
+    }
+
+    /// The window could not be read whole in this pass: the next ones are shorter.
+    fn shorten(&self, state: &mut LaneState, task: &Task, first: bool) -> Result<(), Halt> {
+        let can_be_cut = state.progress.halve_window(task.window);
+        if first && !can_be_cut {
+            return Err(Halt::Stalled(format!(
+                "a single second of Mandiant's feed ({}) cannot be read within one pass: raise functionTimeout in host.json, or SENTINEL_REQUESTS_PER_MINUTE",
+                task.window.to
+            )));
+        }
+        Err(Halt::OutOfTime)
+    }
+
+    /// Makes the end durable: what a pause needs to be continued, or that nothing is to be continued.
+    async fn settle(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        worked: Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let Some(lease) = self.lease else { return worked };
+        if matches!(worked, Err(Halt::Fenced(_) | Halt::Failed(_))) {
+            return worked;
+        }
+        let paused = matches!(worked, Err(Halt::OutOfTime));
+        let continuation_id = paused.then(|| self.continuation_id.to_owned());
+        if state.progress.continuation_id != continuation_id {
+            state.progress.continuation_id = continuation_id;
+            self.commit(state, Vec::new()).await?;
+        }
+        if worked.is_ok() {
+            let now = self.engine.clock.now();
+            if state.wants_compaction(now) {
+                self.counts.aged_out += state.compact(lease, now).await? as u64;
+            }
+            if let Err(error) = store.tidy(lease, self.lane.name, &state.listed(), now).await {
+                warn!(lane = self.lane.name, "what is kept no longer was not removed: {error}");
+            }
+        }
+        worked
+    }
+
+    /// Commits, except in a dry run, where the manifest in memory alone remembers.
+    pub(super) async fn commit(
+        &self,
+        state: &mut LaneState,
+        entries: Vec<Entry>,
+    ) -> Result<(), Halt> {
+        match self.lease {
+            Some(lease) => state.commit(lease, entries).await?,
+            None => entries.into_iter().for_each(|entry| state.manifest.put(entry)),
+        }
+        Ok(())
+    }
+
+    fn end(mut self, ended: Result<(), Halt>, progress: Option<&Progress>) -> LaneEnd {
+        self.traffic.report(&mut self.counts);
+        self.counts.close();
+        let (end, message) = match ended {
+            Ok(()) => (End::CaughtUp, None),
+            Err(Halt::OutOfTime) => {
+                (End::Paused, Some("the time of this pass is over; what is left follows at once".to_owned()))
+            }
+            Err(Halt::Fenced(message)) => (End::Fenced, Some(message)),
+            Err(Halt::Stalled(message)) => (End::Stalled, Some(message)),
+            Err(Halt::Failed(message)) => (End::Failed, Some(message)),
+        };
+        info!(lane = self.lane.name, run_id = self.pass.run_id, "lane {} ended {end:?}", self.lane.name);
+        let watermark = progress.map(|progress| progress.watermark);
+        LaneEnd { report: LaneReport { end, message, counts: self.counts, watermark } }
+    }
+}
+

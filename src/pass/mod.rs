@@ -1,0 +1,409 @@
+//! One pass, from the lease to the report.
+//!
+//! # Consistency
+//! A lane's checkpoint moves only over windows of which every record is settled: acknowledged by the destination,
+//! or refused by it and kept with the reason. Die anywhere: at worst the batches in flight are sent again, under
+//! the same ids.
+//!
+//! # Retries
+//! Requests are made again by the clients, within their patience and the deadline. What then still fails stalls
+//! its lane; the other lanes finish.
+//!
+//! # Cancellation
+//! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
+//! commits what is settled, gives back the lease and asks to be continued.
+
+mod deliver;
+pub mod gauge;
+mod lane;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use self::{gauge::Gauge, lane::{LaneEnd, LanePass}};
+use crate::{
+    clock::{Deadline, SharedClock},
+    destination::Destination,
+    domain::{
+        outcome::End,
+        plan::Policy,
+        progress::Target,
+        report::{LaneReport, Report, Trigger, run_id},
+        request::{Order, Request},
+    },
+    mandiant::client::Client,
+    state::{error::StateError, lease::Lease, store::Store},
+};
+
+/// A chain of continuations ends here: at ten minutes each that is more than a day, and whatever is left then
+/// is left to the timer.
+const MOST_HOPS: u32 = 150;
+
+/// One source-to-destination path with its own progress and manifest.
+pub struct Lane {
+    pub name: &'static str,
+    pub destination: Destination,
+    pub policy: Policy,
+    pub target: Target,
+    pub settings_hash: String,
+    pub initial_lookback: TimeDelta,
+}
+
+/// Opens the state; done anew for every invocation, because a signature for it runs out.
+pub type OpenStore = Box<dyn Fn() -> Result<Store, StateError> + Send + Sync>;
+
+/// Everything a pass needs.
+pub struct Engine {
+    pub clock: SharedClock,
+    pub source: Arc<Client>,
+    pub lanes: Vec<Lane>,
+    pub open_store: OpenStore,
+    pub gauge: Arc<Gauge>,
+}
+
+/// What an invocation is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    Timer,
+    Command(Order),
+    /// A message of our own from the queue.
+    Message(Message),
+}
+
+/// What travels through the queue: a nudge and no state, because messages are lost and delivered twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub kind: MessageKind,
+    /// The request, or the pass that is continued.
+    pub run_id: String,
+    /// Must be the one in `progress.json`, or the message is stale.
+    #[serde(default)]
+    pub continuation_id: Option<String>,
+    #[serde(default)]
+    pub hop: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// There is a request to work off.
+    Request,
+    /// A pass paused and wants to go on.
+    Continue,
+}
+
+/// How an invocation ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// One report per pass; empty when there was nothing to do.
+    pub reports: Vec<Report>,
+    /// To be put on the queue.
+    pub continuation: Option<Message>,
+}
+
+impl Ended {
+    /// Whether the host is to show a failed invocation. With a continuation it is too early to tell.
+    pub fn is_failure(&self) -> bool {
+        self.continuation.is_none() && self.reports.iter().any(|report| report.end.is_failure())
+    }
+}
+
+/// One pass of an invocation.
+struct Pass {
+    run_id: String,
+    trigger: Trigger,
+    order: Order,
+    started_at: DateTime<Utc>,
+    /// The pass that began the chain, and which lanes take part in it.
+    continues: Option<Message>,
+}
+
+impl Engine {
+    /// Works off one invocation.
+    pub async fn run(&self, work: Work, deadline: &Deadline) -> Ended {
+        let pass = self.pass(&work);
+        match self.invoke(work, &pass, deadline).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                let end = if error.is_fencing() { End::Fenced } else { lane::end_of(&error) };
+                Ended { reports: vec![self.report(&pass, end, error.to_string())], continuation: None }
+            }
+        }
+    }
+
+    fn pass(&self, work: &Work) -> Pass {
+        let (trigger, order, continues) = match work {
+            Work::Timer => (Trigger::Timer, Order::default(), None),
+            Work::Command(order) => (Trigger::Cli, order.clone(), None),
+            Work::Message(message) => (Trigger::Continuation, Order::default(), Some(message.clone())),
+        };
+        let started_at = self.clock.now();
+        Pass { run_id: self.new_run_id(), trigger, order, started_at, continues }
+    }
+
+    async fn invoke(&self, work: Work, pass: &Pass, deadline: &Deadline) -> Result<Ended, StateError> {
+        let store = (self.open_store)()?;
+        store.prepare().await?;
+        if pass.order.dry_run {
+            return Ok(Ended { reports: vec![self.dry_run(&store, pass, deadline).await], continuation: None });
+        }
+        let mut ended = Ended::default();
+        if let Work::Message(message) = &work {
+            ended.reports = self.dry_requests(&store, deadline).await?;
+            if !self.is_current(&store, message).await? {
+                info!(run_id = message.run_id, "a message of {} has nothing left to do", message.run_id);
+                return Ok(ended);
+            }
+        }
+        let Some(lease) = store.lease(&pass.run_id, deadline).await? else {
+            let message = "another pass is still at work; nothing is lost, it or the next one goes on";
+            let report = self.report(pass, End::Skipped, message.to_owned());
+            store.write_report(&report).await?;
+            ended.reports.push(report);
+            return Ok(ended);
+        };
+        let under_lease = self.under_lease(&store, &lease, &work, pass, deadline, &mut ended).await;
+        lease.release().await;
+        under_lease.map(|()| ended)
+    }
+
+    /// The invocation's own pass, then the requests that wait.
+    async fn under_lease(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        work: &Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
+        let is_request = matches!(work, Work::Message(Message { kind: MessageKind::Request, .. }));
+        if !is_request {
+            self.run_pass(store, lease, pass, deadline, ended).await;
+        }
+        while let Some(request) = store.requests().await?.into_iter().find(|request| !request.order.dry_run) {
+            if ended.reports.iter().any(|report| report.end == End::Fenced) {
+                return Ok(());
+            }
+            if deadline.check().is_err() {
+                ended.continuation.get_or_insert(Message {
+                    kind: MessageKind::Request,
+                    run_id: request.run_id,
+                    continuation_id: None,
+                    hop: 0,
+                });
+                return Ok(());
+            }
+            let pass = self.pass_of(&request);
+            self.run_pass(store, lease, &pass, deadline, ended).await;
+            if !self.is_applied(store, &request).await? {
+                // It could not even be noted in the lanes' progress: it stays for the next pass.
+                return Ok(());
+            }
+            store.delete_request(&request.run_id).await?;
+        }
+        Ok(())
+    }
+
+    /// One pass: all lanes side by side, then the report.
+    async fn run_pass(&self, store: &Store, lease: &Lease, pass: &Pass, deadline: &Deadline, ended: &mut Ended) {
+        info!(run_id = pass.run_id, "pass {} begins", pass.run_id);
+        let continuation_id = Uuid::new_v4().to_string();
+        let lanes = self.take_part(store, pass).await.into_iter().map(|lane| {
+            LanePass::new(self, lane, pass, Some(lease), &continuation_id, deadline).run(store)
+        });
+        let lanes: Vec<(&'static str, LaneEnd)> = futures::future::join_all(lanes).await;
+        let paused = lanes.iter().any(|(_, lane)| lane.report.end == End::Paused);
+        let report = self.close(store, pass, lanes).await;
+        if paused {
+            let hop = pass.continues.as_ref().map_or(0, |message| message.hop) + 1;
+            if hop > MOST_HOPS {
+                error!(run_id = pass.run_id, "the chain of {hop} continuations ends here; the timer goes on");
+            } else {
+                let origin = report.continues.clone().unwrap_or_else(|| pass.run_id.clone());
+                ended.continuation = Some(Message {
+                    kind: MessageKind::Continue,
+                    run_id: origin,
+                    continuation_id: Some(continuation_id),
+                    hop,
+                });
+            }
+        }
+        ended.reports.push(report);
+    }
+
+    /// The lanes of a pass: those it was ordered for, or those that wait for this continuation.
+    async fn take_part(&self, store: &Store, pass: &Pass) -> Vec<&Lane> {
+        let mut lanes = Vec::new();
+        for lane in self.lanes.iter().filter(|lane| pass.order.includes(lane.name)) {
+            let waits = match &pass.continues {
+                Some(message) if message.kind == MessageKind::Continue => {
+                    self.waits_for(store, lane, message).await.unwrap_or(true)
+                }
+                _ => true,
+            };
+            if waits {
+                lanes.push(lane);
+            }
+        }
+        lanes
+    }
+
+    async fn waits_for(&self, store: &Store, lane: &Lane, message: &Message) -> Result<bool, StateError> {
+        let progress = store.progress(lane.name).await?;
+        Ok(message.continuation_id.is_some()
+            && progress.is_some_and(|progress| progress.continuation_id == message.continuation_id))
+    }
+
+    /// Whether a message still has something to do: duplicates and stale ones do not, so chains never multiply.
+    async fn is_current(&self, store: &Store, message: &Message) -> Result<bool, StateError> {
+        match message.kind {
+            MessageKind::Request => {
+                Ok(store.request(&message.run_id).await?.is_some_and(|request| !request.order.dry_run))
+            }
+            MessageKind::Continue => {
+                for lane in &self.lanes {
+                    if self.waits_for(store, lane, message).await? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether every lane of a request either knows it by its progress or had nothing to note.
+    async fn is_applied(&self, store: &Store, request: &Request) -> Result<bool, StateError> {
+        if !request.order.wants_backfill() {
+            return Ok(true);
+        }
+        for lane in self.lanes.iter().filter(|lane| request.order.includes(lane.name)) {
+            let progress = store.progress(lane.name).await?;
+            if !progress.is_some_and(|progress| progress.knows_request(&request.run_id)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Requests for a dry run need no lease, and nobody waits for them.
+    async fn dry_requests(&self, store: &Store, deadline: &Deadline) -> Result<Vec<Report>, StateError> {
+        let mut reports = Vec::new();
+        for request in store.requests().await?.into_iter().filter(|request| request.order.dry_run) {
+            reports.push(self.dry_run(store, &self.pass_of(&request), deadline).await);
+            store.delete_request(&request.run_id).await?;
+        }
+        Ok(reports)
+    }
+
+    async fn dry_run(&self, store: &Store, pass: &Pass, deadline: &Deadline) -> Report {
+        let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name));
+        let lanes = lanes.map(|lane| LanePass::new(self, lane, pass, None, "", deadline).run(store));
+        let lanes = futures::future::join_all(lanes).await;
+        self.close(store, pass, lanes).await
+    }
+
+    fn pass_of(&self, request: &Request) -> Pass {
+        Pass {
+            run_id: request.run_id.clone(),
+            trigger: Trigger::Manual,
+            order: request.order.clone(),
+            started_at: self.clock.now(),
+            continues: None,
+        }
+    }
+
+    /// Puts the lanes' ends together and writes the report.
+    async fn close(&self, store: &Store, pass: &Pass, lanes: Vec<(&'static str, LaneEnd)>) -> Report {
+        let end = lanes.iter().map(|(_, lane)| lane.report.end).max().unwrap_or(End::CaughtUp);
+        let mut report = self.report(pass, end, String::new());
+        report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane.report)).collect();
+        report.message = sentence(&report);
+        if let Err(error) = store.write_report(&report).await {
+            warn!(run_id = pass.run_id, "the report of {} was not written: {error}", pass.run_id);
+        }
+        report
+    }
+
+    fn report(&self, pass: &Pass, end: End, message: String) -> Report {
+        let continues = pass.continues.as_ref().filter(|message| message.kind == MessageKind::Continue);
+        Report {
+            run_id: pass.run_id.clone(),
+            trigger: pass.trigger,
+            dry_run: pass.order.dry_run,
+            started_at: pass.started_at,
+            ended_at: self.clock.now().max(pass.started_at),
+            end,
+            message,
+            continues: continues.map(|message| message.run_id.clone()),
+            lanes: Default::default(),
+        }
+    }
+
+    /// A new id for a pass or a request.
+    pub fn new_run_id(&self) -> String {
+        let (salt, ..) = Uuid::new_v4().as_fields();
+        #[expect(clippy::cast_possible_truncation, reason = "any 16 bits of it will do")]
+        run_id(self.clock.now(), salt as u16)
+    }
+
+    /// Accepts a manual rerun: it is durable when this returns, and the message only a nudge.
+    ///
+    /// # Errors
+    /// The state cannot be written.
+    pub async fn accept(&self, order: Order) -> Result<Message, StateError> {
+        let request = Request { run_id: self.new_run_id(), requested_at: self.clock.now(), order };
+        let store = (self.open_store)()?;
+        store.prepare().await?;
+        store.write_request(&request).await?;
+        Ok(Message { kind: MessageKind::Request, run_id: request.run_id, continuation_id: None, hop: 0 })
+    }
+
+    /// Names of the lanes there are.
+    pub fn lane_names(&self) -> Vec<&'static str> {
+        self.lanes.iter().map(|lane| lane.name).collect()
+    }
+}
+
+/// The report in one sentence, for a person.
+fn sentence(report: &Report) -> String {
+    let totals = report.totals();
+    let sent = totals.created + totals.updated + totals.renewed;
+    let done = if report.dry_run { "would send" } else { "sent" };
+    let mut sentence = format!(
+        "{} read, {done} {sent} ({} new, {} changed, {} renewed), {} unchanged, {} not wanted",
+        totals.read,
+        totals.created,
+        totals.updated,
+        totals.renewed,
+        totals.unchanged,
+        totals.dropped.total(),
+    );
+    for (count, word) in [(totals.rejected, "refused by the destination"), (totals.left, "left to the next pass")] {
+        if count > 0 {
+            sentence.push_str(&format!(", {count} {word}"));
+        }
+    }
+    for (name, LaneReport { end, message, .. }) in &report.lanes {
+        if let Some(message) = message {
+            sentence.push_str(&format!(". {name} {}: {message}", word(*end)));
+        }
+    }
+    sentence
+}
+
+/// The end of a lane as a word in a sentence.
+pub fn word(end: End) -> &'static str {
+    match end {
+        End::CaughtUp => "caught up",
+        End::Skipped => "skipped",
+        End::Paused => "paused",
+        End::Fenced => "fenced",
+        End::Stalled => "stalled",
+        End::Failed => "failed",
+    }
+}

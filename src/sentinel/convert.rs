@@ -1,0 +1,183 @@
+//! Our indicators to STIX objects as Sentinel reads them.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use super::wire::{ExternalReference, Indicator};
+use crate::domain::{
+    indicator::{self, Reference},
+    observable::{HashType, Observable, Subject, SubjectKind},
+    plan::Planned,
+};
+
+const SOURCE: &str = "Mandiant Advantage";
+/// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
+const LONGEST_DESCRIPTION: usize = 1000;
+
+/// What is the same for every object of a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Style {
+    pub hash_type: HashType,
+    /// Label `action:<x>`.
+    pub action: &'static str,
+    /// STIX id of the TLP marking.
+    pub marking: Option<&'static str>,
+}
+
+/// The object for `planned`, sent at `now`.
+pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> Indicator<'a> {
+    let indicator = &planned.indicator;
+    let subject = indicator.observable.subject(style.hash_type);
+    // An update must not be older than its original (STIX 2.1 §3.6); all clocks but ours may be ahead.
+    let created = indicator.first_seen.into_iter().chain(indicator.last_updated).min().unwrap_or(now).min(now);
+    let valid_from = indicator.last_updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
+    Indicator {
+        r#type: "indicator",
+        spec_version: "2.1",
+        id: planned.key.stix_id(),
+        created: timestamp(created),
+        modified: timestamp(now),
+        pattern: pattern(&subject),
+        pattern_type: "stix",
+        pattern_version: "2.1",
+        valid_from: timestamp(valid_from),
+        valid_until: timestamp(planned.valid_until),
+        confidence: indicator.confidence,
+        indicator_types: [indicator_type(indicator.confidence)],
+        description: description(indicator),
+        labels: labels(indicator, style),
+        external_references: references(indicator),
+        object_marking_refs: style.marking.map(|marking| [marking]),
+        name: subject.value,
+    }
+}
+
+/// One comparison: Sentinel takes apart no other patterns, and its rules match on nothing else.
+fn pattern(subject: &Subject<'_>) -> String {
+    let path = match subject.kind {
+        SubjectKind::Ipv4 => "ipv4-addr:value",
+        SubjectKind::Ipv6 => "ipv6-addr:value",
+        SubjectKind::Domain => "domain-name:value",
+        SubjectKind::Url => "url:value",
+        SubjectKind::File(HashType::Md5) => "file:hashes.MD5",
+        SubjectKind::File(HashType::Sha1) => "file:hashes.'SHA-1'",
+        SubjectKind::File(HashType::Sha256) => "file:hashes.'SHA-256'",
+    };
+    format!("[{path} = '{}']", escape(&subject.value))
+}
+
+/// STIX 2.1 §9.2: in a string literal only `\` and `'` are escaped.
+fn escape(value: &str) -> Cow<'_, str> {
+    if value.contains(['\\', '\'']) {
+        value.replace('\\', "\\\\").replace('\'', "\\'").into()
+    } else {
+        value.into()
+    }
+}
+
+/// By the bands of Mandiant's confidence (docs.mandiant.com, "Understanding IC-Score").
+fn indicator_type(confidence: u8) -> &'static str {
+    match confidence {
+        0..=40 => "benign",
+        41..=59 => "anomalous-activity",
+        _ => "malicious-activity",
+    }
+}
+
+fn description(indicator: &indicator::Indicator) -> String {
+    let mut text = format!("Mandiant: confidence (mscore) {} of 100", indicator.confidence);
+    match indicator.threat_score {
+        Some(score) => text.push_str(&format!(", threat score {score} of 100")),
+        None => text.push_str(", no threat score"),
+    }
+    if let Some(severity) = &indicator.severity {
+        text.push_str(&format!(", severity {severity}"));
+        if !indicator.severity_reasons.is_empty() {
+            text.push_str(&format!(" ({})", indicator.severity_reasons.join(", ")));
+        }
+    }
+    text.push('.');
+    if !indicator.sources.is_empty() {
+        let kind = if indicator.osint_only { "open source only" } else { "not only open source" };
+        text.push_str(&format!(" Sources ({kind}): {}.", indicator.sources.join(", ")));
+    }
+    if let Observable::File(hashes) = &indicator.observable {
+        for (hash_type, value) in hashes.all() {
+            text.push_str(&format!(" {} {value}.", hash_type.name()));
+        }
+    }
+    for (word, references) in [
+        ("Malware", &indicator.malware),
+        ("Threat actors", &indicator.threat_actors),
+        ("Campaigns", &indicator.campaigns),
+    ] {
+        if !references.is_empty() {
+            let names: Vec<String> = references.iter().map(full_name).collect();
+            text.push_str(&format!(" {word}: {}.", names.join(", ")));
+        }
+    }
+    cut(text)
+}
+
+fn full_name(reference: &Reference) -> String {
+    match &reference.title {
+        Some(title) => format!("{} ({title})", reference.name),
+        None => reference.name.clone(),
+    }
+}
+
+fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_DESCRIPTION - 1)
+        && text[end..].chars().nth(1).is_some()
+    {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Sentinel shows them as tags, and rules filter by them.
+fn labels(indicator: &indicator::Indicator, style: &Style) -> Vec<String> {
+    let mut labels: Vec<String> =
+        indicator.categories.iter().map(|category| format!("category:{category}")).collect();
+    for (prefix, references) in [
+        ("malware", &indicator.malware),
+        ("threat-actor", &indicator.threat_actors),
+        ("campaign", &indicator.campaigns),
+    ] {
+        labels.extend(references.iter().map(|reference| format!("{prefix}:{}", reference.name)));
+    }
+    labels.extend(indicator.severity.iter().map(|severity| format!("severity:{severity}")));
+    labels.extend(indicator.osint_only.then(|| "osint".to_owned()));
+    labels.push(format!("action:{}", style.action));
+    labels
+}
+
+fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
+    let page = ExternalReference {
+        source_name: SOURCE,
+        description: None,
+        url: Some(format!("https://advantage.mandiant.com/indicator/{}", percent_encoded(&indicator.source_id))),
+        external_id: Some(indicator.source_id.as_str().into()),
+    };
+    let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns];
+    let related = related.into_iter().flatten().map(|reference| ExternalReference {
+        source_name: SOURCE,
+        description: Some(full_name(reference)),
+        url: None,
+        external_id: (!reference.id.is_empty()).then(|| reference.id.as_str().into()),
+    });
+    std::iter::once(page).chain(related).collect()
+}
+
+/// For a path segment; Mandiant's ids need none of it, but ids come from outside.
+fn percent_encoded(text: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+/// RFC 3339 in milliseconds, as STIX 2.1 §2.16 wants it.
+fn timestamp(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

@@ -1,0 +1,56 @@
+//! The shape of the log: JSON lines on stdout, because the Functions host marks whatever comes on stderr as an
+//! error and adds no ids of its own.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::domain::report::Report;
+
+/// Starts logging for the server: JSON lines on stdout. `level` is `LOG_LEVEL`.
+pub fn start_server(level: Option<&str>) {
+    tracing_subscriber::registry()
+        .with(filter(level.unwrap_or("info")))
+        .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stdout))
+        .init();
+}
+
+/// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
+/// reads it gets the server's lines instead.
+pub fn start_command(level: Option<&str>) {
+    if !std::io::stdout().is_terminal() {
+        return start_server(level);
+    }
+    tracing_subscriber::registry()
+        .with(filter(level.unwrap_or("warn")))
+        .with(fmt::layer().without_time().with_target(false).with_writer(std::io::stderr))
+        .init();
+}
+
+/// An unusable LOG_LEVEL is a settings fault, told with all others; until then the default serves.
+fn filter(level: &str) -> EnvFilter {
+    let quiet = "azure_core=warn,azure_identity=warn,typespec_client_core=warn,hyper_util=warn,reqwest=warn";
+    let level = if EnvFilter::try_new(level).is_ok() { level } else { "info" };
+    EnvFilter::new(format!("{level},{quiet}"))
+}
+
+/// The last log line of a pass: its report, at the top level of a JSON line. Alerts read this line, so no log
+/// level hides it.
+pub fn pass_ended(report: &Report, invocation_id: Option<&str>) {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        event: &'static str,
+        level: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invocation_id: Option<&'a str>,
+        #[serde(flatten)]
+        report: &'a Report,
+    }
+    let level = if report.end.is_failure() { "ERROR" } else { "INFO" };
+    let line = Line { event: "pass_ended", level, invocation_id, report };
+    let mut line = serde_json::to_vec(&line).expect("our own types are JSON");
+    line.push(b'\n');
+    // Nobody is left to be told when stdout is gone.
+    let _ = std::io::stdout().lock().write_all(&line);
+}
