@@ -1,0 +1,11 @@
+//! One integration binary: whole-app scenarios in process on the paused clock; real sockets, real Azurite and the
+//! real executable where that is the point.
+
+mod delivery;
+mod harness;
+mod life;
+mod protocol;
+mod requests;
+mod settings;
+mod source;
+mod state;
