@@ -13,7 +13,11 @@ use crate::{
     clock::SharedClock,
     destination::Destination,
     domain::{plan::Policy, progress::Target, report::Report},
-    http::{identity::{Identity, Principal}, limiter::Limiter, transport::Transport},
+    http::{
+        identity::{Identity, Principal},
+        limiter::Limiter,
+        transport::Transport,
+    },
     mandiant::{
         access::{Access, Scheme},
         client::{Client, Query},
@@ -55,7 +59,8 @@ impl App {
         }
         let identity = |principal| Identity::new(principal, transport.clone(), Arc::clone(clock));
         let platform = Arc::new(identity(settings.azure.platform()));
-        let secrets = Arc::new(SecretStore::new(Arc::clone(&settings), transport.clone(), Arc::clone(&platform)));
+        let secrets =
+            Arc::new(SecretStore::new(Arc::clone(&settings), transport.clone(), Arc::clone(&platform)));
         let app_registration = match settings.azure.uploader(settings.azure.has_app_registration()) {
             principal @ Principal::App { .. } => Some(identity(principal)),
             Principal::ManagedIdentity { .. } | Principal::AzureCli => None,
@@ -73,7 +78,12 @@ impl App {
     }
 }
 
-fn source(settings: &Settings, transport: &Transport, clock: &SharedClock, secrets: Arc<SecretStore>) -> Client {
+fn source(
+    settings: &Settings,
+    transport: &Transport,
+    clock: &SharedClock,
+    secrets: Arc<SecretStore>,
+) -> Client {
     let scheme = match settings.source.auth {
         Auth::Bearer => Scheme::Bearer,
         Auth::Basic => Scheme::Basic,
@@ -88,7 +98,12 @@ fn source(settings: &Settings, transport: &Transport, clock: &SharedClock, secre
     Client::new(access, secrets, query)
 }
 
-fn sentinel_lane(settings: &Settings, transport: &Transport, clock: &SharedClock, uploader: Uploader) -> Lane {
+fn sentinel_lane(
+    settings: &Settings,
+    transport: &Transport,
+    clock: &SharedClock,
+    uploader: Uploader,
+) -> Lane {
     let sentinel = &settings.sentinel;
     let style = Style {
         hash_type: settings.hash_type,
@@ -112,7 +127,10 @@ fn sentinel_lane(settings: &Settings, transport: &Transport, clock: &SharedClock
     let version = if path.contains("api-version=") { "" } else { "?api-version=2024-02-01-preview" };
     Lane {
         name: "sentinel",
-        settings_hash: format!("{:016x}", hash(&(salt, &settings.filter, settings.hash_type, settings.expirations))),
+        settings_hash: format!(
+            "{:016x}",
+            hash(&(salt, &settings.filter, settings.hash_type, settings.expirations))
+        ),
         policy,
         target: Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() },
         initial_lookback: settings.initial_lookback,
@@ -150,9 +168,9 @@ fn open_store(
         let home = match &settings.state {
             StateSettings::Directory(root) => Home::Directory(DirectoryHome::new(root.clone())),
             StateSettings::ConnectionString { connection, container } => {
-                let endpoint = connection
-                    .signed_endpoint(clock.now())
-                    .map_err(|problem| StateError::Refused(format!("AzureWebJobsStorage cannot be used: {problem}")))?;
+                let endpoint = connection.signed_endpoint(clock.now()).map_err(|problem| {
+                    StateError::Refused(format!("AzureWebJobsStorage cannot be used: {problem}"))
+                })?;
                 Home::Blob(BlobHome::new(endpoint, None, container, &transport)?)
             }
             StateSettings::Identity { endpoint, container, client_id } => {

@@ -60,16 +60,26 @@ async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
 
 async fn serve(vars: &dyn Vars) -> ExitCode {
     let Some(port) = vars.get("FUNCTIONS_CUSTOMHANDLER_PORT") else {
-        return cli::failure("FUNCTIONS_CUSTOMHANDLER_PORT is not set. Without a command, mati-sync serves the Azure Functions host, which sets it: use `func start`. From the terminal, try `mati-sync sync --help`.");
+        return cli::failure(
+            "FUNCTIONS_CUSTOMHANDLER_PORT is not set. Without a command, mati-sync serves the Azure Functions host, which sets it: use `func start`. From the terminal, try `mati-sync sync --help`.",
+        );
     };
     // Bound before anything else: the host asks at once whether we are up.
     let listener = match port.parse() {
         Ok(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await,
-        Err(_) => return cli::failure(&format!("FUNCTIONS_CUSTOMHANDLER_PORT is {port:?}; accepted: a port number")),
+        Err(_) => {
+            return cli::failure(&format!(
+                "FUNCTIONS_CUSTOMHANDLER_PORT is {port:?}; accepted: a port number"
+            ));
+        }
     };
     let listener = match listener {
         Ok(listener) => listener,
-        Err(error) => return cli::failure(&format!("cannot listen on port {port} (FUNCTIONS_CUSTOMHANDLER_PORT): {error}")),
+        Err(error) => {
+            return cli::failure(&format!(
+                "cannot listen on port {port} (FUNCTIONS_CUSTOMHANDLER_PORT): {error}"
+            ));
+        }
     };
     telemetry::start_server(vars.get("LOG_LEVEL").as_deref());
     let clock: SharedClock = Arc::new(SystemClock);
@@ -84,7 +94,11 @@ async fn serve(vars: &dyn Vars) -> ExitCode {
     let function_timeout = function_timeout.or_else(host_json_timeout).unwrap_or(FUNCTION_TIMEOUT);
     let stop = stop_signal();
     let server = Arc::new(Server { engine, function_timeout, stop: stop.clone() });
-    info!(function_timeout_seconds = function_timeout.as_secs(), "mati-sync {} serves", env!("CARGO_PKG_VERSION"));
+    info!(
+        function_timeout_seconds = function_timeout.as_secs(),
+        "mati-sync {} serves",
+        env!("CARGO_PKG_VERSION")
+    );
     let mut stopping = stop.clone();
     let shutdown = async move {
         let _ = stopping.wait_for(|stop| *stop).await;

@@ -7,7 +7,12 @@ use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
 use tokio::sync::Mutex;
 
 use crate::{
-    http::{azure::client_options, error::chain, identity::{Identity, IdentityError}, transport::Transport},
+    http::{
+        azure::client_options,
+        error::chain,
+        identity::{Identity, IdentityError},
+        transport::Transport,
+    },
     settings::{Auth, Settings},
 };
 
@@ -185,6 +190,8 @@ impl SecretStore {
 
     fn missing(&self, setting: &str, name: &str) -> SecretsError {
         let vault = self.settings.key_vault.as_ref().map(|vault| vault.url.to_string()).unwrap_or_default();
-        SecretsError(format!("{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"))
+        SecretsError(format!(
+            "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
+        ))
     }
 }

@@ -12,7 +12,14 @@ use crate::domain::report::Report;
 pub fn start_server(level: Option<&str>) {
     tracing_subscriber::registry()
         .with(filter(level.unwrap_or("info")))
-        .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true).with_writer(std::io::stdout))
+        .with(
+            fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(true)
+                .with_writer(std::io::stdout),
+        )
         .init();
 }
 

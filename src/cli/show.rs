@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     domain::{outcome::Counts, report::Report},
-    pass::{Overview, word},
+    pass::Overview,
 };
 
 /// A pass as a small table.
@@ -12,9 +12,18 @@ pub fn report(report: &Report) -> String {
     let mut text = String::new();
     let duration = (report.ended_at - report.started_at).num_milliseconds();
     let kind = if report.dry_run { "dry run" } else { "pass" };
-    line(&mut text, &format!("{kind} {} {} after {}.{} s", report.run_id, word(report.end), duration / 1000, duration % 1000 / 100));
+    line(
+        &mut text,
+        &format!(
+            "{kind} {} {} after {}.{} s",
+            report.run_id,
+            report.end.word(),
+            duration / 1000,
+            duration % 1000 / 100
+        ),
+    );
     for (name, lane) in &report.lanes {
-        line(&mut text, &format!("  {name}: {}", word(lane.end)));
+        line(&mut text, &format!("  {name}: {}", lane.end.word()));
         for (count, label) in rows(&lane.counts, report.dry_run) {
             line(&mut text, &format!("  {count:>10}  {label}"));
         }
@@ -66,9 +75,18 @@ pub fn overview(overview: &Overview) -> String {
         match lane {
             None => line(&mut text, &format!("{name}: has not run yet")),
             Some(lane) => {
-                line(&mut text, &format!("{name}: settled up to {}, {} indicators known", lane.watermark, lane.manifest));
+                line(
+                    &mut text,
+                    &format!("{name}: settled up to {}, {} indicators known", lane.watermark, lane.manifest),
+                );
                 for backfill in &lane.backfills {
-                    line(&mut text, &format!("  still to read for {}: {} to {}", backfill.run_id, backfill.position, backfill.to));
+                    line(
+                        &mut text,
+                        &format!(
+                            "  still to read for {}: {} to {}",
+                            backfill.run_id, backfill.position, backfill.to
+                        ),
+                    );
                 }
             }
         }
@@ -77,7 +95,7 @@ pub fn overview(overview: &Overview) -> String {
         line(&mut text, &format!("waiting: {run_id}"));
     }
     for report in &overview.runs {
-        line(&mut text, &format!("{}  {:<10}  {}", report.run_id, word(report.end), report.message));
+        line(&mut text, &format!("{}  {:<10}  {}", report.run_id, report.end.word(), report.message));
     }
     text
 }

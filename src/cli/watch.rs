@@ -49,7 +49,9 @@ fn line(engine: &Engine) -> String {
     let (read, sent, window) = engine.gauge.look();
     let window = window.map_or_else(
         || "connecting".to_owned(),
-        |window| format!("{} to {}", window.from.format("%Y-%m-%d %H:%M"), window.to.format("%Y-%m-%d %H:%M")),
+        |window| {
+            format!("{} to {}", window.from.format("%Y-%m-%d %H:%M"), window.to.format("%Y-%m-%d %H:%M"))
+        },
     );
     let wait = engine.wait();
     let wait = if wait > Duration::from_secs(1) {

@@ -2,10 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    indicator::Indicator,
-    observable::IndicatorType,
-};
+use super::{indicator::Indicator, observable::IndicatorType};
 
 /// Why a record is not wanted, in the order in which the reasons are judged: a record counts under the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

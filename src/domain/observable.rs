@@ -133,14 +133,16 @@ impl Observable {
     /// An address that can appear on the internet; private, loopback and other local ones are refused, because
     /// an indicator on them would match the customer's own network.
     pub fn ipv4(value: &str) -> Result<Self, Malformed> {
-        let address: Ipv4Addr = value.trim().parse().map_err(|_| Malformed::because("not an IPv4 address"))?;
+        let address: Ipv4Addr =
+            value.trim().parse().map_err(|_| Malformed::because("not an IPv4 address"))?;
         refuse_local_ipv4(address)?;
         Ok(Self::Ipv4(address))
     }
 
     /// The same for IPv6, spelt as RFC 5952 says.
     pub fn ipv6(value: &str) -> Result<Self, Malformed> {
-        let address: Ipv6Addr = value.trim().parse().map_err(|_| Malformed::because("not an IPv6 address"))?;
+        let address: Ipv6Addr =
+            value.trim().parse().map_err(|_| Malformed::because("not an IPv6 address"))?;
         if let Some(mapped) = address.to_ipv4_mapped() {
             refuse_local_ipv4(mapped)?;
         }
@@ -165,7 +167,9 @@ impl Observable {
         let label_is_sound = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
-                && label.chars().all(|character| character.is_alphanumeric() || matches!(character, '-' | '_'))
+                && label
+                    .chars()
+                    .all(|character| character.is_alphanumeric() || matches!(character, '-' | '_'))
         };
         if !value.split('.').all(label_is_sound) {
             return Err(Malformed::because("not a domain name"));

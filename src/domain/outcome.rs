@@ -171,6 +171,18 @@ pub enum End {
 }
 
 impl End {
+    /// As a word in a sentence.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::CaughtUp => "caught up",
+            Self::Skipped => "skipped",
+            Self::Paused => "paused",
+            Self::Fenced => "fenced",
+            Self::Stalled => "stalled",
+            Self::Failed => "failed",
+        }
+    }
+
     /// Whether the invocation counts as failed, so that the portal shows it.
     pub fn is_failure(self) -> bool {
         match self {

@@ -176,7 +176,8 @@ impl Progress {
                 self.watermark = at.max(to);
             }
             Range::Backfill(run_id) => {
-                let Some(index) = self.backfills.iter().position(|backfill| backfill.run_id == *run_id) else {
+                let Some(index) = self.backfills.iter().position(|backfill| backfill.run_id == *run_id)
+                else {
                     return Ok(());
                 };
                 let backfill = &mut self.backfills[index];

@@ -54,6 +54,35 @@ impl Report {
         totals
     }
 
+    /// The report in one sentence, for a person.
+    pub fn sentence(&self) -> String {
+        let totals = self.totals();
+        let mut sentence = format!(
+            "{} read, {} {} ({} new, {} changed, {} renewed), {} unchanged, {} not wanted",
+            totals.read,
+            if self.dry_run { "would send" } else { "sent" },
+            totals.created + totals.updated + totals.renewed,
+            totals.created,
+            totals.updated,
+            totals.renewed,
+            totals.unchanged,
+            totals.dropped.total(),
+        );
+        for (count, fate) in
+            [(totals.rejected, "refused by the destination"), (totals.left, "left to the next pass")]
+        {
+            if count > 0 {
+                sentence.push_str(&format!(", {count} {fate}"));
+            }
+        }
+        for (name, lane) in &self.lanes {
+            if let Some(message) = &lane.message {
+                sentence.push_str(&format!(". {name} {}: {message}", lane.end.word()));
+            }
+        }
+        sentence
+    }
+
     /// This pass and one that went on with it, seen as one.
     pub fn continued_by(&mut self, later: &Self) {
         self.ended_at = later.ended_at;
@@ -79,5 +108,7 @@ pub fn run_id(now: DateTime<Utc>, salt: u16) -> String {
 
 /// Whether `text` has the form of a run id; nothing else may become part of a stored name.
 pub fn is_run_id(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

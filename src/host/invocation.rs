@@ -60,7 +60,11 @@ pub async fn read(body: Body) -> Result<Invocation, Unreadable> {
 impl Invocation {
     /// The schedule was missed and this tick makes up for it.
     pub fn is_past_due(&self) -> bool {
-        self.data.get(TIMER).and_then(|timer| timer.get("IsPastDue")).and_then(Value::as_bool).unwrap_or(false)
+        self.data
+            .get(TIMER)
+            .and_then(|timer| timer.get("IsPastDue"))
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
     }
 
     /// The message that a queue trigger delivers.

@@ -119,9 +119,9 @@ impl Server {
     }
 
     async fn run(&self, work: Work, id: &str, deadline: &Deadline) -> Reply {
-        let engine = match self.engine() {
+        let engine = match &self.engine {
             Ok(engine) => engine,
-            Err(failed) => return failed,
+            Err(faults) => return settings_failure(faults),
         };
         let ended = engine.run(work, Some(id), deadline).await;
         if ended.is_failure() {
@@ -135,9 +135,9 @@ impl Server {
     /// Accepts a manual rerun. An HTTP function has 230 seconds and a pass may take minutes, so it never runs
     /// here: the request is made durable, and a message nudges `SyncContinue`.
     async fn sync_now(&self, body: Arrival) -> Reply {
-        let engine = match self.engine() {
+        let engine = match &self.engine {
             Ok(engine) => engine,
-            Err(failed) => return failed,
+            Err(faults) => return settings_failure(faults),
         };
         let order = match body.and_then(|invocation| invocation.order()) {
             Ok(order) => order,
@@ -159,9 +159,9 @@ impl Server {
     }
 
     async fn status(&self, body: Arrival) -> Reply {
-        let engine = match self.engine() {
+        let engine = match &self.engine {
             Ok(engine) => engine,
-            Err(failed) => return failed,
+            Err(faults) => return settings_failure(faults),
         };
         let request = match body {
             Ok(invocation) => invocation.http(),
@@ -170,7 +170,10 @@ impl Server {
         let answer = match request.query("run") {
             Some(run_id) => match engine.report_of(run_id).await {
                 Ok(Some(status)) => status_page::run(&status, request.wants_html()),
-                Ok(None) => HttpAnswer::error(404, &format!("there is no pass {run_id:?}; GET /api/status lists the newest")),
+                Ok(None) => HttpAnswer::error(
+                    404,
+                    &format!("there is no pass {run_id:?}; GET /api/status lists the newest"),
+                ),
                 Err(error) => HttpAnswer::error(503, &error.to_string()),
             },
             None => match engine.overview().await {
@@ -180,13 +183,12 @@ impl Server {
         };
         Reply::http(answer)
     }
+}
 
-    fn engine(&self) -> Result<&Engine, Reply> {
-        self.engine.as_ref().map_err(|faults| {
-            for fault in &faults.0 {
-                error!(setting = fault.setting, "{fault}");
-            }
-            Reply::Failed(faults.to_string())
-        })
+/// Logs every fault of the settings, with each invocation that fails for them.
+fn settings_failure(faults: &Faults) -> Reply {
+    for fault in &faults.0 {
+        error!(setting = fault.setting, "{fault}");
     }
+    Reply::Failed(faults.to_string())
 }

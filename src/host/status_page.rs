@@ -5,7 +5,7 @@ use serde_json::json;
 use super::reply::HttpAnswer;
 use crate::{
     domain::report::Report,
-    pass::{Overview, RunStatus, word},
+    pass::{Overview, RunStatus},
 };
 
 /// All lanes and the newest passes.
@@ -13,7 +13,9 @@ pub fn overview(overview: &Overview, html: bool) -> HttpAnswer {
     if !html {
         return HttpAnswer::json(200, &json!(overview));
     }
-    let mut body = String::from("<h1>mati-sync</h1><table><tr><th>lane</th><th>settled up to</th><th>indicators known</th><th>still to read</th></tr>");
+    let mut body = String::from(
+        "<h1>mati-sync</h1><table><tr><th>lane</th><th>settled up to</th><th>indicators known</th><th>still to read</th></tr>",
+    );
     for (name, lane) in &overview.lanes {
         let cells = match lane {
             None => "<td colspan=3>has not run yet</td>".to_owned(),
@@ -21,7 +23,11 @@ pub fn overview(overview: &Overview, html: bool) -> HttpAnswer {
                 "<td>{}</td><td>{}</td><td>{}</td>",
                 lane.watermark,
                 lane.manifest,
-                if lane.backfills.is_empty() { "–".to_owned() } else { format!("{} backfills", lane.backfills.len()) }
+                if lane.backfills.is_empty() {
+                    "–".to_owned()
+                } else {
+                    format!("{} backfills", lane.backfills.len())
+                }
             ),
         };
         body.push_str(&format!("<tr><td>{}</td>{cells}</tr>", escape(name)));
@@ -49,18 +55,21 @@ pub fn run(status: &RunStatus, html: bool) -> HttpAnswer {
 }
 
 fn reports(reports: &[Report]) -> String {
-    let mut table = String::from("<table><tr><th>pass</th><th>began</th><th>end</th><th>lane</th><th>read</th><th>new</th><th>changed</th><th>renewed</th><th>unchanged</th><th>not wanted</th><th>refused</th><th>left</th><th>in a sentence</th></tr>");
+    let mut table = String::from(
+        "<table><tr><th>pass</th><th>began</th><th>end</th><th>lane</th><th>read</th><th>new</th><th>changed</th><th>renewed</th><th>unchanged</th><th>not wanted</th><th>refused</th><th>left</th><th>in a sentence</th></tr>",
+    );
     for report in reports {
         let head = format!(
             "<td>{}{}</td><td>{}</td><td class={end:?}>{}</td>",
             escape(&report.run_id),
             if report.dry_run { " (dry run)" } else { "" },
             report.started_at.format("%Y-%m-%d %H:%M:%S"),
-            word(report.end),
+            report.end.word(),
             end = report.end,
         );
         if report.lanes.is_empty() {
-            table.push_str(&format!("<tr>{head}<td colspan=9></td><td>{}</td></tr>", escape(&report.message)));
+            table
+                .push_str(&format!("<tr>{head}<td colspan=9></td><td>{}</td></tr>", escape(&report.message)));
         }
         for (name, lane) in &report.lanes {
             let counts = &lane.counts;

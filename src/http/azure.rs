@@ -100,7 +100,9 @@ impl HttpClient for Client {
 /// A refusal of Entra's without escapes in its description. azure_identity 1.0.0 borrows that text from the
 /// body, which fails for every real one (it has `\r\n` in it), and then the reason would be lost.
 fn plain(refusal: &[u8]) -> Vec<u8> {
-    let Ok(mut refusal) = serde_json::from_slice::<serde_json::Value>(refusal) else { return refusal.to_vec() };
+    let Ok(mut refusal) = serde_json::from_slice::<serde_json::Value>(refusal) else {
+        return refusal.to_vec();
+    };
     if let Some(description) = refusal.get_mut("error_description") {
         let first_line = description.as_str().and_then(|text| text.lines().next()).unwrap_or_default();
         *description = first_line.replace(['"', '\\'], "'").replace(char::is_control, " ").into();
@@ -108,9 +110,7 @@ fn plain(refusal: &[u8]) -> Vec<u8> {
     serde_json::to_vec(&refusal).unwrap_or_default()
 }
 
-async fn read_all(
-    mut stream: Box<dyn azure_core::stream::SeekableStream>,
-) -> azure_core::Result<Bytes> {
+async fn read_all(mut stream: Box<dyn azure_core::stream::SeekableStream>) -> azure_core::Result<Bytes> {
     use futures::AsyncReadExt;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.map_err(|error| Error::new(ErrorKind::Io, error))?;

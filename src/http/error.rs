@@ -97,18 +97,14 @@ mod tests {
     #[test]
     fn queries_never_reach_a_message() {
         let text = "failed (https://a.blob.core.windows.net/c/x?sv=1&sig=S%3D): why? unknown";
-        assert_eq!(
-            without_queries(text),
-            "failed (https://a.blob.core.windows.net/c/x?…): why? unknown"
-        );
+        assert_eq!(without_queries(text), "failed (https://a.blob.core.windows.net/c/x?…): why? unknown");
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let parse = |value: &str| {
-            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]), now)
-        };
+        let parse =
+            |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]), now);
         assert_eq!(parse("57"), Some(Duration::from_secs(57)));
         assert_eq!(parse("Thu, 01 Jan 2026 00:00:30 GMT"), Some(Duration::from_secs(30)));
         assert_eq!(parse("soon"), None);

@@ -77,7 +77,6 @@ impl Identity {
                 let options = ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
                     client_options: client_options(&self.transport),
-                    ..ManagedIdentityCredentialOptions::default()
                 };
                 ManagedIdentityCredential::new(Some(options)).map(|credential| credential as _)
             }
@@ -138,7 +137,10 @@ impl Identity {
 
 fn advice(text: &str) -> &'static str {
     const ADVICE: [(&str, &str); 8] = [
-        ("AADSTS7000215", "AZURE_CLIENT_SECRET is wrong; often the secret's id was pasted instead of its value"),
+        (
+            "AADSTS7000215",
+            "AZURE_CLIENT_SECRET is wrong; often the secret's id was pasted instead of its value",
+        ),
         ("AADSTS7000222", "AZURE_CLIENT_SECRET has expired: make a new one in the app registration"),
         ("AADSTS700016", "AZURE_CLIENT_ID is not known in the tenant of AZURE_TENANT_ID"),
         ("AADSTS90002", "AZURE_TENANT_ID is not a tenant of this cloud; see AZURE_CLOUD"),
@@ -148,7 +150,8 @@ fn advice(text: &str) -> &'static str {
         ("AADSTS530032", "a security policy of the tenant blocks this app registration"),
     ];
     let known = ADVICE.iter().find(|(code, _)| {
-        text.match_indices(code).any(|(at, _)| !text[at + code.len()..].starts_with(|next: char| next.is_ascii_digit()))
+        text.match_indices(code)
+            .any(|(at, _)| !text[at + code.len()..].starts_with(|next: char| next.is_ascii_digit()))
     });
     known.map_or("check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET", |(_, advice)| advice)
 }

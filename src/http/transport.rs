@@ -78,9 +78,9 @@ impl Transport {
     pub async fn send(&self, request: Request<Bytes>, verbatim: bool) -> Result<Response<Body>, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         match self {
-            Self::InProcess(handler) => handler(request).await.map_err(|error| {
-                HttpError::Interrupted { host, reason: chain(error.as_ref()) }
-            }),
+            Self::InProcess(handler) => handler(request)
+                .await
+                .map_err(|error| HttpError::Interrupted { host, reason: chain(error.as_ref()) }),
             Self::Network(network) => {
                 let (parts, body) = request.into_parts();
                 let request = network
@@ -127,10 +127,8 @@ async fn read(body: Body, host: &str, limit_bytes: usize) -> Result<Bytes, HttpE
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|error| HttpError::Interrupted {
-            host: host.to_owned(),
-            reason: chain(&error),
-        })?;
+        let chunk =
+            chunk.map_err(|error| HttpError::Interrupted { host: host.to_owned(), reason: chain(&error) })?;
         if bytes.len() + chunk.len() > limit_bytes {
             return Err(HttpError::TooLarge { host: host.to_owned(), limit_bytes });
         }

@@ -67,7 +67,9 @@ impl Access {
                 (header::AUTHORIZATION, format!("Bearer {}", token.secret()))
             }
             Scheme::Basic => (header::AUTHORIZATION, basic(credentials)),
-            Scheme::ApiKey => (header::HeaderName::from_static("x-apikey"), credentials.key.secret().to_owned()),
+            Scheme::ApiKey => {
+                (header::HeaderName::from_static("x-apikey"), credentials.key.secret().to_owned())
+            }
         };
         request.headers_mut().insert(name, sensitive(&value)?);
         Ok(())

@@ -31,7 +31,9 @@ const APP_NAME: &str = concat!("mati-sync-v", env!("CARGO_PKG_VERSION"));
 pub enum SourceError {
     #[error("Mandiant cannot be reached: {0}")]
     Http(#[from] HttpError),
-    #[error("Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which")]
+    #[error(
+        "Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which"
+    )]
     Unauthorized { status: u16, at: &'static str },
     #[error("Mandiant answered {status}: {body}")]
     Answer { status: u16, retry_after: Option<Duration>, body: String },
@@ -39,7 +41,9 @@ pub enum SourceError {
     Unreadable { reason: String },
     #[error("Mandiant gave the same page twice: the cursor does not move on")]
     Loop,
-    #[error("Mandiant leaves threat_rating, category and campaigns out of later pages although they were asked for; records are not judged by absent fields. Ask Mandiant's support, or try MATI_BASE_URL of another endpoint")]
+    #[error(
+        "Mandiant leaves threat_rating, category and campaigns out of later pages although they were asked for; records are not judged by absent fields. Ask Mandiant's support, or try MATI_BASE_URL of another endpoint"
+    )]
     FieldsLost,
     #[error("{0}")]
     Secrets(#[from] SecretsError),
@@ -53,9 +57,11 @@ impl Transient for SourceError {
             Self::Http(error) => error.is_transient(),
             Self::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::Unreadable { .. } => true,
-            Self::Unauthorized { .. } | Self::Loop | Self::FieldsLost | Self::Secrets(_) | Self::OutOfTime => {
-                false
-            },
+            Self::Unauthorized { .. }
+            | Self::Loop
+            | Self::FieldsLost
+            | Self::Secrets(_)
+            | Self::OutOfTime => false,
         }
     }
 
@@ -111,8 +117,7 @@ impl Client {
     }
 
     async fn try_get(&self, parameters: &str, secrets: &Secrets) -> Result<Answer, SourceError> {
-        let credentials =
-            Credentials { key: secrets.mati_key.clone(), secret: secrets.mati_secret.clone() };
+        let credentials = Credentials { key: secrets.mati_key.clone(), secret: secrets.mati_secret.clone() };
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = uri(&format!("{}?{parameters}", self.feed()))?;
         common_headers(request.headers_mut());
@@ -141,7 +146,6 @@ impl Client {
     }
 }
 
-
 /// Sent with every request to Mandiant.
 pub(super) fn common_headers(headers: &mut HeaderMap) {
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -149,5 +153,7 @@ pub(super) fn common_headers(headers: &mut HeaderMap) {
 }
 
 pub(super) fn uri(text: &str) -> Result<Uri, SourceError> {
-    text.parse().map_err(|error| SourceError::Unreadable { reason: format!("no URI can be made of the cursor: {error}") })
+    text.parse().map_err(|error| SourceError::Unreadable {
+        reason: format!("no URI can be made of the cursor: {error}"),
+    })
 }

@@ -132,9 +132,10 @@ fn references(associations: &List<Object<Association<'_>>>, kinds: &[&str]) -> V
 }
 
 fn campaigns(campaigns: &List<Object<Campaign<'_>>>) -> Vec<Reference> {
-    let known = campaigns.0.iter().filter_map(|Object(campaign)| {
-        reference(&campaign.id, &campaign.name, campaign.title.text())
-    });
+    let known = campaigns
+        .0
+        .iter()
+        .filter_map(|Object(campaign)| reference(&campaign.id, &campaign.name, campaign.title.text()));
     sorted(known)
 }
 
@@ -205,7 +206,8 @@ mod tests {
         ] {
             assert_eq!(date(text), Some(expected.parse().unwrap()), "{text}");
         }
-        for text in ["", "yesterday", "2023-13-26T08:19:49Z", "2023-01-26T08:19:49", "2023-01-26T08:19:49+1"] {
+        for text in ["", "yesterday", "2023-13-26T08:19:49Z", "2023-01-26T08:19:49", "2023-01-26T08:19:49+1"]
+        {
             assert_eq!(date(text), None, "{text}");
         }
     }
@@ -230,7 +232,10 @@ mod tests {
             (r#"{"id":"ipv4--1","type":"ipv4","value":"10.1.2.3","mscore":90}"#, DropReason::Malformed),
             (r#"{"id":"ipv4--1","type":"ipv4","value":"203.0.113.9","mscore":null}"#, DropReason::Malformed),
             (r#"{"type":"ipv4","value":"203.0.113.9","mscore":90}"#, DropReason::Malformed),
-            (r#"{"id":"md5--1","type":"md5","value":"","mscore":90,"associated_hashes":[{"type":"sha1","value":""}]}"#, DropReason::Malformed),
+            (
+                r#"{"id":"md5--1","type":"md5","value":"","mscore":90,"associated_hashes":[{"type":"sha1","value":""}]}"#,
+                DropReason::Malformed,
+            ),
         ] {
             assert_eq!(record(json).unwrap_err().reason, reason, "{json}");
         }

@@ -106,7 +106,9 @@ impl Reader {
         parameters: &str,
         deadline: &Deadline,
     ) -> Result<Page, Failed<SourceError>> {
-        warn!("a later page of Mandiant's lacks the fields asked for; it is asked for again with all parameters");
+        warn!(
+            "a later page of Mandiant's lacks the fields asked for; it is asked for again with all parameters"
+        );
         let parameters = format!("{parameters}&{}", self.filters());
         let body = self.fetch(&parameters, deadline).await?;
         // It is the same page by intent, which must not look like a cursor that stands still.

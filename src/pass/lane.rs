@@ -74,7 +74,9 @@ pub fn end_of(error: &StateError) -> End {
     match error {
         StateError::Conflict { .. } | StateError::LeaseLost => End::Fenced,
         StateError::Unavailable(_) | StateError::Refused(_) => End::Stalled,
-        StateError::DamagedSegment { .. } | StateError::Damaged { .. } | StateError::Newer { .. } => End::Failed,
+        StateError::DamagedSegment { .. } | StateError::Damaged { .. } | StateError::Newer { .. } => {
+            End::Failed
+        }
     }
 }
 
@@ -152,7 +154,8 @@ impl<'a> LanePass<'a> {
                 warn!(
                     lane = self.lane.name,
                     "Mandiant answers only for the last 90 days: whatever it updated from {} to {} and not since is skipped",
-                    gap.from, gap.to
+                    gap.from,
+                    gap.to
                 );
             }
             match self.read_window(store, state, &task).await {
@@ -175,7 +178,9 @@ impl<'a> LanePass<'a> {
         if !order.wants_backfill() || state.progress.knows_request(&self.pass.run_id) {
             return Ok(());
         }
-        let lookback = order.lookback_days.map_or(self.lane.initial_lookback, |days| chrono::TimeDelta::days(days.into()));
+        let lookback = order
+            .lookback_days
+            .map_or(self.lane.initial_lookback, |days| chrono::TimeDelta::days(days.into()));
         let from = whole_second(self.pass.started_at - lookback);
         state.progress.backfills.push(Backfill {
             run_id: self.pass.run_id.clone(),
@@ -219,7 +224,9 @@ impl<'a> LanePass<'a> {
         for unusable in page.unusable {
             self.counts.dropped.add(unusable.reason);
             match unusable.reason {
-                DropReason::Type => debug!(lane = self.lane.name, "{} is passed over: {}", unusable.id, unusable.detail),
+                DropReason::Type => {
+                    debug!(lane = self.lane.name, "{} is passed over: {}", unusable.id, unusable.detail)
+                }
                 _ => warn!(lane = self.lane.name, "{} cannot be used: {}", unusable.id, unusable.detail),
             }
         }
@@ -270,11 +277,7 @@ impl<'a> LanePass<'a> {
     }
 
     /// Commits, except in a dry run, where the manifest in memory alone remembers.
-    pub(super) async fn commit(
-        &self,
-        state: &mut LaneState,
-        entries: Vec<Entry>,
-    ) -> Result<(), Halt> {
+    pub(super) async fn commit(&self, state: &mut LaneState, entries: Vec<Entry>) -> Result<(), Halt> {
         match self.lease {
             Some(lease) => state.commit(lease, entries).await?,
             None => entries.into_iter().for_each(|entry| state.manifest.put(entry)),
@@ -299,4 +302,3 @@ impl<'a> LanePass<'a> {
         LaneEnd { report: LaneReport { end, message, counts: self.counts, watermark } }
     }
 }
-

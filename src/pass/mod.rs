@@ -16,24 +16,31 @@
 mod deliver;
 pub mod gauge;
 mod lane;
+mod message;
+mod status;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
-use self::{gauge::Gauge, lane::{LaneEnd, LanePass}};
+pub use self::{
+    message::{Message, MessageKind, Work},
+    status::{LaneOverview, Overview, RunStatus},
+};
+use self::{
+    gauge::Gauge,
+    lane::{LaneEnd, LanePass},
+};
 use crate::{
     clock::{Deadline, SharedClock},
     destination::Destination,
     domain::{
         outcome::End,
-        manifest::Manifest,
         plan::Policy,
-        progress::{Backfill, Progress, Target},
-        report::{LaneReport, Report, Trigger, run_id},
+        progress::Target,
+        report::{Report, Trigger, run_id},
         request::{Order, Request},
     },
     mandiant::client::Client,
@@ -43,8 +50,6 @@ use crate::{
 /// A chain of continuations ends here: at ten minutes each that is more than a day, and whatever is left then
 /// is left to the timer.
 const MOST_HOPS: u32 = 150;
-/// Passes shown in an overview.
-const SHOWN: usize = 20;
 
 /// One source-to-destination path with its own progress and manifest.
 pub struct Lane {
@@ -70,37 +75,6 @@ pub struct Engine {
     pub announce: fn(&Report, Option<&str>),
 }
 
-/// What an invocation is for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    Timer,
-    Command(Order),
-    /// A message of our own from the queue.
-    Message(Message),
-}
-
-/// What travels through the queue: a nudge and no state, because messages are lost and delivered twice.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    pub kind: MessageKind,
-    /// The request, or the pass that is continued.
-    pub run_id: String,
-    /// Must be the one in `progress.json`, or the message is stale.
-    #[serde(default)]
-    pub continuation_id: Option<String>,
-    #[serde(default)]
-    pub hop: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MessageKind {
-    /// There is a request to work off.
-    Request,
-    /// A pass paused and wants to go on.
-    Continue,
-}
-
 /// How an invocation ended.
 #[derive(Debug, Default)]
 pub struct Ended {
@@ -114,46 +88,6 @@ impl Ended {
     /// Whether the host is to show a failed invocation. With a continuation it is too early to tell.
     pub fn is_failure(&self) -> bool {
         self.continuation.is_none() && self.reports.iter().any(|report| report.end.is_failure())
-    }
-}
-
-/// What is known of one run id.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RunStatus {
-    Ended(Report),
-    /// Accepted, and not yet applied.
-    Waiting(Request),
-}
-
-/// Body of `GET /api/status`.
-#[derive(Clone, Debug, Serialize)]
-pub struct Overview {
-    /// `None`: the lane has not run yet.
-    pub lanes: BTreeMap<String, Option<LaneOverview>>,
-    /// Manual reruns not yet applied.
-    pub requests: Vec<String>,
-    /// The newest passes, newest first.
-    pub runs: Vec<Report>,
-}
-
-/// Where a lane stands.
-#[derive(Clone, Debug, Serialize)]
-pub struct LaneOverview {
-    /// Everything the source had updated up to here is settled.
-    pub watermark: DateTime<Utc>,
-    /// Number of indicators in the manifest.
-    pub manifest: u64,
-    /// Ranges still to be read beside the live one.
-    pub backfills: Vec<Backfill>,
-}
-
-impl From<&Progress> for LaneOverview {
-    fn from(progress: &Progress) -> Self {
-        Self {
-            watermark: progress.watermark,
-            manifest: progress.manifest_entries,
-            backfills: progress.backfills.clone(),
-        }
     }
 }
 
@@ -214,7 +148,9 @@ impl Engine {
         }
         let Some(lease) = store.lease(&pass.run_id, deadline).await? else {
             let message = "another pass is still at work; nothing is lost, it or the next one goes on";
-            ended.reports.push(self.publish(&store, pass, self.report(pass, End::Skipped, message.to_owned())).await);
+            ended
+                .reports
+                .push(self.publish(&store, pass, self.report(pass, End::Skipped, message.to_owned())).await);
             return Ok(());
         };
         let under_lease = self.under_lease(&store, &lease, &work, pass, deadline, ended).await;
@@ -261,11 +197,19 @@ impl Engine {
     }
 
     /// One pass: all lanes side by side, then the report.
-    async fn run_pass(&self, store: &Store, lease: &Lease, pass: &Pass, deadline: &Deadline, ended: &mut Ended) {
+    async fn run_pass(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) {
         let continuation_id = Uuid::new_v4().to_string();
-        let lanes = self.take_part(store, pass).await.into_iter().map(|lane| {
-            LanePass::new(self, lane, pass, Some(lease), &continuation_id, deadline).run(store)
-        });
+        let lanes =
+            self.take_part(store, pass).await.into_iter().map(|lane| {
+                LanePass::new(self, lane, pass, Some(lease), &continuation_id, deadline).run(store)
+            });
         let span = info_span!("pass", run_id = pass.run_id);
         let lanes: Vec<(&'static str, LaneEnd)> = futures::future::join_all(lanes).instrument(span).await;
         let paused = lanes.iter().any(|(_, lane)| lane.report.end == End::Paused);
@@ -380,7 +324,7 @@ impl Engine {
         let end = lanes.iter().map(|(_, lane)| lane.report.end).max().unwrap_or(End::CaughtUp);
         let mut report = self.report(pass, end, String::new());
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane.report)).collect();
-        report.message = sentence(&report);
+        report.message = report.sentence();
         self.publish(store, pass, report).await
     }
 
@@ -426,45 +370,6 @@ impl Engine {
         Ok(Message { kind: MessageKind::Request, run_id: request.run_id, continuation_id: None, hop: 0 })
     }
 
-    /// The report of one pass, or word that its request still waits.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn report_of(&self, run_id: &str) -> Result<Option<RunStatus>, StateError> {
-        let store = (self.open_store)()?;
-        store.prepare().await?;
-        if let Some(report) = store.report(run_id).await? {
-            return Ok(Some(RunStatus::Ended(report)));
-        }
-        Ok(store.request(run_id).await?.map(RunStatus::Waiting))
-    }
-
-    /// Where every lane stands, and the newest passes.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn overview(&self) -> Result<Overview, StateError> {
-        let store = (self.open_store)()?;
-        store.prepare().await?;
-        let mut lanes = BTreeMap::new();
-        for lane in &self.lanes {
-            let progress = store.progress(lane.name).await?;
-            lanes.insert(lane.name.to_owned(), progress.as_ref().map(LaneOverview::from));
-        }
-        let requests = store.requests().await?.into_iter().map(|request| request.run_id).collect();
-        Ok(Overview { lanes, requests, runs: store.newest_reports(SHOWN).await? })
-    }
-
-    /// Everything a lane's manifest holds.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn manifest(&self, lane: &str) -> Result<Manifest, StateError> {
-        let store = (self.open_store)()?;
-        store.prepare().await?;
-        crate::state::lane::read_manifest(&store, lane).await
-    }
-
     /// How long the next upload has to wait for its place under the rate limit.
     pub fn wait(&self) -> Duration {
         self.lanes.iter().map(|lane| lane.destination.wait()).max().unwrap_or_default()
@@ -473,44 +378,5 @@ impl Engine {
     /// Names of the lanes there are.
     pub fn lane_names(&self) -> Vec<&'static str> {
         self.lanes.iter().map(|lane| lane.name).collect()
-    }
-}
-
-/// The report in one sentence, for a person.
-fn sentence(report: &Report) -> String {
-    let totals = report.totals();
-    let sent = totals.created + totals.updated + totals.renewed;
-    let done = if report.dry_run { "would send" } else { "sent" };
-    let mut sentence = format!(
-        "{} read, {done} {sent} ({} new, {} changed, {} renewed), {} unchanged, {} not wanted",
-        totals.read,
-        totals.created,
-        totals.updated,
-        totals.renewed,
-        totals.unchanged,
-        totals.dropped.total(),
-    );
-    for (count, word) in [(totals.rejected, "refused by the destination"), (totals.left, "left to the next pass")] {
-        if count > 0 {
-            sentence.push_str(&format!(", {count} {word}"));
-        }
-    }
-    for (name, LaneReport { end, message, .. }) in &report.lanes {
-        if let Some(message) = message {
-            sentence.push_str(&format!(". {name} {}: {message}", word(*end)));
-        }
-    }
-    sentence
-}
-
-/// The end of a lane as a word in a sentence.
-pub fn word(end: End) -> &'static str {
-    match end {
-        End::CaughtUp => "caught up",
-        End::Skipped => "skipped",
-        End::Paused => "paused",
-        End::Fenced => "fenced",
-        End::Stalled => "stalled",
-        End::Failed => "failed",
     }
 }

@@ -37,9 +37,13 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
         200 => settled(&answer.body, sent),
         400 | 413 => Verdict::Refused(format!("{}: {reason}{id}", answer.status.as_u16())),
         401 if reason.contains("UnauthorizedAccess") => blocked(&reason, &id),
-        401 => Verdict::Unauthorized(format!("Sentinel does not accept the token: {reason}{id}; check that AZURE_CLOUD is the workspace's cloud")),
+        401 => Verdict::Unauthorized(format!(
+            "Sentinel does not accept the token: {reason}{id}; check that AZURE_CLOUD is the workspace's cloud"
+        )),
         403 => blocked(&reason, &id),
-        404 => Verdict::Blocked(format!("Sentinel knows no such workspace: {reason}{id}; check AZURE_WORKSPACE_ID (the workspace's GUID, not its name) and AZURE_CLOUD")),
+        404 => Verdict::Blocked(format!(
+            "Sentinel knows no such workspace: {reason}{id}; check AZURE_WORKSPACE_ID (the workspace's GUID, not its name) and AZURE_CLOUD"
+        )),
         429 => Verdict::Later {
             wait: retry_after(&answer.headers, now).max(wait_in(&reason)),
             reason: format!("Sentinel throttles: {reason}"),
@@ -50,7 +54,9 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
             wait: retry_after(&answer.headers, now),
             throttled: false,
         },
-        status => Verdict::Blocked(format!("Sentinel answered {status}: {reason}{id}; check SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH")),
+        status => Verdict::Blocked(format!(
+            "Sentinel answered {status}: {reason}{id}; check SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH"
+        )),
     }
 }
 
@@ -62,7 +68,10 @@ fn settled(body: &[u8], sent: usize) -> Verdict {
     }
     let unclear = |reason: String| Verdict::Later { reason, wait: None, throttled: false };
     let Ok(answer) = serde_json::from_slice::<PartialAnswer>(body) else {
-        return unclear(format!("an answer that is not Sentinel's, perhaps a proxy's in between: {}", excerpt(body)));
+        return unclear(format!(
+            "an answer that is not Sentinel's, perhaps a proxy's in between: {}",
+            excerpt(body)
+        ));
     };
     for error in answer.errors.into_iter().flatten() {
         let Some(delivery) = deliveries.get_mut(error.record_index) else {
@@ -74,7 +83,11 @@ fn settled(body: &[u8], sent: usize) -> Verdict {
 }
 
 fn text(error: &RecordError) -> String {
-    if error.error_messages.is_empty() { "no reason given".to_owned() } else { error.error_messages.join(" ") }
+    if error.error_messages.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        error.error_messages.join(" ")
+    }
 }
 
 fn blocked(reason: &str, id: &str) -> Verdict {
@@ -137,8 +150,15 @@ mod tests {
         assert_eq!(verdict(200, ""), Verdict::Settled(all.clone()));
         assert_eq!(verdict(200, r#"{"errors":[]}"#), Verdict::Settled(all));
         assert_eq!(
-            verdict(200, r#"{"errors":[{"recordIndex":1,"errorMessages":["Error for Property=id: x.","y"]}]}"#),
-            Verdict::Settled(vec![Acknowledged, Rejected("Error for Property=id: x. y".to_owned()), Acknowledged])
+            verdict(
+                200,
+                r#"{"errors":[{"recordIndex":1,"errorMessages":["Error for Property=id: x.","y"]}]}"#
+            ),
+            Verdict::Settled(vec![
+                Acknowledged,
+                Rejected("Error for Property=id: x. y".to_owned()),
+                Acknowledged
+            ])
         );
         for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7"] {
             assert!(matches!(verdict(200, unclear), Verdict::Later { .. }), "{unclear}");
@@ -162,7 +182,9 @@ mod tests {
         }
         assert!(matches!(verdict(401, ""), Verdict::Unauthorized(_)));
         assert!(matches!(verdict(404, ""), Verdict::Blocked(text) if text.contains("AZURE_WORKSPACE_ID")));
-        assert!(matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Refused(text) if text.contains("bad")));
+        assert!(
+            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Refused(text) if text.contains("bad"))
+        );
         assert!(matches!(verdict(413, ""), Verdict::Refused(_)));
     }
 }

@@ -105,7 +105,12 @@ impl Sentinel {
         let attempt = || self.attempt(body.clone(), batch.len(), deadline, traffic);
         let outcome = retry(Patience::SERVICE, deadline, attempt, |error, wait| {
             traffic.retried();
-            tracing::warn!(delay_ms = wait.as_millis(), "{}; sending again in {:.1} s", error.reason(), wait.as_secs_f64());
+            tracing::warn!(
+                delay_ms = wait.as_millis(),
+                "{}; sending again in {:.1} s",
+                error.reason(),
+                wait.as_secs_f64()
+            );
         });
         outcome.await.map_err(|failed| match failed {
             Failed::For(Attempt::Final(error)) => error,
@@ -131,7 +136,8 @@ impl Sentinel {
             self.limiter.slot(deadline).await.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;
             traffic.requested();
             let answer = deadline.within(self.transport.fetch(request, TIMEOUT, ANSWER_BYTES)).await;
-            let answer = answer.map_err(|_| Attempt::Final(UploadError::OutOfTime))?.map_err(Attempt::Http)?;
+            let answer =
+                answer.map_err(|_| Attempt::Final(UploadError::OutOfTime))?.map_err(Attempt::Http)?;
             return match classify(&answer, sent, self.clock.now()) {
                 Verdict::Settled(deliveries) => Ok(deliveries),
                 Verdict::Later { reason, wait, throttled } => {

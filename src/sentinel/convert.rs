@@ -30,7 +30,8 @@ pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> In
     let indicator = &planned.indicator;
     let subject = indicator.observable.subject(style.hash_type);
     // An update must not be older than its original (STIX 2.1 §3.6); all clocks but ours may be ahead.
-    let created = indicator.first_seen.into_iter().chain(indicator.last_updated).min().unwrap_or(now).min(now);
+    let created =
+        indicator.first_seen.into_iter().chain(indicator.last_updated).min().unwrap_or(now).min(now);
     let valid_from = indicator.last_updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
     Indicator {
         r#type: "indicator",
@@ -158,7 +159,10 @@ fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
     let page = ExternalReference {
         source_name: SOURCE,
         description: None,
-        url: Some(format!("https://advantage.mandiant.com/indicator/{}", percent_encoded(&indicator.source_id))),
+        url: Some(format!(
+            "https://advantage.mandiant.com/indicator/{}",
+            percent_encoded(&indicator.source_id)
+        )),
         external_id: Some(indicator.source_id.as_str().into()),
     };
     let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns];
@@ -174,7 +178,9 @@ fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
 /// For a path segment; Mandiant's ids need none of it, but ids come from outside.
 fn percent_encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// RFC 3339 in milliseconds, as STIX 2.1 §2.16 wants it.

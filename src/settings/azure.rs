@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use azure_core::{credentials::Secret, http::Url};
 
-use super::{path, reader::{Reader, is_loopback}};
+use super::{
+    path,
+    reader::{Reader, is_loopback},
+};
 use crate::{http::identity::Principal, state::sas::ConnectionString};
 
 /// Which of Microsoft's clouds.
@@ -93,7 +96,10 @@ impl AzureSettings {
                 [("AZURE_TENANT_ID", &settings.tenant_id), ("AZURE_CLIENT_ID", &settings.client_id)]
             {
                 if value.is_none() {
-                    reader.fault(name, "is missing, and AZURE_CLIENT_SECRET is of no use without it; accepted: a GUID");
+                    reader.fault(
+                        name,
+                        "is missing, and AZURE_CLIENT_SECRET is of no use without it; accepted: a GUID",
+                    );
                 }
             }
         }
@@ -153,7 +159,10 @@ impl KeyVaultSettings {
         if let (Some(given), Some(by_name)) = (&given, &by_name)
             && given != by_name
         {
-            reader.fault("KEY_VAULT_URL", "is given twice with different values, as KEY_VAULT_URL and as KEY_VAULT_NAME; remove one");
+            reader.fault(
+                "KEY_VAULT_URL",
+                "is given twice with different values, as KEY_VAULT_URL and as KEY_VAULT_NAME; remove one",
+            );
         }
         let name = reader.text("KEY_VAULT_KEY_NAME");
         Some(Self {
@@ -181,7 +190,10 @@ impl SentinelSettings {
     pub(super) fn read(reader: &Reader<'_>, cloud: Cloud) -> Self {
         let workspace_id = reader.guid("AZURE_WORKSPACE_ID");
         if workspace_id.is_none() && reader.text("AZURE_WORKSPACE_ID").is_none() {
-            reader.fault("AZURE_WORKSPACE_ID", "is missing; accepted: the workspace's GUID, from its Overview page in the portal");
+            reader.fault(
+                "AZURE_WORKSPACE_ID",
+                "is missing; accepted: the workspace's GUID, from its Overview page in the portal",
+            );
         }
         let requests_per_minute = reader.number("SENTINEL_REQUESTS_PER_MINUTE", &(1..=1_000_000));
         if requests_per_minute.is_some_and(|limit| limit > Self::SERVICE_LIMIT) {
@@ -209,9 +221,16 @@ impl SentinelSettings {
 pub enum StateSettings {
     Directory(PathBuf),
     /// Signed with the key of a connection string.
-    ConnectionString { connection: Box<ConnectionString>, container: String },
+    ConnectionString {
+        connection: Box<ConnectionString>,
+        container: String,
+    },
     /// With the platform's identity; a client id overrides which.
-    Identity { endpoint: Url, container: String, client_id: Option<String> },
+    Identity {
+        endpoint: Url,
+        container: String,
+        client_id: Option<String>,
+    },
 }
 
 impl StateSettings {
@@ -235,7 +254,10 @@ impl StateSettings {
                     Self::ConnectionString { connection: Box::new(connection), container }
                 }
                 Ok(_) => {
-                    reader.fault("AzureWebJobsStorage", "has an endpoint that is not https; accepted: https, or http to this machine");
+                    reader.fault(
+                        "AzureWebJobsStorage",
+                        "has an endpoint that is not https; accepted: https, or http to this machine",
+                    );
                     nowhere
                 }
                 Err(problem) => {
@@ -249,7 +271,13 @@ impl StateSettings {
         if by_account.is_some() || by_uri.is_some() {
             let endpoint = endpoint.or(by_uri).or_else(|| account_endpoint(&by_account?, cloud));
             let client_id = reader.raw("AzureWebJobsStorage__clientId");
-            return Self::by_identity(reader, "AzureWebJobsStorage__accountName", endpoint, container, client_id);
+            return Self::by_identity(
+                reader,
+                "AzureWebJobsStorage__accountName",
+                endpoint,
+                container,
+                client_id,
+            );
         }
         reader.fault("STORAGE_ACCOUNT_NAME", "is missing; accepted: a storage account for the state, or AzureWebJobsStorage, or on a laptop STATE_DIR");
         nowhere
@@ -263,13 +291,18 @@ impl StateSettings {
         client_id: Option<String>,
     ) -> Self {
         match endpoint {
-            Some(endpoint) if endpoint.scheme() == "https" => Self::Identity { endpoint, container, client_id },
+            Some(endpoint) if endpoint.scheme() == "https" => {
+                Self::Identity { endpoint, container, client_id }
+            }
             Some(_) => {
                 reader.fault("STORAGE_BLOB_ENDPOINT", "is not https, which Microsoft's storage client demands for tokens even on this machine (SSL_CERT_FILE names a local CA)");
                 Self::Directory(PathBuf::new())
             }
             None => {
-                reader.fault(setting, "is not the name of a storage account; accepted: 3 to 24 lower-case letters and digits");
+                reader.fault(
+                    setting,
+                    "is not the name of a storage account; accepted: 3 to 24 lower-case letters and digits",
+                );
                 Self::Directory(PathBuf::new())
             }
         }
@@ -285,7 +318,8 @@ fn account_endpoint(account: &str, cloud: Cloud) -> Option<Url> {
 
 /// Container names have a grammar of their own (learn.microsoft.com, "Naming and referencing containers").
 fn container(reader: &Reader<'_>) -> String {
-    let accepted = "3 to 63 lower-case letters, digits and single dashes, beginning and ending with a letter or digit";
+    let accepted =
+        "3 to 63 lower-case letters, digits and single dashes, beginning and ending with a letter or digit";
     let name = reader.parsed("STORAGE_CONTAINER_NAME", accepted, |text| {
         let sound = (3..=63).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -87,7 +87,10 @@ impl Settings {
             expirations: expirations(&reader),
             initial_lookback: source::initial_lookback(&reader),
             action: reader
-                .choice("DEFAULT_ACTION", &[("alert", Action::Alert), ("block", Action::Block), ("allow", Action::Allow)])
+                .choice(
+                    "DEFAULT_ACTION",
+                    &[("alert", Action::Alert), ("block", Action::Block), ("allow", Action::Allow)],
+                )
                 .unwrap_or(Action::Alert),
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
@@ -115,7 +118,9 @@ fn refuse_unfinished(reader: &Reader<'_>) {
             "sentinel" | "azure sentinel" => {}
             "defender" | "microsoft defender atp" => reader.fault(
                 "TARGET_APPLICATION",
-                format!("names {application:?}, which is not yet supported in this version; accepted: sentinel"),
+                format!(
+                    "names {application:?}, which is not yet supported in this version; accepted: sentinel"
+                ),
             ),
             _ => reader.fault("TARGET_APPLICATION", format!("names {application:?}; accepted: sentinel")),
         }
@@ -125,10 +130,14 @@ fn refuse_unfinished(reader: &Reader<'_>) {
     if let Some(text) = reader.raw("USE_UPLOAD_INDICATORS_API") {
         match reader::flag(&text) {
             Some(legacy) => {
-                reader.notice("USE_UPLOAD_INDICATORS_API is an older spelling of SENTINEL_API; it is still understood");
+                reader.notice(
+                    "USE_UPLOAD_INDICATORS_API is an older spelling of SENTINEL_API; it is still understood",
+                );
                 reader.not_yet("USE_UPLOAD_INDICATORS_API", !legacy);
             }
-            None => reader.fault("USE_UPLOAD_INDICATORS_API", format!("is {text:?}; accepted: true, false, 1, 0")),
+            None => {
+                reader.fault("USE_UPLOAD_INDICATORS_API", format!("is {text:?}; accepted: true, false, 1, 0"))
+            }
         }
     }
     reader.not_yet("PASSIVE_ONLY", !reader.flag("PASSIVE_ONLY", false));
@@ -175,7 +184,10 @@ fn source_system(reader: &Reader<'_>) -> String {
     let name = reader.text("SOURCE_SYSTEM").unwrap_or_else(|| "Mandiant".to_owned());
     // learn.microsoft.com, "Import threat intelligence with the upload API": that value is restricted.
     if name.eq_ignore_ascii_case("Microsoft Sentinel") {
-        reader.fault("SOURCE_SYSTEM", "is \"Microsoft Sentinel\", which Sentinel keeps for itself; accepted: any other name");
+        reader.fault(
+            "SOURCE_SYSTEM",
+            "is \"Microsoft Sentinel\", which Sentinel keeps for itself; accepted: any other name",
+        );
     }
     name
 }

@@ -52,7 +52,11 @@ impl<'a> Reader<'a> {
     /// The faults found, or the things worth a line in the log.
     pub fn finish(self) -> Result<Vec<String>, Faults> {
         let faults = self.faults.into_inner();
-        if faults.is_empty() { Ok(self.notices.into_inner().into_iter().collect()) } else { Err(Faults(faults)) }
+        if faults.is_empty() {
+            Ok(self.notices.into_inner().into_iter().collect())
+        } else {
+            Err(Faults(faults))
+        }
     }
 
     pub fn fault(&self, setting: &str, problem: impl Into<String>) {
@@ -83,7 +87,12 @@ impl<'a> Reader<'a> {
             self.notice(format!("{alias} is an older spelling of {name}; it is still understood"));
             match &found {
                 Some(other) if *other != value => {
-                    self.fault(name, format!("is given twice with different values, as {found_as} and as {alias}; remove one"));
+                    self.fault(
+                        name,
+                        format!(
+                            "is given twice with different values, as {found_as} and as {alias}; remove one"
+                        ),
+                    );
                 }
                 Some(_) => {}
                 None => (found, found_as) = (Some(value), alias),

@@ -34,7 +34,10 @@ impl SourceSettings {
     pub(super) fn read(reader: &Reader<'_>, has_key_vault: bool) -> Self {
         let default = Url::parse("https://api.intelligence.mandiant.com").expect("a URL");
         let auth = reader
-            .choice("MATI_AUTH", &[("bearer", Auth::Bearer), ("basic", Auth::Basic), ("apikey", Auth::ApiKey)])
+            .choice(
+                "MATI_AUTH",
+                &[("bearer", Auth::Bearer), ("basic", Auth::Basic), ("apikey", Auth::ApiKey)],
+            )
             .unwrap_or(Auth::Bearer);
         let settings = Self {
             base_url: reader.url("MATI_BASE_URL").unwrap_or(default),

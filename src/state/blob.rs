@@ -229,9 +229,7 @@ impl BlobHome {
                 Err(_) => Err(StateError::Unavailable(format!("{} did not answer within 30 s", self.place))),
             }
         };
-        retry(Patience::STORAGE, &deadline, attempt, |_, _| {})
-            .await
-            .map_err(Failed::into_error)
+        retry(Patience::STORAGE, &deadline, attempt, |_, _| {}).await.map_err(Failed::into_error)
     }
 
     /// What a refusal means for the operator.
@@ -251,7 +249,9 @@ impl BlobHome {
                     408 | 429 | 500..=599 => {
                         StateError::Unavailable(format!("{place} answered {status} ({code})"))
                     }
-                    _ => StateError::Refused(format!("the storage {place} answered {status} ({code}): {reason}")),
+                    _ => StateError::Refused(format!(
+                        "the storage {place} answered {status} ({code}): {reason}"
+                    )),
                 }
             }
             ErrorKind::Io | ErrorKind::Connection => StateError::Unavailable(format!("{place}: {reason}")),
@@ -284,4 +284,3 @@ async fn acquire(blob: &BlobClient, lease_id: &str) -> azure_core::Result<()> {
 fn is_conflict(error: &azure_core::Error) -> bool {
     matches!(error.http_status(), Some(StatusCode::Conflict | StatusCode::PreconditionFailed))
 }
-

@@ -14,11 +14,15 @@ pub enum StateError {
     /// The storage refuses us; the sentence says what to do.
     #[error("{0}")]
     Refused(String),
-    #[error("{name} cannot be read: {source}. To go on without it, run once with --rebuild (or POST /api/sync with \"rebuild\": true): what is still wanted is sent again under the same ids")]
+    #[error(
+        "{name} cannot be read: {source}. To go on without it, run once with --rebuild (or POST /api/sync with \"rebuild\": true): what is still wanted is sent again under the same ids"
+    )]
     DamagedSegment { name: String, source: SegmentError },
     #[error("{name} cannot be read: {reason}")]
     Damaged { name: String, reason: String },
-    #[error("{name} was written by a newer version of mati-sync (schema {found}, this one reads up to {known}): deploy that version again")]
+    #[error(
+        "{name} was written by a newer version of mati-sync (schema {found}, this one reads up to {known}): deploy that version again"
+    )]
     Newer { name: String, found: u32, known: u32 },
     /// The lease is no longer ours.
     #[error("another instance took over the lease")]

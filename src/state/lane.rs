@@ -88,7 +88,11 @@ impl LaneState {
         warn!(
             lane = self.lane,
             "the lane {} delivered to {} ({}) so far and is now pointed at {} ({}): it starts anew, and what it knew is set aside in {name}",
-            self.lane, old.target.place, old.target.name, self.progress.target.place, self.progress.target.name,
+            self.lane,
+            old.target.place,
+            old.target.name,
+            self.progress.target.place,
+            self.progress.target.name,
         );
         self.home.write(&name, to_json(old), Condition::Always).await?;
         Ok(())
@@ -209,7 +213,9 @@ fn parse_progress(name: &str, bytes: &[u8]) -> Result<Progress, StateError> {
     }
     let damaged = |error: serde_json::Error| StateError::Damaged {
         name: name.to_owned(),
-        reason: format!("{error}; restore it from a backup, or delete it to start anew (everything is sent again under the same ids)"),
+        reason: format!(
+            "{error}; restore it from a backup, or delete it to start anew (everything is sent again under the same ids)"
+        ),
     };
     let Header { schema } = serde_json::from_slice(bytes).map_err(damaged)?;
     if schema > SCHEMA {

@@ -11,12 +11,7 @@ use std::{
 use tokio::{task::AbortHandle, time::Instant};
 use tracing::warn;
 
-use super::{
-    blob::LEASE_SECONDS,
-    directory::DirectoryLease,
-    error::StateError,
-    home::Home,
-};
+use super::{blob::LEASE_SECONDS, directory::DirectoryLease, error::StateError, home::Home};
 use crate::clock::Deadline;
 
 /// An invocation waits this long for the one before it.
@@ -31,8 +26,15 @@ pub struct Lease {
 
 enum Hold {
     /// The operating system keeps it as long as the file is open.
-    Directory { _lock: DirectoryLease },
-    Blob { lease_id: String, home: Arc<Home>, term: Arc<Term>, renewal: AbortHandle },
+    Directory {
+        _lock: DirectoryLease,
+    },
+    Blob {
+        lease_id: String,
+        home: Arc<Home>,
+        term: Arc<Term>,
+        renewal: AbortHandle,
+    },
 }
 
 /// How long a blob lease is certainly ours.
@@ -59,7 +61,11 @@ impl Lease {
     ///
     /// # Errors
     /// The storage refuses, or does not answer.
-    pub async fn acquire(home: &Arc<Home>, run_id: &str, deadline: &Deadline) -> Result<Option<Self>, StateError> {
+    pub async fn acquire(
+        home: &Arc<Home>,
+        run_id: &str,
+        deadline: &Deadline,
+    ) -> Result<Option<Self>, StateError> {
         let patience = Instant::now() + LONGEST_WAIT;
         loop {
             if let Some(lease) = Self::try_acquire(home, run_id).await? {

@@ -48,8 +48,7 @@ impl ConnectionString {
             ),
             (None, None) => return Err("it names neither BlobEndpoint nor AccountName".to_owned()),
         };
-        let blob_endpoint =
-            Url::parse(&endpoint).map_err(|_| "its BlobEndpoint is not a URL".to_owned())?;
+        let blob_endpoint = Url::parse(&endpoint).map_err(|_| "its BlobEndpoint is not a URL".to_owned())?;
         let authorization = match (part("SharedAccessSignature"), account, part("AccountKey")) {
             (Some(signature), _, _) => {
                 Authorization::Signature(Secret::from(signature.trim_start_matches('?').to_owned()))
@@ -105,7 +104,8 @@ mod tests {
 
     #[test]
     fn the_forms_a_host_writes() {
-        let endpoint = |text: &str| ConnectionString::parse(text).map(|parsed| parsed.blob_endpoint.to_string());
+        let endpoint =
+            |text: &str| ConnectionString::parse(text).map(|parsed| parsed.blob_endpoint.to_string());
         assert_eq!(
             endpoint("UseDevelopmentStorage=true").unwrap(),
             "http://127.0.0.1:10000/devstoreaccount1"
@@ -115,7 +115,8 @@ mod tests {
             "https://a.blob.core.usgovcloudapi.net/"
         );
         assert_eq!(
-            endpoint("BlobEndpoint=https://a.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x").unwrap(),
+            endpoint("BlobEndpoint=https://a.blob.core.windows.net/;SharedAccessSignature=sv=1&sig=x")
+                .unwrap(),
             "https://a.blob.core.windows.net/"
         );
         assert!(endpoint("AccountName=a").unwrap_err().contains("AccountKey"));

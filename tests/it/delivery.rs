@@ -41,13 +41,17 @@ async fn exactly_the_admitted_set_arrives_and_a_second_pass_sends_nothing() {
 #[tokio::test(start_paused = true)]
 async fn every_filter_counts_under_its_own_reason() {
     let mut world = World::new();
-    world.set("INCLUDE_URL", "false").set("INCLUDE_UNCATEGORIZED", "false").set("HASH_MINIMUM_CONFIDENCE", "95");
+    world
+        .set("INCLUDE_URL", "false")
+        .set("INCLUDE_UNCATEGORIZED", "false")
+        .set("HASH_MINIMUM_CONFIDENCE", "95");
     let at = world.ago(TimeDelta::hours(3));
     let file = |digit: char| {
         let md5 = digit.to_string().repeat(32);
         Record::file(Some(&md5), None, None)
     };
-    let good = |record: Record| record.updated(at).mscore(90).threat_score(Some(90)).categories(&["phishing"]);
+    let good =
+        |record: Record| record.updated(at).mscore(90).threat_score(Some(90)).categories(&["phishing"]);
     world.mandiant.put_all([
         good(Record::ipv4("198.51.100.1")),
         good(Record::ipv4("10.0.0.1")),
@@ -71,7 +75,14 @@ async fn every_filter_counts_under_its_own_reason() {
     let report = world.tick().await;
     let dropped = report.totals().dropped;
     assert_eq!(
-        (dropped.malformed, dropped.type_, dropped.confidence, dropped.threat_score, dropped.osint, dropped.uncategorized),
+        (
+            dropped.malformed,
+            dropped.type_,
+            dropped.confidence,
+            dropped.threat_score,
+            dropped.osint,
+            dropped.uncategorized
+        ),
         (2, 2, 2, 1, 1, 1),
         "{report:#?}"
     );
@@ -101,17 +112,34 @@ async fn an_object_says_all_that_is_known() {
     assert_eq!(report.totals().created, 2, "{report:#?}");
 
     let object = world.object(&sha256);
-    assert_eq!(object["pattern"], format!("[file:hashes.'SHA-256' = '{sha256}']"), "the strongest where md5 is missing");
+    assert_eq!(
+        object["pattern"],
+        format!("[file:hashes.'SHA-256' = '{sha256}']"),
+        "the strongest where md5 is missing"
+    );
     assert_eq!(object["confidence"], 97);
-    let labels: BTreeSet<&str> = object["labels"].as_array().unwrap().iter().filter_map(|label| label.as_str()).collect();
-    for label in ["category:control-server", "category:phishing", "malware:OXEEYE", "threat-actor:APT99", "campaign:CAMP.26.001", "action:alert"] {
+    let labels: BTreeSet<&str> =
+        object["labels"].as_array().unwrap().iter().filter_map(|label| label.as_str()).collect();
+    for label in [
+        "category:control-server",
+        "category:phishing",
+        "malware:OXEEYE",
+        "threat-actor:APT99",
+        "campaign:CAMP.26.001",
+        "action:alert",
+    ] {
         assert!(labels.contains(label), "{label} is not in {labels:?}");
     }
     let description = object["description"].as_str().unwrap();
     for part in ["97", "88", "Mandiant", "urlhaus", "OXEEYE", "A 'quoted' title"] {
         assert!(description.contains(part), "{part} is not in {description}");
     }
-    assert!(object["external_references"][0]["url"].as_str().unwrap().starts_with("https://advantage.mandiant.com/"));
+    assert!(
+        object["external_references"][0]["url"]
+            .as_str()
+            .unwrap()
+            .starts_with("https://advantage.mandiant.com/")
+    );
     assert_eq!(object["object_marking_refs"][0], "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82");
     let url = world.object(r"https://bad.example/it's\here?A=b");
     assert_eq!(url["pattern"], r"[url:value = 'https://bad.example/it\'s\\here?A=b']");
@@ -137,7 +165,9 @@ async fn one_value_in_many_spellings_is_one_indicator() {
 async fn refused_records_are_set_aside_with_their_reason_and_the_others_arrive() {
     let world = World::new();
     let at = world.ago(TimeDelta::hours(3));
-    let records = |confidence| (1..=150).map(move |n| Record::ipv4(&format!("198.51.100.{n}")).updated(at).mscore(confidence));
+    let records = |confidence| {
+        (1..=150).map(move |n| Record::ipv4(&format!("198.51.100.{n}")).updated(at).mscore(confidence))
+    };
     world.mandiant.put_all(records(90));
     world.sentinel.knobs(|knobs| {
         knobs.reject = Some(Arc::new(|object| {
@@ -174,7 +204,11 @@ async fn one_record_that_spoils_the_request_is_found_and_the_others_arrive() {
             Some(Arc::new(|object| object["pattern"].as_str()?.contains(".1'").then(|| "bad".to_owned())));
     });
     let report = world.tick().await;
-    assert_eq!((report.end, report.totals().created, report.totals().rejected), (End::CaughtUp, 99, 1), "{report:#?}");
+    assert_eq!(
+        (report.end, report.totals().created, report.totals().rejected),
+        (End::CaughtUp, 99, 1),
+        "{report:#?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,9 +216,15 @@ async fn when_every_request_is_refused_no_record_is_blamed() {
     let world = World::new();
     let at = world.ago(TimeDelta::hours(3));
     world.mandiant.put_all((1..=200).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(at)));
-    world.sentinel.knobs(|knobs| knobs.refuse_whole = Some(Arc::new(|_| Some("sourcesystem is not allowed".to_owned()))));
+    world.sentinel.knobs(|knobs| {
+        knobs.refuse_whole = Some(Arc::new(|_| Some("sourcesystem is not allowed".to_owned())))
+    });
     let report = world.tick().await;
-    assert_eq!((report.end, report.totals().rejected, report.totals().left), (End::Stalled, 0, 200), "{report:#?}");
+    assert_eq!(
+        (report.end, report.totals().rejected, report.totals().left),
+        (End::Stalled, 0, 200),
+        "{report:#?}"
+    );
     assert!(report.message.contains("sourcesystem is not allowed"), "{}", report.message);
     world.sentinel.knobs(|knobs| knobs.refuse_whole = None);
     assert_eq!(world.tick().await.totals().created, 200, "nothing was lost");
@@ -194,7 +234,9 @@ async fn when_every_request_is_refused_no_record_is_blamed() {
 async fn throttling_is_waited_out_and_counted() {
     let world = World::new();
     let at = world.ago(TimeDelta::hours(3));
-    world.mandiant.put_all((0..1000).map(|n| Record::ipv4(&format!("198.51.{}.{}", n / 250, n % 250 + 1)).updated(at)));
+    world
+        .mandiant
+        .put_all((0..1000).map(|n| Record::ipv4(&format!("198.51.{}.{}", n / 250, n % 250 + 1)).updated(at)));
     world.sentinel.knobs(|knobs| knobs.quota = 5);
     let report = world.tick().await;
     assert_eq!((report.end, report.totals().created), (End::CaughtUp, 1000), "{report:#?}");
@@ -217,7 +259,9 @@ async fn a_refusal_says_which_role_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_refused_is_renewed_once() {
     let world = World::new();
-    world.mandiant.put_all((1..=250).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))));
+    world.mandiant.put_all(
+        (1..=250).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))),
+    );
     let app = world.start();
     let deadline = mati_sync::clock::Deadline::after(std::time::Duration::from_secs(600));
     let (entra, uploads) = (world.entra.clone(), AtomicU32::new(0));

@@ -66,7 +66,10 @@ async fn an_unchanged_indicator_is_renewed_when_its_validity_runs_out() {
         tokio::time::advance(DAY).await;
         world.mandiant.put(record.clone().updated(world.ago(TimeDelta::hours(1))));
         renewed += world.tick().await.totals().renewed;
-        assert!(valid_until(&world, "198.51.100.1") > world.now() + TimeDelta::days(3), "it never gets near its end");
+        assert!(
+            valid_until(&world, "198.51.100.1") > world.now() + TimeDelta::days(3),
+            "it never gets near its end"
+        );
     }
     assert!((4..=6).contains(&renewed), "renewed {renewed} times in 20 days");
 }
@@ -85,7 +88,9 @@ async fn without_deduplication_every_admitted_record_of_a_window_is_sent() {
 #[tokio::test(start_paused = true)]
 async fn entries_long_expired_leave_the_manifest() {
     let world = World::new();
-    world.mandiant.put_all((1..=200).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))));
+    world.mandiant.put_all(
+        (1..=200).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))),
+    );
     world.tick().await;
     tokio::time::advance(9 * DAY).await;
     let report = world.tick().await;

@@ -2,6 +2,7 @@
 //! real executable where that is the point.
 
 mod delivery;
+mod domain;
 mod harness;
 mod life;
 mod protocol;
@@ -9,3 +10,4 @@ mod requests;
 mod settings;
 mod source;
 mod state;
+mod stored;

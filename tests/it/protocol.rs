@@ -20,7 +20,11 @@ use crate::harness::world::World;
 
 fn serve(world: &World) -> Router {
     let (_, stop) = tokio::sync::watch::channel(false);
-    router(Arc::new(Server { engine: Ok(world.start().engine), function_timeout: Duration::from_secs(600), stop }))
+    router(Arc::new(Server {
+        engine: Ok(world.start().engine),
+        function_timeout: Duration::from_secs(600),
+        stop,
+    }))
 }
 
 /// Posts an invocation as the host does: in chunks, without a length.
@@ -61,7 +65,10 @@ fn sync_now(body: Option<&str>) -> String {
 fn answered(body: &Value) -> (String, Value) {
     let response = &body["Outputs"]["response"];
     let text = response["body"].as_str().expect("a text");
-    (response["statusCode"].as_str().expect("a status").to_owned(), serde_json::from_str(text).unwrap_or(json!(text)))
+    (
+        response["statusCode"].as_str().expect("a status").to_owned(),
+        serde_json::from_str(text).unwrap_or(json!(text)),
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -74,7 +81,8 @@ async fn every_form_of_a_timer_runs_a_pass() {
         json!({ "Schedule": {}, "ScheduleStatus": { "Last": "0001-01-01T00:00:00", "Next": "2026-03-02T13:00:00", "LastUpdated": "0001-01-01T00:00:00+00:00" }, "IsPastDue": true }),
         json!({}),
     ] {
-        let invocation = json!({ "Data": { "timer": timer }, "Metadata": { "sys": {}, "Unknown": "\"1\"" }, "More": 1 });
+        let invocation =
+            json!({ "Data": { "timer": timer }, "Metadata": { "sys": {}, "Unknown": "\"1\"" }, "More": 1 });
         let (status, body) = post(&app, "SyncTimer", &invocation.to_string()).await;
         assert_eq!(status, StatusCode::OK, "{body}");
         assert_eq!(body["ReturnValue"], Value::Null);
@@ -103,11 +111,15 @@ async fn a_manual_rerun_goes_through_the_queue() {
 
     // A queue's text arrives as JSON in JSON; a message that is JSON itself once more.
     let twice = Value::String(Value::String(message.to_string()).to_string());
-    let invocation = json!({ "Data": { "message": twice }, "Metadata": { "DequeueCount": "1", "Id": "\"52d5\"" } });
+    let invocation =
+        json!({ "Data": { "message": twice }, "Metadata": { "DequeueCount": "1", "Id": "\"52d5\"" } });
     let (status, body) = post(&app, "SyncContinue", &invocation.to_string()).await;
     assert_eq!((status, &body["Outputs"]["next"]), (StatusCode::OK, &Value::Null), "{body}");
     let (inner, answer) = answered(&post(&app, "Status", &status_of(&run_id)).await.1);
-    assert_eq!((inner.as_str(), &answer["end"], &answer["trigger"]), ("200", &json!("caught_up"), &json!("manual")));
+    assert_eq!(
+        (inner.as_str(), &answer["end"], &answer["trigger"]),
+        ("200", &json!("caught_up"), &json!("manual"))
+    );
     assert_eq!(answered(&post(&app, "Status", &status_of("20260101T000000000Z-0000")).await.1).0, "404");
     assert_eq!(answered(&post(&app, "Status", &status_of("../../etc/passwd")).await.1).0, "404");
 }
@@ -146,11 +158,13 @@ async fn status_is_json_for_programs_and_a_table_for_people() {
     world.mandiant.put(Record::ipv4("198.51.100.1").updated(world.ago(TimeDelta::hours(3))));
     world.tick().await;
     let app = serve(&world);
-    let (_, body) = post(&app, "Status", &http(None, json!({}), json!({ "Accept": ["application/json"] }))).await;
+    let (_, body) =
+        post(&app, "Status", &http(None, json!({}), json!({ "Accept": ["application/json"] }))).await;
     let (_, overview) = answered(&body);
     assert_eq!(overview["runs"][0]["lanes"]["sentinel"]["created"], 1, "{overview:#}");
     assert_eq!(overview["lanes"]["sentinel"]["manifest"], 1);
-    let (_, body) = post(&app, "Status", &http(None, json!({}), json!({ "accept": ["text/html,*/*"] }))).await;
+    let (_, body) =
+        post(&app, "Status", &http(None, json!({}), json!({ "accept": ["text/html,*/*"] }))).await;
     assert_eq!(body["Outputs"]["response"]["headers"]["Content-Type"], "text/html; charset=utf-8");
     assert!(body["Outputs"]["response"]["body"].as_str().unwrap().contains("<table>"));
 }
@@ -162,7 +176,8 @@ async fn what_is_not_ours_is_answered_and_never_hangs() {
     let (status, body) = post(&app, "Unknown", "{\"Data\":{},\"Metadata\":{}}").await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
     for message in ["\"\\\"hello!!\\\"\"", "null", "{\"kind\":\"other\"}", "7"] {
-        let (status, _) = post(&app, "SyncContinue", &format!("{{\"Data\":{{\"message\":{message}}}}}")).await;
+        let (status, _) =
+            post(&app, "SyncContinue", &format!("{{\"Data\":{{\"message\":{message}}}}}")).await;
         assert_eq!(status, StatusCode::OK, "dropped, and not delivered again: {message}");
     }
     let (status, _) = post(&app, "SyncContinue", "this is no JSON").await;
@@ -172,7 +187,9 @@ async fn what_is_not_ours_is_answered_and_never_hangs() {
 #[tokio::test(start_paused = true)]
 async fn a_stalled_pass_fails_the_invocation_and_a_paused_one_asks_to_go_on() {
     let mut world = World::new();
-    world.mandiant.put_all((1..=250).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))));
+    world.mandiant.put_all(
+        (1..=250).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))),
+    );
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
     let (_, stop) = tokio::sync::watch::channel(false);
     let server = Server { engine: Ok(world.start().engine), function_timeout: Duration::from_secs(90), stop };
@@ -192,7 +209,8 @@ async fn a_stalled_pass_fails_the_invocation_and_a_paused_one_asks_to_go_on() {
 async fn bad_settings_fail_every_invocation_and_not_the_server() {
     let faults = Settings::parse(&std::collections::BTreeMap::<String, String>::new()).unwrap_err();
     let (_, stop) = tokio::sync::watch::channel(false);
-    let app = router(Arc::new(Server { engine: Err(faults), function_timeout: Duration::from_secs(600), stop }));
+    let app =
+        router(Arc::new(Server { engine: Err(faults), function_timeout: Duration::from_secs(600), stop }));
     let up = app.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(up.status(), StatusCode::OK);
     for function in ["SyncTimer", "SyncNow", "SyncContinue", "Status"] {

@@ -24,7 +24,11 @@ fn world() -> World {
 async fn a_dry_run_counts_and_leaves_no_trace_but_its_report() {
     let world = world();
     let report = world.command(Order { dry_run: true, ..Order::default() }).await;
-    assert_eq!((report.end, report.dry_run, report.totals().created), (End::CaughtUp, true, 150), "{report:#?}");
+    assert_eq!(
+        (report.end, report.dry_run, report.totals().created),
+        (End::CaughtUp, true, 150),
+        "{report:#?}"
+    );
     assert_eq!(world.sentinel.requests().len(), 0);
     assert!(!world.state.path().join("lanes").exists());
     assert!(world.state.path().join(format!("runs/{}.json", report.run_id)).exists());
@@ -38,7 +42,11 @@ async fn a_lookback_reads_again_and_the_checkpoint_stays() {
     // It was not in the feed when its time was read.
     world.mandiant.put(Record::ipv4("203.0.113.1").updated(world.ago(TimeDelta::days(4))));
     let report = world.command(Order { lookback_days: Some(6), ..Order::default() }).await;
-    assert_eq!((report.end, report.totals().created, report.totals().unchanged), (End::CaughtUp, 1, 150), "{report:#?}");
+    assert_eq!(
+        (report.end, report.totals().created, report.totals().unchanged),
+        (End::CaughtUp, 1, 150),
+        "{report:#?}"
+    );
     assert!(report.lanes["sentinel"].watermark >= watermark);
     let report = world.command(Order { lookback_days: Some(2), ..Order::default() }).await;
     assert_eq!(report.totals().read, 0);
@@ -92,12 +100,17 @@ async fn a_request_is_durable_applied_once_and_can_be_followed() {
     assert_eq!(ended.reports.len(), 1, "{ended:#?}");
     assert_eq!((ended.reports[0].trigger, ended.reports[0].end), (Trigger::Manual, End::CaughtUp));
     assert_eq!(ended.reports[0].run_id, message.run_id);
-    let Some(RunStatus::Ended(report)) = app.engine.report_of(&message.run_id).await.unwrap() else { panic!() };
+    let Some(RunStatus::Ended(report)) = app.engine.report_of(&message.run_id).await.unwrap() else {
+        panic!()
+    };
     assert_eq!(report, ended.reports[0]);
 
     let read = world.mandiant.requests().len();
     let again = world.run(Work::Message(message), LIMIT).await;
-    assert!(again.reports.is_empty() && world.mandiant.requests().len() == read, "a second delivery does nothing");
+    assert!(
+        again.reports.is_empty() && world.mandiant.requests().len() == read,
+        "a second delivery does nothing"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -79,7 +79,9 @@ fn every_fault_is_told_at_once_with_what_is_accepted() {
 
 #[test]
 fn booleans_and_empty_values() {
-    for (value, expected) in [("TRUE", true), ("False", false), ("1", true), ("0", false), ("", true), ("  ", true)] {
+    for (value, expected) in
+        [("TRUE", true), ("False", false), ("1", true), ("0", false), ("", true), ("  ", true)]
+    {
         assert_eq!(parse(&[("INCLUDE_URL", value)]).unwrap().filter.included.url, expected, "{value:?}");
     }
 }
@@ -102,7 +104,14 @@ fn older_spellings_are_understood_named_and_checked_against_today_s() {
     assert!(!settings.filter.exclude_osint && !settings.filter.included.hash);
     assert_eq!(settings.key_vault.unwrap().url.as_str(), "https://my-vault.vault.azure.net/");
     assert_eq!(settings.expirations.0.values(), [3, 14, 14, 14]);
-    for name in ["LOOKBACK_INTERVAL", "MINIMUM_CONFIDENCE_SCORE", "EXCLUDE_OS_INT", "INCLUDE_FILE_HASH", "KEY_VAULT_NAME", "EXECUTION_INTERVAL"] {
+    for name in [
+        "LOOKBACK_INTERVAL",
+        "MINIMUM_CONFIDENCE_SCORE",
+        "EXCLUDE_OS_INT",
+        "INCLUDE_FILE_HASH",
+        "KEY_VAULT_NAME",
+        "EXECUTION_INTERVAL",
+    ] {
         assert!(settings.notices.iter().any(|notice| notice.contains(name)), "{name} is not named");
     }
     let both = faults(&[("MINIMUM_CONFIDENCE", "80"), ("MINIMUM_CONFIDENCE_SCORE", "70")]);
@@ -134,7 +143,8 @@ fn state_lives_where_the_settings_say_and_never_on_a_disk_that_does_not_last() {
     let state = |extra: &[(&str, &str)]| parse(extra).unwrap().state;
     assert!(matches!(state(&[]), StateSettings::Directory(_)));
     assert!(faults(&[("WEBSITE_SITE_NAME", "app")])[0].contains("STATE_DIR"));
-    let by_account = state(&[("STATE_DIR", ""), ("STORAGE_ACCOUNT_NAME", "myaccount"), ("AZURE_CLOUD", "usgov")]);
+    let by_account =
+        state(&[("STATE_DIR", ""), ("STORAGE_ACCOUNT_NAME", "myaccount"), ("AZURE_CLOUD", "usgov")]);
     let StateSettings::Identity { endpoint, container, .. } = by_account else { panic!("{by_account:?}") };
     assert_eq!(endpoint.as_str(), "https://myaccount.blob.core.usgovcloudapi.net/");
     assert_eq!(container, "mandiant-threat-intel");
@@ -151,10 +161,18 @@ fn state_lives_where_the_settings_say_and_never_on_a_disk_that_does_not_last() {
 
 #[test]
 fn plain_http_is_for_this_machine_only() {
-    for url in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:8080", "https://mandiant.example"] {
+    for url in
+        ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:8080", "https://mandiant.example"]
+    {
         assert!(parse(&[("MATI_BASE_URL", url)]).is_ok(), "{url}");
     }
-    for url in ["http://10.0.0.1", "http://127.0.0.1.example", "ftp://mandiant.example", "mandiant.example", "https://me:pw@mandiant.example"] {
+    for url in [
+        "http://10.0.0.1",
+        "http://127.0.0.1.example",
+        "ftp://mandiant.example",
+        "mandiant.example",
+        "https://me:pw@mandiant.example",
+    ] {
         assert!(parse(&[("MATI_BASE_URL", url)]).is_err(), "{url}");
     }
     for name in ["AZURE_AUTHORITY_HOST", "KEY_VAULT_URL"] {

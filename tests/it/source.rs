@@ -108,7 +108,8 @@ async fn a_cursor_that_ran_out_starts_the_window_again() {
     let broken = AtomicU32::new(0);
     world.net.on_request(move |exchange| {
         let late = exchange.uri.query().is_some_and(|query| query.contains("next="));
-        (late && broken.fetch_add(1, Ordering::Relaxed) == 0).then(|| Fault::DelayBefore(Duration::from_secs(10)))
+        (late && broken.fetch_add(1, Ordering::Relaxed) == 0)
+            .then(|| Fault::DelayBefore(Duration::from_secs(10)))
     });
     let report = world.tick().await;
     assert_eq!((report.end, report.totals().created), (End::CaughtUp, 2500), "{report:#?}");
@@ -130,7 +131,9 @@ async fn a_refused_token_is_renewed_once_and_then_both_causes_are_named() {
     for status in [401, 403] {
         let world = World::new();
         world.mandiant.put_all(records(&world, 1500));
-        world.mandiant.set(|knobs| knobs.unauthorized_status = axum::http::StatusCode::from_u16(status).unwrap());
+        world
+            .mandiant
+            .set(|knobs| knobs.unauthorized_status = axum::http::StatusCode::from_u16(status).unwrap());
         let (mandiant, pages) = (world.mandiant.clone(), AtomicU32::new(0));
         world.net.on_request(move |exchange| {
             let is_page = exchange.uri.path().ends_with("/indicator");
@@ -180,7 +183,11 @@ async fn a_page_is_whole_or_an_error() {
             Fault::AnswerBefore(axum::http::StatusCode::OK, HeaderMap::new(), "<html>Sign in</html>".into())
         }),
         ("half a page", || {
-            Fault::AnswerBefore(axum::http::StatusCode::OK, HeaderMap::new(), r#"{"indicators":[{"id":"#.into())
+            Fault::AnswerBefore(
+                axum::http::StatusCode::OK,
+                HeaderMap::new(),
+                r#"{"indicators":[{"id":"#.into(),
+            )
         }),
     ];
     for (name, fault) in faults {
@@ -202,7 +209,11 @@ async fn a_source_that_is_down_stalls_the_lane_and_nothing_is_lost() {
     world.mandiant.put_all(records(&world, 1500));
     world.mandiant.set(|knobs| {
         knobs.answer_override = Some(std::sync::Arc::new(|_| {
-            Some((axum::http::StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), "down for maintenance".into()))
+            Some((
+                axum::http::StatusCode::SERVICE_UNAVAILABLE,
+                HeaderMap::new(),
+                "down for maintenance".into(),
+            ))
         }));
     });
     let report = world.tick().await;

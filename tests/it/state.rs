@@ -8,10 +8,7 @@ use mati_sync::{
     domain::outcome::End,
     pass::{MessageKind, Work},
 };
-use sandbox::{
-    blob::BlobService,
-    corpus::Record,
-};
+use sandbox::{blob::BlobService, corpus::Record};
 
 use crate::harness::world::World;
 
@@ -40,7 +37,11 @@ async fn a_backlog_is_worked_off_over_several_invocations_within_the_rate_limit(
     assert_eq!(reports.last().unwrap().end, End::CaughtUp);
     assert_eq!(reports.iter().map(|report| report.totals().created).sum::<u64>(), 12_000);
     assert_eq!(reports.iter().map(|report| report.totals().updated).sum::<u64>(), 0, "nothing twice");
-    assert_eq!(reports.iter().map(|report| report.totals().throttled).sum::<u64>(), 0, "never over the quota");
+    assert_eq!(
+        reports.iter().map(|report| report.totals().throttled).sum::<u64>(),
+        0,
+        "never over the quota"
+    );
     let minutes = (world.now() - began).as_seconds_f64() / 60.0;
     let used = world.sentinel.requests().len() as f64 / (20.0 * minutes);
     assert!(used > 0.8, "{used} of the permitted rate");
@@ -77,7 +78,11 @@ async fn of_two_passes_at_once_one_works_and_the_other_is_skipped() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         world.run(Work::Timer, LIMIT).await
     });
-    assert_eq!((one.reports[0].end, other.reports[0].end), (End::CaughtUp, End::Skipped), "{one:#?} {other:#?}");
+    assert_eq!(
+        (one.reports[0].end, other.reports[0].end),
+        (End::CaughtUp, End::Skipped),
+        "{one:#?} {other:#?}"
+    );
     assert!(!other.is_failure());
     let waited = other.reports[0].ended_at - other.reports[0].started_at;
     assert!((38..=42).contains(&waited.num_seconds()), "waited {waited}");
@@ -217,7 +222,8 @@ async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
     world.mandiant.put_all(records(&world, 300));
     let lost = std::sync::atomic::AtomicU32::new(0);
     world.net.on_request(move |exchange| {
-        let commit = exchange.method == axum::http::Method::PUT && exchange.uri.path().contains("progress.json");
+        let commit =
+            exchange.method == axum::http::Method::PUT && exchange.uri.path().contains("progress.json");
         let nth = if commit { lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed) } else { 1 };
         (nth % 2 == 0).then_some(sandbox::net::Fault::ResetAfter)
     });

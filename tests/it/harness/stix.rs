@@ -28,9 +28,8 @@ const PROPERTIES: &[&str] = &[
 /// # Panics
 /// With the rule that `object` breaks.
 pub fn check(object: &Value) {
-    let text = |name: &str| {
-        object[name].as_str().unwrap_or_else(|| panic!("{name} is no text in {object:#}"))
-    };
+    let text =
+        |name: &str| object[name].as_str().unwrap_or_else(|| panic!("{name} is no text in {object:#}"));
     for name in object.as_object().expect("an object").keys() {
         assert!(PROPERTIES.contains(&name.as_str()), "§3.2: unknown property {name}");
     }

@@ -47,7 +47,6 @@ impl TestClock {
             offset_seconds: AtomicI64::new(0),
         }
     }
-
 }
 
 impl Clock for TestClock {

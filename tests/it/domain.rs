@@ -1,0 +1,193 @@
+//! The decisions, for any input.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mati_sync::domain::{
+    expiry::Expirations,
+    filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+    indicator::Indicator,
+    manifest::Manifest,
+    observable::{HashType, Hashes, Observable},
+    outcome::Counts,
+    plan::{Policy, plan_page},
+    progress::{Backfill, BackfillKind, LAG, Progress, Range, SHORTEST_WINDOW, Target, Window, whole_second},
+};
+use proptest::prelude::*;
+
+fn start() -> DateTime<Utc> {
+    crate::harness::world::START.parse().unwrap()
+}
+
+fn policy() -> Policy {
+    let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
+    let threshold = Threshold { confidence: 80, threat_score: 80 };
+    Policy {
+        filter: Filter {
+            included: IncludedTypes { ipv4: true, ipv6: true, fqdn: true, url: false, hash: true },
+            thresholds: PerType { ip: threshold, fqdn: threshold, url: threshold, hash: threshold },
+            missing_threat_score: MissingThreatScore::Include,
+            exclude_osint: true,
+            include_uncategorized: true,
+        },
+        renewal_margin: expirations.renewal_margin(TimeDelta::hours(1)),
+        expirations,
+        hash_type: HashType::Md5,
+        deduplicate: true,
+        salt: 1,
+    }
+}
+
+fn observable() -> impl Strategy<Value = Observable> {
+    prop_oneof![
+        (1..=30_u8).prop_map(|n| Observable::ipv4(&format!("198.51.100.{n}")).unwrap()),
+        (1..=10_u8).prop_map(|n| Observable::domain(&format!("Bad{n}.example.")).unwrap()),
+        (1..=5_u8).prop_map(|n| Observable::url(&format!("https://bad.example/{n}")).unwrap()),
+        (0..=5_u8, any::<bool>()).prop_map(|(n, both)| {
+            let mut hashes = Hashes::default();
+            hashes.add(HashType::Sha256, &format!("{n:064x}")).unwrap();
+            if both {
+                hashes.add(HashType::Md5, &format!("{n:032X}")).unwrap();
+            }
+            Observable::file(hashes).unwrap()
+        }),
+    ]
+}
+
+fn indicator() -> impl Strategy<Value = Indicator> {
+    (observable(), 75..=85_u8, prop::option::of(75..=85_u8), any::<bool>(), 0..5_i64).prop_map(
+        |(observable, confidence, threat_score, osint_only, minutes)| Indicator {
+            source_id: "x--1".to_owned(),
+            observable,
+            confidence,
+            threat_score,
+            severity: None,
+            severity_reasons: Vec::new(),
+            categories: Vec::new(),
+            sources: Vec::new(),
+            osint_only,
+            malware: Vec::new(),
+            threat_actors: Vec::new(),
+            campaigns: Vec::new(),
+            first_seen: None,
+            last_updated: Some(start() - TimeDelta::minutes(minutes)),
+        },
+    )
+}
+
+proptest! {
+    /// Every record has a fate, nothing is sent twice, only wanted records are sent, and the newest speaks.
+    #[test]
+    fn a_plan_accounts_for_every_record(page in prop::collection::vec(indicator(), 0..80)) {
+        let (policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
+        let planned = plan_page(page.clone(), &policy, &manifest, start(), &mut counts);
+        prop_assert_eq!(counts.settled() + planned.len() as u64, page.len() as u64);
+        let mut keys: Vec<_> = planned.iter().map(|item| item.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        prop_assert_eq!(keys.len(), planned.len());
+        for item in &planned {
+            prop_assert!(policy.filter.admit(&item.indicator).is_ok());
+            let same_key = |other: &&Indicator| other.observable.subject(policy.hash_type).key() == item.key;
+            let newest = page.iter().filter(same_key).map(|other| other.last_updated).max().unwrap();
+            prop_assert_eq!(item.indicator.last_updated, newest);
+            manifest.put(item.held());
+        }
+        let mut again = Counts::default();
+        let rest = plan_page(page, &policy, &manifest, start(), &mut again);
+        prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
+    }
+
+    /// However passes are cut short and windows halve and double, everything up to the watermark was read whole,
+    /// the watermark never moves back, and the end is reached.
+    #[test]
+    fn windows_cover_everything(fates in prop::collection::vec(0..4_u8, 0..400), days in 1..60_i64, backfill in any::<bool>()) {
+        let target = Target { place: "w".to_owned(), name: "s".to_owned() };
+        let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(days));
+        let mut now = start();
+        let mut settled: Vec<Window> = Vec::new();
+        let from = progress.begin - TimeDelta::days(3);
+        if backfill {
+            let to = whole_second(now - LAG);
+            progress.backfills.push(Backfill { run_id: "r".to_owned(), kind: BackfillKind::Lookback, from, to, position: from });
+        }
+        let mut fates = fates.into_iter();
+        let mut fresh = true;
+        while let Some(task) = progress.next_task(now, fresh) {
+            let window = task.window;
+            prop_assert!(window.from <= window.to && window.to <= now - LAG);
+            match fates.next() {
+                // The pass runs out of time in this window; the next one begins later.
+                Some(0) => {
+                    progress.halve_window(window);
+                    now += TimeDelta::minutes(7);
+                    fresh = true;
+                }
+                // It dies after committing this window, or ends well and a new one begins.
+                fate => {
+                    let before = progress.clone();
+                    progress.advance(&task).unwrap();
+                    prop_assert!(progress.watermark >= before.watermark);
+                    progress.double_window();
+                    settled.push(window);
+                    fresh = fate == Some(1);
+                }
+            }
+            prop_assert!(progress.window_seconds >= SHORTEST_WINDOW.num_seconds());
+            if fates.len() == 0 {
+                fresh &= task.range != Range::Live;
+            }
+        }
+        prop_assert!(progress.watermark >= whole_second(now - LAG));
+        settled.sort_by_key(|window| window.from);
+        let mut covered = progress.begin;
+        for window in settled.iter().filter(|window| window.to >= progress.begin) {
+            prop_assert!(window.from <= covered, "nothing read from {} to {}", covered, window.from);
+            covered = covered.max(window.to);
+        }
+        prop_assert!(covered >= progress.watermark);
+        prop_assert!(progress.backfills.is_empty() && (!backfill || progress.knows_request("r")));
+    }
+
+    /// A canonical spelling is its own canonical spelling, and the key knows no other.
+    #[test]
+    fn canonical_spellings_are_stable(text in "\\PC{0,40}", octets in any::<[u8; 16]>()) {
+        let address = std::net::Ipv6Addr::from(octets).to_string();
+        for parse in [Observable::ipv4, Observable::ipv6, Observable::domain, Observable::url] {
+            for input in [text.as_str(), address.as_str()] {
+                let Ok(observable) = parse(input) else { continue };
+                let subject = observable.subject(HashType::Md5);
+                prop_assert_eq!(parse(&subject.value).unwrap().subject(HashType::Md5).key(), subject.key());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
+    let target = Target { place: "w".to_owned(), name: "s".to_owned() };
+    let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(3));
+    let mut task = progress.next_task(start(), false).unwrap();
+    task.window.from += TimeDelta::seconds(1);
+    let before = progress.clone();
+    assert!(progress.advance(&task).is_err());
+    assert_eq!(progress, before);
+}
+
+#[test]
+fn local_addresses_and_malformed_values_are_refused() {
+    for value in ["10.1.2.3", "127.0.0.1", "192.168.0.1", "172.16.0.1", "169.254.1.1", "0.0.0.0", "224.0.0.1", "1.2.3", "01.2.3.4", "1.2.3.4/32", ""] {
+        assert!(Observable::ipv4(value).is_err(), "{value}");
+    }
+    for value in ["::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "1.2.3.4"] {
+        assert!(Observable::ipv6(value).is_err(), "{value}");
+    }
+    for value in ["", ".", "a b.example", "a..b", "bad.example/x", "'x'.example", &"a".repeat(64)] {
+        assert!(Observable::domain(value).is_err(), "{value}");
+    }
+    for value in ["", "   ", "https://a\n.example"] {
+        assert!(Observable::url(value).is_err(), "{value}");
+    }
+    let mut hashes = Hashes::default();
+    assert!(hashes.add(HashType::Md5, "zz").is_err());
+    assert!(hashes.add(HashType::Sha1, "").is_ok(), "an empty digest is no digest, and no error");
+    assert!(Observable::file(hashes).is_err());
+}
