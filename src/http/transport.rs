@@ -89,8 +89,13 @@ impl Transport {
                     .headers(parts.headers)
                     .body(body);
                 let response = request.send().await.map_err(|error| {
+                    let is_connect = error.is_connect();
                     let reason = chain(&error.without_url());
-                    HttpError::Interrupted { host, reason }
+                    if is_connect {
+                        HttpError::Connect { host, reason }
+                    } else {
+                        HttpError::Interrupted { host, reason }
+                    }
                 })?;
                 let mut answer = Response::new(());
                 *answer.status_mut() = response.status();

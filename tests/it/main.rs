@@ -11,3 +11,4 @@ mod settings;
 mod source;
 mod state;
 mod stored;
+mod wire;

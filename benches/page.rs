@@ -1,0 +1,98 @@
+//! The work on one page: the bytes of 1,000 records in, the bodies of ten uploads out. No network, no state.
+
+use std::hint::black_box;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use mati_sync::{
+    domain::{
+        expiry::Expirations,
+        filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+        manifest::Manifest,
+        observable::HashType,
+        outcome::Counts,
+        plan::{Planned, Policy, plan_page},
+    },
+    mandiant::{convert, wire},
+    sentinel::{
+        convert::{Style, object},
+        wire::Upload,
+    },
+};
+use sandbox::corpus::{CorpusSettings, generate};
+use serde_json::{from_slice, from_str, json, to_vec};
+
+fn now() -> DateTime<Utc> {
+    "2026-03-02T12:00:00Z".parse().expect("a date")
+}
+
+fn page() -> Vec<u8> {
+    let corpus = CorpusSettings::new(1, 1000, now() - TimeDelta::hours(20), now() - TimeDelta::hours(1));
+    let records: Vec<_> = generate(&corpus)
+        .into_iter()
+        .map(|record| {
+            let mut json = record.json().clone();
+            json.remove("misp");
+            json.remove("reports");
+            json
+        })
+        .collect();
+    to_vec(&json!({ "indicators": records, "next": "x".repeat(3200) })).expect("JSON")
+}
+
+/// Everything is wanted: the most work a page can be.
+fn policy() -> Policy {
+    let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
+    let threshold = Threshold { confidence: 0, threat_score: 0 };
+    Policy {
+        filter: Filter {
+            included: IncludedTypes { ipv4: true, ipv6: true, fqdn: true, url: true, hash: true },
+            thresholds: PerType { ip: threshold, fqdn: threshold, url: threshold, hash: threshold },
+            missing_threat_score: MissingThreatScore::Include,
+            exclude_osint: false,
+            include_uncategorized: true,
+        },
+        renewal_margin: expirations.renewal_margin(TimeDelta::hours(1)),
+        expirations,
+        hash_type: HashType::Md5,
+        deduplicate: true,
+        salt: 1,
+    }
+}
+
+fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
+    let page: wire::Page<'_> = from_slice(page).expect("a page");
+    let records = page.indicators.unwrap_or_default();
+    let indicators = records.into_iter().filter_map(|raw| {
+        let record: wire::Record<'_> = from_str(raw.get()).ok()?;
+        convert::indicator(&record).ok()
+    });
+    plan_page(indicators.collect(), policy, &Manifest::default(), now(), &mut Counts::default())
+}
+
+fn encode(planned: &[Planned]) -> usize {
+    let style = Style { hash_type: HashType::Md5, action: "alert", marking: None };
+    let bodies = planned.chunks(100).map(|batch| {
+        let objects: Vec<_> = batch.iter().map(|item| object(item, &style, now())).collect();
+        to_vec(&Upload { sourcesystem: "Mandiant", stixobjects: &objects }).expect("JSON").len()
+    });
+    bodies.sum()
+}
+
+fn bench(criterion: &mut Criterion) {
+    let (page, policy) = (page(), policy());
+    let planned = decode_and_plan(&page, &policy);
+    let mut group = criterion.benchmark_group("page of 1,000 records");
+    group.throughput(Throughput::Bytes(page.len() as u64));
+    group.bench_function("decode and plan", |bencher| {
+        bencher.iter(|| decode_and_plan(black_box(&page), &policy));
+    });
+    group.bench_function("encode", |bencher| bencher.iter(|| encode(black_box(&planned))));
+    group.bench_function("whole", |bencher| {
+        bencher.iter(|| encode(&decode_and_plan(black_box(&page), &policy)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, bench);
+criterion_main!(benches);
