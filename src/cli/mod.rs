@@ -21,8 +21,7 @@ use crate::{
         report::Report,
         request::{LOOKBACK_DAYS, Order},
     },
-    pass::{Engine, Work},
-    state::error::StateError,
+    pass::{Engine, StateError, Work},
 };
 
 /// Keeps Microsoft Sentinel supplied with indicators of compromise from Mandiant Advantage.

@@ -16,8 +16,7 @@ impl Expirations {
     }
 
     /// An indicator that is read again unchanged is renewed when less than this is left of its validity: half of
-    /// the shortest expiration, within which everything still listed is read again, and two sync schedules, so
-    /// that one failed pass lets nothing expire.
+    /// the shortest expiration, and two sync schedules, so that one failed pass lets nothing expire.
     pub fn renewal_margin(&self, schedule: TimeDelta) -> TimeDelta {
         let shortest = self.0.values().into_iter().min().unwrap_or(0);
         TimeDelta::days(i64::from(shortest)) / 2 + schedule * 2

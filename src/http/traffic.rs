@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::domain::outcome::Counts;
-
 /// What it took to deliver, counted while uploads run side by side.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -25,10 +23,8 @@ impl Traffic {
         self.retried.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes the numbers into `counts`.
-    pub fn report(&self, counts: &mut Counts) {
-        counts.requests = self.requests.load(Ordering::Relaxed);
-        counts.throttled = self.throttled.load(Ordering::Relaxed);
-        counts.retried = self.retried.load(Ordering::Relaxed);
+    /// Requests made; of them throttled; and made again.
+    pub fn numbers(&self) -> [u64; 3] {
+        [&self.requests, &self.throttled, &self.retried].map(|number| number.load(Ordering::Relaxed))
     }
 }

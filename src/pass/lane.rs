@@ -286,7 +286,7 @@ impl<'a> LanePass<'a> {
     }
 
     fn end(mut self, ended: Result<(), Halt>, progress: Option<&Progress>) -> LaneEnd {
-        self.traffic.report(&mut self.counts);
+        [self.counts.requests, self.counts.throttled, self.counts.retried] = self.traffic.numbers();
         self.counts.close();
         let (end, message) = match ended {
             Ok(()) => (End::CaughtUp, None),

@@ -25,6 +25,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
+/// Why state cannot be asked.
+pub use crate::state::error::StateError;
+
 pub use self::{
     message::{Message, MessageKind, Work},
     status::{LaneOverview, Overview, RunStatus},
@@ -44,7 +47,7 @@ use crate::{
         request::{Order, Request},
     },
     mandiant::client::Client,
-    state::{error::StateError, lease::Lease, store::Store},
+    state::{lease::Lease, store::Store},
 };
 
 /// A chain of continuations ends here: at ten minutes each that is more than a day, and whatever is left then

@@ -25,12 +25,12 @@ impl Vars for BTreeMap<String, String> {
     }
 }
 
-/// The first where it has a value, else the second.
+/// The first where it has a value, else the second. Empty means absent.
 pub struct Layered(pub Box<dyn Vars>, pub Box<dyn Vars>);
 
 impl Vars for Layered {
     fn get(&self, name: &str) -> Option<String> {
-        self.0.get(name).or_else(|| self.1.get(name))
+        self.0.get(name).filter(|value| !value.trim().is_empty()).or_else(|| self.1.get(name))
     }
 }
 

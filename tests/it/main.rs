@@ -1,6 +1,9 @@
 //! One integration binary: whole-app scenarios in process on the paused clock; real sockets, real Azurite and the
 //! real executable where that is the point.
 
+#![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
+
+mod contract;
 mod delivery;
 mod domain;
 mod harness;
@@ -11,4 +14,5 @@ mod settings;
 mod source;
 mod state;
 mod stored;
+mod tidy;
 mod wire;

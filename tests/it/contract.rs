@@ -1,0 +1,247 @@
+//! What the Functions host and the users hold on to: host.json, the functions, the settings' names and defaults.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use mati_sync::settings::{
+    Settings, function_timeout,
+    table::{ALIASES, PLATFORM, SETTINGS, Setting},
+    vars,
+};
+use serde_json::{Value, json};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const EXAMPLE: &str = "local.settings.example.json";
+/// What the host and its tools read of the example beside our settings.
+const OF_THE_HOST: &[&str] =
+    &["FUNCTIONS_WORKER_RUNTIME", "AzureFunctionsJobHost__customHandler__description__defaultExecutablePath"];
+/// What nobody can have a default for.
+const REQUIRED: &[(&str, &str)] = &[
+    ("MATI_KEY", "key"),
+    ("MATI_SECRET", "secret"),
+    ("AZURE_WORKSPACE_ID", "00000000-0000-0000-0000-000000000001"),
+];
+
+fn text(name: &str) -> String {
+    fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn json_file(name: &str) -> Value {
+    serde_json::from_str(&text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[test]
+fn the_host_runs_one_message_at_a_time_and_starts_our_executable() {
+    let host = json_file("host.json");
+    assert_eq!(host["version"], "2.0");
+    assert_eq!(
+        host["customHandler"],
+        json!({
+            // The bare name: the host's tools set the execute bit only on exactly this entry of the package.
+            "description": {"defaultExecutablePath": "mati-sync", "workingDirectory": "", "arguments": []},
+            "enableForwardingHttpRequest": false,
+        })
+    );
+    assert_eq!(
+        host["extensionBundle"],
+        json!({"id": "Microsoft.Azure.Functions.ExtensionBundle", "version": "[4.*, 5.0.0)"})
+    );
+    assert_eq!(
+        host["extensions"],
+        json!({
+            "http": {"routePrefix": "api"},
+            "queues": {
+                "batchSize": 1,
+                "newBatchThreshold": 0,
+                "visibilityTimeout": "00:02:00",
+                "maxDequeueCount": 3,
+                "messageEncoding": "base64",
+            },
+        })
+    );
+}
+
+#[test]
+fn our_log_lines_are_kept_and_never_sampled_away() {
+    let logging = &json_file("host.json")["logging"];
+    assert_eq!(
+        logging["logLevel"],
+        json!({"default": "Information", "Function": "Information", "Host.Function.Console": "Information"})
+    );
+    assert_eq!(logging["applicationInsights"]["samplingSettings"]["excludedTypes"], "Request;Trace");
+}
+
+#[test]
+fn the_time_limit_of_host_json_is_understood() {
+    let host = json_file("host.json");
+    let limit = host["functionTimeout"].as_str().and_then(function_timeout);
+    assert_eq!(limit, Some(Duration::from_secs(600)));
+}
+
+#[test]
+fn the_functions_are_those_of_the_readme() {
+    let next = json!({
+        "type": "queue", "direction": "out", "name": "next",
+        "queueName": "mati-sync", "connection": "AzureWebJobsStorage",
+    });
+    let response = json!({"type": "http", "direction": "out", "name": "response"});
+    let expected = BTreeMap::from([
+        (
+            "SyncTimer",
+            json!([
+                {
+                    "type": "timerTrigger", "direction": "in", "name": "timer",
+                    "schedule": "%SYNC_CRON%", "useMonitor": true, "runOnStartup": false,
+                },
+                next,
+            ]),
+        ),
+        (
+            "SyncNow",
+            json!([
+                {
+                    "type": "httpTrigger", "direction": "in", "name": "request",
+                    "methods": ["post"], "route": "sync", "authLevel": "function",
+                },
+                response,
+                next,
+            ]),
+        ),
+        (
+            "SyncContinue",
+            json!([
+                {
+                    "type": "queueTrigger", "direction": "in", "name": "message",
+                    "queueName": "mati-sync", "connection": "AzureWebJobsStorage",
+                },
+                next,
+            ]),
+        ),
+        (
+            "Status",
+            json!([
+                {
+                    "type": "httpTrigger", "direction": "in", "name": "request",
+                    "methods": ["get"], "route": "status", "authLevel": "function",
+                },
+                response,
+            ]),
+        ),
+    ]);
+    let mut found = BTreeMap::new();
+    for folder in fs::read_dir(ROOT).unwrap() {
+        let name = folder.unwrap().file_name().into_string().unwrap();
+        if Path::new(ROOT).join(&name).join("function.json").is_file() {
+            let mut file = json_file(&format!("{name}/function.json"));
+            found.insert(name, file["bindings"].take());
+        }
+    }
+    let found: BTreeMap<&str, Value> =
+        found.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    assert_eq!(found, expected);
+}
+
+/// A package for the host that lacks something, or carries the sources, is noticed only in Azure.
+#[test]
+fn a_package_for_the_host_holds_what_it_needs_and_nothing_else() {
+    const DEPLOYED: &[&str] = &["host.json", "Status", "SyncContinue", "SyncNow", "SyncTimer"];
+    let ignored = text(".funcignore");
+    let ignored: Vec<&str> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
+    let files = crate::tidy::files();
+    for file in &files {
+        let top = file.split('/').next().unwrap();
+        assert_ne!(
+            DEPLOYED.contains(&top),
+            ignored.contains(&top),
+            "{top}: either deployed or in .funcignore"
+        );
+    }
+}
+
+#[test]
+fn the_example_names_every_setting_and_no_other() {
+    let example = json_file(EXAMPLE);
+    assert_eq!(example["IsEncrypted"], false);
+    let values = vars::from_file(&Path::new(ROOT).join(EXAMPLE)).unwrap();
+    let mut names: Vec<&str> =
+        SETTINGS.iter().map(|setting| setting.name).chain(OF_THE_HOST.iter().copied()).collect();
+    names.sort_unstable();
+    assert_eq!(values.keys().map(String::as_str).collect::<Vec<_>>(), names);
+
+    let host = json_file("host.json");
+    for Setting { name, default } in SETTINGS {
+        let expected = match (*name, *default) {
+            // The host asks for them and has no default itself.
+            ("AzureWebJobsStorage", _) => "UseDevelopmentStorage=true",
+            ("SYNC_CRON", _) => "0 23 * * * *",
+            (_, "host.json") => host["functionTimeout"].as_str().unwrap(),
+            (_, "–" | "by cloud") => "",
+            (_, default) => default,
+        };
+        assert_eq!(values[*name], expected, "{name}");
+    }
+    assert_eq!(values["FUNCTIONS_WORKER_RUNTIME"], "custom");
+    assert_eq!(values[OF_THE_HOST[1]], "target/release/mati-sync");
+}
+
+/// The example spells every default out; leaving it away must come to the same.
+#[test]
+fn the_documented_defaults_are_those_of_the_program() {
+    let mut example = vars::from_file(&Path::new(ROOT).join(EXAMPLE)).unwrap();
+    let faults = Settings::parse(&example).unwrap_err().0;
+    let missing: Vec<&str> = faults.iter().map(|fault| fault.setting.as_str()).collect();
+    let required: Vec<&str> = REQUIRED.iter().map(|(name, _)| *name).collect();
+    assert_eq!(missing, required, "{faults:?}");
+
+    example.extend(REQUIRED.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let spelt_out = Settings::parse(&example).unwrap();
+    let no_default = ["AzureWebJobsStorage", "AzureFunctionsJobHost__functionTimeout"];
+    example.retain(|name, _| no_default.contains(&name.as_str()) || required.contains(&name.as_str()));
+    let left_away = Settings::parse(&example).unwrap();
+    assert_eq!(format!("{spelt_out:#?}"), format!("{left_away:#?}"));
+    assert!(spelt_out.notices.is_empty(), "{:?}", spelt_out.notices);
+}
+
+/// The cells of all tables of the README that begin with this head, without backticks.
+fn rows(head: &str) -> Vec<Vec<String>> {
+    let readme = text("README.md");
+    let mut rows = Vec::new();
+    let mut lines = readme.lines();
+    while let Some(line) = lines.next() {
+        if line == head {
+            let body = lines.by_ref().skip(1).take_while(|line| line.starts_with('|'));
+            rows.extend(body.map(|row| {
+                row.trim_matches('|').split(" | ").map(|cell| cell.trim().replace('`', "")).collect()
+            }));
+        }
+    }
+    rows
+}
+
+#[test]
+fn the_readme_lists_every_setting_with_its_default_in_the_program_s_order() {
+    let rows = rows("| Setting | Default | Meaning |");
+    let documented: Vec<(&str, &str)> = rows
+        .iter()
+        .flat_map(|row| {
+            assert_eq!(row.len(), 3, "{row:?}");
+            row[0].split(", ").map(|name| (name, row[1].as_str()))
+        })
+        .collect();
+    let settings: Vec<(&str, &str)> =
+        SETTINGS.iter().map(|setting| (setting.name, setting.default)).collect();
+    assert_eq!(documented, settings);
+}
+
+#[test]
+fn the_readme_lists_every_older_spelling() {
+    let rows = rows("| Older | Today |");
+    let documented: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    for (older, today) in ALIASES {
+        let row = rows.iter().find(|row| row[0] == *older).unwrap_or_else(|| panic!("{older} is missing"));
+        assert_eq!(row[1], *today, "{older}");
+    }
+    for name in documented {
+        let known = ALIASES.iter().any(|(older, _)| *older == name) || PLATFORM.contains(&name);
+        assert!(known, "{name} is documented and not understood");
+    }
+}
