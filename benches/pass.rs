@@ -33,6 +33,7 @@ impl Clock for TokioClock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "how a bench tells its child what to do; no setting")]
 fn main() {
     if let Some(size) = std::env::var(SIZE).ok().and_then(|size| size.parse().ok()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -54,7 +55,8 @@ async fn measure(size: usize) {
         Arc::new(move || clock.now()) as sandbox::clock::Now
     };
     let mandiant = Mandiant::new(Arc::clone(&now));
-    let corpus = CorpusSettings::new(1, size, clock.now() - TimeDelta::hours(26), clock.now() - TimeDelta::hours(1));
+    let corpus =
+        CorpusSettings::new(1, size, clock.now() - TimeDelta::hours(26), clock.now() - TimeDelta::hours(1));
     mandiant.put_all(Generator::new(&corpus));
     let entra = Entra::new(Arc::clone(&now));
     entra.app(TENANT, CLIENT, "secret");
@@ -94,7 +96,8 @@ async fn measure(size: usize) {
         let ended = app.engine.run(Work::Timer, None, &Deadline::after(Duration::from_secs(86_400))).await;
         let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu_seconds() - cpu);
         let totals = ended.reports[0].totals();
-        let expected = if pass == "first" { totals.read - totals.unchanged - totals.dropped.total() } else { 0 };
+        let expected =
+            if pass == "first" { totals.read - totals.unchanged - totals.dropped.total() } else { 0 };
         assert_eq!(totals.created, expected, "{ended:?}");
         println!(
             "{size:>7}     {pass:<7} {wall:>9.2} {cpu:>8.2} {:>11.0} {:>10.1}",
@@ -108,7 +111,8 @@ async fn measure(size: usize) {
 fn cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     ticks as f64 / 100.0
 }
 

@@ -28,13 +28,13 @@ use uuid::Uuid;
 /// Why state cannot be asked.
 pub use crate::state::error::StateError;
 
-pub use self::{
-    message::{Message, MessageKind, Work},
-    status::{LaneOverview, Overview, RunStatus},
-};
 use self::{
     gauge::Gauge,
     lane::{LaneEnd, LanePass},
+};
+pub use self::{
+    message::{Message, MessageKind, Work},
+    status::{LaneOverview, Overview, RunStatus},
 };
 use crate::{
     clock::{Deadline, SharedClock},

@@ -174,7 +174,19 @@ fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
 
 #[test]
 fn local_addresses_and_malformed_values_are_refused() {
-    for value in ["10.1.2.3", "127.0.0.1", "192.168.0.1", "172.16.0.1", "169.254.1.1", "0.0.0.0", "224.0.0.1", "1.2.3", "01.2.3.4", "1.2.3.4/32", ""] {
+    for value in [
+        "10.1.2.3",
+        "127.0.0.1",
+        "192.168.0.1",
+        "172.16.0.1",
+        "169.254.1.1",
+        "0.0.0.0",
+        "224.0.0.1",
+        "1.2.3",
+        "01.2.3.4",
+        "1.2.3.4/32",
+        "",
+    ] {
         assert!(Observable::ipv4(value).is_err(), "{value}");
     }
     for value in ["::1", "::", "fe80::1", "fd00::1", "ff02::1", "::ffff:10.0.0.1", "1.2.3.4"] {

@@ -57,7 +57,10 @@ async fn an_answer_beyond_the_limit_is_not_read_to_its_end() {
     // A small body on the wire that would unpack to more than is allowed.
     let bomb = answer(gzip(&vec![b'x'; 5 << 20]));
     let error = fetch(bomb, 1 << 20, LIMIT).await.unwrap_err();
-    assert!(matches!(error, HttpError::TooLarge { limit_bytes: 1_048_576, .. }) && !error.is_transient(), "{error}");
+    assert!(
+        matches!(error, HttpError::TooLarge { limit_bytes: 1_048_576, .. }) && !error.is_transient(),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -83,7 +86,10 @@ async fn a_connection_that_breaks_or_hangs_is_an_error() {
     let request = Request::get(format!("http://{nobody}/?sig=secret")).body(Bytes::new()).unwrap();
     let error = Transport::network().fetch(request, LIMIT, 1 << 20).await.unwrap_err();
     assert!(matches!(error, HttpError::Connect { .. }), "{error}");
-    assert!(error.to_string().contains(&nobody.to_string()) && !error.to_string().contains("secret"), "{error}");
+    assert!(
+        error.to_string().contains(&nobody.to_string()) && !error.to_string().contains("secret"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -145,7 +151,12 @@ async fn one_connection_serves_many_requests_and_compression_is_asked_for() {
 async fn the_feed_is_read_compressed_and_with_cursors_of_real_length() {
     let mandiant = Mandiant::new(sandbox::clock::system());
     let now = Utc::now();
-    mandiant.put_all(generate(&CorpusSettings::new(3, 6000, now - TimeDelta::hours(20), now - TimeDelta::hours(1))));
+    mandiant.put_all(generate(&CorpusSettings::new(
+        3,
+        6000,
+        now - TimeDelta::hours(20),
+        now - TimeDelta::hours(1),
+    )));
     mandiant.set(|knobs| knobs.gzip = true);
     let address = serve(mandiant.router(), None).await.unwrap();
     let state = tempfile::TempDir::new().unwrap();

@@ -122,7 +122,9 @@ impl Net {
                 answer(router, request).await;
                 Err(NetError::Reset)
             }
-            Some(Fault::ResetInBody(length)) => Ok(answer(router, request).await.map(|body| cut(body, length))),
+            Some(Fault::ResetInBody(length)) => {
+                Ok(answer(router, request).await.map(|body| cut(body, length)))
+            }
             Some(Fault::AnswerBefore(status, headers, body)) => Ok(plain(status, headers, body)),
             Some(Fault::AnswerAfter(status, headers, body)) => {
                 answer(router, request).await;
@@ -142,7 +144,8 @@ impl Net {
     }
 
     fn admit(&self, request: &Request<Bytes>) -> Result<(Router, Option<Fault>), NetError> {
-        let authority = request.uri().authority().map(|a| a.as_str().to_ascii_lowercase()).unwrap_or_default();
+        let authority =
+            request.uri().authority().map(|a| a.as_str().to_ascii_lowercase()).unwrap_or_default();
         let mut inner = self.0.lock().unwrap();
         let exchange = Exchange {
             number: inner.log.len() as u64,
@@ -177,16 +180,22 @@ fn plain(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Body> 
 fn cut(body: Body, length: usize) -> Body {
     let mut left = length;
     let mut ended = false;
-    Body::from_stream(body.into_data_stream().map(move |chunk| {
-        if ended {
-            return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-        }
-        let chunk = chunk.map_err(std::io::Error::other)?;
-        let taken = chunk.slice(..chunk.len().min(left));
-        left -= taken.len();
-        ended = left == 0;
-        Ok(taken)
-    }).chain(futures::stream::once(async { Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)) })))
+    Body::from_stream(
+        body.into_data_stream()
+            .map(move |chunk| {
+                if ended {
+                    return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+                }
+                let chunk = chunk.map_err(std::io::Error::other)?;
+                let taken = chunk.slice(..chunk.len().min(left));
+                left -= taken.len();
+                ended = left == 0;
+                Ok(taken)
+            })
+            .chain(futures::stream::once(async {
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
+            })),
+    )
 }
 
 /// Serves `router` on a free loopback port until the runtime ends; with `tls`, over https.
