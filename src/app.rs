@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::{
     clock::SharedClock,
     destination::Destination,
-    domain::{plan::Policy, progress::Target},
+    domain::{plan::Policy, progress::Target, report::Report},
     http::{identity::{Identity, Principal}, limiter::Limiter, transport::Transport},
     mandiant::{
         access::{Access, Scheme},
@@ -39,10 +39,16 @@ pub struct App {
 
 impl App {
     /// Builds everything from settings. No network, no disk: whatever those have to say is said by a pass.
+    /// `announce` hears of every pass that ended.
     ///
     /// # Errors
     /// Settings that cannot be used.
-    pub fn build(vars: &dyn Vars, transport: &Transport, clock: &SharedClock) -> Result<Self, Faults> {
+    pub fn build(
+        vars: &dyn Vars,
+        transport: &Transport,
+        clock: &SharedClock,
+        announce: fn(&Report, Option<&str>),
+    ) -> Result<Self, Faults> {
         let settings = Arc::new(Settings::parse(vars)?);
         for notice in &settings.notices {
             tracing::warn!("{notice}");
@@ -61,6 +67,7 @@ impl App {
             lanes: vec![sentinel_lane(&settings, transport, clock, uploader)],
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
+            announce,
         };
         Ok(Self { engine, function_timeout: settings.function_timeout })
     }

@@ -99,9 +99,11 @@ impl Deadline {
     pub async fn within<F: Future>(&self, work: F) -> Result<F::Output, OutOfTime> {
         let mut stop = self.stop.clone();
         let stopped = async {
-            match stop.wait_for(|stop| *stop).await {
-                Ok(_) => tokio::time::sleep(STOPPING).await,
-                Err(_) => std::future::pending().await,
+            let told = stop.wait_for(|stop| *stop).await.is_ok();
+            if told {
+                tokio::time::sleep(STOPPING).await;
+            } else {
+                std::future::pending().await
             }
         };
         let over = async {

@@ -1,5 +1,7 @@
 //! Where a lane delivers to: a closed set, one variant each.
 
+use std::time::Duration;
+
 use crate::{
     clock::Deadline,
     domain::{
@@ -20,6 +22,13 @@ impl Destination {
     pub fn batch(&self) -> usize {
         match self {
             Self::Sentinel(_) => BATCH,
+        }
+    }
+
+    /// How long the next upload has to wait for its place under the rate limit.
+    pub fn wait(&self) -> Duration {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.limiter.wait(),
         }
     }
 

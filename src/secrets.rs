@@ -71,9 +71,11 @@ impl Uploader {
     }
 
     /// Forgets the token for `scope`, because it was refused.
-    pub fn forget(&self, scope: &str) {
-        self.app.iter().for_each(|app| app.forget(scope));
-        self.platform.forget(scope);
+    pub async fn forget(&self, scope: &str, refused: &Secret) {
+        if let Some(app) = &self.app {
+            app.forget(scope, refused).await;
+        }
+        self.platform.forget(scope, refused).await;
     }
 }
 

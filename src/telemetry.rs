@@ -12,20 +12,22 @@ use crate::domain::report::Report;
 pub fn start_server(level: Option<&str>) {
     tracing_subscriber::registry()
         .with(filter(level.unwrap_or("info")))
-        .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(std::io::stdout))
+        .with(fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(true).with_writer(std::io::stdout))
         .init();
 }
 
 /// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
-/// reads it gets the server's lines instead.
-pub fn start_command(level: Option<&str>) {
+/// reads it gets the server's lines instead. True when a person is watching.
+pub fn start_command(level: Option<&str>) -> bool {
     if !std::io::stdout().is_terminal() {
-        return start_server(level);
+        start_server(level);
+        return false;
     }
     tracing_subscriber::registry()
         .with(filter(level.unwrap_or("warn")))
         .with(fmt::layer().without_time().with_target(false).with_writer(std::io::stderr))
         .init();
+    true
 }
 
 /// An unusable LOG_LEVEL is a settings fault, told with all others; until then the default serves.

@@ -1,1 +1,192 @@
-//! host
+//! The Functions host's protocol for custom handlers: every trigger arrives as `POST /{Function}`.
+//!
+//! Three rules shape it. `GET /` is the host's question whether we are up: it is answered at once, whatever the
+//! settings or the network say. An answer of 2xx must be a JSON object, or the invocation hangs until the host
+//! kills the process. Any other status fails the invocation, and its body is thrown away: whatever is worth
+//! knowing is logged and in the state before.
+
+mod invocation;
+mod reply;
+mod status_page;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+    routing::{get, post},
+};
+use tokio::sync::watch;
+use tracing::{Instrument, error, info_span};
+
+use self::{
+    invocation::Invocation,
+    reply::{HttpAnswer, Reply},
+};
+use crate::{
+    clock::Deadline,
+    pass::{Engine, Message, Work},
+    settings::Faults,
+};
+
+/// Names of the bindings in `function.json`.
+pub const TIMER: &str = "timer";
+pub const MESSAGE: &str = "message";
+pub const REQUEST: &str = "request";
+pub const RESPONSE: &str = "response";
+pub const NEXT: &str = "next";
+/// The queue of [`NEXT`] and [`MESSAGE`].
+pub const QUEUE: &str = "mati-sync";
+
+const INVOCATION_ID: &str = "x-azure-functions-invocationid";
+
+/// What the server serves with.
+pub struct Server {
+    /// Bad settings do not stop the server: then every invocation fails with the list of faults.
+    pub engine: Result<Engine, Faults>,
+    /// The host kills the process when an invocation takes longer.
+    pub function_timeout: Duration,
+    /// Becomes true when the process is asked to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// The server's routes.
+pub fn router(server: Arc<Server>) -> Router {
+    Router::new()
+        .route("/", get(|| async { concat!("mati-sync ", env!("CARGO_PKG_VERSION")) }))
+        .route("/{function}", post(invoke))
+        .fallback(|| async { reply::not_found("mati-sync answers GET / and POST /{Function}") })
+        .with_state(server)
+}
+
+/// One invocation. It runs as a task of its own: a connection that breaks does not cut a pass off, and a defect
+/// ends as a failed invocation.
+async fn invoke(
+    State(server): State<Arc<Server>>,
+    Path(function): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    // Made first: reading the body counts against the host's limit too.
+    let deadline = Deadline::for_invocation(server.function_timeout, server.stop.clone());
+    let id = headers.get(INVOCATION_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let span = info_span!("invocation", invocation_id = id, function);
+    let work = async move {
+        let body = invocation::read(body).await;
+        match function.as_str() {
+            "SyncTimer" => server.timer(&id, body, &deadline).await,
+            "SyncContinue" => server.message(&id, body, &deadline).await,
+            "SyncNow" => server.sync_now(body).await,
+            "Status" => server.status(body).await,
+            _ => return reply::not_found(&format!("there is no function {function}")),
+        }
+        .into()
+    };
+    match tokio::spawn(work.instrument(span)).await {
+        Ok(response) => response,
+        Err(defect) => {
+            error!("this invocation met a defect: {defect}");
+            Reply::Failed("a defect; see the log".to_owned()).into()
+        }
+    }
+}
+
+/// What arrived, as far as it can be read.
+type Arrival = Result<Invocation, invocation::Unreadable>;
+
+impl Server {
+    async fn timer(&self, id: &str, body: Arrival, deadline: &Deadline) -> Reply {
+        if let Ok(invocation) = &body
+            && invocation.is_past_due()
+        {
+            tracing::info!("this tick is late: the schedule was missed");
+        }
+        self.run(Work::Timer, id, deadline).await
+    }
+
+    async fn message(&self, id: &str, body: Arrival, deadline: &Deadline) -> Reply {
+        match body.and_then(|invocation| invocation.message::<Message>()) {
+            Ok(message) => self.run(Work::Message(message), id, deadline).await,
+            Err(unreadable) => {
+                // Trying again would not make it readable; the timer goes on whatever it was.
+                error!("a message on the queue {QUEUE} is not ours and is dropped: {unreadable}");
+                Reply::done(format!("dropped: {unreadable}"))
+            }
+        }
+    }
+
+    async fn run(&self, work: Work, id: &str, deadline: &Deadline) -> Reply {
+        let engine = match self.engine() {
+            Ok(engine) => engine,
+            Err(failed) => return failed,
+        };
+        let ended = engine.run(work, Some(id), deadline).await;
+        if ended.is_failure() {
+            let reasons: Vec<String> = ended.reports.into_iter().map(|report| report.message).collect();
+            return Reply::Failed(reasons.join(" "));
+        }
+        let logs = ended.reports.into_iter().map(|report| format!("{}: {}", report.run_id, report.message));
+        Reply::Done { logs: logs.collect(), next: ended.continuation, http: None }
+    }
+
+    /// Accepts a manual rerun. An HTTP function has 230 seconds and a pass may take minutes, so it never runs
+    /// here: the request is made durable, and a message nudges `SyncContinue`.
+    async fn sync_now(&self, body: Arrival) -> Reply {
+        let engine = match self.engine() {
+            Ok(engine) => engine,
+            Err(failed) => return failed,
+        };
+        let order = match body.and_then(|invocation| invocation.order()) {
+            Ok(order) => order,
+            Err(unreadable) => return Reply::http(unreadable.into()),
+        };
+        if let Err(problem) = order.check(&engine.lane_names()) {
+            return Reply::http(HttpAnswer::error(400, &problem));
+        }
+        match engine.accept(order).await {
+            Ok(message) => {
+                let answer = HttpAnswer::accepted(&message.run_id);
+                Reply::Done { logs: Vec::new(), next: Some(message), http: Some(answer) }
+            }
+            Err(error) => {
+                error!("the request was not accepted: {error}");
+                Reply::http(HttpAnswer::error(503, &error.to_string()))
+            }
+        }
+    }
+
+    async fn status(&self, body: Arrival) -> Reply {
+        let engine = match self.engine() {
+            Ok(engine) => engine,
+            Err(failed) => return failed,
+        };
+        let request = match body {
+            Ok(invocation) => invocation.http(),
+            Err(unreadable) => return Reply::http(unreadable.into()),
+        };
+        let answer = match request.query("run") {
+            Some(run_id) => match engine.report_of(run_id).await {
+                Ok(Some(status)) => status_page::run(&status, request.wants_html()),
+                Ok(None) => HttpAnswer::error(404, &format!("there is no pass {run_id:?}; GET /api/status lists the newest")),
+                Err(error) => HttpAnswer::error(503, &error.to_string()),
+            },
+            None => match engine.overview().await {
+                Ok(overview) => status_page::overview(&overview, request.wants_html()),
+                Err(error) => HttpAnswer::error(503, &error.to_string()),
+            },
+        };
+        Reply::http(answer)
+    }
+
+    fn engine(&self) -> Result<&Engine, Reply> {
+        self.engine.as_ref().map_err(|faults| {
+            for fault in &faults.0 {
+                error!(setting = fault.setting, "{fault}");
+            }
+            Reply::Failed(faults.to_string())
+        })
+    }
+}

@@ -1,9 +1,6 @@
 //! As whom we speak to Microsoft's APIs: an app registration, a managed identity, or the login of the Azure CLI.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_identity::{
@@ -11,6 +8,7 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::Mutex;
 
 use super::{
     azure::{client_options, credential_options},
@@ -94,7 +92,9 @@ impl Identity {
     /// Entra or the identity endpoint gives none.
     pub async fn token(&self, scope: &str, secret: Option<&Secret>) -> Result<Secret, IdentityError> {
         let now = self.clock.now();
-        if let Some(token) = self.tokens().get(scope).filter(|token| token.expires_at - RENEWAL > now) {
+        // Held while one is fetched: uploads that start together share it.
+        let mut tokens = self.tokens.lock().await;
+        if let Some(token) = tokens.get(scope).filter(|token| token.expires_at - RENEWAL > now) {
             return Ok(token.secret.clone());
         }
         // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
@@ -103,17 +103,16 @@ impl Identity {
         // The SDK dates tokens by the machine's clock; what counts is how long this one has left.
         let life = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
         let expires_at = now + TimeDelta::seconds(life.whole_seconds());
-        self.tokens().insert(scope.to_owned(), Token { secret: token.token.clone(), expires_at });
+        tokens.insert(scope.to_owned(), Token { secret: token.token.clone(), expires_at });
         Ok(token.token)
     }
 
-    /// Forgets the token for `scope`, because it was refused.
-    pub fn forget(&self, scope: &str) {
-        self.tokens().remove(scope);
-    }
-
-    fn tokens(&self) -> std::sync::MutexGuard<'_, HashMap<String, Token>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Forgets the token for `scope`, because it was refused; a newer one that somebody fetched meanwhile stays.
+    pub async fn forget(&self, scope: &str, refused: &Secret) {
+        let mut tokens = self.tokens.lock().await;
+        if tokens.get(scope).is_some_and(|token| token.secret == *refused) {
+            tokens.remove(scope);
+        }
     }
 
     /// Says what to do about a refusal, by the code Entra gives (learn.microsoft.com, "Microsoft Entra

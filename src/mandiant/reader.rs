@@ -109,6 +109,8 @@ impl Reader {
         warn!("a later page of Mandiant's lacks the fields asked for; it is asked for again with all parameters");
         let parameters = format!("{parameters}&{}", self.filters());
         let body = self.fetch(&parameters, deadline).await?;
+        // It is the same page by intent, which must not look like a cursor that stands still.
+        self.position = Position::Start;
         let (page, fields) = self.take(&body).map_err(Failed::For)?;
         if self.lacks_fields(page.records, fields) {
             return Err(Failed::For(SourceError::FieldsLost));

@@ -17,11 +17,11 @@ mod deliver;
 pub mod gauge;
 mod lane;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 use uuid::Uuid;
 
 use self::{gauge::Gauge, lane::{LaneEnd, LanePass}};
@@ -30,8 +30,9 @@ use crate::{
     destination::Destination,
     domain::{
         outcome::End,
+        manifest::Manifest,
         plan::Policy,
-        progress::Target,
+        progress::{Backfill, Progress, Target},
         report::{LaneReport, Report, Trigger, run_id},
         request::{Order, Request},
     },
@@ -42,6 +43,8 @@ use crate::{
 /// A chain of continuations ends here: at ten minutes each that is more than a day, and whatever is left then
 /// is left to the timer.
 const MOST_HOPS: u32 = 150;
+/// Passes shown in an overview.
+const SHOWN: usize = 20;
 
 /// One source-to-destination path with its own progress and manifest.
 pub struct Lane {
@@ -63,6 +66,8 @@ pub struct Engine {
     pub lanes: Vec<Lane>,
     pub open_store: OpenStore,
     pub gauge: Arc<Gauge>,
+    /// Hears of every pass that ended, with the host's id of the invocation.
+    pub announce: fn(&Report, Option<&str>),
 }
 
 /// What an invocation is for.
@@ -112,63 +117,109 @@ impl Ended {
     }
 }
 
+/// What is known of one run id.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunStatus {
+    Ended(Report),
+    /// Accepted, and not yet applied.
+    Waiting(Request),
+}
+
+/// Body of `GET /api/status`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Overview {
+    /// `None`: the lane has not run yet.
+    pub lanes: BTreeMap<String, Option<LaneOverview>>,
+    /// Manual reruns not yet applied.
+    pub requests: Vec<String>,
+    /// The newest passes, newest first.
+    pub runs: Vec<Report>,
+}
+
+/// Where a lane stands.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneOverview {
+    /// Everything the source had updated up to here is settled.
+    pub watermark: DateTime<Utc>,
+    /// Number of indicators in the manifest.
+    pub manifest: u64,
+    /// Ranges still to be read beside the live one.
+    pub backfills: Vec<Backfill>,
+}
+
+impl From<&Progress> for LaneOverview {
+    fn from(progress: &Progress) -> Self {
+        Self {
+            watermark: progress.watermark,
+            manifest: progress.manifest_entries,
+            backfills: progress.backfills.clone(),
+        }
+    }
+}
+
 /// One pass of an invocation.
 struct Pass {
     run_id: String,
     trigger: Trigger,
     order: Order,
     started_at: DateTime<Utc>,
+    invocation_id: Option<String>,
     /// The pass that began the chain, and which lanes take part in it.
     continues: Option<Message>,
 }
 
 impl Engine {
     /// Works off one invocation.
-    pub async fn run(&self, work: Work, deadline: &Deadline) -> Ended {
-        let pass = self.pass(&work);
-        match self.invoke(work, &pass, deadline).await {
-            Ok(ended) => ended,
-            Err(error) => {
-                let end = if error.is_fencing() { End::Fenced } else { lane::end_of(&error) };
-                Ended { reports: vec![self.report(&pass, end, error.to_string())], continuation: None }
-            }
+    pub async fn run(&self, work: Work, invocation_id: Option<&str>, deadline: &Deadline) -> Ended {
+        let pass = self.pass(&work, invocation_id);
+        let mut ended = Ended::default();
+        if let Err(error) = self.invoke(work, &pass, deadline, &mut ended).await {
+            let report = self.report(&pass, lane::end_of(&error), error.to_string());
+            (self.announce)(&report, invocation_id);
+            ended.reports.push(report);
         }
+        ended
     }
 
-    fn pass(&self, work: &Work) -> Pass {
+    fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
         let (trigger, order, continues) = match work {
             Work::Timer => (Trigger::Timer, Order::default(), None),
             Work::Command(order) => (Trigger::Cli, order.clone(), None),
             Work::Message(message) => (Trigger::Continuation, Order::default(), Some(message.clone())),
         };
         let started_at = self.clock.now();
-        Pass { run_id: self.new_run_id(), trigger, order, started_at, continues }
+        let invocation_id = invocation_id.map(str::to_owned);
+        Pass { run_id: self.new_run_id(), trigger, order, started_at, invocation_id, continues }
     }
 
-    async fn invoke(&self, work: Work, pass: &Pass, deadline: &Deadline) -> Result<Ended, StateError> {
+    async fn invoke(
+        &self,
+        work: Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
         let store = (self.open_store)()?;
         store.prepare().await?;
         if pass.order.dry_run {
-            return Ok(Ended { reports: vec![self.dry_run(&store, pass, deadline).await], continuation: None });
+            ended.reports.push(self.dry_run(&store, pass, deadline).await);
+            return Ok(());
         }
-        let mut ended = Ended::default();
         if let Work::Message(message) = &work {
-            ended.reports = self.dry_requests(&store, deadline).await?;
+            self.dry_requests(&store, pass, deadline, ended).await?;
             if !self.is_current(&store, message).await? {
-                info!(run_id = message.run_id, "a message of {} has nothing left to do", message.run_id);
-                return Ok(ended);
+                info!("a message of {} has nothing left to do", message.run_id);
+                return Ok(());
             }
         }
         let Some(lease) = store.lease(&pass.run_id, deadline).await? else {
             let message = "another pass is still at work; nothing is lost, it or the next one goes on";
-            let report = self.report(pass, End::Skipped, message.to_owned());
-            store.write_report(&report).await?;
-            ended.reports.push(report);
-            return Ok(ended);
+            ended.reports.push(self.publish(&store, pass, self.report(pass, End::Skipped, message.to_owned())).await);
+            return Ok(());
         };
-        let under_lease = self.under_lease(&store, &lease, &work, pass, deadline, &mut ended).await;
+        let under_lease = self.under_lease(&store, &lease, &work, pass, deadline, ended).await;
         lease.release().await;
-        under_lease.map(|()| ended)
+        under_lease
     }
 
     /// The invocation's own pass, then the requests that wait.
@@ -198,7 +249,7 @@ impl Engine {
                 });
                 return Ok(());
             }
-            let pass = self.pass_of(&request);
+            let pass = self.pass_of(&request, pass);
             self.run_pass(store, lease, &pass, deadline, ended).await;
             if !self.is_applied(store, &request).await? {
                 // It could not even be noted in the lanes' progress: it stays for the next pass.
@@ -211,12 +262,12 @@ impl Engine {
 
     /// One pass: all lanes side by side, then the report.
     async fn run_pass(&self, store: &Store, lease: &Lease, pass: &Pass, deadline: &Deadline, ended: &mut Ended) {
-        info!(run_id = pass.run_id, "pass {} begins", pass.run_id);
         let continuation_id = Uuid::new_v4().to_string();
         let lanes = self.take_part(store, pass).await.into_iter().map(|lane| {
             LanePass::new(self, lane, pass, Some(lease), &continuation_id, deadline).run(store)
         });
-        let lanes: Vec<(&'static str, LaneEnd)> = futures::future::join_all(lanes).await;
+        let span = info_span!("pass", run_id = pass.run_id);
+        let lanes: Vec<(&'static str, LaneEnd)> = futures::future::join_all(lanes).instrument(span).await;
         let paused = lanes.iter().any(|(_, lane)| lane.report.end == End::Paused);
         let report = self.close(store, pass, lanes).await;
         if paused {
@@ -291,24 +342,31 @@ impl Engine {
     }
 
     /// Requests for a dry run need no lease, and nobody waits for them.
-    async fn dry_requests(&self, store: &Store, deadline: &Deadline) -> Result<Vec<Report>, StateError> {
-        let mut reports = Vec::new();
+    async fn dry_requests(
+        &self,
+        store: &Store,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
         for request in store.requests().await?.into_iter().filter(|request| request.order.dry_run) {
-            reports.push(self.dry_run(store, &self.pass_of(&request), deadline).await);
+            ended.reports.push(self.dry_run(store, &self.pass_of(&request, pass), deadline).await);
             store.delete_request(&request.run_id).await?;
         }
-        Ok(reports)
+        Ok(())
     }
 
     async fn dry_run(&self, store: &Store, pass: &Pass, deadline: &Deadline) -> Report {
         let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name));
         let lanes = lanes.map(|lane| LanePass::new(self, lane, pass, None, "", deadline).run(store));
-        let lanes = futures::future::join_all(lanes).await;
+        let span = info_span!("dry_run", run_id = pass.run_id);
+        let lanes = futures::future::join_all(lanes).instrument(span).await;
         self.close(store, pass, lanes).await
     }
 
-    fn pass_of(&self, request: &Request) -> Pass {
+    fn pass_of(&self, request: &Request, invocation: &Pass) -> Pass {
         Pass {
+            invocation_id: invocation.invocation_id.clone(),
             run_id: request.run_id.clone(),
             trigger: Trigger::Manual,
             order: request.order.clone(),
@@ -323,9 +381,14 @@ impl Engine {
         let mut report = self.report(pass, end, String::new());
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane.report)).collect();
         report.message = sentence(&report);
+        self.publish(store, pass, report).await
+    }
+
+    async fn publish(&self, store: &Store, pass: &Pass, report: Report) -> Report {
         if let Err(error) = store.write_report(&report).await {
             warn!(run_id = pass.run_id, "the report of {} was not written: {error}", pass.run_id);
         }
+        (self.announce)(&report, pass.invocation_id.as_deref());
         report
     }
 
@@ -340,7 +403,7 @@ impl Engine {
             end,
             message,
             continues: continues.map(|message| message.run_id.clone()),
-            lanes: Default::default(),
+            lanes: BTreeMap::new(),
         }
     }
 
@@ -361,6 +424,50 @@ impl Engine {
         store.prepare().await?;
         store.write_request(&request).await?;
         Ok(Message { kind: MessageKind::Request, run_id: request.run_id, continuation_id: None, hop: 0 })
+    }
+
+    /// The report of one pass, or word that its request still waits.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn report_of(&self, run_id: &str) -> Result<Option<RunStatus>, StateError> {
+        let store = (self.open_store)()?;
+        store.prepare().await?;
+        if let Some(report) = store.report(run_id).await? {
+            return Ok(Some(RunStatus::Ended(report)));
+        }
+        Ok(store.request(run_id).await?.map(RunStatus::Waiting))
+    }
+
+    /// Where every lane stands, and the newest passes.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn overview(&self) -> Result<Overview, StateError> {
+        let store = (self.open_store)()?;
+        store.prepare().await?;
+        let mut lanes = BTreeMap::new();
+        for lane in &self.lanes {
+            let progress = store.progress(lane.name).await?;
+            lanes.insert(lane.name.to_owned(), progress.as_ref().map(LaneOverview::from));
+        }
+        let requests = store.requests().await?.into_iter().map(|request| request.run_id).collect();
+        Ok(Overview { lanes, requests, runs: store.newest_reports(SHOWN).await? })
+    }
+
+    /// Everything a lane's manifest holds.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn manifest(&self, lane: &str) -> Result<Manifest, StateError> {
+        let store = (self.open_store)()?;
+        store.prepare().await?;
+        crate::state::lane::read_manifest(&store, lane).await
+    }
+
+    /// How long the next upload has to wait for its place under the rate limit.
+    pub fn wait(&self) -> Duration {
+        self.lanes.iter().map(|lane| lane.destination.wait()).max().unwrap_or_default()
     }
 
     /// Names of the lanes there are.

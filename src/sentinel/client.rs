@@ -6,6 +6,8 @@ use axum::{
     body::Bytes,
     http::{HeaderValue, Method, Request, header},
 };
+use azure_core::credentials::Secret;
+
 use super::{
     classify::{Verdict, classify},
     convert::{Style, object},
@@ -122,7 +124,9 @@ impl Sentinel {
     ) -> Result<Vec<Delivery>, Attempt> {
         let mut renewed = false;
         loop {
-            let request = self.request(body.clone()).await?;
+            let token = self.uploader.token(self.scope).await;
+            let token = token.map_err(|error| Attempt::Final(UploadError::Stalled(error.to_string())))?;
+            let request = self.request(body.clone(), &token).map_err(Attempt::Final)?;
             // A place in the row is taken last, so that fetching a token does not delay a paced request.
             self.limiter.slot(deadline).await.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;
             traffic.requested();
@@ -142,7 +146,7 @@ impl Sentinel {
                 Verdict::Unauthorized(_) if !renewed => {
                     renewed = true;
                     traffic.retried();
-                    self.uploader.forget(self.scope);
+                    self.uploader.forget(self.scope, &token).await;
                     continue;
                 }
                 Verdict::Unauthorized(reason) => Err(Attempt::Final(UploadError::Stalled(reason))),
@@ -150,20 +154,17 @@ impl Sentinel {
         }
     }
 
-    async fn request(&self, body: Bytes) -> Result<Request<Bytes>, Attempt> {
-        let token = self.uploader.token(self.scope).await;
-        let token = token.map_err(|error| Attempt::Final(UploadError::Stalled(error.to_string())))?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret())).map_err(|_| {
-            Attempt::Final(UploadError::Stalled("Entra's token cannot be carried by a header".to_owned()))
-        })?;
+    fn request(&self, body: Bytes, token: &Secret) -> Result<Request<Bytes>, UploadError> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret()))
+            .map_err(|_| UploadError::Stalled("Entra's token cannot be carried by a header".to_owned()))?;
         bearer.set_sensitive(true);
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.upload_url.parse().map_err(|error| {
-            Attempt::Final(UploadError::Stalled(format!(
+            UploadError::Stalled(format!(
                 "SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH make no URL ({}): {error}",
                 self.upload_url
-            )))
+            ))
         })?;
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, bearer);

@@ -1,4 +1,12 @@
-//! Tests of the whole: the program as built, against stand-ins and Microsoft's storage emulator.
+//! One integration binary: whole-app scenarios in process on the paused clock; real sockets, real Azurite and the
+//! real executable where that is the point.
 
 mod azurite;
+mod delivery;
 mod harness;
+mod life;
+mod protocol;
+mod requests;
+mod settings;
+mod source;
+mod state;

@@ -1,0 +1,87 @@
+//! Reports and state as a person reads them.
+
+use std::fmt::Write;
+
+use crate::{
+    domain::{outcome::Counts, report::Report},
+    pass::{Overview, word},
+};
+
+/// A pass as a small table.
+pub fn report(report: &Report) -> String {
+    let mut text = String::new();
+    let duration = (report.ended_at - report.started_at).num_milliseconds();
+    let kind = if report.dry_run { "dry run" } else { "pass" };
+    line(&mut text, &format!("{kind} {} {} after {}.{} s", report.run_id, word(report.end), duration / 1000, duration % 1000 / 100));
+    for (name, lane) in &report.lanes {
+        line(&mut text, &format!("  {name}: {}", word(lane.end)));
+        for (count, label) in rows(&lane.counts, report.dry_run) {
+            line(&mut text, &format!("  {count:>10}  {label}"));
+        }
+        if let Some(watermark) = lane.watermark {
+            line(&mut text, &format!("  settled up to {watermark}"));
+        }
+        if let Some(message) = &lane.message {
+            line(&mut text, &format!("  {message}"));
+        }
+    }
+    if report.lanes.is_empty() {
+        line(&mut text, &format!("  {}", report.message));
+    }
+    text
+}
+
+/// The fates that occurred; those of every pass always.
+fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
+    let sent = |done: &'static str, would: &'static str| if dry_run { would } else { done };
+    let always = [
+        (counts.read, "read"),
+        (counts.created, sent("created", "would be created")),
+        (counts.updated, sent("updated", "would be updated")),
+        (counts.renewed, sent("renewed", "would be renewed")),
+        (counts.unchanged, "unchanged"),
+    ];
+    let dropped = &counts.dropped;
+    let sometimes = [
+        (counts.rejected, "refused by the destination (see rejected/ in the state)"),
+        (counts.left, "left to the next pass"),
+        (dropped.confidence, "below the minimum confidence"),
+        (dropped.threat_score, "below the minimum threat score"),
+        (dropped.osint, "open source only"),
+        (dropped.uncategorized, "without category"),
+        (dropped.type_, "of a type not wanted"),
+        (dropped.malformed, "malformed (see the log)"),
+        (counts.aged_out, "expired and forgotten"),
+        (counts.requests, "requests"),
+        (counts.throttled, "of them throttled"),
+        (counts.retried, "made again"),
+    ];
+    always.into_iter().chain(sometimes.into_iter().filter(|(count, _)| *count > 0)).collect()
+}
+
+/// Every lane and the newest passes.
+pub fn overview(overview: &Overview) -> String {
+    let mut text = String::new();
+    for (name, lane) in &overview.lanes {
+        match lane {
+            None => line(&mut text, &format!("{name}: has not run yet")),
+            Some(lane) => {
+                line(&mut text, &format!("{name}: settled up to {}, {} indicators known", lane.watermark, lane.manifest));
+                for backfill in &lane.backfills {
+                    line(&mut text, &format!("  still to read for {}: {} to {}", backfill.run_id, backfill.position, backfill.to));
+                }
+            }
+        }
+    }
+    for run_id in &overview.requests {
+        line(&mut text, &format!("waiting: {run_id}"));
+    }
+    for report in &overview.runs {
+        line(&mut text, &format!("{}  {:<10}  {}", report.run_id, word(report.end), report.message));
+    }
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    writeln!(text, "{line}").expect("writing into a String cannot fail");
+}

@@ -1,0 +1,209 @@
+//! The whole world in one process: stand-ins behind an in-process network, state in a temporary directory, and
+//! a clock that moves with tokio's paused one.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mati_sync::{
+    app::App,
+    clock::{Clock, Deadline, SharedClock},
+    domain::{report::Report, request::Order},
+    http::transport::Transport,
+    pass::{Ended, Message, Work},
+};
+use sandbox::{entra::Entra, mandiant::Mandiant, net::Net, sentinel::Sentinel};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::stix;
+
+pub const WORKSPACE: &str = "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f";
+pub const TENANT: &str = "11111111-2222-4333-8444-555555555555";
+pub const CLIENT: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
+pub const CLIENT_SECRET: &str = "client-secret-value";
+/// Where every test's time starts.
+pub const START: &str = "2026-03-02T12:00:00Z";
+
+/// A clock that moves with tokio's, and can be set.
+pub struct TestClock {
+    start: DateTime<Utc>,
+    origin: Instant,
+    offset_seconds: AtomicI64,
+}
+
+impl TestClock {
+    fn new() -> Self {
+        Self {
+            start: START.parse().expect("a date"),
+            origin: Instant::now(),
+            offset_seconds: AtomicI64::new(0),
+        }
+    }
+
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.start + self.origin.elapsed() + TimeDelta::seconds(self.offset_seconds.load(Ordering::Relaxed))
+    }
+}
+
+/// Everything mati-sync talks to.
+pub struct World {
+    pub net: Net,
+    pub clock: Arc<TestClock>,
+    pub mandiant: Mandiant,
+    pub entra: Entra,
+    pub sentinel: Sentinel,
+    pub state: TempDir,
+    vars: BTreeMap<String, String>,
+}
+
+impl World {
+    /// A world at rest, with the settings that point mati-sync at it.
+    pub fn new() -> Self {
+        let clock = Arc::new(TestClock::new());
+        let now = {
+            let clock = Arc::clone(&clock);
+            Arc::new(move || clock.now()) as sandbox::clock::Now
+        };
+        let net = Net::new();
+        let mandiant = Mandiant::new(Arc::clone(&now));
+        let entra = Entra::new(Arc::clone(&now));
+        entra.app(TENANT, CLIENT, CLIENT_SECRET);
+        let sentinel = Sentinel::new(now, WORKSPACE);
+        sentinel.trust(&entra);
+        net.host("api.intelligence.mandiant.com", mandiant.router());
+        net.host("login.microsoftonline.com", entra.router());
+        net.host("api.ti.sentinel.azure.com", sentinel.router());
+        let state = TempDir::new().expect("a temporary directory");
+        let mut world = Self { net, clock, mandiant, entra, sentinel, state, vars: BTreeMap::new() };
+        let directory = world.state.path().display().to_string();
+        for (name, value) in [
+            ("MATI_KEY", "sandbox-key"),
+            ("MATI_SECRET", "sandbox-secret"),
+            ("AZURE_WORKSPACE_ID", WORKSPACE),
+            ("AZURE_TENANT_ID", TENANT),
+            ("AZURE_CLIENT_ID", CLIENT),
+            ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
+            ("STATE_DIR", &directory),
+        ] {
+            world.set(name, value);
+        }
+        world
+    }
+
+    /// Changes a setting for every process started from now on.
+    pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
+        self.vars.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    pub fn ago(&self, delta: TimeDelta) -> DateTime<Utc> {
+        self.now() - delta
+    }
+
+    /// The way into this world.
+    pub fn transport(&self) -> Transport {
+        let net = self.net.clone();
+        Transport::InProcess(Arc::new(move |request| {
+            let net = net.clone();
+            Box::pin(async move { net.call(request).await.map_err(Into::into) })
+        }))
+    }
+
+    /// A newly started process.
+    pub fn start(&self) -> App {
+        let clock: SharedClock = Arc::clone(&self.clock) as _;
+        App::build(&self.vars, &self.transport(), &clock, |_, _| {}).expect("these settings are sound")
+    }
+
+    /// One tick of the timer in a new process, with ten minutes.
+    pub async fn tick(&self) -> Report {
+        self.work(Work::Timer).await
+    }
+
+    /// One run from the terminal.
+    pub async fn command(&self, order: Order) -> Report {
+        self.work(Work::Command(order)).await
+    }
+
+    async fn work(&self, work: Work) -> Report {
+        let ended = self.run(work, Duration::from_secs(600)).await;
+        assert!(ended.continuation.is_none(), "it paused: {:?}", ended.reports);
+        let [report] = <[Report; 1]>::try_from(ended.reports).expect("one pass");
+        report
+    }
+
+    /// One invocation in a new process, with the host's limit; every report is checked.
+    pub async fn run(&self, work: Work, limit: Duration) -> Ended {
+        let app = self.start();
+        let (_sender, stop) = tokio::sync::watch::channel(false);
+        let ended = app.engine.run(work, Some("invocation"), &Deadline::for_invocation(limit, stop)).await;
+        ended.reports.iter().for_each(check_report);
+        self.check_objects();
+        ended
+    }
+
+    /// A tick and all its continuations.
+    pub async fn chain(&self, limit: Duration) -> Vec<Report> {
+        let mut ended = self.run(Work::Timer, limit).await;
+        let mut reports = std::mem::take(&mut ended.reports);
+        while let Some(message) = ended.continuation.take() {
+            ended = self.run(Work::Message(over_the_queue(&message)), limit).await;
+            reports.append(&mut ended.reports);
+            assert!(reports.len() < 100, "the chain does not end");
+        }
+        reports
+    }
+
+    /// The values Sentinel holds, valid at present, in the order of their patterns.
+    pub fn held(&self) -> Vec<String> {
+        let mut values: Vec<String> = self
+            .sentinel
+            .stored()
+            .values()
+            .map(|object| stix::pattern(object["pattern"].as_str().expect("a pattern")).1)
+            .collect();
+        values.sort();
+        values
+    }
+
+    /// The one object whose value is `value`.
+    pub fn object(&self, value: &str) -> Value {
+        let is_it = |object: &Value| stix::pattern(object["pattern"].as_str().expect("a pattern")).1 == value;
+        let mut found: Vec<Value> = self.sentinel.stored().into_values().filter(is_it).collect();
+        assert_eq!(found.len(), 1, "objects for {value}");
+        found.remove(0)
+    }
+
+    fn check_objects(&self) {
+        self.sentinel.stored().values().for_each(stix::check);
+    }
+}
+
+/// Every record has a fate.
+pub fn check_report(report: &Report) {
+    for (name, lane) in &report.lanes {
+        let counts = &lane.counts;
+        assert_eq!(counts.read, counts.settled() + counts.left, "lane {name} of {report:#?}");
+    }
+}
+
+/// What becomes of a message on its way through the queue.
+pub fn over_the_queue(message: &Message) -> Message {
+    let text = serde_json::to_string(message).expect("a message is JSON");
+    serde_json::from_str(&text).expect("and back")
+}

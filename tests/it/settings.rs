@@ -1,0 +1,175 @@
+//! Settings: all faults at once, older spellings, and what is refused rather than ignored.
+
+use std::collections::BTreeMap;
+
+use mati_sync::{
+    domain::observable::{HashType, IndicatorType},
+    settings::{Faults, Settings, StateSettings},
+};
+
+fn vars(extra: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let sound = [
+        ("MATI_KEY", "key"),
+        ("MATI_SECRET", "secret"),
+        ("AZURE_WORKSPACE_ID", "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f"),
+        ("STATE_DIR", "/tmp/state"),
+    ];
+    sound.iter().chain(extra).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn parse(extra: &[(&str, &str)]) -> Result<Settings, Faults> {
+    Settings::parse(&vars(extra))
+}
+
+fn faults(extra: &[(&str, &str)]) -> Vec<String> {
+    parse(extra).unwrap_err().0.into_iter().map(|fault| fault.to_string()).collect()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let settings = parse(&[]).unwrap();
+    let threshold = settings.filter.thresholds.of(IndicatorType::Url);
+    assert_eq!((threshold.confidence, threshold.threat_score), (80, 80));
+    assert_eq!((settings.initial_lookback.num_days(), settings.hash_type), (30, HashType::Md5));
+    assert!(settings.filter.exclude_osint && settings.filter.include_uncategorized && settings.deduplicate);
+    assert_eq!(settings.expirations.0.values(), [7, 7, 7, 90]);
+    assert_eq!(settings.sentinel.requests_per_minute, 100);
+    assert_eq!(settings.source_system, "Mandiant");
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_what_is_accepted() {
+    let all = faults(&[
+        ("MATI_KEY", ""),
+        ("AZURE_WORKSPACE_ID", "my-workspace"),
+        ("MINIMUM_CONFIDENCE", "high"),
+        ("IP_MINIMUM_THREAT_SCORE", "101"),
+        ("INCLUDE_IPV4", "yes"),
+        ("INITIAL_LOOKBACK", "90"),
+        ("HASH_TYPE", "sha512"),
+        ("MATI_BASE_URL", "http://mandiant.example"),
+        ("SENTINEL_REQUESTS_PER_MINUTE", "0"),
+        ("SOURCE_SYSTEM", "Microsoft Sentinel"),
+        ("AZURE_CLIENT_SECRET", "hush-hush"),
+        ("AzureFunctionsJobHost__functionTimeout", "ten minutes"),
+        ("STORAGE_CONTAINER_NAME", "No_Such"),
+    ]);
+    let text = all.join("\n");
+    for part in [
+        "MATI_KEY is missing",
+        "AZURE_WORKSPACE_ID is \"my-workspace\"",
+        "MINIMUM_CONFIDENCE is \"high\"; accepted: a whole number from 0 to 100",
+        "IP_MINIMUM_THREAT_SCORE is \"101\"",
+        "INCLUDE_IPV4 is \"yes\"; accepted: true, false, 1, 0",
+        "INITIAL_LOOKBACK is \"90\"; accepted: days from 1 to 89",
+        "HASH_TYPE is \"sha512\"; accepted: md5, sha1, sha256",
+        "MATI_BASE_URL",
+        "SENTINEL_REQUESTS_PER_MINUTE",
+        "SOURCE_SYSTEM",
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AzureFunctionsJobHost__functionTimeout",
+        "STORAGE_CONTAINER_NAME",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert_eq!(all.len(), 14, "{text}");
+    assert!(!text.contains("hush-hush"), "a secret in a message");
+}
+
+#[test]
+fn booleans_and_empty_values() {
+    for (value, expected) in [("TRUE", true), ("False", false), ("1", true), ("0", false), ("", true), ("  ", true)] {
+        assert_eq!(parse(&[("INCLUDE_URL", value)]).unwrap().filter.included.url, expected, "{value:?}");
+    }
+}
+
+#[test]
+fn older_spellings_are_understood_named_and_checked_against_today_s() {
+    let settings = parse(&[
+        ("LOOKBACK_INTERVAL", "-45"),
+        ("MINIMUM_CONFIDENCE_SCORE", "70"),
+        ("EXCLUDE_OS_INT", "False"),
+        ("INCLUDE_FILE_HASH", "false"),
+        ("KEY_VAULT_NAME", "my-vault"),
+        ("EXECUTION_INTERVAL", "6"),
+        ("INDICATOR_EXPIRATION", "14"),
+        ("IP_INDICATOR_EXPIRATION", "3"),
+    ])
+    .unwrap();
+    assert_eq!(settings.initial_lookback.num_days(), 45);
+    assert_eq!(settings.filter.lowest_confidence(), 70);
+    assert!(!settings.filter.exclude_osint && !settings.filter.included.hash);
+    assert_eq!(settings.key_vault.unwrap().url.as_str(), "https://my-vault.vault.azure.net/");
+    assert_eq!(settings.expirations.0.values(), [3, 14, 14, 14]);
+    for name in ["LOOKBACK_INTERVAL", "MINIMUM_CONFIDENCE_SCORE", "EXCLUDE_OS_INT", "INCLUDE_FILE_HASH", "KEY_VAULT_NAME", "EXECUTION_INTERVAL"] {
+        assert!(settings.notices.iter().any(|notice| notice.contains(name)), "{name} is not named");
+    }
+    let both = faults(&[("MINIMUM_CONFIDENCE", "80"), ("MINIMUM_CONFIDENCE_SCORE", "70")]);
+    assert!(both[0].contains("given twice"), "{both:?}");
+    assert!(parse(&[("MINIMUM_CONFIDENCE", "70"), ("MINIMUM_CONFIDENCE_SCORE", "70")]).is_ok());
+}
+
+#[test]
+fn what_comes_with_a_later_version_is_refused_unless_it_is_the_default() {
+    for (name, value, default) in [
+        ("TARGET_APPLICATION", "Microsoft Defender ATP", "Azure Sentinel"),
+        ("TARGET_APPLICATION", "sentinel,defender", "sentinel"),
+        ("SENTINEL_API", "upload-indicators", "stix-objects"),
+        ("USE_UPLOAD_INDICATORS_API", "true", "false"),
+        ("PASSIVE_ONLY", "true", "false"),
+        ("EXPIRE_RETRACTED", "false", "true"),
+        ("AZURE_WORKSPACE_NAME", "workspace", ""),
+        ("DEFENDER_BASE_URL", "https://eu.api.security.microsoft.com", ""),
+        ("DEFENDER_INDICATOR_LIMIT", "10000", "15000"),
+    ] {
+        let told = faults(&[(name, value)]);
+        assert!(told[0].starts_with(name) && told[0].contains("not yet supported"), "{told:?}");
+        assert!(parse(&[(name, default)]).is_ok(), "{name}={default}");
+    }
+}
+
+#[test]
+fn state_lives_where_the_settings_say_and_never_on_a_disk_that_does_not_last() {
+    let state = |extra: &[(&str, &str)]| parse(extra).unwrap().state;
+    assert!(matches!(state(&[]), StateSettings::Directory(_)));
+    assert!(faults(&[("WEBSITE_SITE_NAME", "app")])[0].contains("STATE_DIR"));
+    let by_account = state(&[("STATE_DIR", ""), ("STORAGE_ACCOUNT_NAME", "myaccount"), ("AZURE_CLOUD", "usgov")]);
+    let StateSettings::Identity { endpoint, container, .. } = by_account else { panic!("{by_account:?}") };
+    assert_eq!(endpoint.as_str(), "https://myaccount.blob.core.usgovcloudapi.net/");
+    assert_eq!(container, "mandiant-threat-intel");
+    let emulator = state(&[("STATE_DIR", ""), ("AzureWebJobsStorage", "UseDevelopmentStorage=true")]);
+    assert!(matches!(emulator, StateSettings::ConnectionString { .. }));
+    let host = state(&[
+        ("STATE_DIR", ""),
+        ("AzureWebJobsStorage__accountName", "hostaccount"),
+        ("AzureWebJobsStorage__clientId", "an-identity"),
+    ]);
+    assert!(matches!(host, StateSettings::Identity { client_id: Some(_), .. }), "{host:?}");
+    assert!(faults(&[("STATE_DIR", "")])[0].contains("STORAGE_ACCOUNT_NAME is missing"));
+}
+
+#[test]
+fn plain_http_is_for_this_machine_only() {
+    for url in ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:8080", "https://mandiant.example"] {
+        assert!(parse(&[("MATI_BASE_URL", url)]).is_ok(), "{url}");
+    }
+    for url in ["http://10.0.0.1", "http://127.0.0.1.example", "ftp://mandiant.example", "mandiant.example", "https://me:pw@mandiant.example"] {
+        assert!(parse(&[("MATI_BASE_URL", url)]).is_err(), "{url}");
+    }
+    for name in ["AZURE_AUTHORITY_HOST", "KEY_VAULT_URL"] {
+        assert!(faults(&[(name, "http://127.0.0.1:1")])[0].contains("SSL_CERT_FILE"), "{name}");
+    }
+}
+
+#[test]
+fn secrets_never_show_in_debug_prints() {
+    let settings = parse(&[
+        ("MATI_SECRET", "hush-hush"),
+        ("STATE_DIR", ""),
+        ("AzureWebJobsStorage", "AccountName=a;AccountKey=aHVzaC1odXNo"),
+    ])
+    .unwrap();
+    let printed = format!("{settings:?}");
+    assert!(!printed.contains("hush-hush") && !printed.contains("aHVzaC1odXNo"), "{printed}");
+}

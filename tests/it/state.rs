@@ -1,0 +1,237 @@
+//! Deadlines, continuations, two passes at once, and state that is not what it should be.
+
+use std::{fs, time::Duration};
+
+use chrono::TimeDelta;
+use mati_sync::{
+    clock::Deadline,
+    domain::outcome::End,
+    pass::{MessageKind, Work},
+};
+use sandbox::{
+    blob::BlobService,
+    corpus::Record,
+};
+
+use crate::harness::world::World;
+
+const LIMIT: Duration = Duration::from_secs(600);
+
+fn records(world: &World, count: u32) -> Vec<Record> {
+    let newest = world.ago(TimeDelta::hours(2));
+    (0..count)
+        .map(|n| {
+            Record::ipv4(&format!("198.{}.{}.{}", n / 62_500, n / 250 % 250, n % 250 + 1))
+                .updated(newest - TimeDelta::seconds(i64::from(n) * 20))
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backlog_is_worked_off_over_several_invocations_within_the_rate_limit() {
+    let mut world = World::new();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "20");
+    world.mandiant.put_all(records(&world, 12_000));
+    world.sentinel.knobs(|knobs| knobs.quota = 20);
+    let began = world.now();
+    let reports = world.chain(Duration::from_secs(120)).await;
+    assert!(reports.len() > 3, "{reports:#?}");
+    assert!(reports[..reports.len() - 1].iter().all(|report| report.end == End::Paused));
+    assert_eq!(reports.last().unwrap().end, End::CaughtUp);
+    assert_eq!(reports.iter().map(|report| report.totals().created).sum::<u64>(), 12_000);
+    assert_eq!(reports.iter().map(|report| report.totals().updated).sum::<u64>(), 0, "nothing twice");
+    assert_eq!(reports.iter().map(|report| report.totals().throttled).sum::<u64>(), 0, "never over the quota");
+    let minutes = (world.now() - began).as_seconds_f64() / 60.0;
+    let used = world.sentinel.requests().len() as f64 / (20.0 * minutes);
+    assert!(used > 0.8, "{used} of the permitted rate");
+
+    // The chain as a whole can be followed under the id of its first pass.
+    let app = world.start();
+    let status = app.engine.report_of(&reports[0].run_id).await.unwrap().unwrap();
+    let mati_sync::pass::RunStatus::Ended(whole) = status else { panic!("{status:?}") };
+    assert_eq!((whole.end, whole.totals().created), (End::CaughtUp, 12_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_or_repeated_continuation_does_nothing() {
+    let mut world = World::new();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
+    world.mandiant.put_all(records(&world, 500));
+    let first = world.run(Work::Timer, LIMIT.mul_f64(0.2)).await.continuation.expect("it paused");
+    assert_eq!((first.kind, first.hop), (MessageKind::Continue, 1));
+    let second = world.run(Work::Message(first.clone()), LIMIT.mul_f64(0.2)).await.continuation.unwrap();
+    assert_eq!((second.hop, &second.run_id), (2, &first.run_id));
+    let repeated = world.run(Work::Message(first), LIMIT).await;
+    assert!(repeated.reports.is_empty() && repeated.continuation.is_none(), "{repeated:#?}");
+    let last = world.run(Work::Message(second), LIMIT).await;
+    assert_eq!(last.reports[0].end, End::CaughtUp, "{last:#?}");
+    assert_eq!(world.held().len(), 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_passes_at_once_one_works_and_the_other_is_skipped() {
+    let mut world = World::new();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
+    world.mandiant.put_all(records(&world, 200));
+    let (one, other) = tokio::join!(world.run(Work::Timer, LIMIT), async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        world.run(Work::Timer, LIMIT).await
+    });
+    assert_eq!((one.reports[0].end, other.reports[0].end), (End::CaughtUp, End::Skipped), "{one:#?} {other:#?}");
+    assert!(!other.is_failure());
+    let waited = other.reports[0].ended_at - other.reports[0].started_at;
+    assert!((38..=42).contains(&waited.num_seconds()), "waited {waited}");
+    assert_eq!(world.held().len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_finds_the_lease_taken_is_applied_by_whoever_holds_it() {
+    let mut world = World::new();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
+    world.mandiant.put_all(records(&world, 200));
+    let app = world.start();
+    let order = mati_sync::domain::request::Order { lookback_days: Some(3), ..Default::default() };
+    let (working, skipped) = tokio::join!(world.run(Work::Timer, LIMIT), async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let message = app.engine.accept(order).await.unwrap();
+        world.run(Work::Message(message), LIMIT).await
+    });
+    assert_eq!(skipped.reports[0].end, End::Skipped, "{skipped:#?}");
+    assert_eq!(working.reports.len(), 2, "{working:#?}");
+    assert_eq!(working.reports[1].end, End::CaughtUp);
+    assert_eq!(working.reports[1].totals().unchanged, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_told_to_stop_commits_and_pauses() {
+    let mut world = World::new();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "10");
+    world.mandiant.put_all(records(&world, 1000));
+    let app = world.start();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let deadline = Deadline::for_invocation(LIMIT, stopped);
+    let began = tokio::time::Instant::now();
+    let (ended, ()) = tokio::join!(app.engine.run(Work::Timer, None, &deadline), async {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        stop.send(true).unwrap();
+    });
+    assert!(began.elapsed() < Duration::from_secs(30));
+    let report = &ended.reports[0];
+    assert_eq!(report.end, End::Paused, "{report:#?}");
+    assert_eq!(report.totals().created, world.sentinel.log().len() as u64, "what arrived is known");
+    assert_eq!(world.tick().await.totals().created, 1000 - report.totals().created);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_workspace_starts_anew_and_the_old_state_is_set_aside() {
+    let mut world = World::new();
+    world.mandiant.put_all(records(&world, 20));
+    world.tick().await;
+    world.set("SOURCE_SYSTEM", "Mandiant feed");
+    let report = world.tick().await;
+    assert_eq!(report.totals().created, 20, "{report:#?}");
+    let aside = world.state.path().join("lanes/sentinel/aside");
+    assert_eq!(fs::read_dir(aside).unwrap().count(), 1);
+    assert_eq!(world.tick().await.totals().created, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_of_a_newer_version_is_left_alone() {
+    let world = World::new();
+    world.mandiant.put_all(records(&world, 20));
+    world.tick().await;
+    let path = world.state.path().join("lanes/sentinel/progress.json");
+    let newer = r#"{"schema":99,"whatever":{}}"#;
+    fs::write(&path, newer).unwrap();
+    let report = world.tick().await;
+    assert_eq!(report.end, End::Failed);
+    assert!(report.message.contains("newer version"), "{}", report.message);
+    assert_eq!(fs::read_to_string(path).unwrap(), newer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_that_cannot_be_read_is_said_so_and_never_overwritten() {
+    let world = World::new();
+    world.mandiant.put_all(records(&world, 20));
+    world.tick().await;
+    let path = world.state.path().join("lanes/sentinel/progress.json");
+    fs::write(&path, "{").unwrap();
+    let report = world.tick().await;
+    assert_eq!(report.end, End::Failed);
+    assert!(report.message.contains("lanes/sentinel/progress.json"), "{}", report.message);
+    assert_eq!(fs::read_to_string(path).unwrap(), "{");
+}
+
+/// A world whose state is in a blob container.
+fn with_blobs() -> (World, BlobService) {
+    let mut world = World::new();
+    let clock = std::sync::Arc::clone(&world.clock);
+    let blobs = BlobService::new(std::sync::Arc::new(move || mati_sync::clock::Clock::now(&*clock)));
+    world.net.host("127.0.0.1:10000", blobs.router());
+    world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
+    (world, blobs)
+}
+
+#[tokio::test(start_paused = true)]
+async fn state_in_a_container_behaves_like_state_in_a_directory() {
+    let (world, blobs) = with_blobs();
+    world.mandiant.put_all(records(&world, 1500));
+    let report = world.tick().await;
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, 1500), "{report:#?}");
+    assert_eq!(world.tick().await.totals().created, 0);
+    let names: Vec<String> = blobs.blobs().into_keys().collect();
+    for part in ["/lease", "/lanes/sentinel/progress.json", "/lanes/sentinel/manifest/", "/runs/"] {
+        assert!(names.iter().any(|name| name.contains(part)), "{part} is not among {names:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_lost_its_lease_ends_fenced_and_writes_nothing_more() {
+    let (mut world, blobs) = with_blobs();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "2");
+    world.mandiant.put_all(records(&world, 1500));
+    // The storage stops renewing after a while, and somebody else takes over when the lease has run out.
+    let start = world.now();
+    let clock = std::sync::Arc::clone(&world.clock);
+    world.net.on_request(move |exchange| {
+        let minute = (mati_sync::clock::Clock::now(&*clock) - start).num_seconds();
+        let renewal = exchange.headers.get("x-ms-lease-action").is_some_and(|action| action == "renew");
+        (renewal && (60..300).contains(&minute)).then(|| sandbox::net::Fault::status(503))
+    });
+    let ended = world.run(Work::Timer, LIMIT).await;
+    assert_eq!(ended.reports[0].end, End::Fenced, "{ended:#?}");
+    assert!(!ended.is_failure() && ended.continuation.is_none());
+    let settled = ended.reports[0].totals().created;
+    assert!(settled < 1500);
+    let before = blobs.blobs().get("mandiant-threat-intel/lanes/sentinel/progress.json").cloned();
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(before, blobs.blobs().get("mandiant-threat-intel/lanes/sentinel/progress.json").cloned());
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "100");
+    assert_eq!(world.tick().await.end, End::CaughtUp);
+    assert_eq!(world.held().len(), 1500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
+    let (world, _blobs) = with_blobs();
+    world.mandiant.put_all(records(&world, 300));
+    let lost = std::sync::atomic::AtomicU32::new(0);
+    world.net.on_request(move |exchange| {
+        let commit = exchange.method == axum::http::Method::PUT && exchange.uri.path().contains("progress.json");
+        let nth = if commit { lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed) } else { 1 };
+        (nth % 2 == 0).then_some(sandbox::net::Fault::ResetAfter)
+    });
+    let report = world.tick().await;
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, 300), "{report:#?}");
+    assert_eq!(world.tick().await.totals().created, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn storage_that_refuses_us_says_which_role_is_missing() {
+    let (world, blobs) = with_blobs();
+    blobs.forbid(true);
+    let report = world.tick().await;
+    assert_eq!(report.end, End::Stalled);
+    assert!(report.message.contains("Storage Blob Data Contributor"), "{}", report.message);
+    assert!(!report.message.contains("sig="), "a signature in a message");
+}
