@@ -96,7 +96,7 @@ impl Place {
 
     /// The state as an invocation opens it.
     pub fn open(&self) -> Store {
-        let app = App::build(&self.settings, &self.transport, &clock()).expect("sound settings");
+        let app = App::build(&self.settings, &self.transport, &clock(), |_, _| {}).expect("sound settings");
         (app.engine.open_store)().expect("a store")
     }
 
