@@ -42,6 +42,8 @@ pub struct BlobHome {
     container: BlobContainerClient,
     /// Where to look when the storage refuses us.
     place: String,
+    /// What to do then.
+    remedy: &'static str,
 }
 
 impl BlobHome {
@@ -56,13 +58,18 @@ impl BlobHome {
         transport: &Transport,
     ) -> Result<Self, StateError> {
         let place = format!("{}{}/{container}", endpoint.host_str().unwrap_or_default(), endpoint.path());
+        let remedy = if credential.is_some() {
+            "the identity needs the role Storage Blob Data Contributor on it (a new assignment takes some minutes)"
+        } else {
+            "check the key or signature in AzureWebJobsStorage, and that the storage allows access by key"
+        };
         let options = BlobServiceClientOptions {
             client_options: client_options(transport),
             ..BlobServiceClientOptions::default()
         };
         let service = BlobServiceClient::new(endpoint, credential, Some(options))
             .map_err(|error| StateError::Refused(chain(&error)))?;
-        Ok(Self { container: service.blob_container_client(container), place })
+        Ok(Self { container: service.blob_container_client(container), place, remedy })
     }
 
     pub async fn prepare(&self) -> Result<(), StateError> {
@@ -235,13 +242,13 @@ impl BlobHome {
     /// What a refusal means for the operator.
     fn explain(&self, error: &azure_core::Error) -> StateError {
         let reason = chain(error);
-        let place = &self.place;
+        let (place, remedy) = (&self.place, self.remedy);
         match error.kind() {
             ErrorKind::HttpResponse { status, error_code, .. } => {
                 let code = error_code.as_deref().unwrap_or("no error code");
                 match u16::from(*status) {
                     401 | 403 => StateError::Refused(format!(
-                        "the storage {place} refuses us ({status}, {code}): the identity needs the role Storage Blob Data Contributor on it (a new assignment takes some minutes), and the storage's firewall must let the app in"
+                        "the storage {place} refuses us ({status}, {code}): {remedy}, and the storage's firewall must let the app in"
                     )),
                     404 => StateError::Refused(format!(
                         "the storage {place} was not found ({code}): check STORAGE_ACCOUNT_NAME, STORAGE_CONTAINER_NAME and STORAGE_BLOB_ENDPOINT"

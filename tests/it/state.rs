@@ -1,12 +1,18 @@
 //! Deadlines, continuations, two passes at once, and state that is not what it should be.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
+use azure_core::{
+    credentials::{AccessToken, TokenCredential, TokenRequestOptions},
+    http::Url,
+    time::OffsetDateTime,
+};
 use chrono::TimeDelta;
 use mati_sync::{
     clock::Deadline,
     domain::outcome::End,
     pass::{MessageKind, Work},
+    state::blob::BlobHome,
 };
 use sandbox::{blob::BlobService, corpus::Record};
 
@@ -233,11 +239,31 @@ async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn storage_that_refuses_us_says_which_role_is_missing() {
+async fn storage_that_refuses_us_says_what_to_look_at() {
     let (world, blobs) = with_blobs();
     blobs.forbid(true);
     let report = world.tick().await;
     assert_eq!(report.end, End::Stalled);
-    assert!(report.message.contains("Storage Blob Data Contributor"), "{}", report.message);
+    assert!(report.message.contains("AzureWebJobsStorage"), "{}", report.message);
     assert!(!report.message.contains("sig="), "a signature in a message");
+
+    let endpoint = Url::parse("https://127.0.0.1:10000/devstoreaccount1").unwrap();
+    let home = BlobHome::new(endpoint, Some(Arc::new(AnyToken)), "container", &world.transport()).unwrap();
+    let message = home.prepare().await.unwrap_err().to_string();
+    assert!(message.contains("Storage Blob Data Contributor"), "{message}");
+}
+
+#[derive(Debug)]
+struct AnyToken;
+
+#[async_trait::async_trait]
+impl TokenCredential for AnyToken {
+    async fn get_token(
+        &self,
+        _scopes: &[&str],
+        _options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        let expires_on = OffsetDateTime::now_utc() + azure_core::time::Duration::hours(1);
+        Ok(AccessToken::new("token", expires_on))
+    }
 }

@@ -1,4 +1,5 @@
 //! What the tests share.
 
+pub mod azurite;
 pub mod stix;
 pub mod world;

@@ -1,0 +1,134 @@
+//! Azurite, Microsoft's storage emulator: installed where it is not yet, and shared by the tests that run at
+//! one time.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::SystemTime,
+};
+
+use sandbox::tls::Tls;
+use tempfile::TempDir;
+
+/// The emulator's well-known account and key (learn.microsoft.com, "Use the Azurite emulator"); not a secret.
+pub const ACCOUNT: &str = "devstoreaccount1";
+const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azurite");
+const NEEDED: &str = "tests against Azurite need Node.js 22 (20 will do) with npm on the PATH";
+/// However the test process ends, the pipe on Azurite's standard input closes, and Azurite ends too.
+const END_WITH_PARENT: &str = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()";
+
+/// A blob service of its own on a free port, with its data in memory.
+pub struct Azurite {
+    /// With the account in its path, as emulators have it.
+    pub endpoint: String,
+    process: Child,
+    /// Kept open: Azurite would stumble over a closed pipe.
+    _output: BufReader<ChildStdout>,
+    folder: TempDir,
+}
+
+impl Azurite {
+    /// Over http: shared keys and signatures only.
+    pub fn plain() -> Arc<Self> {
+        static RUNNING: Mutex<Weak<Azurite>> = Mutex::new(Weak::new());
+        Self::shared(&RUNNING, false)
+    }
+
+    /// Over https with a certificate of [`Azurite::authority`]: takes Entra's tokens besides.
+    pub fn secured() -> Arc<Self> {
+        static RUNNING: Mutex<Weak<Azurite>> = Mutex::new(Weak::new());
+        Self::shared(&RUNNING, true)
+    }
+
+    /// The certificate authority of a secured one, for `SSL_CERT_FILE`.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    pub fn connection_string(&self) -> String {
+        connection_string(&self.endpoint, KEY)
+    }
+
+    /// Weak, because nobody drops what is static: the last test to end stops Azurite.
+    fn shared(running: &Mutex<Weak<Self>>, secured: bool) -> Arc<Self> {
+        let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(azurite) = running.upgrade() {
+            return azurite;
+        }
+        install();
+        let azurite = Arc::new(Self::start(secured));
+        *running = Arc::downgrade(&azurite);
+        azurite
+    }
+
+    fn start(secured: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let log = folder.path().join("stderr");
+        let mut command = Command::new("node");
+        command
+            .args(["--import", END_WITH_PARENT])
+            .arg(Path::new(FOLDER).join("node_modules/azurite/dist/src/blob/main.js"))
+            .args(["--blobPort", "0", "--inMemoryPersistence", "--silent", "--disableTelemetry"])
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&log).expect("a file for Azurite's messages"));
+        if secured {
+            Tls::new(&["127.0.0.1", "localhost"]).write(folder.path()).expect("write the certificates");
+            command.args(["--oauth", "basic", "--cert", "leaf.pem", "--key", "leaf.key"]);
+        }
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}; {NEEDED}"));
+        let mut output = BufReader::new(process.stdout.take().expect("its output is piped"));
+        let Some(address) = listening(&mut output) else {
+            let _ = process.kill();
+            let said = fs::read_to_string(log).unwrap_or_default();
+            panic!("Azurite did not start: {said}\n{NEEDED}; to install anew, remove {FOLDER}/node_modules");
+        };
+        Self { endpoint: format!("{address}/{ACCOUNT}"), process, _output: output, folder }
+    }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A connection string for an emulator's endpoint with a key of the caller's choice.
+pub fn connection_string(endpoint: &str, key: &str) -> String {
+    format!("AccountName={ACCOUNT};AccountKey={key};BlobEndpoint={endpoint}")
+}
+
+/// Waits until Azurite says where it listens; `None` when it ends before that.
+fn listening(output: &mut impl BufRead) -> Option<String> {
+    output.lines().map_while(Result::ok).find_map(|line| {
+        line.split_once("successfully listens on ").map(|(_, address)| address.trim().to_owned())
+    })
+}
+
+/// Installs Azurite as the lockfile has it, unless that was done already.
+fn install() {
+    let folder = Path::new(FOLDER);
+    // Two test processes at once: the second waits, and then finds it done.
+    let lock = File::create(folder.join("install.lock")).expect("a lock file in tests/azurite");
+    lock.lock().expect("lock tests/azurite/install.lock");
+    let modified = |name: &str| -> io::Result<SystemTime> { folder.join(name).metadata()?.modified() };
+    let wanted = modified("package-lock.json").expect("tests/azurite/package-lock.json");
+    // npm writes this file last.
+    if modified("node_modules/.package-lock.json").is_ok_and(|installed| installed >= wanted) {
+        return;
+    }
+    let run = Command::new("npm")
+        .args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"])
+        .current_dir(folder)
+        .output()
+        .unwrap_or_else(|error| panic!("npm: {error}; {NEEDED}"));
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "`npm ci` in {FOLDER} failed ({}): {said}\n{NEEDED}", run.status);
+}
