@@ -92,3 +92,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
 fn say(label: &str, text: impl std::fmt::Display) {
     println!("  {label:<14} {text}");
 }
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use sandbox::corpus::Record;
 use serde_json::json;
 
-use crate::{report::Report, say, stage::Stage};
+use crate::{plural, report::Report, say, stage::Stage};
 
 /// Tells the story of a feed that holds `records`.
 pub async fn tell(stage: &Stage, records: Vec<Record>) -> Result<()> {
@@ -51,7 +51,7 @@ async fn first_pass(stage: &Stage) -> Result<()> {
     expect("requests to Sentinel", requests, sentinel.requests().len())?;
     match uploaded {
         0 => say("", "nothing here passes the default thresholds"),
-        _ => say("", format!("Sentinel holds {uploaded} indicators: exactly these")),
+        _ => say("", format!("Sentinel holds {}: exactly these", plural(uploaded, "indicator"))),
     }
     Ok(())
 }
@@ -117,10 +117,6 @@ async fn rerun(stage: &Stage) -> Result<()> {
 fn expect(what: &str, reported: u64, seen: usize) -> Result<()> {
     ensure!(reported == seen as u64, "{what}: {reported} by the report, {seen} seen by the stand-ins");
     Ok(())
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Shows on a terminal that something moves: uploads keep to Sentinel's 100 requests a minute.
