@@ -44,9 +44,7 @@ struct Arguments {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // The alias in .cargo/config.toml ends with `--`; whoever types another one means the same.
-    let typed = std::env::args_os().enumerate().filter(|(place, text)| *place != 1 || text != "--");
-    let arguments = Arguments::parse_from(typed.map(|(_, text)| text));
+    let arguments = Arguments::parse();
     let outcome = tokio::select! {
         outcome = run(&arguments) => outcome,
         // Everything under way is dropped, and with it the processes and folders it holds.
