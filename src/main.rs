@@ -44,7 +44,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
-    let quiet = telemetry::start_command(vars.get("LOG_LEVEL").as_deref());
+    let quiet = telemetry::start_command(vars.get("LOG_LEVEL").as_deref(), command.prints());
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
     match App::build(vars, &Transport::network(), &clock, announce) {

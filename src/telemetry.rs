@@ -24,15 +24,22 @@ pub fn start_server(level: Option<&str>) {
 }
 
 /// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
-/// reads it gets the server's lines instead. True when a person is watching.
-pub fn start_command(level: Option<&str>) -> bool {
-    if !std::io::stdout().is_terminal() {
+/// reads it gets the server's lines instead, unless the command `prints` something else there. True when a person
+/// is watching.
+pub fn start_command(level: Option<&str>, prints: bool) -> bool {
+    if !prints && !std::io::stdout().is_terminal() {
         start_server(level);
         return false;
     }
     tracing_subscriber::registry()
         .with(filter(level.unwrap_or("warn")))
-        .with(fmt::layer().without_time().with_target(false).with_writer(std::io::stderr))
+        .with(
+            fmt::layer()
+                .without_time()
+                .with_target(false)
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_writer(std::io::stderr),
+        )
         .init();
     true
 }

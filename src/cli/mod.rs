@@ -91,6 +91,17 @@ pub enum StateCommand {
     },
 }
 
+impl Command {
+    /// Whether stdout is for the command's result, which no log line may interrupt. What a pass comes to is in
+    /// its log.
+    pub fn prints(&self) -> bool {
+        match self {
+            Self::Sync(_) => false,
+            Self::Status { .. } | Self::State(_) => true,
+        }
+    }
+}
+
 /// Runs a command.
 pub async fn run(command: Command, engine: &Engine, stop: Receiver<bool>) -> ExitCode {
     let outcome = match command {

@@ -9,6 +9,7 @@ mod delivery;
 mod domain;
 mod harness;
 mod life;
+mod process;
 mod protocol;
 mod requests;
 mod settings;

@@ -14,3 +14,4 @@ pub mod mandiant;
 pub mod net;
 pub mod sentinel;
 pub mod tls;
+pub mod world;

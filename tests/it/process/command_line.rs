@@ -1,0 +1,106 @@
+//! The operator's tool.
+
+use std::process::Output;
+
+use sandbox::host::Settings;
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::{
+    Bench, EXECUTABLE, assert_keeps_secrets,
+    corpus::{held, records, wanted},
+    count, uploaded,
+};
+
+async fn mati_sync(arguments: &[&str], environment: &Settings) -> Output {
+    let mut command = Command::new(EXECUTABLE);
+    command.args(arguments).env_clear().envs(environment).output().await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn report(output: &Output) -> Value {
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let lines = text(&output.stdout).lines();
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let last = lines.into_iter().next_back().unwrap();
+    assert_eq!(last["event"], "pass_ended");
+    last
+}
+
+#[tokio::test]
+async fn a_pass_from_the_terminal_and_a_look_at_the_state() {
+    let bench = Bench::new().await;
+    let records = records(17, 400, 0.2);
+    bench.world.mandiant.put_all(records.clone());
+    let run = async |arguments: &[&str]| mati_sync(arguments, &bench.settings).await;
+
+    let rehearsed = report(&run(&["sync", "--dry-run"]).await);
+    assert!(bench.world.sentinel.requests().is_empty());
+    let synced = run(&["sync"]).await;
+    assert!(text(&synced.stderr).contains("caught up"), "{}", text(&synced.stderr));
+    assert_eq!(count(&report(&synced), "created"), count(&rehearsed, "created"));
+    assert_eq!(held(&bench.world.sentinel), wanted(&records));
+    let again = report(&run(&["sync"]).await);
+    assert_eq!((again["trigger"].as_str(), uploaded(&again), count(&again, "requests")), (Some("cli"), 0, 0));
+
+    // A setting worth a warning is told elsewhere than in the result.
+    let status = run(&["status", "--json"]).await;
+    assert!(text(&status.stderr).contains("SENTINEL_REQUESTS_PER_MINUTE"));
+    let status: Value = serde_json::from_slice(&status.stdout).unwrap();
+    let held = bench.world.sentinel.stored().len();
+    assert_eq!(status["lanes"]["sentinel"]["manifest"], held);
+    assert_eq!(status["runs"].as_array().unwrap().len(), 3);
+    let table = run(&["status"]).await;
+    assert!(text(&table.stdout).starts_with("sentinel: settled up to"), "{}", text(&table.stdout));
+
+    let export = run(&["state", "export"]).await;
+    let mut ids: Vec<String> = text(&export.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned())
+        .collect();
+    ids.sort();
+    let stored: Vec<String> = bench.world.sentinel.stored().into_keys().map(|(_, id)| id).collect();
+    assert_eq!(ids, stored);
+}
+
+#[tokio::test]
+async fn a_settings_file_serves_where_the_environment_has_nothing() {
+    let bench = Bench::new().await;
+    bench.world.mandiant.put_all(records(19, 100, 0.0));
+    let file = bench.path().join("local.settings.json");
+    let content = json!({"IsEncrypted": false, "Values": bench.settings}).to_string();
+    std::fs::write(&file, content).unwrap();
+    // The managed identity's endpoint is the platform's to give, never a file's.
+    let mut environment: Settings =
+        bench.settings.clone().into_iter().filter(|(name, _)| name.starts_with("IDENTITY_")).collect();
+    let file = file.to_str().unwrap();
+    assert!(uploaded(&report(&mati_sync(&["--settings", file, "sync"], &environment).await)) > 0);
+
+    environment.insert("INCLUDE_FQDN".into(), "perhaps".into());
+    let refused = mati_sync(&["sync", "--settings", file], &environment).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("INCLUDE_FQDN"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test]
+async fn bad_settings_are_told_all_at_once() {
+    let mut bench = Bench::new().await;
+    bench.settings.remove("MATI_SECRET");
+    bench.settings.insert("INITIAL_LOOKBACK".into(), "90".into());
+    bench.settings.insert("SENTINEL_BASE_URL".into(), "http://sentinel.example".into());
+    for arguments in [&["sync"][..], &["status"], &["state", "export"]] {
+        let refused = mati_sync(arguments, &bench.settings).await;
+        assert_eq!(refused.status.code(), Some(1));
+        let faults = text(&refused.stderr);
+        for name in ["MATI_SECRET", "INITIAL_LOOKBACK", "SENTINEL_BASE_URL"] {
+            assert_eq!(faults.lines().filter(|line| line.contains(name)).count(), 1, "{faults}");
+        }
+        assert_keeps_secrets(faults);
+    }
+    let alone = mati_sync(&[], &bench.settings).await;
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(text(&alone.stderr).contains("func start"), "{}", text(&alone.stderr));
+}

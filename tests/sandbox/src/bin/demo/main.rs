@@ -1,0 +1,96 @@
+//! `cargo demo`: the whole of mati-sync at work on one machine, without an account anywhere.
+//!
+//! The executable is the real one, under a double of the Functions host; Mandiant, Entra ID and Microsoft
+//! Sentinel are stand-ins. Every number that is told is checked, and a wrong one ends the demo with exit code 1.
+
+mod records;
+mod report;
+mod stage;
+mod story;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Result;
+use clap::Parser;
+
+use stage::Stage;
+
+/// How often the timer fires once the story is told.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// Shows mati-sync at work: the real executable against stand-ins for Mandiant, Entra ID and Microsoft Sentinel.
+#[derive(Parser)]
+#[command(name = "cargo demo", bin_name = "cargo demo --")]
+struct Arguments {
+    /// End after the story instead of serving the status page.
+    #[arg(long)]
+    once: bool,
+    /// Answers recorded from Mandiant's API, instead of generated indicators.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "count")]
+    records: Vec<PathBuf>,
+    /// How many indicators to generate; every seventh is odd in some way.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    count: u32,
+    /// Where to serve the status page; any free port if this one is taken.
+    #[arg(long, default_value_t = 7071)]
+    port: u16,
+    /// Keep the folder with mati-sync's state and log.
+    #[arg(long)]
+    keep: bool,
+    /// Show mati-sync's log while it runs.
+    #[arg(long)]
+    verbose: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = tokio::select! {
+        outcome = run(&arguments) => outcome,
+        // Everything under way is dropped, and with it the processes and folders it holds.
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nThe demo failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<()> {
+    println!("mati-sync against stand-ins for Mandiant, Entra ID and Microsoft Sentinel on this machine\n");
+    let mut stage = Stage::set(arguments.port, arguments.keep, arguments.verbose).await?;
+    let now = stage.now();
+    let records = match arguments.records.as_slice() {
+        [] => records::generated(arguments.count, now),
+        files => records::recorded(files, now)?,
+    };
+    if let Err(error) = story::tell(&stage, records).await {
+        return Err(error.context(format!("mati-sync's log is in {}", stage.keep_log())));
+    }
+    if arguments.once {
+        if arguments.keep {
+            say("state and log", stage.folder());
+        }
+        return Ok(());
+    }
+    say("status page", format!("{}/api/status", stage.http_base()));
+    say("log", stage.log());
+    say("timer", format!("every {} s from now on, until Ctrl-C", PERIOD.as_secs()));
+    loop {
+        tokio::time::sleep(PERIOD).await;
+        let report = stage.timer_pass().await?;
+        say(&stage.now().format("  %H:%M:%S").to_string(), report.message());
+    }
+}
+
+/// One line of the story; an empty label goes on with the one before.
+fn say(label: &str, text: impl std::fmt::Display) {
+    println!("  {label:<14} {text}");
+}
+
+fn plural(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}

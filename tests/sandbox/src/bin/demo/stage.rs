@@ -1,0 +1,146 @@
+//! The stand-ins, the executable and the host it runs under.
+
+use std::{
+    fs::File,
+    io::Write,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use chrono::{DateTime, Utc};
+use sandbox::{
+    clock::{self, Now},
+    host::{Echo, FunctionsHost, HostOptions, TimerFire},
+    world::World,
+};
+use tempfile::TempDir;
+
+use crate::report::Report;
+
+/// A pass of the demo that takes longer has gone wrong.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+pub struct Stage {
+    pub world: World,
+    host: FunctionsHost,
+    client: reqwest::Client,
+    now: Now,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Builds mati-sync and starts everything. `keep` leaves the folder with state and log behind.
+    pub async fn set(port: u16, keep: bool, verbose: bool) -> Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let executable = build(&root)?;
+        let now = clock::system();
+        let world = World::start(Arc::clone(&now)).await?;
+        let mut folder = tempfile::Builder::new().prefix("mati-sync-demo-").tempdir()?;
+        folder.disable_cleanup(keep);
+
+        let mut options = HostOptions::new(root);
+        options.executable = Some(executable);
+        options.settings = world.settings();
+        let state = folder.path().join("state").display().to_string();
+        options.settings.insert("STATE_DIR".into(), state);
+        // The story fires the timer by itself: nobody wants to wait for the full hour.
+        options.settings.insert("SYNC_CRON".into(), "0 0 * * * *".into());
+        options.run_queues = true;
+        options.http_port = Some(if TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { 0 });
+        options.echo = Some(log(&folder.path().join("log"), verbose)?);
+        let host = FunctionsHost::start(options).await?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        Ok(Self { world, host, client, now, folder })
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.now)()
+    }
+
+    pub fn http_base(&self) -> String {
+        self.host.http_base()
+    }
+
+    pub fn folder(&self) -> String {
+        self.folder.path().display().to_string()
+    }
+
+    pub fn log(&self) -> String {
+        self.folder.path().join("log").display().to_string()
+    }
+
+    /// Leaves the log behind for whoever wants to know what went wrong.
+    pub fn keep_log(&mut self) -> String {
+        self.folder.disable_cleanup(true);
+        self.log()
+    }
+
+    /// One tick of the timer, and the report of its pass.
+    pub async fn timer_pass(&self) -> Result<Report> {
+        let fired = self.host.fire_timer("SyncTimer", TimerFire::default()).await;
+        ensure!(fired.succeeded(), "the timer's invocation ended {:?}", fired.status);
+        let run_id =
+            fired.logs.first().and_then(|line| line.split(':').next()).context("no pass was reported")?;
+        self.report(&format!("/api/status?run={run_id}")).await
+    }
+
+    /// A manual rerun, followed until it has ended.
+    pub async fn rerun(&self, body: &'static str) -> Result<Report> {
+        let request = self.client.post(format!("{}/api/sync", self.http_base())).body(body);
+        let answer = request.send().await?;
+        ensure!(answer.status() == 202, "POST /api/sync answered {}", answer.status());
+        let place = answer.headers().get("location").and_then(|place| place.to_str().ok());
+        let place = place.context("POST /api/sync answered without a Location")?;
+        let end = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < end {
+            let report = self.report(place).await?;
+            if report.has_ended() {
+                return Ok(report);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the rerun did not end within {PATIENCE:?}")
+    }
+
+    async fn report(&self, place: &str) -> Result<Report> {
+        let answer = self.client.get(format!("{}{place}", self.http_base())).send().await?;
+        ensure!(answer.status() == 200, "GET {place} answered {}", answer.status());
+        Ok(Report(serde_json::from_slice(&answer.bytes().await?)?))
+    }
+}
+
+/// Builds mati-sync with our own profile: the executable comes to lie beside this one.
+fn build(root: &Path) -> Result<PathBuf> {
+    let demo = std::env::current_exe()?;
+    let folder = demo.parent().context("an executable lies in a folder")?;
+    let target = folder.parent().context("cargo's folders are two deep")?;
+    let profile = match folder.file_name().and_then(|name| name.to_str()) {
+        Some("debug") | None => "dev",
+        Some(profile) => profile,
+    };
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--bin", "mati-sync", "--profile", profile, "--manifest-path"])
+        .arg(root.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target)
+        .status()?;
+    ensure!(built.success(), "mati-sync could not be built");
+    Ok(folder.join("mati-sync"))
+}
+
+/// Writes every line of the host and of mati-sync into a file, and to the terminal if wanted.
+fn log(path: &Path, verbose: bool) -> Result<Echo> {
+    let file = Mutex::new(File::create(path)?);
+    Ok(Arc::new(move |line| {
+        // A full disk is no reason to end the demo.
+        _ = writeln!(file.lock().unwrap(), "{}", line.text);
+        if verbose {
+            eprintln!("{}", line.text);
+        }
+    }))
+}

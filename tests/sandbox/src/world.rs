@@ -1,0 +1,119 @@
+//! All services at once on loopback sockets, and the app settings that lead mati-sync to them.
+
+use std::net::SocketAddr;
+
+use tempfile::TempDir;
+
+use crate::{
+    clock::Now, entra::Entra, host::Settings, key_vault::KeyVault, mandiant::Mandiant, net,
+    sentinel::Sentinel, tls::Tls,
+};
+
+pub const WORKSPACE_ID: &str = "5a9d1c3e-0000-4000-8000-000000000001";
+pub const TENANT_ID: &str = "5a9d1c3e-0000-4000-8000-000000000002";
+pub const CLIENT_ID: &str = "5a9d1c3e-0000-4000-8000-000000000003";
+
+const MATI_KEY: &str = "world-mandiant-key";
+const MATI_SECRET: &str = "world-mandiant-secret";
+const CLIENT_SECRET: &str = "world-client-secret";
+const IDENTITY_HEADER: &str = "world-identity-header";
+
+/// Whatever must never show in a log.
+pub const SECRETS: [&str; 4] = [MATI_KEY, MATI_SECRET, CLIENT_SECRET, IDENTITY_HEADER];
+
+/// The services, and where they are served until the runtime ends.
+///
+/// Entra's authority and Key Vault speak https, because Microsoft's clients talk to them in no other way.
+pub struct World {
+    pub mandiant: Mandiant,
+    pub entra: Entra,
+    /// Takes only Entra's tokens.
+    pub sentinel: Sentinel,
+    /// Takes only Entra's tokens, and holds all of mati-sync's secrets.
+    pub key_vault: KeyVault,
+    mandiant_address: SocketAddr,
+    identity_address: SocketAddr,
+    authority_address: SocketAddr,
+    sentinel_address: SocketAddr,
+    vault_address: SocketAddr,
+    certificates: TempDir,
+}
+
+impl World {
+    /// Serves everything; the services live in the time of `now`.
+    pub async fn start(now: Now) -> std::io::Result<Self> {
+        let certificates = tempfile::tempdir()?;
+        let tls = Tls::new(&["localhost", "127.0.0.1"]);
+        tls.write(certificates.path())?;
+
+        let mandiant = Mandiant::new(now.clone());
+        mandiant.set(|knobs| (knobs.key, knobs.secret) = (MATI_KEY.into(), MATI_SECRET.into()));
+        let entra = Entra::new(now.clone());
+        entra.app(TENANT_ID, CLIENT_ID, CLIENT_SECRET);
+        entra.knobs(|knobs| knobs.identity_header = IDENTITY_HEADER.into());
+        let sentinel = Sentinel::new(now.clone(), WORKSPACE_ID);
+        sentinel.trust(&entra);
+        let key_vault = KeyVault::new(now, TENANT_ID);
+        key_vault.trust(&entra);
+        key_vault.set("mati-key", MATI_KEY);
+        key_vault.set("mati-secret", MATI_SECRET);
+        key_vault.set("azure-client-secret", CLIENT_SECRET);
+
+        Ok(Self {
+            mandiant_address: net::serve(mandiant.router(), None).await?,
+            identity_address: net::serve(entra.managed_identity_router(), None).await?,
+            authority_address: net::serve(entra.router(), Some(&tls)).await?,
+            sentinel_address: net::serve(sentinel.router(), None).await?,
+            vault_address: net::serve(key_vault.router(), Some(&tls)).await?,
+            mandiant,
+            entra,
+            sentinel,
+            key_vault,
+            certificates,
+        })
+    }
+
+    /// Settings that lead to the services; uploads are made by the managed identity. Where the state goes is
+    /// left open.
+    pub fn settings(&self) -> Settings {
+        settings([
+            ("MATI_KEY", MATI_KEY.into()),
+            ("MATI_SECRET", MATI_SECRET.into()),
+            ("MATI_BASE_URL", format!("http://{}", self.mandiant_address)),
+            ("AZURE_WORKSPACE_ID", WORKSPACE_ID.into()),
+            ("SENTINEL_BASE_URL", format!("http://{}", self.sentinel_address)),
+            ("IDENTITY_ENDPOINT", format!("http://{}/msi/token", self.identity_address)),
+            ("IDENTITY_HEADER", IDENTITY_HEADER.into()),
+        ])
+    }
+
+    /// Laid over [`World::settings`], these make the app registration upload.
+    pub fn app_registration(&self) -> Settings {
+        settings([
+            ("AZURE_TENANT_ID", TENANT_ID.into()),
+            ("AZURE_CLIENT_ID", CLIENT_ID.into()),
+            ("AZURE_CLIENT_SECRET", CLIENT_SECRET.into()),
+            ("AZURE_AUTHORITY_HOST", format!("https://localhost:{}", self.authority_address.port())),
+            ("SSL_CERT_FILE", self.authority_certificate()),
+        ])
+    }
+
+    /// Laid over the others, these leave every secret to Key Vault.
+    pub fn secrets_in_key_vault(&self) -> Settings {
+        settings([
+            ("MATI_KEY", String::new()),
+            ("MATI_SECRET", String::new()),
+            ("AZURE_CLIENT_SECRET", String::new()),
+            ("KEY_VAULT_URL", format!("https://localhost:{}", self.vault_address.port())),
+            ("SSL_CERT_FILE", self.authority_certificate()),
+        ])
+    }
+
+    fn authority_certificate(&self) -> String {
+        self.certificates.path().join("ca.pem").display().to_string()
+    }
+}
+
+fn settings<const COUNT: usize>(pairs: [(&str, String); COUNT]) -> Settings {
+    pairs.map(|(name, value)| (name.to_owned(), value)).into()
+}
