@@ -40,28 +40,35 @@ pub struct Deadline {
     at: Option<Instant>,
     /// What is under way is given up then, to leave time to commit.
     given_up_at: Option<Instant>,
+    /// The invocation must be answered by then, whatever is left undone.
+    answered_at: Option<Instant>,
     stop: watch::Receiver<bool>,
 }
 
 impl Deadline {
     /// The deadline of an invocation that the host cuts off `limit` from now: a margin of a tenth, 30 s at most,
-    /// is kept for committing and answering, and a third of it for what is under way. `stop` becomes true when
-    /// the process is asked to end.
+    /// is kept for committing and answering: a third of it for what is under way, the last sixth for the answer
+    /// alone. `stop` becomes true when the process is asked to end.
     pub fn for_invocation(limit: Duration, stop: watch::Receiver<bool>) -> Self {
         let margin = (limit / 10).min(Duration::from_secs(30));
         let at = Instant::now() + (limit - margin);
-        Self { at: Some(at), given_up_at: Some(at + margin / 3), stop }
+        Self {
+            at: Some(at),
+            given_up_at: Some(at + margin / 3),
+            answered_at: Some(at + margin * 5 / 6),
+            stop,
+        }
     }
 
     /// A deadline `limit` from now that nothing brings forward.
     pub fn after(limit: Duration) -> Self {
         let at = Instant::now() + limit;
-        Self { at: Some(at), given_up_at: Some(at), stop: watch::channel(false).1 }
+        Self { at: Some(at), given_up_at: Some(at), answered_at: None, stop: watch::channel(false).1 }
     }
 
     /// The stop signal alone, for a run that nobody cuts off.
     pub fn unlimited(stop: watch::Receiver<bool>) -> Self {
-        Self { at: None, given_up_at: None, stop }
+        Self { at: None, given_up_at: None, answered_at: None, stop }
     }
 
     /// Whether something that takes `duration` can still be begun.
@@ -90,6 +97,17 @@ impl Deadline {
     /// Sleeps until `instant` under the same rule.
     pub async fn sleep_until(&self, instant: Instant) -> Result<(), OutOfTime> {
         self.sleep(instant.saturating_duration_since(Instant::now())).await
+    }
+
+    /// Lets `invocation` finish unless it must be answered before.
+    ///
+    /// # Errors
+    /// It was dropped where it stood, which is safe at any moment.
+    pub async fn in_time<F: Future>(&self, invocation: F) -> Result<F::Output, OutOfTime> {
+        match self.answered_at {
+            Some(at) => tokio::time::timeout_at(at, invocation).await.map_err(|_| OutOfTime),
+            None => Ok(invocation.await),
+        }
     }
 
     /// Lets `work` finish unless the time for what is under way runs out.

@@ -1,6 +1,6 @@
 //! Secrets from the environment, or from Key Vault.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use azure_core::credentials::Secret;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     http::{
-        azure::client_options,
+        azure::{client_options, is_transient},
         error::chain,
         identity::{Identity, IdentityError},
         transport::Transport,
@@ -29,10 +29,17 @@ pub struct Secrets {
     pub client_secret: Option<Secret>,
 }
 
+/// Key Vault answers within this, or not at all.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A secret could not be had; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SecretsError(String);
+#[error("{message}")]
+pub struct SecretsError {
+    message: String,
+    /// The same request may go well a little later.
+    pub is_transient: bool,
+}
 
 /// No token to upload with; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +48,16 @@ pub enum UploaderError {
     Identity(#[from] IdentityError),
     #[error("{0}")]
     Secrets(#[from] SecretsError),
+}
+
+impl UploaderError {
+    /// Whether the same request may go well a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Identity(error) => error.is_transient,
+            Self::Secrets(error) => error.is_transient,
+        }
+    }
 }
 
 /// Whoever makes the uploads: the app registration where there is a secret for it, else the platform's identity.
@@ -163,35 +180,43 @@ impl SecretStore {
             return Ok(Some(secret.clone()));
         }
         let Some(vault) = &self.settings.key_vault else { return Ok(None) };
-        let failed = |reason: String| {
-            SecretsError(format!(
+        let failed = |reason: String, is_transient| SecretsError {
+            message: format!(
                 "the secret {name} (for {setting}) cannot be read from {}: {reason}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in",
                 vault.url
-            ))
+            ),
+            is_transient,
         };
-        let credential = self.platform.credential(None).map_err(|error| failed(error.to_string()))?;
+        let sdk = |error: azure_core::Error| failed(chain(&error), is_transient(&error));
+        let credential = self.platform.credential(None);
+        let credential = credential.map_err(|error| failed(error.to_string(), error.is_transient))?;
         let options = SecretClientOptions {
             client_options: client_options(&self.transport),
             // A vault of another name than *.vault.azure.net is an emulator on this machine.
             verify_challenge_resource: Some(!crate::settings::is_local(&vault.url)),
             ..SecretClientOptions::default()
         };
-        let client = SecretClient::new(vault.url.as_str(), credential, Some(options))
-            .map_err(|error| failed(chain(&error)))?;
-        match client.get_secret(name, None).await {
+        let client = SecretClient::new(vault.url.as_str(), credential, Some(options)).map_err(sdk)?;
+        let Ok(answer) = tokio::time::timeout(TIMEOUT, client.get_secret(name, None)).await else {
+            return Err(failed(format!("no answer within {} s", TIMEOUT.as_secs()), true));
+        };
+        match answer {
             Ok(answer) => {
-                let secret = answer.into_model().map_err(|error| failed(chain(&error)))?;
+                let secret = answer.into_model().map_err(sdk)?;
                 Ok(secret.value.filter(|value| !value.is_empty()).map(Secret::from))
             }
             Err(error) if error.http_status() == Some(azure_core::http::StatusCode::NotFound) => Ok(None),
-            Err(error) => Err(failed(chain(&error))),
+            Err(error) => Err(sdk(error)),
         }
     }
 
     fn missing(&self, setting: &str, name: &str) -> SecretsError {
         let vault = self.settings.key_vault.as_ref().map(|vault| vault.url.to_string()).unwrap_or_default();
-        SecretsError(format!(
-            "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
-        ))
+        SecretsError {
+            message: format!(
+                "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
+            ),
+            is_transient: false,
+        }
     }
 }

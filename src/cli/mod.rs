@@ -177,7 +177,7 @@ async fn export(engine: &Engine, lane: &str) -> Result<(), StateError> {
 fn export_line(entry: &Entry) -> serde_json::Value {
     json!({
         "id": entry.key.stix_id(),
-        "state": match entry.state {
+        "state": match entry.state() {
             State::Held => "held",
             State::Rejected => "rejected",
             State::UpdateRejected => "update_rejected",

@@ -29,19 +29,74 @@ pub struct Entry {
     pub fingerprint: Fingerprint,
     /// Seconds since 1970. An entry that expired more than a day ago leaves at compaction.
     pub valid_until: u32,
-    pub state: State,
+    /// Minutes since 1970 of the record's last update at the source, above two bits for the state.
+    mark: u32,
 }
 
 impl Entry {
-    pub fn new(key: Key, fingerprint: Fingerprint, valid_until: DateTime<Utc>, state: State) -> Self {
+    /// `updated` is when the source last updated the record; where it does not say, the record counts as older
+    /// than any other.
+    pub fn new(
+        key: Key,
+        fingerprint: Fingerprint,
+        valid_until: DateTime<Utc>,
+        updated: Option<DateTime<Utc>>,
+        state: State,
+    ) -> Self {
         let seconds = valid_until.timestamp().clamp(0, i64::from(u32::MAX));
         let valid_until = u32::try_from(seconds).expect("clamped to the range of u32");
-        Self { key, fingerprint, valid_until, state }
+        Self { key, fingerprint, valid_until, mark: minutes(updated) << 2 | state.bits() }
     }
 
     pub fn valid_until(&self) -> DateTime<Utc> {
         DateTime::from_timestamp(i64::from(self.valid_until), 0).expect("u32 seconds are a date before 2107")
     }
+
+    pub fn state(&self) -> State {
+        State::from_bits(self.mark & 3).expect("made from a state, or read and checked")
+    }
+
+    /// Whether the entry speaks of a record that the source updated later than `updated`, by the minute. One that
+    /// does not say when it was updated is never older.
+    pub fn is_newer_than(&self, updated: Option<DateTime<Utc>>) -> bool {
+        updated.is_some() && self.mark >> 2 > minutes(updated)
+    }
+
+    /// The same entry after the destination refused another content.
+    pub fn refusing(self, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint, mark: self.mark & !3 | State::UpdateRejected.bits(), ..self }
+    }
+
+    /// The stored form of what has no field of its own.
+    pub(super) fn mark(&self) -> u32 {
+        self.mark
+    }
+
+    /// An entry as stored; `None` for a mark that was never written.
+    pub(super) fn stored(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Option<Self> {
+        State::from_bits(mark & 3)?;
+        Some(Self { key, fingerprint, valid_until, mark })
+    }
+}
+
+impl State {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Held => 0,
+            Self::Rejected => 1,
+            Self::UpdateRejected => 2,
+        }
+    }
+
+    fn from_bits(bits: u32) -> Option<Self> {
+        [Self::Held, Self::Rejected, Self::UpdateRejected].into_iter().find(|state| state.bits() == bits)
+    }
+}
+
+/// Whole minutes since 1970, in 30 bits: enough until the year 4011.
+fn minutes(time: Option<DateTime<Utc>>) -> u32 {
+    let minutes = time.map_or(0, |time| time.timestamp() / 60).clamp(0, (1 << 30) - 1);
+    u32::try_from(minutes).expect("clamped to 30 bits")
 }
 
 /// All entries of a lane, by key. Old ones lie sorted in one block; recent ones in a small table beside it, so
@@ -183,7 +238,7 @@ mod tests {
     fn entry(key: u16, fingerprint: u64) -> Entry {
         let mut bytes = [0; 16];
         bytes[7..9].copy_from_slice(&key.to_be_bytes());
-        Entry { key: bytes.into(), fingerprint: Fingerprint(fingerprint), valid_until: 0, state: State::Held }
+        Entry::new(bytes.into(), Fingerprint(fingerprint), DateTime::UNIX_EPOCH, None, State::Held)
     }
 
     proptest! {

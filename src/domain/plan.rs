@@ -41,17 +41,19 @@ pub struct Planned {
 impl Planned {
     /// The manifest entry once the destination acknowledged it.
     pub fn held(&self) -> Entry {
-        Entry::new(self.key, self.fingerprint, self.valid_until, State::Held)
+        self.entry(State::Held)
     }
 
     /// The manifest entry once the destination refused it. What it held before, it still holds.
     pub fn rejected(&self, before: Option<&Entry>) -> Entry {
         match before {
-            Some(entry) if entry.state != State::Rejected => {
-                Entry { fingerprint: self.fingerprint, state: State::UpdateRejected, ..*entry }
-            }
-            _ => Entry::new(self.key, self.fingerprint, self.valid_until, State::Rejected),
+            Some(entry) if entry.state() != State::Rejected => entry.refusing(self.fingerprint),
+            _ => self.entry(State::Rejected),
         }
+    }
+
+    fn entry(&self, state: State) -> Entry {
+        Entry::new(self.key, self.fingerprint, self.valid_until, self.indicator.last_updated, state)
     }
 }
 
@@ -89,7 +91,7 @@ pub fn plan_page(
             continue;
         }
         let fingerprint = Fingerprint::of(&indicator, policy.salt);
-        match decide(manifest.get(key), fingerprint, policy, now) {
+        match decide(manifest.get(key), &indicator, fingerprint, policy, now) {
             Decision::Unchanged => counts.unchanged += 1,
             Decision::StillRejected => counts.rejected += 1,
             Decision::Send(change) => {
@@ -113,11 +115,20 @@ fn newest_of_each(indicators: &[Indicator], keys: &[Key]) -> HashMap<Key, usize>
     newest
 }
 
-fn decide(held: Option<&Entry>, fingerprint: Fingerprint, policy: &Policy, now: DateTime<Utc>) -> Decision {
+fn decide(
+    held: Option<&Entry>,
+    indicator: &Indicator,
+    fingerprint: Fingerprint,
+    policy: &Policy,
+    now: DateTime<Utc>,
+) -> Decision {
     let Some(entry) = held else { return Decision::Send(Change::Created) };
     let same = entry.fingerprint == fingerprint;
+    let void = entry.fingerprint == Fingerprint::VOID;
     let ends_soon = entry.valid_until() - policy.renewal_margin <= now;
-    match entry.state {
+    match entry.state() {
+        // Mandiant may list one value under two ids: the record updated last speaks for it, wherever it is read.
+        State::Held if entry.is_newer_than(indicator.last_updated) && !void => Decision::Unchanged,
         State::Held if !same => Decision::Send(Change::Updated),
         State::Held if ends_soon || !policy.deduplicate => Decision::Send(Change::Renewed),
         State::Held => Decision::Unchanged,

@@ -3,19 +3,16 @@
 //!
 //! ```text
 //! "MSEG" | version u16 | record size u16 | count u32 | records… | xxh3-64 of all before
-//! record: key 16 | fingerprint u64 | valid_until u32 | state u8      (integers little-endian)
+//! record: key 16 | fingerprint u64 | valid_until u32 | mark u32      (integers little-endian)
 //! ```
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    fingerprint::Fingerprint,
-    manifest::{Entry, State},
-};
+use super::{fingerprint::Fingerprint, manifest::Entry};
 
 const MAGIC: &[u8; 4] = b"MSEG";
 const VERSION: u16 = 1;
-const RECORD: usize = 29;
+const RECORD: usize = 32;
 const HEADER: usize = 12;
 const CHECKSUM: usize = 8;
 
@@ -44,11 +41,7 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
         bytes.extend_from_slice(entry.key.0.as_bytes());
         bytes.extend_from_slice(&entry.fingerprint.0.to_le_bytes());
         bytes.extend_from_slice(&entry.valid_until.to_le_bytes());
-        bytes.push(match entry.state {
-            State::Held => 0,
-            State::Rejected => 1,
-            State::UpdateRejected => 2,
-        });
+        bytes.extend_from_slice(&entry.mark().to_le_bytes());
     }
     let checksum = xxh3_64(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -77,17 +70,11 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Entry>, SegmentError> {
 }
 
 fn record(bytes: &[u8]) -> Result<Entry, SegmentError> {
-    Ok(Entry {
-        key: array::<16>(bytes).into(),
-        fingerprint: Fingerprint(u64::from_le_bytes(array(&bytes[16..]))),
-        valid_until: u32::from_le_bytes(array(&bytes[24..])),
-        state: match bytes[28] {
-            0 => State::Held,
-            1 => State::Rejected,
-            2 => State::UpdateRejected,
-            _ => return Err(SegmentError::Damaged),
-        },
-    })
+    let key = array::<16>(bytes).into();
+    let fingerprint = Fingerprint(u64::from_le_bytes(array(&bytes[16..])));
+    let valid_until = u32::from_le_bytes(array(&bytes[24..]));
+    let mark = u32::from_le_bytes(array(&bytes[28..]));
+    Entry::stored(key, fingerprint, valid_until, mark).ok_or(SegmentError::Damaged)
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
@@ -96,17 +83,24 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::manifest::State;
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
-        let entry = (any::<[u8; 16]>(), any::<u64>(), any::<u32>(), any::<bool>()).prop_map(
-            |(key, fingerprint, valid_until, held)| Entry {
-                key: key.into(),
-                fingerprint: Fingerprint(fingerprint),
-                valid_until,
-                state: if held { State::Held } else { State::Rejected },
+        let states = prop_oneof![Just(State::Held), Just(State::Rejected), Just(State::UpdateRejected)];
+        let time = |seconds: u32| DateTime::from_timestamp(i64::from(seconds), 0).unwrap();
+        let entry = (any::<[u8; 16]>(), any::<u64>(), any::<u32>(), any::<u32>(), states).prop_map(
+            move |(key, fingerprint, valid_until, updated, state)| {
+                Entry::new(
+                    key.into(),
+                    Fingerprint(fingerprint),
+                    time(valid_until),
+                    Some(time(updated)),
+                    state,
+                )
             },
         );
         prop::collection::vec(entry, 0..50)

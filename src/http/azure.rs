@@ -97,6 +97,25 @@ impl HttpClient for Client {
     }
 }
 
+/// Whether the request behind an error of the SDK may go well a little later: it got no answer, or one that says
+/// so. Credentials wrap the error that tells.
+pub fn is_transient(error: &Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<Error>() {
+            match error.kind() {
+                ErrorKind::Io | ErrorKind::Connection => return true,
+                ErrorKind::HttpResponse { status, .. } => {
+                    return matches!(u16::from(*status), 408 | 429 | 500..=599);
+                }
+                _ => {}
+            }
+        }
+        next = error.source();
+    }
+    false
+}
+
 /// A refusal of Entra's without escapes in its description. azure_identity 1.0.0 borrows that text from the
 /// body, which fails for every real one (it has `\r\n` in it), and then the reason would be lost.
 fn plain(refusal: &[u8]) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! As whom we speak to Microsoft's APIs: an app registration, a managed identity, or the login of the Azure CLI.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_identity::{
@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
 use super::{
-    azure::{client_options, credential_options},
+    azure::{client_options, credential_options, is_transient},
     error::chain,
     transport::Transport,
 };
@@ -31,10 +31,17 @@ pub enum Principal {
     AzureCli,
 }
 
+/// A token is had within this, or not at all.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// No token could be had; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct IdentityError(pub String);
+#[error("{message}")]
+pub struct IdentityError {
+    message: String,
+    /// The same request may go well a little later.
+    pub is_transient: bool,
+}
 
 /// A principal's tokens, one per scope at a time.
 pub struct Identity {
@@ -98,7 +105,11 @@ impl Identity {
         }
         // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
         let credential = self.credential(secret)?;
-        let token = credential.get_token(&[scope], None).await.map_err(|error| self.explain(&error))?;
+        let Ok(token) = tokio::time::timeout(TIMEOUT, credential.get_token(&[scope], None)).await else {
+            let message = format!("no token from Entra ID: no answer within {} s", TIMEOUT.as_secs());
+            return Err(IdentityError { message, is_transient: true });
+        };
+        let token = token.map_err(|error| self.explain(&error))?;
         // The SDK dates tokens by the machine's clock; what counts is how long this one has left.
         let life = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
         let expires_at = now + TimeDelta::seconds(life.whole_seconds());
@@ -131,7 +142,9 @@ impl Identity {
             }
             Principal::App { .. } => advice(&text),
         };
-        IdentityError(format!("no token from Entra ID: {first_line}; {advice}"))
+        let is_transient = is_transient(error);
+        let advice = if is_transient { "it may be unwell, or a firewall in between" } else { advice };
+        IdentityError { message: format!("no token from Entra ID: {first_line}; {advice}"), is_transient }
     }
 }
 

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::clock::{Deadline, OutOfTime};
+use crate::{
+    clock::{Deadline, OutOfTime},
+    mutant::{Mutant, is_live},
+};
 
 /// What a retry loop needs to know of an error.
 pub trait Transient {
@@ -80,6 +83,10 @@ pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
         };
         if !error.is_transient() {
             return Err(Failed::For(error));
+        }
+        if is_live(Mutant::RetryWithoutBudget) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
         }
         let Some(wait) = waits.next() else { return Err(Failed::For(error)) };
         let wait = wait.max(error.retry_after().unwrap_or_default());

@@ -10,6 +10,8 @@ use super::{
     convert::{self, Unusable},
     wire,
 };
+#[cfg(feature = "mutants")]
+use crate::mutant::{Mutant, is_live};
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{indicator::Indicator, progress::Window},
@@ -65,7 +67,8 @@ pub struct Reader {
 
 impl Reader {
     pub fn new(client: Arc<Client>, window: Window) -> Self {
-        Self { client, window, position: Position::Start, fields: None, restarts: 0 }
+        let position = persisted(window).unwrap_or(Position::Start);
+        Self { client, window, position, fields: None, restarts: 0 }
     }
 
     /// The next page; `None` after the last one. A cursor that ran out starts the window again: what was read
@@ -169,6 +172,7 @@ impl Reader {
             }
         }
         let cursor = wire.next.filter(|cursor| !cursor.is_empty()).map(|cursor| cursor.into_owned());
+        persist(self.window, cursor.as_deref());
         self.position = match cursor {
             // A page without records is the end, whatever cursor it carries.
             Some(cursor) if page.records > 0 => {
@@ -203,6 +207,27 @@ impl Reader {
             self.client.query.minimum_confidence,
         )
     }
+}
+
+/// Keeps a cursor, where that defect is planted.
+fn persist(window: Window, cursor: Option<&str>) {
+    #[cfg(feature = "mutants")]
+    if is_live(Mutant::CursorPersisted) {
+        let kept = cursor.map(|cursor| (window.from.timestamp(), cursor.to_owned()));
+        crate::mutant::CURSOR.set(kept);
+    }
+    let _ = (window, cursor);
+}
+
+/// The cursor that was kept for `window`, where that defect is planted.
+fn persisted(window: Window) -> Option<Position> {
+    #[cfg(feature = "mutants")]
+    if is_live(Mutant::CursorPersisted) {
+        let (from, cursor) = crate::mutant::CURSOR.take()?;
+        return (from == window.from.timestamp()).then_some(Position::Next { cursor, first_id: None });
+    }
+    let _ = window;
+    None
 }
 
 /// A body that is known to be JSON.

@@ -1,8 +1,8 @@
 //! Uploads side by side, and a commit for everything they settled.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, pin::pin, sync::Arc};
 
-use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use tracing::warn;
 
@@ -13,6 +13,7 @@ use crate::{
         outcome::{Delivery, UploadError},
         plan::Planned,
     },
+    mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };
 
@@ -43,20 +44,27 @@ impl LanePass<'_> {
         state: &mut LaneState,
         planned: Vec<Planned>,
     ) -> Result<(), Halt> {
-        if self.lease.is_none() {
-            return self.pretend(state, planned).await;
-        }
+        let Some(lease) = self.lease else { return self.pretend(state, planned).await };
         let (destination, deadline, clock) = (&self.lane.destination, self.deadline, &self.engine.clock);
         let expirations = self.lane.policy.expirations;
         let mut desk = Desk { waiting: batches(planned, destination.batch()), ..Desk::default() };
         let mut uploads = FuturesUnordered::new();
+        let mut arrived = Vec::new();
         loop {
-            while uploads.len() < IN_FLIGHT && desk.halt.is_none() {
+            while uploads.len() + arrived.len() < IN_FLIGHT && desk.halt.is_none() {
+                // Whoever took over the lease uploads now, under the same rate limit.
+                if let Err(lost) = lease.check() {
+                    desk.halt = Some(lost.into());
+                    break;
+                }
                 let Some(mut batch) = desk.waiting.pop_front() else { break };
                 let now = clock.now();
                 for item in &mut batch {
                     let indicator_type = item.indicator.observable.indicator_type();
                     item.valid_until = expirations.valid_until(indicator_type, now);
+                }
+                if is_live(Mutant::ManifestBeforeUpload) {
+                    self.commit(state, batch.iter().map(Planned::held).collect()).await?;
                 }
                 let traffic = Arc::clone(&self.traffic);
                 uploads.push(async move {
@@ -64,14 +72,25 @@ impl LanePass<'_> {
                     (batch, outcome)
                 });
             }
-            let Some((batch, outcome)) = uploads.next().await else { break };
-            self.take(state, &mut desk, batch, outcome);
-            // One commit for all that has come in.
-            while let Some(Some((batch, outcome))) = uploads.next().now_or_never() {
+            if arrived.is_empty() {
+                arrived.extend(uploads.next().await);
+            }
+            if arrived.is_empty() {
+                break;
+            }
+            for (batch, outcome) in arrived.drain(..) {
                 self.take(state, &mut desk, batch, outcome);
             }
             self.judge_suspects(state, &mut desk, uploads.is_empty());
-            self.commit_settled(store, state, &mut desk.settled).await?;
+            // The others go on meanwhile: an upload that is not looked at misses its place under the rate limit.
+            let mut commit = pin!(self.commit_settled(store, state, &mut desk.settled));
+            loop {
+                tokio::select! {
+                    biased;
+                    committed = &mut commit => break committed?,
+                    Some(outcome) = uploads.next() => arrived.push(outcome),
+                }
+            }
         }
         desk.halt.map_or(Ok(()), Err)
     }
@@ -161,7 +180,8 @@ impl LanePass<'_> {
         if settled.is_empty() {
             return Ok(());
         }
-        if let Some(lease) = self.lease.filter(|_| self.refused_unwritten) {
+        let unwritten = self.refused_unwritten && !is_live(Mutant::RefusalsForgotten);
+        if let Some(lease) = self.lease.filter(|_| unwritten) {
             store.write_rejected(lease, self.lane.name, &self.pass.run_id, &self.refused).await?;
             self.refused_unwritten = false;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use tracing::{debug, info, warn};
 
 use super::{Engine, Lane, Pass};
@@ -10,7 +11,7 @@ use crate::{
     domain::{
         filter::DropReason,
         manifest::Entry,
-        outcome::{Counts, End},
+        outcome::{Change, Counts, End},
         plan::plan_page,
         progress::{Backfill, BackfillKind, LAG, Progress, Task, whole_second},
         report::LaneReport,
@@ -20,6 +21,7 @@ use crate::{
         client::SourceError,
         reader::{Page, Reader},
     },
+    mutant::{Mutant, is_live},
     state::{
         error::StateError,
         lane::{LaneState, Origin},
@@ -147,7 +149,7 @@ impl<'a> LanePass<'a> {
     /// Window after window.
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.begin(state).await?;
-        let mut fresh = true;
+        let mut fresh = !is_live(Mutant::OverlapDropped);
         while let Some(task) = state.progress.next_task(self.pass.started_at, fresh) {
             self.deadline.check()?;
             if let Some(gap) = task.out_of_reach {
@@ -160,6 +162,8 @@ impl<'a> LanePass<'a> {
             }
             match self.read_window(store, state, &task).await {
                 Ok(()) => {}
+                Err(Halt::Stalled(_)) if is_live(Mutant::CheckpointBeforeAcknowledgement) => {}
+                Err(Halt::OutOfTime) if is_live(Mutant::LeftoversSettled) => {}
                 Err(Halt::OutOfTime) => return self.shorten(state, &task, fresh),
                 Err(halt) => return Err(halt),
             }
@@ -173,14 +177,14 @@ impl<'a> LanePass<'a> {
 
     /// Notes the pass's request in the lane's progress, once.
     async fn begin(&mut self, state: &mut LaneState) -> Result<(), Halt> {
+        self.lane.destination.take_over();
         state.progress.settings_hash.clone_from(&self.lane.settings_hash);
         let order = &self.pass.order;
         if !order.wants_backfill() || state.progress.knows_request(&self.pass.run_id) {
             return Ok(());
         }
-        let lookback = order
-            .lookback_days
-            .map_or(self.lane.initial_lookback, |days| chrono::TimeDelta::days(days.into()));
+        let lookback =
+            order.lookback_days.map_or(self.lane.initial_lookback, |days| TimeDelta::days(days.into()));
         let from = whole_second(self.pass.started_at - lookback);
         state.progress.backfills.push(Backfill {
             run_id: self.pass.run_id.clone(),
@@ -206,13 +210,20 @@ impl<'a> LanePass<'a> {
         debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
         self.engine.gauge.enter(task.window);
         let deadline = self.deadline;
-        let mut reader = Reader::new(Arc::clone(&self.engine.source), task.window);
+        let mut window = task.window;
+        if is_live(Mutant::TiesSkipped) {
+            window.from += TimeDelta::seconds(1);
+        }
+        let mut reader = Reader::new(Arc::clone(&self.engine.source), window);
         let mut next = reader.next_page(deadline).await?;
         while let Some(page) = next {
             let (delivered, following) =
                 tokio::join!(self.settle_page(store, state, page), reader.next_page(deadline));
             delivered?;
-            next = following?;
+            next = match following {
+                Err(_) if is_live(Mutant::ErrorEndsWindow) => None,
+                following => following?,
+            };
         }
         Ok(())
     }
@@ -232,6 +243,12 @@ impl<'a> LanePass<'a> {
         }
         let now = self.engine.clock.now();
         let planned = plan_page(page.indicators, &self.lane.policy, &state.manifest, now, &mut self.counts);
+        if is_live(Mutant::ChangesIgnored) {
+            let (changed, planned): (Vec<_>, Vec<_>) =
+                planned.into_iter().partition(|item| item.change == Change::Updated);
+            self.counts.unchanged += changed.len() as u64;
+            return self.deliver(store, state, planned).await;
+        }
         self.deliver(store, state, planned).await
     }
 

@@ -37,7 +37,7 @@ pub use self::{
     status::{LaneOverview, Overview, RunStatus},
 };
 use crate::{
-    clock::{Deadline, SharedClock},
+    clock::{Deadline, OutOfTime, SharedClock},
     destination::Destination,
     domain::{
         outcome::End,
@@ -47,6 +47,7 @@ use crate::{
         request::{Order, Request},
     },
     mandiant::client::Client,
+    mutant::{Mutant, is_live},
     state::{lease::Lease, store::Store},
 };
 
@@ -110,11 +111,16 @@ impl Engine {
     pub async fn run(&self, work: Work, invocation_id: Option<&str>, deadline: &Deadline) -> Ended {
         let pass = self.pass(&work, invocation_id);
         let mut ended = Ended::default();
-        if let Err(error) = self.invoke(work, &pass, deadline, &mut ended).await {
-            let report = self.report(&pass, lane::end_of(&error), error.to_string());
-            (self.announce)(&report, invocation_id);
-            ended.reports.push(report);
-        }
+        let trouble = match deadline.in_time(self.invoke(work, &pass, deadline, &mut ended)).await {
+            Ok(Ok(())) => return ended,
+            Ok(Err(error)) => self.report(&pass, lane::end_of(&error), error.to_string()),
+            Err(OutOfTime) => {
+                let message = "the storage did not take the last commit in time; what it lacks is sent again under the same ids";
+                self.report(&pass, End::Stalled, message.to_owned())
+            }
+        };
+        (self.announce)(&trouble, invocation_id);
+        ended.reports.push(trouble);
         ended
     }
 
@@ -253,6 +259,9 @@ impl Engine {
 
     async fn waits_for(&self, store: &Store, lane: &Lane, message: &Message) -> Result<bool, StateError> {
         let progress = store.progress(lane.name).await?;
+        if is_live(Mutant::StaleContinuationAccepted) {
+            return Ok(true);
+        }
         Ok(message.continuation_id.is_some()
             && progress.is_some_and(|progress| progress.continuation_id == message.continuation_id))
     }

@@ -12,6 +12,7 @@ use crate::{
         error::{excerpt, retry_after},
         transport::Answer,
     },
+    mutant::{Mutant, is_live},
 };
 
 /// The meaning of an answer.
@@ -34,6 +35,7 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
     let reason = reason(&answer.body);
     let id = request_id(&answer.headers);
     match answer.status.as_u16() {
+        200 if is_live(Mutant::PartialErrorsIgnored) => settled(b"", sent),
         200 => settled(&answer.body, sent),
         400 | 413 => Verdict::Refused(format!("{}: {reason}{id}", answer.status.as_u16())),
         401 if reason.contains("UnauthorizedAccess") => blocked(&reason, &id),

@@ -129,8 +129,12 @@ impl Sentinel {
     ) -> Result<Vec<Delivery>, Attempt> {
         let mut renewed = false;
         loop {
-            let token = self.uploader.token(self.scope).await;
-            let token = token.map_err(|error| Attempt::Final(UploadError::Stalled(error.to_string())))?;
+            let token = deadline.within(self.uploader.token(self.scope)).await;
+            let token = token.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;
+            let token = token.map_err(|error| match error.is_transient() {
+                true => Attempt::Later { reason: error.to_string(), wait: None },
+                false => Attempt::Final(UploadError::Stalled(error.to_string())),
+            })?;
             let request = self.request(body.clone(), &token).map_err(Attempt::Final)?;
             // A place in the row is taken last, so that fetching a token does not delay a paced request.
             self.limiter.slot(deadline).await.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;

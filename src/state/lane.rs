@@ -17,6 +17,7 @@ use crate::domain::{
     progress::{Progress, SCHEMA, SegmentRef, Target},
     segment,
 };
+use crate::mutant::{Mutant, is_live};
 
 /// An entry leaves the manifest this long after the end of its validity.
 const AGED_OUT: TimeDelta = TimeDelta::days(1);
@@ -175,7 +176,11 @@ impl LaneState {
         self.commits += 1;
         self.progress.write_id = format!("{}-{}", self.run_id, self.commits);
         self.progress.manifest_entries = self.manifest.len() as u64;
-        let condition = self.version.clone().map_or(Condition::Absent, Condition::Is);
+        let condition = match &self.version {
+            _ if is_live(Mutant::SwapWithoutCompare) => Condition::Always,
+            Some(version) => Condition::Is(version.clone()),
+            None => Condition::Absent,
+        };
         let name = format!("lanes/{}/progress.json", self.lane);
         self.version = Some(self.home.write(&name, to_json(&self.progress), condition).await?);
         Ok(())

@@ -98,3 +98,21 @@ async fn entries_long_expired_leave_the_manifest() {
     let app = world.start();
     assert!(app.engine.manifest("sentinel").await.unwrap().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_records_of_one_value_the_newer_speaks_however_often_they_are_read() {
+    let world = World::new();
+    world.mandiant.put_all([
+        Record::fqdn("bad.example").updated(world.ago(TimeDelta::days(2))).mscore(99),
+        Record::fqdn("Bad.Example").updated(world.ago(TimeDelta::hours(4))).mscore(85),
+    ]);
+    world.tick().await;
+    assert_eq!(world.object("bad.example")["confidence"], 85);
+    let uploads = world.sentinel.log().len();
+    let order = mati_sync::domain::request::Order { lookback_days: Some(7), ..Default::default() };
+    let report = world.command(order.clone()).await;
+    assert_eq!((report.totals().unchanged, world.sentinel.log().len()), (2, uploads), "{report:#?}");
+    let report = world.command(mati_sync::domain::request::Order { rebuild: true, ..order }).await;
+    assert_eq!(report.end, End::CaughtUp);
+    assert_eq!(world.object("bad.example")["confidence"], 85);
+}

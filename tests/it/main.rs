@@ -13,6 +13,7 @@ mod process;
 mod protocol;
 mod requests;
 mod settings;
+mod simulation;
 mod source;
 mod state;
 mod stored;

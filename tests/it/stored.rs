@@ -1,6 +1,7 @@
 //! Stored forms: what earlier versions wrote is read today, to the last field. A format that changes gets a new
 //! version and a new file beside the old one.
 
+use chrono::DateTime;
 use mati_sync::domain::{
     fingerprint::Fingerprint,
     manifest::{Entry, State},
@@ -17,12 +18,13 @@ fn fixture(name: &str) -> Vec<u8> {
 }
 
 fn entries() -> Vec<Entry> {
+    let time = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap();
     [(1, State::Held), (2, State::Rejected), (3, State::UpdateRejected)]
-        .map(|(n, state)| Entry {
-            key: [n; 16].into(),
-            fingerprint: Fingerprint(0x0102_0304_0506_0700 + u64::from(n)),
-            valid_until: 1_772_000_000 + u32::from(n),
-            state,
+        .map(|(n, state)| {
+            let fingerprint = Fingerprint(0x0102_0304_0506_0700 + u64::from(n));
+            let (valid_until, updated) =
+                (time(1_772_000_000 + i64::from(n)), time(1_771_000_020 + i64::from(n)));
+            Entry::new([n; 16].into(), fingerprint, valid_until, Some(updated), state)
         })
         .to_vec()
 }

@@ -171,7 +171,13 @@ pub fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
     let valid_until = begin() + TimeDelta::days(10_000);
     let entry = |number: u32| {
         let key = u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
-        Entry::new(key.to_be_bytes().into(), Fingerprint(u64::from(number) + 1), valid_until, State::Held)
+        Entry::new(
+            key.to_be_bytes().into(),
+            Fingerprint(u64::from(number) + 1),
+            valid_until,
+            None,
+            State::Held,
+        )
     };
     numbers.map(entry).collect()
 }

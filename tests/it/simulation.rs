@@ -1,0 +1,120 @@
+//! Deterministic simulation: the whole app in process on the paused clock, in a world that changes while it is
+//! read, breaks at every boundary, and kills it at any moment.
+//!
+//! Everything that happens follows from a seed, so a failure can be replayed: `cargo simulate -- --seed N`.
+//!
+//! # What counts as a failure
+//! - After the world has calmed down, an admitted record is missing at the destination, or stands there with an
+//!   earlier content, or something stands there that was never admitted.
+//! - More is sent twice than what was in flight when something broke.
+//! - A minute holds more requests than permitted.
+//! - The checkpoint stands beyond a record that is neither held nor set aside with its reason.
+//! - A report whose sum is not right; an invocation that ends after the host's limit; a stale message that is
+//!   acted upon; a lane that does not catch up when nothing is wrong any more.
+//!
+//! # What does not
+//! Records read twice; passes that pause, stall or are skipped while the world is broken.
+
+mod chaos;
+mod dice;
+mod oracle;
+mod run;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use mati_sync::mutant::{Mutant, plant};
+
+use self::run::{Tally, simulate};
+
+/// Seeds of an ordinary test run; `cargo simulate` sets others.
+const SEEDS: u64 = 300;
+
+/// Runs `seed` in a runtime of its own; the error says what went wrong.
+fn run(seed: u64, mutant: Option<Mutant>) -> Result<Tally, String> {
+    plant(mutant);
+    fastrand::seed(seed);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.expect("a runtime").block_on(simulate(seed))
+    }));
+    plant(None);
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned())
+    })
+}
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}")))
+}
+
+#[test]
+fn nothing_is_lost_whatever_happens() {
+    if let Some(seed) = variable("MATI_SYNC_SEED") {
+        let tally = run(seed, None).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"));
+        println!("seed {seed}: {tally}");
+        return;
+    }
+    let seeds = variable("MATI_SYNC_SEEDS").unwrap_or(SEEDS);
+    let (next, failures, sum) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Tally::default()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    match run(seed, None) {
+                        Ok(tally) => *sum.lock().unwrap() += tally,
+                        Err(failure) => failures.lock().unwrap().push((seed, failure)),
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    println!("{seeds} seeds: {}", sum.into_inner().unwrap());
+    let first = failures.iter().map(|(seed, failure)| format!("seed {seed}: {failure}")).next();
+    assert!(
+        failures.is_empty(),
+        "{} of {seeds} seeds failed; replay one with `cargo simulate -- --seed {}`\n{}",
+        failures.len(),
+        failures[0].0,
+        first.unwrap_or_default()
+    );
+}
+
+/// Each planted defect is found by some seed.
+#[test]
+fn every_planted_defect_is_found() {
+    const TRIES: u64 = 60;
+    let survivors = Mutex::new(Vec::new());
+    let next = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    match (0..TRIES)
+                        .find_map(|seed| run(seed, Some(*mutant)).err().map(|found| (seed, found)))
+                    {
+                        Some((seed, found)) => {
+                            let found = found.lines().next().unwrap_or_default().to_owned();
+                            println!("{mutant:?}: found by seed {seed}: {found}");
+                        }
+                        None => survivors.lock().unwrap().push(*mutant),
+                    }
+                }
+            });
+        }
+    });
+    let survivors = survivors.into_inner().unwrap();
+    assert!(survivors.is_empty(), "not found within {TRIES} seeds: {survivors:?}");
+}

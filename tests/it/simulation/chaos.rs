@@ -1,0 +1,156 @@
+//! What goes wrong between mati-sync and the world, and how the world changes meanwhile.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+use chrono::TimeDelta;
+use mati_sync::clock::Clock;
+use sandbox::{
+    corpus::Record,
+    mandiant::{EndOfData, Mandiant, UsedCursor},
+    net::{Exchange, Fault},
+};
+
+use super::dice::Dice;
+use crate::harness::world::{TestClock, World};
+
+/// The switch between a broken world and a sound one, and what was broken.
+#[derive(Default)]
+pub struct Chaos {
+    is_over: AtomicBool,
+    /// Faults there were.
+    pub faults: AtomicU64,
+    /// Uploads that may have been stored although mati-sync cannot know it.
+    pub uploads_in_doubt: AtomicU64,
+}
+
+impl Chaos {
+    /// Everything is sound from now on.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Breaks exchanges of `world` as the dice fall.
+pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
+    let chaos = Arc::new(Chaos::default());
+    let mut dice = Dice::new(seed ^ 0xfa17);
+    world.mandiant.set(|knobs| {
+        knobs.end_of_data = dice.pick(&EndOfData::ALL);
+        knobs.empty_window = dice.pick(&EndOfData::ALL);
+        knobs.used_cursor = dice.pick(&[UsedCursor::SamePage, UsedCursor::NextPage]);
+        knobs.page_delay = Duration::from_millis(dice.below(3000));
+        knobs.cursor_ttl = dice.chance(0.3).then(|| Duration::from_secs(120));
+    });
+    world.sentinel.knobs(|knobs| {
+        knobs.retry_after_header = dice.chance(0.5);
+        knobs.delay = Duration::from_millis(dice.below(4000));
+    });
+    // How often each side breaks differs from world to world; some are sound on one side.
+    let rates = [0.0, 0.02, 0.05, 0.15];
+    let [source, upload, token, storage] = [0, 1, 2, 3].map(|_| dice.pick(&rates));
+    let dice = Mutex::new(dice);
+    let hook = Arc::clone(&chaos);
+    world.net.on_request(move |exchange| {
+        if hook.is_over.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut dice = dice.lock().unwrap();
+        let host = exchange.uri.host().unwrap_or_default();
+        let rate = match host {
+            "api.intelligence.mandiant.com" => source,
+            "api.ti.sentinel.azure.com" => upload,
+            "login.microsoftonline.com" => token,
+            _ => storage,
+        };
+        if !dice.chance(rate) {
+            return None;
+        }
+        hook.faults.fetch_add(1, Ordering::Relaxed);
+        let fault = fault(&mut dice, exchange);
+        let may_be_stored = !matches!(fault, Fault::Refuse | Fault::ResetBefore | Fault::AnswerBefore(..));
+        if host.contains("sentinel") && may_be_stored {
+            hook.uploads_in_doubt.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(fault)
+    });
+    chaos
+}
+
+fn fault(dice: &mut Dice, exchange: &Exchange) -> Fault {
+    let is_storage = exchange.uri.path().contains("devstoreaccount1");
+    match dice.below(if is_storage { 7 } else { 12 }) {
+        0 => Fault::Refuse,
+        1 => Fault::ResetBefore,
+        2 => Fault::ResetAfter,
+        3 => Fault::ResetInBody(dice.below(400) as usize),
+        4 => Fault::DelayAfter(dice.seconds(1, 50)),
+        5 => Fault::status(dice.pick(&[500, 503])),
+        // Requests that arrive late bunch up at the server; our pace is that of departures.
+        6 if exchange.uri.path().ends_with(":upload") => Fault::DelayAfter(dice.seconds(1, 40)),
+        6 => Fault::DelayBefore(dice.seconds(1, 40)),
+        7 => Fault::Hang,
+        8 => Fault::status(502),
+        9 => {
+            let mut headers = HeaderMap::new();
+            if dice.chance(0.5) {
+                headers.insert(RETRY_AFTER, HeaderValue::from(dice.between(1, 40)));
+            }
+            Fault::AnswerBefore(StatusCode::TOO_MANY_REQUESTS, headers, "slow down".into())
+        }
+        10 => Fault::AnswerBefore(StatusCode::OK, HeaderMap::new(), "<html>Please log in</html>".into()),
+        _ => Fault::AnswerAfter(StatusCode::BAD_GATEWAY, HeaderMap::new(), "<html>bad gateway</html>".into()),
+    }
+}
+
+/// Whether the destination refuses this record, now and for ever.
+pub fn is_refused(value: &str) -> bool {
+    value.ends_with(".13")
+}
+
+/// A value of the feed that is never given twice.
+pub fn value(number: u64) -> String {
+    format!("198.{}.{}.{}", 51 + number / 62_500, number / 250 % 250, number % 250 + 1)
+}
+
+/// Changes the feed until it is told to stop: new records, some indexed late; changed ones; touched ones.
+pub async fn nature(
+    mandiant: Mandiant,
+    clock: Arc<TestClock>,
+    seed: u64,
+    chaos: Arc<Chaos>,
+    mut known: Vec<Record>,
+) {
+    let mut dice = Dice::new(seed ^ 0x7ee5);
+    while !chaos.is_over.load(Ordering::Relaxed) {
+        tokio::time::sleep(dice.seconds(2, 90)).await;
+        for _ in 0..dice.between(1, 8) {
+            let record = if dice.chance(0.4) {
+                let late = TimeDelta::seconds(dice.below(8 * 60) as i64);
+                known.push(record(&mut dice, &value(known.len() as u64)).updated(clock.now() - late));
+                known[known.len() - 1].clone()
+            } else {
+                // Scores only rise: what a lowered one calls for is retraction, which is no concern of this test.
+                let place = dice.below(known.len() as u64) as usize;
+                let confidence = known[place].indexed_mscore();
+                let raised = confidence
+                    + if dice.chance(0.7) { dice.below((101 - confidence) as u64) as i64 } else { 0 };
+                known[place] = known[place].clone().mscore(raised).updated(clock.now());
+                known[place].clone()
+            };
+            mandiant.put(record);
+        }
+    }
+}
+
+/// A record that is wanted in three cases of four.
+pub fn record(dice: &mut Dice, value: &str) -> Record {
+    let confidence = if dice.chance(0.75) { dice.between(80, 95) } else { dice.between(10, 79) };
+    Record::ipv4(value).mscore(confidence as i64).threat_score(Some(90))
+}
