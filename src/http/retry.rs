@@ -57,6 +57,14 @@ pub enum Failed<E> {
 }
 
 impl<E> Failed<E> {
+    /// The same failure with another error.
+    pub fn map<F>(self, other: impl FnOnce(E) -> F) -> Failed<F> {
+        match self {
+            Self::For(error) => Failed::For(other(error)),
+            Self::OutOfTime(error) => Failed::OutOfTime(other(error)),
+        }
+    }
+
     /// The last try's error.
     pub fn into_error(self) -> E {
         match self {

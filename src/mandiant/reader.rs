@@ -1,7 +1,8 @@
 //! A window of the feed, page by page.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use axum::body::Bytes;
 use serde_json::from_str;
 use tracing::warn;
 
@@ -15,7 +16,10 @@ use crate::mutant::{Mutant, is_live};
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{indicator::Indicator, progress::Window},
-    http::retry::{Failed, Patience, Transient, retry},
+    http::{
+        error::HttpError,
+        retry::{Failed, Patience, Transient, retry},
+    },
 };
 
 /// The most records the API gives at once.
@@ -23,8 +27,8 @@ const PAGE: usize = 1000;
 /// What must be asked for, on every page: the cursor keeps the filters and not these.
 const INCLUDE: &str =
     "include_misp=false&include_threat_rating=true&include_category=true&include_campaigns=true";
-/// A stale cursor is met by starting the window again; not for ever.
-const RESTARTS: u32 = 3;
+/// A cursor that ran out, or whose page was lost, is met by starting the window again; not for ever.
+const RESTARTS: u32 = 8;
 
 /// A whole page.
 #[derive(Debug, Default)]
@@ -62,17 +66,19 @@ pub struct Reader {
     position: Position,
     /// Of the first page with records.
     fields: Option<Fields>,
+    /// Of the page read last.
+    first_id: Option<String>,
     restarts: u32,
 }
 
 impl Reader {
     pub fn new(client: Arc<Client>, window: Window) -> Self {
         let position = persisted(window).unwrap_or(Position::Start);
-        Self { client, window, position, fields: None, restarts: 0 }
+        Self { client, window, position, fields: None, first_id: None, restarts: 0 }
     }
 
-    /// The next page; `None` after the last one. A cursor that ran out starts the window again: what was read
-    /// before is then read twice.
+    /// The next page; `None` after the last one. A cursor that ran out, or whose page was lost on the way, starts
+    /// the window again: what was read before is then read twice.
     ///
     /// # Errors
     /// A page that could not be had within the patience for a service, or before the deadline.
@@ -85,12 +91,8 @@ impl Reader {
             };
             let body = match self.fetch(&parameters, deadline).await {
                 Ok(body) => body,
-                Err(Failed::For(SourceError::Answer { status: status @ 400..=499, .. }))
-                    if self.is_under_way() && self.restarts < RESTARTS =>
-                {
-                    self.restarts += 1;
-                    warn!("Mandiant answered {status} to a cursor; the window is read again from its start");
-                    self.position = Position::Start;
+                Err(Failed::For(error)) if self.may_start_again(&error) => {
+                    self.start_again(error, deadline).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -103,6 +105,30 @@ impl Reader {
         }
     }
 
+    fn may_start_again(&self, error: &SourceError) -> bool {
+        let is_refusal = matches!(error, SourceError::Answer { status: 400..=499, .. });
+        self.is_under_way() && self.restarts < RESTARTS && (is_refusal || error.is_transient())
+    }
+
+    /// Goes back to the start of the window, after a wait that grows.
+    async fn start_again(
+        &mut self,
+        error: SourceError,
+        deadline: &Deadline,
+    ) -> Result<(), Failed<SourceError>> {
+        let wait =
+            Duration::from_secs(1 << self.restarts.min(6)).max(error.retry_after().unwrap_or_default());
+        self.restarts += 1;
+        warn!(
+            delay_ms = wait.as_millis(),
+            "{error}; the window is read again from its start in {} s",
+            wait.as_secs()
+        );
+        deadline.sleep(wait).await.map_err(|OutOfTime| Failed::OutOfTime(error))?;
+        self.position = Position::Start;
+        Ok(())
+    }
+
     /// The page again, with everything that the first request of the window asked for.
     async fn ask_for_fields(
         &mut self,
@@ -113,11 +139,13 @@ impl Reader {
             "a later page of Mandiant's lacks the fields asked for; it is asked for again with all parameters"
         );
         let parameters = format!("{parameters}&{}", self.filters());
+        let first_id = self.first_id.take();
         let body = self.fetch(&parameters, deadline).await?;
         // It is the same page by intent, which must not look like a cursor that stands still.
         self.position = Position::Start;
         let (page, fields) = self.take(&body).map_err(Failed::For)?;
-        if self.lacks_fields(page.records, fields) {
+        // A cursor that moved on gave the page after, and this one would be lost.
+        if self.lacks_fields(page.records, fields) || self.first_id != first_id {
             return Err(Failed::For(SourceError::FieldsLost));
         }
         Ok(page)
@@ -137,17 +165,23 @@ impl Reader {
             let answer = deadline.within(self.client.get(parameters)).await;
             let answer = answer.unwrap_or(Err(SourceError::OutOfTime))?;
             match answer.status.as_u16() {
-                200 => check_form(&answer.body).map(|()| Body(answer.body.to_vec())),
-                204 => Ok(Body(b"{}".to_vec())),
+                200 => check_form(&answer.body).map(|()| Body(answer.body)),
+                204 => Ok(Body(Bytes::from_static(b"{}"))),
                 _ => Err(self.client.unexpected(&answer)),
             }
         };
+        let attempt = || async {
+            attempt().await.map_err(|error| {
+                let may_repeat = !self.is_under_way() || was_not_seen(&error);
+                Try { error, may_repeat }
+            })
+        };
         deadline.check().map_err(|OutOfTime| Failed::OutOfTime(SourceError::OutOfTime))?;
-        retry(Patience::SERVICE, deadline, attempt, |error, wait| {
+        let fetched = retry(Patience::SERVICE, deadline, attempt, |failed, wait| {
+            let error = &failed.error;
             warn!(delay_ms = wait.as_millis(), "{error}; asking again in {:.1} s", wait.as_secs_f64());
-            debug_assert!(error.is_transient());
-        })
-        .await
+        });
+        fetched.await.map_err(|failed| failed.map(|failed| failed.error))
     }
 
     /// Reads a page out of `body` and moves on.
@@ -172,6 +206,7 @@ impl Reader {
             }
         }
         let cursor = wire.next.filter(|cursor| !cursor.is_empty()).map(|cursor| cursor.into_owned());
+        self.first_id.clone_from(&first_id);
         persist(self.window, cursor.as_deref());
         self.position = match cursor {
             // A page without records is the end, whatever cursor it carries.
@@ -230,8 +265,38 @@ fn persisted(window: Window) -> Option<Position> {
     None
 }
 
+/// A page that did not come, and whether its request may be repeated.
+///
+/// The cursor stands for a scroll in the server's search engine, and such a scroll moves on with every request: if
+/// the server saw the first one and its answer was lost, the second one gets the page after, and a page would be
+/// lost in silence.
+struct Try {
+    error: SourceError,
+    may_repeat: bool,
+}
+
+impl Transient for Try {
+    fn is_transient(&self) -> bool {
+        self.may_repeat && self.error.is_transient()
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.error.retry_after()
+    }
+}
+
+/// Whether a request certainly did not reach the search engine.
+fn was_not_seen(error: &SourceError) -> bool {
+    matches!(
+        error,
+        SourceError::Http(HttpError::Connect { .. })
+            | SourceError::Answer { status: 429, .. }
+            | SourceError::Secrets(_)
+    )
+}
+
 /// A body that is known to be JSON.
-struct Body(Vec<u8>);
+struct Body(Bytes);
 
 impl Body {
     fn page(&self) -> Result<wire::Page<'_>, SourceError> {

@@ -98,6 +98,8 @@ pub struct LanePass<'a> {
     /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
     pub(super) refused: String,
     pub(super) refused_unwritten: bool,
+    /// A page did not come.
+    source_failed: bool,
 }
 
 impl<'a> LanePass<'a> {
@@ -121,6 +123,7 @@ impl<'a> LanePass<'a> {
             accepted: false,
             refused: String::new(),
             refused_unwritten: false,
+            source_failed: false,
         }
     }
 
@@ -164,6 +167,11 @@ impl<'a> LanePass<'a> {
                 Ok(()) => {}
                 Err(Halt::Stalled(_)) if is_live(Mutant::CheckpointBeforeAcknowledgement) => {}
                 Err(Halt::OutOfTime) if is_live(Mutant::LeftoversSettled) => {}
+                // A shorter window needs fewer pages, one of which does not come.
+                Err(Halt::Stalled(reason)) if self.source_failed => {
+                    state.progress.halve_window(task.window);
+                    return Err(Halt::Stalled(reason));
+                }
                 Err(Halt::OutOfTime) => return self.shorten(state, &task, fresh),
                 Err(halt) => return Err(halt),
             }
@@ -220,6 +228,7 @@ impl<'a> LanePass<'a> {
             let (delivered, following) =
                 tokio::join!(self.settle_page(store, state, page), reader.next_page(deadline));
             delivered?;
+            self.source_failed = following.is_err();
             next = match following {
                 Err(_) if is_live(Mutant::ErrorEndsWindow) => None,
                 following => following?,
@@ -277,9 +286,14 @@ impl<'a> LanePass<'a> {
         }
         let paused = matches!(worked, Err(Halt::OutOfTime));
         let continuation_id = paused.then(|| self.continuation_id.to_owned());
-        if state.progress.continuation_id != continuation_id {
+        if worked.is_err() || state.progress.continuation_id != continuation_id {
             state.progress.continuation_id = continuation_id;
-            self.commit(state, Vec::new()).await?;
+            match (self.commit(state, Vec::new()).await, &worked) {
+                (Err(halt), Ok(()) | Err(Halt::OutOfTime)) => return Err(halt),
+                // What stalled the lane is told; the rest is in the log.
+                (Err(halt), _) => warn!(lane = self.lane.name, "the lane's end was not committed: {halt:?}"),
+                (Ok(()), _) => {}
+            }
         }
         if worked.is_ok() {
             let now = self.engine.clock.now();

@@ -26,6 +26,8 @@ pub struct Chaos {
     is_over: AtomicBool,
     /// Faults there were.
     pub faults: AtomicU64,
+    /// The storage never breaks in this world.
+    pub storage_is_sound: bool,
     /// Uploads that may have been stored although mati-sync cannot know it.
     pub uploads_in_doubt: AtomicU64,
 }
@@ -39,12 +41,12 @@ impl Chaos {
 
 /// Breaks exchanges of `world` as the dice fall.
 pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
-    let chaos = Arc::new(Chaos::default());
     let mut dice = Dice::new(seed ^ 0xfa17);
     world.mandiant.set(|knobs| {
         knobs.end_of_data = dice.pick(&EndOfData::ALL);
         knobs.empty_window = dice.pick(&EndOfData::ALL);
         knobs.used_cursor = dice.pick(&[UsedCursor::SamePage, UsedCursor::NextPage]);
+        knobs.longest_page = dice.pick(&[20, 100, 400, 1000]);
         knobs.page_delay = Duration::from_millis(dice.below(3000));
         knobs.cursor_ttl = dice.chance(0.3).then(|| Duration::from_secs(120));
     });
@@ -55,6 +57,7 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
     // How often each side breaks differs from world to world; some are sound on one side.
     let rates = [0.0, 0.02, 0.05, 0.15];
     let [source, upload, token, storage] = [0, 1, 2, 3].map(|_| dice.pick(&rates));
+    let chaos = Arc::new(Chaos { storage_is_sound: storage == 0.0, ..Chaos::default() });
     let dice = Mutex::new(dice);
     let hook = Arc::clone(&chaos);
     world.net.on_request(move |exchange| {

@@ -65,16 +65,20 @@ struct Simulation {
     dice: Dice,
     per_minute: u64,
     queue: VecDeque<Message>,
+    /// Every message there ever was.
+    sent: Vec<Message>,
     tally: Tally,
     /// Passes that ended without knowing what became of their uploads.
     doubtful_ends: u64,
     fenced: u64,
+    /// Invocations that were answered before their pass had ended.
+    overdue: u64,
 }
 
 pub async fn simulate(seed: u64) -> Tally {
     let mut dice = Dice::new(seed);
     let mut world = World::new();
-    let per_minute = dice.between(4, 30);
+    let per_minute = dice.between(2, 20);
     world.set("SENTINEL_REQUESTS_PER_MINUTE", &per_minute.to_string()).set("INITIAL_LOOKBACK", "3");
     world.sentinel.knobs(|knobs| {
         knobs.quota = per_minute as usize;
@@ -102,6 +106,14 @@ pub async fn simulate(seed: u64) -> Tally {
             record(&mut dice, &value(number)).updated(start - age)
         })
         .collect();
+    // Within the second in which one window ends and the next begins.
+    let edges = (1..3).flat_map(|day| {
+        [0, 250, 500, 999, 1000].map(|at| TimeDelta::days(-day) + TimeDelta::milliseconds(at))
+    });
+    let edges = edges
+        .enumerate()
+        .map(|(index, at)| Record::ipv4(&value(count + index as u64)).updated(world.now() + at).mscore(90));
+    let records: Vec<_> = records.into_iter().chain(edges).collect();
     world.mandiant.put_all(records.clone());
 
     let chaos = unleash(&world, seed);
@@ -111,9 +123,11 @@ pub async fn simulate(seed: u64) -> Tally {
         dice,
         per_minute,
         queue: VecDeque::new(),
+        sent: Vec::new(),
         tally: Tally { records: count, ..Tally::default() },
         doubtful_ends: 0,
         fenced: 0,
+        overdue: 0,
     };
     simulation.live_through(seed, &chaos, records.clone()).await;
     simulation.calm_down().await;
@@ -145,7 +159,7 @@ impl Simulation {
     async fn round(&mut self) {
         let work = self.work().await;
         let kill = self.kill();
-        let limit = self.dice.seconds(60, 600);
+        let limit = self.dice.seconds(40, 300);
         if self.dice.chance(0.25) {
             let other_kill = self.kill();
             let offset = self.dice.seconds(0, 60);
@@ -202,6 +216,7 @@ impl Simulation {
         for report in &ended.reports {
             check_report(report);
             self.tally.passes += 1;
+            self.overdue += u64::from(report.message.contains("did not take the last commit"));
             match report.end {
                 End::CaughtUp | End::Skipped => {}
                 // An upload that did not come back in time was given up; a commit may have failed.
@@ -209,6 +224,7 @@ impl Simulation {
                 End::Fenced => self.fenced += 1,
             }
         }
+        self.sent.extend(ended.continuation.clone());
         if let Some(message) = ended.continuation.filter(|_| self.dice.chance(0.8)) {
             self.queue.push_back(message);
             if self.dice.chance(0.2) {
@@ -222,6 +238,8 @@ impl Simulation {
         // A lease that somebody died with runs out; the youngest records leave the source's lag.
         tokio::time::sleep(Duration::from_secs(180)).await;
         let limit = Duration::from_secs(600);
+        // Queues deliver again, and late.
+        self.queue.extend(self.sent.iter().rev().take(3).cloned());
         let mut calm = 0;
         for _ in 0..400 {
             let (work, stale) = match self.queue.pop_front() {
@@ -264,6 +282,8 @@ impl Simulation {
 
     async fn reckon(mut self, chaos: &Chaos, from_the_start: &[Record]) -> Tally {
         oracle::check_destination(&self.world);
+        assert!(!chaos.storage_is_sound || self.fenced == 0, "two passes worked at once");
+        assert!(!chaos.storage_is_sound || self.overdue == 0, "a pass did not end by itself");
         let in_doubt = chaos.uploads_in_doubt.load(Ordering::Relaxed);
         let allowed = BATCH * (in_doubt + IN_FLIGHT * (self.doubtful_ends + self.fenced));
         self.tally.resent = oracle::check_resent(&self.world, allowed);

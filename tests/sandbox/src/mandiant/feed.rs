@@ -154,7 +154,7 @@ impl Service {
 
     /// The page of that number, counted from 1; beyond the last one, the end.
     fn page_of(&self, snapshot: &Snapshot, number: usize, flags: Flags) -> Answer {
-        let limit = snapshot.filters.limit;
+        let limit = snapshot.filters.limit.min(self.knobs.longest_page);
         let total = snapshot.documents.len();
         let start = (number - 1).saturating_mul(limit).min(total);
         let end = (start + limit).min(total);

@@ -120,6 +120,8 @@ pub struct Knobs {
     pub empty_window: EndOfData,
     pub later_flags: LaterFlags,
     pub limit_behaviour: LimitBehaviour,
+    /// The most records on a page, whatever `limit` asks for: a short page is not the end.
+    pub longest_page: usize,
     pub filters_beside_next: FiltersBesideNext,
     pub used_cursor: UsedCursor,
     /// How long a cursor lives after its last use. Without it, the 64 youngest queries can be continued.
@@ -153,6 +155,7 @@ impl Default for Knobs {
             empty_window: EndOfData::default(),
             later_flags: LaterFlags::default(),
             limit_behaviour: LimitBehaviour::default(),
+            longest_page: usize::MAX,
             filters_beside_next: FiltersBesideNext::default(),
             used_cursor: UsedCursor::default(),
             cursor_ttl: None,
