@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     http::{
-        azure::client_options,
+        azure::{client_options, is_transient, within_limit},
         error::chain,
         identity::{Identity, IdentityError},
         transport::Transport,
@@ -31,8 +31,12 @@ pub struct Secrets {
 
 /// A secret could not be had; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SecretsError(String);
+#[error("{message}")]
+pub struct SecretsError {
+    message: String,
+    /// Whether asking again may help.
+    pub is_transient: bool,
+}
 
 /// No token to upload with; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +45,16 @@ pub enum UploaderError {
     Identity(#[from] IdentityError),
     #[error("{0}")]
     Secrets(#[from] SecretsError),
+}
+
+impl UploaderError {
+    /// Whether asking again may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Identity(error) => error.is_transient,
+            Self::Secrets(error) => error.is_transient,
+        }
+    }
 }
 
 /// Whoever makes the uploads: the app registration where there is a secret for it, else the platform's identity.
@@ -67,6 +81,7 @@ impl Uploader {
         };
         let refusal = match app.token(scope, Some(secret)).await {
             Ok(token) => return Ok(token),
+            Err(outage) if outage.is_transient => return Err(outage.into()),
             Err(refusal) => refusal,
         };
         match self.secrets.renew(&secrets).await? {
@@ -163,35 +178,45 @@ impl SecretStore {
             return Ok(Some(secret.clone()));
         }
         let Some(vault) = &self.settings.key_vault else { return Ok(None) };
-        let failed = |reason: String| {
-            SecretsError(format!(
-                "the secret {name} (for {setting}) cannot be read from {}: {reason}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in",
-                vault.url
-            ))
+        let failed = |reason: String, is_transient: bool| {
+            let told =
+                format!("the secret {name} (for {setting}) cannot be read from {}: {reason}", vault.url);
+            let message = if is_transient {
+                told
+            } else {
+                format!(
+                    "{told}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in"
+                )
+            };
+            SecretsError { message, is_transient }
         };
-        let credential = self.platform.credential(None).map_err(|error| failed(error.to_string()))?;
+        let told_by_sdk = |error: azure_core::Error| failed(chain(&error), is_transient(&error));
+        let credential =
+            self.platform.credential(None).map_err(|error| failed(error.to_string(), error.is_transient))?;
         let options = SecretClientOptions {
             client_options: client_options(&self.transport),
             // A vault of another name than *.vault.azure.net is an emulator on this machine.
             verify_challenge_resource: Some(!crate::settings::is_local(&vault.url)),
             ..SecretClientOptions::default()
         };
-        let client = SecretClient::new(vault.url.as_str(), credential, Some(options))
-            .map_err(|error| failed(chain(&error)))?;
-        match client.get_secret(name, None).await {
+        let client = SecretClient::new(vault.url.as_str(), credential, Some(options)).map_err(told_by_sdk)?;
+        match within_limit(client.get_secret(name, None)).await {
             Ok(answer) => {
-                let secret = answer.into_model().map_err(|error| failed(chain(&error)))?;
+                let secret = answer.into_model().map_err(told_by_sdk)?;
                 Ok(secret.value.filter(|value| !value.is_empty()).map(Secret::from))
             }
             Err(error) if error.http_status() == Some(azure_core::http::StatusCode::NotFound) => Ok(None),
-            Err(error) => Err(failed(chain(&error))),
+            Err(error) => Err(told_by_sdk(error)),
         }
     }
 
     fn missing(&self, setting: &str, name: &str) -> SecretsError {
         let vault = self.settings.key_vault.as_ref().map(|vault| vault.url.to_string()).unwrap_or_default();
-        SecretsError(format!(
-            "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
-        ))
+        SecretsError {
+            message: format!(
+                "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
+            ),
+            is_transient: false,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The Azure SDK on our transport.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::{body::Bytes, http::Request};
@@ -14,10 +14,15 @@ use azure_core::{
 };
 use futures::TryStreamExt;
 
-use super::transport::Transport;
+use super::{
+    error::{excerpt, seconds},
+    transport::Transport,
+};
 
 /// More than any refusal of Entra's.
 const REFUSAL_BYTES: usize = 64 * 1024;
+/// For a token or a secret, which others wait for.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Options under which every SDK client works: our transport, and no retries inside the SDK. A retry there
 /// would turn the lost reply to a conditional write into a conflict with our own write, and the retry of a
@@ -39,6 +44,28 @@ pub fn credential_options(transport: &Transport, authority_host: &str) -> Client
         cloud: Some(Arc::new(CloudConfiguration::from(cloud))),
         ..client_options(transport)
     }
+}
+
+/// Lets an SDK client's `work` go on for half a minute: the SDK itself sets no limit.
+///
+/// # Errors
+/// The work's own, or that the time is over.
+pub async fn within_limit<T>(work: impl Future<Output = azure_core::Result<T>>) -> azure_core::Result<T> {
+    match tokio::time::timeout(TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::with_message(ErrorKind::Io, format!("no answer within {}", seconds(&TIMEOUT)))),
+    }
+}
+
+/// Whether the same request may go well a little later.
+pub fn is_transient(error: &Error) -> bool {
+    let itself = match error.kind() {
+        ErrorKind::Io | ErrorKind::Connection => true,
+        ErrorKind::HttpResponse { status, .. } => matches!(u16::from(*status), 408 | 429 | 500..=599),
+        _ => false,
+    };
+    let beneath = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
+    itself || beneath.is_some_and(is_transient)
 }
 
 fn sdk_transport(transport: &Transport, plain_refusals: bool) -> azure_core::http::Transport {
@@ -90,6 +117,11 @@ impl HttpClient for Client {
         if self.plain_refusals && !parts.status.is_success() {
             let bytes = axum::body::to_bytes(body, REFUSAL_BYTES).await;
             let bytes = bytes.map_err(|error| Error::new(ErrorKind::Io, error))?;
+            // The SDK reads a gateway's page as a refusal of Entra's in a wrong form.
+            if parts.status.is_server_error() {
+                let reason = format!("it answered {}: {}", parts.status.as_u16(), excerpt(&bytes));
+                return Err(Error::with_message(ErrorKind::Io, reason));
+            }
             return Ok(AsyncRawResponse::from_bytes(status, Headers::from(headers), plain(&bytes)));
         }
         let body = body.into_data_stream().map_err(|error| Error::new(ErrorKind::Io, error));

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
 use super::{
-    azure::{client_options, credential_options},
+    azure::{client_options, credential_options, is_transient, within_limit},
     error::chain,
     transport::Transport,
 };
@@ -33,8 +33,12 @@ pub enum Principal {
 
 /// No token could be had; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct IdentityError(pub String);
+#[error("{message}")]
+pub struct IdentityError {
+    message: String,
+    /// Whether asking again may help.
+    pub is_transient: bool,
+}
 
 /// A principal's tokens, one per scope at a time.
 pub struct Identity {
@@ -98,7 +102,8 @@ impl Identity {
         }
         // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
         let credential = self.credential(secret)?;
-        let token = credential.get_token(&[scope], None).await.map_err(|error| self.explain(&error))?;
+        let token =
+            within_limit(credential.get_token(&[scope], None)).await.map_err(|error| self.explain(&error))?;
         // The SDK dates tokens by the machine's clock; what counts is how long this one has left.
         let life = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
         let expires_at = now + TimeDelta::seconds(life.whole_seconds());
@@ -119,6 +124,10 @@ impl Identity {
     fn explain(&self, error: &azure_core::Error) -> IdentityError {
         let text = chain(error);
         let first_line = text.lines().next().unwrap_or_default();
+        let told = format!("no token from Entra ID: {first_line}");
+        if self.principal != Principal::AzureCli && is_transient(error) {
+            return IdentityError { message: told, is_transient: true };
+        }
         let advice = match &self.principal {
             Principal::AzureCli => {
                 "there is no managed identity here and AZURE_CLIENT_SECRET is not set, so the Azure CLI's login was tried: run `az login`, or set the app registration's settings"
@@ -131,7 +140,7 @@ impl Identity {
             }
             Principal::App { .. } => advice(&text),
         };
-        IdentityError(format!("no token from Entra ID: {first_line}; {advice}"))
+        IdentityError { message: format!("{told}; {advice}"), is_transient: false }
     }
 }
 

@@ -57,11 +57,8 @@ impl Transient for SourceError {
             Self::Http(error) => error.is_transient(),
             Self::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
             Self::Unreadable { .. } => true,
-            Self::Unauthorized { .. }
-            | Self::Loop
-            | Self::FieldsLost
-            | Self::Secrets(_)
-            | Self::OutOfTime => false,
+            Self::Secrets(error) => error.is_transient,
+            Self::Unauthorized { .. } | Self::Loop | Self::FieldsLost | Self::OutOfTime => false,
         }
     }
 

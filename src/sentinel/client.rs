@@ -26,7 +26,7 @@ use crate::{
         traffic::Traffic,
         transport::Transport,
     },
-    secrets::Uploader,
+    secrets::{Uploader, UploaderError},
 };
 
 /// The most objects in one request, by Microsoft's documentation.
@@ -66,6 +66,17 @@ impl Transient for Attempt {
         match self {
             Self::Later { wait, .. } => *wait,
             Self::Http(_) | Self::Final(_) => None,
+        }
+    }
+}
+
+impl From<UploaderError> for Attempt {
+    fn from(error: UploaderError) -> Self {
+        let reason = error.to_string();
+        if error.is_transient() {
+            Self::Later { reason, wait: None }
+        } else {
+            Self::Final(UploadError::Stalled(reason))
         }
     }
 }
@@ -129,8 +140,8 @@ impl Sentinel {
     ) -> Result<Vec<Delivery>, Attempt> {
         let mut renewed = false;
         loop {
-            let token = self.uploader.token(self.scope).await;
-            let token = token.map_err(|error| Attempt::Final(UploadError::Stalled(error.to_string())))?;
+            let token = deadline.within(self.uploader.token(self.scope)).await;
+            let token = token.map_err(|_| Attempt::Final(UploadError::OutOfTime))??;
             let request = self.request(body.clone(), &token).map_err(Attempt::Final)?;
             // A place in the row is taken last, so that fetching a token does not delay a paced request.
             self.limiter.slot(deadline).await.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;

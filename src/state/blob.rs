@@ -26,7 +26,7 @@ use super::{
 use crate::{
     clock::Deadline,
     http::{
-        azure::client_options,
+        azure::{client_options, is_transient},
         error::chain,
         retry::{Failed, Patience, Transient, retry},
         transport::Transport,
@@ -261,7 +261,7 @@ impl BlobHome {
                     )),
                 }
             }
-            ErrorKind::Io | ErrorKind::Connection => StateError::Unavailable(format!("{place}: {reason}")),
+            _ if is_transient(error) => StateError::Unavailable(format!("{place}: {reason}")),
             _ => StateError::Refused(format!("the storage {place} cannot be used: {reason}")),
         }
     }
