@@ -111,6 +111,11 @@ impl Engine {
         let pass = self.pass(&work, invocation_id);
         let mut ended = Ended::default();
         if let Err(error) = self.invoke(work, &pass, deadline, &mut ended).await {
+            if ended.reports.iter().any(|report| report.run_id == pass.run_id) {
+                // The pass itself is reported; the requests that wait are found again by the next one.
+                warn!(run_id = pass.run_id, "the requests that wait were not worked off: {error}");
+                return ended;
+            }
             let report = self.report(&pass, lane::end_of(&error), error.to_string());
             (self.announce)(&report, invocation_id);
             ended.reports.push(report);
