@@ -2,6 +2,11 @@
 
 use std::sync::Arc;
 
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header},
+};
+use chrono::{DateTime, Utc};
 use serde_json::from_str;
 use tracing::warn;
 
@@ -61,11 +66,17 @@ pub struct Reader {
     /// Of the first page with records.
     fields: Option<Fields>,
     restarts: u32,
+    asked_at: Option<DateTime<Utc>>,
 }
 
 impl Reader {
     pub fn new(client: Arc<Client>, window: Window) -> Self {
-        Self { client, window, position: Position::Start, fields: None, restarts: 0 }
+        Self { client, window, position: Position::Start, fields: None, restarts: 0, asked_at: None }
+    }
+
+    /// What o'clock it was at Mandiant when the window was first asked for, if it says.
+    pub fn asked_at(&self) -> Option<DateTime<Utc>> {
+        self.asked_at
     }
 
     /// The next page; `None` after the last one. A cursor that ran out starts the window again: what was read
@@ -134,8 +145,8 @@ impl Reader {
             let answer = deadline.within(self.client.get(parameters)).await;
             let answer = answer.unwrap_or(Err(SourceError::OutOfTime))?;
             match answer.status.as_u16() {
-                200 => check_form(&answer.body).map(|()| Body(answer.body.to_vec())),
-                204 => Ok(Body(b"{}".to_vec())),
+                200 => check_form(&answer.body).map(|()| Body::of(&answer.headers, answer.body)),
+                204 => Ok(Body::of(&answer.headers, Bytes::new())),
                 _ => Err(self.client.unexpected(&answer)),
             }
         };
@@ -149,6 +160,7 @@ impl Reader {
 
     /// Reads a page out of `body` and moves on.
     fn take(&mut self, body: &Body) -> Result<(Page, Fields), SourceError> {
+        self.asked_at = self.asked_at.or(body.answered_at);
         let wire = body.page()?;
         let records = wire.indicators.unwrap_or_default();
         let mut page = Page { records: records.len() as u64, ..Page::default() };
@@ -205,12 +217,21 @@ impl Reader {
     }
 }
 
-/// A body that is known to be JSON.
-struct Body(Vec<u8>);
+/// A body that is known to be a page.
+struct Body {
+    bytes: Bytes,
+    answered_at: Option<DateTime<Utc>>,
+}
 
 impl Body {
+    fn of(headers: &HeaderMap, bytes: Bytes) -> Self {
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        Self { bytes, answered_at: date.map(|date| date.to_utc()) }
+    }
+
     fn page(&self) -> Result<wire::Page<'_>, SourceError> {
-        parse(&self.0)
+        parse(&self.bytes)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use tracing::{debug, info, warn};
 
 use super::{Engine, Lane, Pass};
@@ -12,7 +13,7 @@ use crate::{
         manifest::Entry,
         outcome::{Counts, End},
         plan::plan_page,
-        progress::{Backfill, BackfillKind, LAG, Progress, Task, whole_second},
+        progress::{Backfill, BackfillKind, LAG, Progress, Range, Task, whole_second},
         report::LaneReport,
     },
     http::{retry::Failed, traffic::Traffic},
@@ -148,7 +149,8 @@ impl<'a> LanePass<'a> {
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.begin(state).await?;
         let mut fresh = true;
-        while let Some(task) = state.progress.next_task(self.pass.started_at, fresh) {
+        let mut now = self.pass.started_at;
+        while let Some(mut task) = state.progress.next_task(now, fresh) {
             self.deadline.check()?;
             if let Some(gap) = task.out_of_reach {
                 warn!(
@@ -159,9 +161,13 @@ impl<'a> LanePass<'a> {
                 );
             }
             match self.read_window(store, state, &task).await {
-                Ok(()) => {}
+                Ok(asked_at) => now = self.earlier(now, asked_at),
                 Err(Halt::OutOfTime) => return self.shorten(state, &task, fresh),
                 Err(halt) => return Err(halt),
+            }
+            if task.range == Range::Live {
+                // What the source has yet to index is not settled, whatever our clock says.
+                task.window.to = task.window.to.min(whole_second(now - LAG));
             }
             state.progress.advance(&task).map_err(|gap| Halt::Failed(gap.to_string()))?;
             state.progress.double_window();
@@ -169,6 +175,16 @@ impl<'a> LanePass<'a> {
             fresh = false;
         }
         Ok(())
+    }
+
+    /// The earlier of our time and the source's: a clock that is ahead must not make us skip what is to come.
+    fn earlier(&self, now: DateTime<Utc>, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        let Some(theirs) = theirs.filter(|theirs| *theirs + LAG < now) else { return now };
+        warn!(
+            lane = self.lane.name,
+            "the clock here is ahead of Mandiant's, which says {theirs}: this pass reads only up to then"
+        );
+        theirs
     }
 
     /// Notes the pass's request in the lane's progress, once.
@@ -201,8 +217,13 @@ impl<'a> LanePass<'a> {
         self.commit(state, Vec::new()).await
     }
 
-    /// Page after page; the next one is fetched while this one uploads.
-    async fn read_window(&mut self, store: &Store, state: &mut LaneState, task: &Task) -> Result<(), Halt> {
+    /// Page after page; the next one is fetched while this one uploads. Returns what o'clock it was at the source.
+    async fn read_window(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        task: &Task,
+    ) -> Result<Option<DateTime<Utc>>, Halt> {
         debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
         self.engine.gauge.enter(task.window);
         let deadline = self.deadline;
@@ -214,7 +235,7 @@ impl<'a> LanePass<'a> {
             delivered?;
             next = following?;
         }
-        Ok(())
+        Ok(reader.asked_at())
     }
 
     /// Counts a page, decides about its records and delivers what is to be sent.
