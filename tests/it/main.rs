@@ -7,6 +7,7 @@ mod azurite;
 mod contract;
 mod delivery;
 mod domain;
+mod faults;
 mod harness;
 mod life;
 mod protocol;
