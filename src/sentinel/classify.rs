@@ -9,7 +9,7 @@ use super::wire::{ErrorAnswer, PartialAnswer, RecordError};
 use crate::{
     domain::outcome::Delivery,
     http::{
-        error::{excerpt, retry_after},
+        error::{excerpt, retry_after, wait},
         transport::Answer,
     },
 };
@@ -124,8 +124,7 @@ fn request_id(headers: &HeaderMap) -> String {
 /// "Rate limit is exceeded. Try again in 57 seconds."
 fn wait_in(reason: &str) -> Option<Duration> {
     let (_, rest) = reason.split_once("Try again in ")?;
-    let seconds = rest.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    wait(rest.split_whitespace().next()?)
 }
 
 #[cfg(test)]
