@@ -67,7 +67,9 @@ fn settled(body: &[u8], sent: usize) -> Verdict {
         return Verdict::Settled(deliveries);
     }
     let unclear = |reason: String| Verdict::Later { reason, wait: None, throttled: false };
-    let Ok(answer) = serde_json::from_slice::<PartialAnswer>(body) else {
+    // A list would do for an object without errors.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let Some(answer) = serde_json::from_slice::<PartialAnswer>(body).ok().filter(|_| is_object) else {
         return unclear(format!(
             "an answer that is not Sentinel's, perhaps a proxy's in between: {}",
             excerpt(body)
@@ -159,7 +161,7 @@ mod tests {
                 Acknowledged
             ])
         );
-        for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7"] {
+        for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7", "[]"] {
             assert!(matches!(verdict(200, unclear), Verdict::Later { .. }), "{unclear}");
         }
     }
