@@ -1,8 +1,9 @@
 //! One lane's part in a pass: window after window, page after page, until nothing is left or no time is.
 
-use std::sync::Arc;
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use tracing::{debug, info, warn};
 
 use super::{Engine, Lane, Pass};
@@ -81,6 +82,16 @@ pub fn end_of(error: &StateError) -> End {
     }
 }
 
+/// A defect of ours in the words it left.
+fn described(defect: &(dyn Any + Send)) -> String {
+    let words =
+        defect.downcast_ref::<String>().map(String::as_str).or(defect.downcast_ref::<&str>().copied());
+    format!(
+        "mati-sync met a defect, which its maintainers should hear of: {}",
+        words.unwrap_or("without words")
+    )
+}
+
 /// What a lane works with during a pass.
 pub struct LanePass<'a> {
     pub(super) engine: &'a Engine,
@@ -125,15 +136,19 @@ impl<'a> LanePass<'a> {
 
     /// The lane's whole part, and how it ended.
     pub async fn run(mut self, store: &Store) -> (&'static str, LaneEnd) {
-        let (halt, progress) = match self.load(store).await {
-            Err(error) => (Err(Halt::from(error)), None),
-            Ok(mut state) => {
-                let worked = self.work(store, &mut state).await;
-                let ended = self.settle(store, &mut state, worked).await;
-                (ended, Some(state.progress))
-            }
-        };
-        (self.lane.name, self.end(halt, progress.as_ref()))
+        let mut progress = None;
+        // A defect ends this lane with a report, and no other lane. What is committed stays; the rest is forgotten.
+        let ended = AssertUnwindSafe(self.take_part(store, &mut progress)).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|defect| Err(Halt::Failed(described(&*defect))));
+        (self.lane.name, self.end(ended, progress.as_ref()))
+    }
+
+    async fn take_part(&mut self, store: &Store, progress: &mut Option<Progress>) -> Result<(), Halt> {
+        let mut state = self.load(store).await?;
+        let worked = self.work(store, &mut state).await;
+        let ended = self.settle(store, &mut state, worked).await;
+        *progress = Some(state.progress);
+        ended
     }
 
     async fn load(&self, store: &Store) -> Result<LaneState, StateError> {
