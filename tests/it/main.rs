@@ -8,6 +8,7 @@ mod contract;
 mod delivery;
 mod domain;
 mod faults;
+mod fuzz;
 mod harness;
 mod life;
 mod protocol;

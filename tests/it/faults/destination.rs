@@ -52,6 +52,22 @@ async fn throttling_without_end_ends_the_pass_in_time_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_that_no_pass_can_wait_is_left_to_the_next() {
+    for (header, body) in [
+        (Some(u64::MAX.to_string()), String::new()),
+        (None, format!("{{\"message\":\"Try again in {} seconds.\"}}", u64::MAX)),
+    ] {
+        let world = World::new();
+        fill(&world, 100);
+        let headers = header.map(|seconds| ("retry-after".to_owned(), seconds)).into_iter().collect();
+        world.sentinel.knobs(|knobs| knobs.script = [Answer { status: 429, headers, body }].into());
+        let ended = world.run(Work::Timer, LIMIT).await;
+        assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
+        recovers(&world).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_stored_although_the_answer_was_lost_is_sent_again_under_the_same_ids() {
     let (bad_gateway, headers, body) = html(502);
     let unavailable = || (StatusCode::SERVICE_UNAVAILABLE, HeaderMap::new(), Bytes::new());

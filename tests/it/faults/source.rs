@@ -79,6 +79,18 @@ async fn a_server_error_is_met_with_patience_in_whatever_form() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_no_pass_can_wait_is_left_to_the_next() {
+    let world = World::new();
+    fill(&world, 10);
+    let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from(u64::MAX))]);
+    let throttled = Fault::AnswerBefore(StatusCode::TOO_MANY_REQUESTS, headers, Bytes::new());
+    Outage::begin(&world, at(|number| number == 0, is_page, throttled));
+    let ended = world.run(mati_sync::pass::Work::Timer, super::LIMIT).await;
+    assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
+    recovers(&world).await;
+}
+
 /// Every page's first bytes come at once, and the others only after more than a minute.
 async fn slow_body(request: Request, next: Next) -> Response {
     let is_page = request.uri().path().ends_with("/indicator");
