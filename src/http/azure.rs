@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use axum::{body::Bytes, http::Request};
+use axum::{body::Bytes, http};
 use azure_core::{
     cloud::{CloudConfiguration, CustomConfiguration},
     error::{Error, ErrorKind},
@@ -21,6 +21,8 @@ use super::{
 
 /// More than any refusal of Entra's.
 const REFUSAL_BYTES: usize = 64 * 1024;
+/// Headers by which the SDK's clients show who we are.
+const CREDENTIALS: [&str; 2] = ["authorization", "x-identity-header"];
 /// For a token or a secret, which others wait for.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -97,9 +99,14 @@ impl HttpClient for Client {
                 read_all(stream).await?
             }
         };
-        let mut builder = Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
+        let mut builder =
+            http::Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
         for (name, value) in request.headers().iter() {
-            builder = builder.header(name.as_str(), value.as_str());
+            let value = http::HeaderValue::from_str(value.as_str());
+            let mut value = value.map_err(|error| Error::new(ErrorKind::Other, error))?;
+            // No debug print shows who we are.
+            value.set_sensitive(CREDENTIALS.contains(&name.as_str()));
+            builder = builder.header(name.as_str(), value);
         }
         let request = builder.body(body).map_err(|error| Error::new(ErrorKind::Other, error))?;
         let response =
