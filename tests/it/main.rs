@@ -5,6 +5,7 @@
 
 mod azurite;
 mod contract;
+mod defects;
 mod delivery;
 mod domain;
 mod faults;

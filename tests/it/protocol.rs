@@ -47,7 +47,8 @@ pub async fn post(app: &Router, function: &str, body: impl AsRef<[u8]>) -> (Stat
     (status, body)
 }
 
-fn http(body: Option<&str>, query: Value, headers: Value) -> String {
+/// An invocation of an HTTP function.
+pub fn http(body: Option<&str>, query: Value, headers: Value) -> String {
     let mut request = json!({
         "Url": "http://localhost:7071/api/sync", "Method": "POST", "Query": query, "Headers": headers,
         "Params": {}, "Identities": [{"Claims": [], "IsAuthenticated": true}],
@@ -63,7 +64,7 @@ fn sync_now(body: Option<&str>) -> String {
 }
 
 /// The inner answer of an HTTP function.
-fn answered(body: &Value) -> (String, Value) {
+pub fn answered(body: &Value) -> (String, Value) {
     let response = &body["Outputs"]["response"];
     let text = response["body"].as_str().expect("a text");
     (

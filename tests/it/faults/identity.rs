@@ -1,15 +1,16 @@
 //! Entra ID and Key Vault refuse, or are down; the message says which setting or role it is about.
 
-use axum::{Json, Router, extract::Query, routing::get};
 use mati_sync::{domain::outcome::End, pass::Work};
 use sandbox::{
     key_vault::KeyVault,
     net::{Exchange, Fault},
 };
-use serde_json::json;
 
 use super::{LIMIT, Outage, at, fill, html, recovers, stalls};
-use crate::harness::world::{CLIENT, CLIENT_SECRET, TENANT, World};
+use crate::harness::{
+    vault::{PLATFORM, VAULT, with_key_vault},
+    world::{CLIENT, TENANT, World},
+};
 
 const OTHER: &str = "99999999-7777-4888-8999-aaaaaaaaaaaa";
 
@@ -77,8 +78,8 @@ async fn entra_that_is_down_stalls_the_pass_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn an_identity_or_a_vault_that_never_answers_ends_the_pass_in_time() {
-    for authority in ["login.microsoftonline.com", "secrets.vault.azure.net", "169.254.169.254"] {
-        let (world, _vault) = with_key_vault();
+    for authority in ["login.microsoftonline.com", VAULT, PLATFORM] {
+        let (world, _vault) = with_vault();
         fill(&world, 300);
         let hangs = move |exchange: &Exchange| exchange.authority == authority;
         let outage = Outage::begin(&world, at(|_| true, hangs, Fault::Hang));
@@ -93,69 +94,35 @@ async fn an_identity_or_a_vault_that_never_answers_ends_the_pass_in_time() {
 }
 
 /// A world whose secrets are in a key vault, which the platform's identity reads.
-fn with_key_vault() -> (World, KeyVault) {
+fn with_vault() -> (World, KeyVault) {
     let mut world = World::new();
-    let now = world.now();
-    let vault = KeyVault::new(std::sync::Arc::new(move || now), TENANT);
-    vault.authorize(|token| token == "platform-token");
-    world.net.host("secrets.vault.azure.net", vault.router());
-    world.net.host("169.254.169.254", platform_identity());
-    for (name, value) in [
-        ("mati-key", "sandbox-key"),
-        ("mati-secret", "sandbox-secret"),
-        ("azure-client-secret", CLIENT_SECRET),
-    ] {
-        vault.set(name, value);
-    }
-    for (name, value) in [
-        ("KEY_VAULT_URL", "https://secrets.vault.azure.net"),
-        ("MATI_KEY", ""),
-        ("MATI_SECRET", ""),
-        ("AZURE_CLIENT_SECRET", ""),
-        ("IDENTITY_ENDPOINT", "only whether it is set matters here"),
-    ] {
-        world.set(name, value);
-    }
+    let vault = with_key_vault(&mut world);
     (world, vault)
-}
-
-/// What a managed identity asks where the process's environment does not say otherwise.
-fn platform_identity() -> Router {
-    let token = |Query(query): Query<serde_json::Value>| async move {
-        let in_an_hour = azure_core::time::OffsetDateTime::now_utc().unix_timestamp() + 3600;
-        Json(json!({
-            "access_token": "platform-token",
-            "expires_on": in_an_hour.to_string(),
-            "resource": query["resource"],
-            "token_type": "Bearer",
-        }))
-    };
-    Router::new().route("/metadata/identity/oauth2/token", get(token))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_vault_that_refuses_us_says_which_role_is_missing() {
-    let (world, vault) = with_key_vault();
+    let (world, vault) = with_vault();
     fill(&world, 300);
     vault.forbid(true);
-    stalls(&world, &["Key Vault Secrets User", "mati-key", "MATI_KEY", "secrets.vault.azure.net"]).await;
+    stalls(&world, &["Key Vault Secrets User", "mati-key", "MATI_KEY", VAULT]).await;
     vault.forbid(false);
     recovers(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_the_vault_lacks_is_named() {
-    let (mut world, vault) = with_key_vault();
+    let (mut world, vault) = with_vault();
     fill(&world, 300);
     world.set("KEY_VAULT_KEY_NAME", "mandiant-api-secret");
-    stalls(&world, &["mandiant-api-secret", "MATI_SECRET", "secrets.vault.azure.net"]).await;
+    stalls(&world, &["mandiant-api-secret", "MATI_SECRET", VAULT]).await;
     vault.set("mandiant-api-secret", "sandbox-secret");
     recovers(&world).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_that_is_disabled_is_named() {
-    let (world, vault) = with_key_vault();
+    let (world, vault) = with_vault();
     fill(&world, 300);
     vault.enable("azure-client-secret", false);
     stalls(&world, &["azure-client-secret", "AZURE_CLIENT_SECRET", "disabled"]).await;
@@ -166,9 +133,9 @@ async fn a_secret_that_is_disabled_is_named() {
 #[tokio::test(start_paused = true)]
 async fn a_vault_that_stumbles_is_asked_again() {
     for fault in [Fault::ResetBefore, Fault::ResetAfter, Fault::status(503)] {
-        let (world, _vault) = with_key_vault();
+        let (world, _vault) = with_vault();
         fill(&world, 300);
-        let is_vault = |exchange: &Exchange| exchange.authority == "secrets.vault.azure.net";
+        let is_vault = |exchange: &Exchange| exchange.authority == VAULT;
         Outage::begin(&world, at(|number| number == 1, is_vault, fault.clone()));
         let report = world.tick().await;
         assert_eq!((report.end, report.totals().created), (End::CaughtUp, 300), "{fault:?}: {report:#?}");
