@@ -12,8 +12,10 @@ mod faults;
 mod fuzz;
 mod harness;
 mod life;
+mod model;
 mod protocol;
 mod requests;
+
 mod settings;
 mod source;
 mod state;
