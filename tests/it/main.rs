@@ -15,7 +15,7 @@ mod life;
 mod model;
 mod protocol;
 mod requests;
-
+mod safety;
 mod settings;
 mod source;
 mod state;
