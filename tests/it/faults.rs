@@ -69,7 +69,7 @@ async fn stalls(world: &World, words: &[&str]) -> Report {
     let began = tokio::time::Instant::now();
     let ended = tokio::time::timeout(2 * LIMIT, world.run(Work::Timer, LIMIT)).await.expect("a pass ends");
     assert!(began.elapsed() < LIMIT, "it took {:?}: {ended:#?}", began.elapsed());
-    let report = ended.reports.into_iter().next().expect("one pass");
+    let [report] = <[Report; 1]>::try_from(ended.reports).expect("one pass, reported once");
     assert_eq!(report.end, End::Stalled, "{report:#?}");
     for word in words {
         assert!(report.message.contains(word), "{word} is not in {}", report.message);
