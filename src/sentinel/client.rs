@@ -22,7 +22,7 @@ use crate::{
     http::{
         error::HttpError,
         limiter::Limiter,
-        retry::{Failed, Patience, Transient, retry},
+        retry::{Failed, LONGEST_ASKED, Patience, Transient, retry},
         traffic::Traffic,
         transport::Transport,
     },
@@ -154,7 +154,8 @@ impl Sentinel {
                 Verdict::Later { reason, wait, throttled } => {
                     if throttled {
                         traffic.throttled();
-                        self.limiter.hold_back(wait.unwrap_or_default());
+                        self.limiter
+                            .hold_back(wait.filter(|wait| *wait <= LONGEST_ASKED).unwrap_or_default());
                     }
                     Err(Attempt::Later { reason, wait })
                 }

@@ -11,9 +11,13 @@ use sandbox::{
     net::Fault,
     sentinel::{Answer, Authorization},
 };
+use serde_json::Value;
 
 use super::{LIMIT, Outage, at, fill, html, is_upload, recovers, stalls};
-use crate::harness::world::{WORKSPACE, World};
+use crate::{
+    harness::world::{WORKSPACE, World},
+    protocol::{post, serve},
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_storm_of_throttling_is_sat_out() {
@@ -54,6 +58,7 @@ async fn throttling_without_end_ends_the_pass_in_time_and_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_no_pass_can_wait_is_left_to_the_next() {
     for (header, body) in [
+        (Some("3600".to_owned()), String::new()),
         (Some(u64::MAX.to_string()), String::new()),
         (None, format!("{{\"message\":\"Try again in {} seconds.\"}}", u64::MAX)),
     ] {
@@ -61,8 +66,12 @@ async fn a_wait_that_no_pass_can_wait_is_left_to_the_next() {
         fill(&world, 100);
         let headers = header.map(|seconds| ("retry-after".to_owned(), seconds)).into_iter().collect();
         world.sentinel.knobs(|knobs| knobs.script = [Answer { status: 429, headers, body }].into());
-        let ended = world.run(Work::Timer, LIMIT).await;
-        assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
+        let app = serve(&world);
+        let (_, body) = post(&app, "SyncTimer", r#"{"Data":{"timer":{}}}"#).await;
+        assert!(body["error"].as_str().is_some_and(|error| error.contains("Sentinel throttles")), "{body}");
+        // Also the process that was told to wait goes on with the next tick.
+        let (_, body) = post(&app, "SyncTimer", r#"{"Data":{"timer":{}}}"#).await;
+        assert_eq!((&body["Outputs"]["next"], &body["error"]), (&Value::Null, &Value::Null), "{body}");
         recovers(&world).await;
     }
 }

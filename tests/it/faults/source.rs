@@ -86,8 +86,7 @@ async fn a_wait_that_no_pass_can_wait_is_left_to_the_next() {
     let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from(u64::MAX))]);
     let throttled = Fault::AnswerBefore(StatusCode::TOO_MANY_REQUESTS, headers, Bytes::new());
     Outage::begin(&world, at(|number| number == 0, is_page, throttled));
-    let ended = world.run(mati_sync::pass::Work::Timer, super::LIMIT).await;
-    assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
+    stalls(&world, &["Mandiant answered 429"]).await;
     recovers(&world).await;
 }
 
