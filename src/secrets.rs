@@ -1,6 +1,6 @@
 //! Secrets from the environment, or from Key Vault.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use azure_core::credentials::Secret;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     http::{
-        azure::{client_options, is_transient},
+        azure::{client_options, is_transient, within_limit},
         error::chain,
         identity::{Identity, IdentityError},
         transport::Transport,
@@ -29,15 +29,12 @@ pub struct Secrets {
     pub client_secret: Option<Secret>,
 }
 
-/// Key Vault answers within this, or not at all.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A secret could not be had; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SecretsError {
     message: String,
-    /// The same request may go well a little later.
+    /// Whether asking again may help.
     pub is_transient: bool,
 }
 
@@ -51,7 +48,7 @@ pub enum UploaderError {
 }
 
 impl UploaderError {
-    /// Whether the same request may go well a little later.
+    /// Whether asking again may help.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Identity(error) => error.is_transient,
@@ -84,6 +81,7 @@ impl Uploader {
         };
         let refusal = match app.token(scope, Some(secret)).await {
             Ok(token) => return Ok(token),
+            Err(outage) if outage.is_transient => return Err(outage.into()),
             Err(refusal) => refusal,
         };
         match self.secrets.renew(&secrets).await? {
@@ -180,33 +178,35 @@ impl SecretStore {
             return Ok(Some(secret.clone()));
         }
         let Some(vault) = &self.settings.key_vault else { return Ok(None) };
-        let failed = |reason: String, is_transient| SecretsError {
-            message: format!(
-                "the secret {name} (for {setting}) cannot be read from {}: {reason}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in",
-                vault.url
-            ),
-            is_transient,
+        let failed = |reason: String, is_transient: bool| {
+            let told =
+                format!("the secret {name} (for {setting}) cannot be read from {}: {reason}", vault.url);
+            let message = if is_transient {
+                told
+            } else {
+                format!(
+                    "{told}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in"
+                )
+            };
+            SecretsError { message, is_transient }
         };
-        let sdk = |error: azure_core::Error| failed(chain(&error), is_transient(&error));
-        let credential = self.platform.credential(None);
-        let credential = credential.map_err(|error| failed(error.to_string(), error.is_transient))?;
+        let told_by_sdk = |error: azure_core::Error| failed(chain(&error), is_transient(&error));
+        let credential =
+            self.platform.credential(None).map_err(|error| failed(error.to_string(), error.is_transient))?;
         let options = SecretClientOptions {
             client_options: client_options(&self.transport),
             // A vault of another name than *.vault.azure.net is an emulator on this machine.
             verify_challenge_resource: Some(!crate::settings::is_local(&vault.url)),
             ..SecretClientOptions::default()
         };
-        let client = SecretClient::new(vault.url.as_str(), credential, Some(options)).map_err(sdk)?;
-        let Ok(answer) = tokio::time::timeout(TIMEOUT, client.get_secret(name, None)).await else {
-            return Err(failed(format!("no answer within {} s", TIMEOUT.as_secs()), true));
-        };
-        match answer {
+        let client = SecretClient::new(vault.url.as_str(), credential, Some(options)).map_err(told_by_sdk)?;
+        match within_limit(client.get_secret(name, None)).await {
             Ok(answer) => {
-                let secret = answer.into_model().map_err(sdk)?;
+                let secret = answer.into_model().map_err(told_by_sdk)?;
                 Ok(secret.value.filter(|value| !value.is_empty()).map(Secret::from))
             }
             Err(error) if error.http_status() == Some(azure_core::http::StatusCode::NotFound) => Ok(None),
-            Err(error) => Err(sdk(error)),
+            Err(error) => Err(told_by_sdk(error)),
         }
     }
 

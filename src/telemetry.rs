@@ -44,8 +44,9 @@ pub fn start_command(level: Option<&str>, prints: bool) -> bool {
     true
 }
 
-/// An unusable LOG_LEVEL is a settings fault, told with all others; until then the default serves.
-fn filter(level: &str) -> EnvFilter {
+/// What is logged when LOG_LEVEL is `level`: never the chatter of the libraries below us, which may hold URLs with
+/// signatures. An unusable one is a settings fault, told with all others; until then the default serves.
+pub fn filter(level: &str) -> EnvFilter {
     let quiet = "azure_core=warn,azure_identity=warn,typespec_client_core=warn,hyper_util=warn,reqwest=warn";
     let level = if EnvFilter::try_new(level).is_ok() { level } else { "info" };
     EnvFilter::new(format!("{level},{quiet}"))

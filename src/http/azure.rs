@@ -1,9 +1,9 @@
 //! The Azure SDK on our transport.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use axum::{body::Bytes, http::Request};
+use axum::{body::Bytes, http};
 use azure_core::{
     cloud::{CloudConfiguration, CustomConfiguration},
     error::{Error, ErrorKind},
@@ -14,10 +14,17 @@ use azure_core::{
 };
 use futures::TryStreamExt;
 
-use super::transport::Transport;
+use super::{
+    error::{excerpt, seconds},
+    transport::Transport,
+};
 
 /// More than any refusal of Entra's.
 const REFUSAL_BYTES: usize = 64 * 1024;
+/// Headers by which the SDK's clients show who we are.
+const CREDENTIALS: [&str; 2] = ["authorization", "x-identity-header"];
+/// For a token or a secret, which others wait for.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Options under which every SDK client works: our transport, and no retries inside the SDK. A retry there
 /// would turn the lost reply to a conditional write into a conflict with our own write, and the retry of a
@@ -39,6 +46,28 @@ pub fn credential_options(transport: &Transport, authority_host: &str) -> Client
         cloud: Some(Arc::new(CloudConfiguration::from(cloud))),
         ..client_options(transport)
     }
+}
+
+/// Lets an SDK client's `work` go on for half a minute: the SDK itself sets no limit.
+///
+/// # Errors
+/// The work's own, or that the time is over.
+pub async fn within_limit<T>(work: impl Future<Output = azure_core::Result<T>>) -> azure_core::Result<T> {
+    match tokio::time::timeout(TIMEOUT, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::with_message(ErrorKind::Io, format!("no answer within {}", seconds(&TIMEOUT)))),
+    }
+}
+
+/// Whether the same request may go well a little later.
+pub fn is_transient(error: &Error) -> bool {
+    let itself = match error.kind() {
+        ErrorKind::Io | ErrorKind::Connection => true,
+        ErrorKind::HttpResponse { status, .. } => matches!(u16::from(*status), 408 | 429 | 500..=599),
+        _ => false,
+    };
+    let beneath = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Error>());
+    itself || beneath.is_some_and(is_transient)
 }
 
 fn sdk_transport(transport: &Transport, plain_refusals: bool) -> azure_core::http::Transport {
@@ -70,9 +99,14 @@ impl HttpClient for Client {
                 read_all(stream).await?
             }
         };
-        let mut builder = Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
+        let mut builder =
+            http::Request::builder().method(request.method().as_ref()).uri(request.url().as_str());
         for (name, value) in request.headers().iter() {
-            builder = builder.header(name.as_str(), value.as_str());
+            let value = http::HeaderValue::from_str(value.as_str());
+            let mut value = value.map_err(|error| Error::new(ErrorKind::Other, error))?;
+            // No debug print shows who we are.
+            value.set_sensitive(CREDENTIALS.contains(&name.as_str()));
+            builder = builder.header(name.as_str(), value);
         }
         let request = builder.body(body).map_err(|error| Error::new(ErrorKind::Other, error))?;
         let response =
@@ -90,30 +124,16 @@ impl HttpClient for Client {
         if self.plain_refusals && !parts.status.is_success() {
             let bytes = axum::body::to_bytes(body, REFUSAL_BYTES).await;
             let bytes = bytes.map_err(|error| Error::new(ErrorKind::Io, error))?;
+            // The SDK reads a gateway's page as a refusal of Entra's in a wrong form.
+            if parts.status.is_server_error() {
+                let reason = format!("it answered {}: {}", parts.status.as_u16(), excerpt(&bytes));
+                return Err(Error::with_message(ErrorKind::Io, reason));
+            }
             return Ok(AsyncRawResponse::from_bytes(status, Headers::from(headers), plain(&bytes)));
         }
         let body = body.into_data_stream().map_err(|error| Error::new(ErrorKind::Io, error));
         Ok(AsyncRawResponse::new(status, Headers::from(headers), Box::pin(body)))
     }
-}
-
-/// Whether the request behind an error of the SDK may go well a little later: it got no answer, or one that says
-/// so. Credentials wrap the error that tells.
-pub fn is_transient(error: &Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<Error>() {
-            match error.kind() {
-                ErrorKind::Io | ErrorKind::Connection => return true,
-                ErrorKind::HttpResponse { status, .. } => {
-                    return matches!(u16::from(*status), 408 | 429 | 500..=599);
-                }
-                _ => {}
-            }
-        }
-        next = error.source();
-    }
-    false
 }
 
 /// A refusal of Entra's without escapes in its description. azure_identity 1.0.0 borrows that text from the

@@ -69,14 +69,22 @@ fn without_queries(text: &str) -> String {
     words.join(" ")
 }
 
+/// Nobody means a longer wait than this; one that is beyond all measure could not even be added to the time.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
 /// How long the server asks us to wait (RFC 9110 §10.2.3: seconds or a date).
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse() {
-        return Some(Duration::from_secs(seconds));
+    if let Some(wait) = wait(value) {
+        return Some(wait);
     }
     let at = DateTime::parse_from_rfc2822(value).ok()?;
-    (at.to_utc() - now).to_std().ok()
+    (at.to_utc() - now).to_std().ok().map(|wait| wait.min(LONGEST_WAIT))
+}
+
+/// A wait given in seconds.
+pub fn wait(seconds: &str) -> Option<Duration> {
+    seconds.parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 /// The beginning of an answer's body, for a message: one line, at most 300 characters.
@@ -107,6 +115,8 @@ mod tests {
             |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]), now);
         assert_eq!(parse("57"), Some(Duration::from_secs(57)));
         assert_eq!(parse("Thu, 01 Jan 2026 00:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(parse("18446744073709551615"), Some(LONGEST_WAIT));
+        assert_eq!(parse("Fri, 31 Dec 9999 23:59:59 GMT"), Some(LONGEST_WAIT));
         assert_eq!(parse("soon"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! As whom we speak to Microsoft's APIs: an app registration, a managed identity, or the login of the Azure CLI.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_identity::{
@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::Mutex;
 
 use super::{
-    azure::{client_options, credential_options, is_transient},
+    azure::{client_options, credential_options, is_transient, within_limit},
     error::chain,
     transport::Transport,
 };
@@ -31,15 +31,12 @@ pub enum Principal {
     AzureCli,
 }
 
-/// A token is had within this, or not at all.
-const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// No token could be had; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct IdentityError {
     message: String,
-    /// The same request may go well a little later.
+    /// Whether asking again may help.
     pub is_transient: bool,
 }
 
@@ -105,11 +102,8 @@ impl Identity {
         }
         // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
         let credential = self.credential(secret)?;
-        let Ok(token) = tokio::time::timeout(TIMEOUT, credential.get_token(&[scope], None)).await else {
-            let message = format!("no token from Entra ID: no answer within {} s", TIMEOUT.as_secs());
-            return Err(IdentityError { message, is_transient: true });
-        };
-        let token = token.map_err(|error| self.explain(&error))?;
+        let token =
+            within_limit(credential.get_token(&[scope], None)).await.map_err(|error| self.explain(&error))?;
         // The SDK dates tokens by the machine's clock; what counts is how long this one has left.
         let life = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
         let expires_at = now + TimeDelta::seconds(life.whole_seconds());
@@ -130,6 +124,10 @@ impl Identity {
     fn explain(&self, error: &azure_core::Error) -> IdentityError {
         let text = chain(error);
         let first_line = text.lines().next().unwrap_or_default();
+        let told = format!("no token from Entra ID: {first_line}");
+        if self.principal != Principal::AzureCli && is_transient(error) {
+            return IdentityError { message: told, is_transient: true };
+        }
         let advice = match &self.principal {
             Principal::AzureCli => {
                 "there is no managed identity here and AZURE_CLIENT_SECRET is not set, so the Azure CLI's login was tried: run `az login`, or set the app registration's settings"
@@ -142,9 +140,7 @@ impl Identity {
             }
             Principal::App { .. } => advice(&text),
         };
-        let is_transient = is_transient(error);
-        let advice = if is_transient { "it may be unwell, or a firewall in between" } else { advice };
-        IdentityError { message: format!("no token from Entra ID: {first_line}; {advice}"), is_transient }
+        IdentityError { message: format!("{told}; {advice}"), is_transient: false }
     }
 }
 

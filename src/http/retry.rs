@@ -10,6 +10,10 @@ use crate::{
     mutant::{Mutant, is_live},
 };
 
+/// Whoever asks for a longer wait than this is not asked again in this pass: going on at once in another one, which
+/// is what running out of time means, would be the opposite of waiting.
+pub const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
+
 /// What a retry loop needs to know of an error.
 pub trait Transient {
     /// Whether the same request may go well a little later.
@@ -97,7 +101,11 @@ pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
             continue;
         }
         let Some(wait) = waits.next() else { return Err(Failed::For(error)) };
-        let wait = wait.max(error.retry_after().unwrap_or_default());
+        let asked = error.retry_after().unwrap_or_default();
+        if asked > LONGEST_ASKED {
+            return Err(Failed::For(error));
+        }
+        let wait = wait.max(asked);
         on_retry(&error, wait);
         if let Err(OutOfTime) = deadline.sleep(wait).await {
             return Err(Failed::OutOfTime(error));

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::body::Bytes;
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header},
+};
+use chrono::{DateTime, Utc};
 use serde_json::from_str;
 use tracing::warn;
 
@@ -69,12 +73,18 @@ pub struct Reader {
     /// Of the page read last.
     first_id: Option<String>,
     restarts: u32,
+    asked_at: Option<DateTime<Utc>>,
 }
 
 impl Reader {
     pub fn new(client: Arc<Client>, window: Window) -> Self {
         let position = persisted(window).unwrap_or(Position::Start);
-        Self { client, window, position, fields: None, first_id: None, restarts: 0 }
+        Self { client, window, position, fields: None, first_id: None, restarts: 0, asked_at: None }
+    }
+
+    /// What o'clock it was at Mandiant when the window was first asked for, if it says.
+    pub fn asked_at(&self) -> Option<DateTime<Utc>> {
+        self.asked_at
     }
 
     /// The next page; `None` after the last one. A cursor that ran out, or whose page was lost on the way, starts
@@ -165,8 +175,8 @@ impl Reader {
             let answer = deadline.within(self.client.get(parameters)).await;
             let answer = answer.unwrap_or(Err(SourceError::OutOfTime))?;
             match answer.status.as_u16() {
-                200 => check_form(&answer.body).map(|()| Body(answer.body)),
-                204 => Ok(Body(Bytes::from_static(b"{}"))),
+                200 => check_form(&answer.body).map(|()| Body::of(&answer.headers, answer.body)),
+                204 => Ok(Body::of(&answer.headers, Bytes::new())),
                 _ => Err(self.client.unexpected(&answer)),
             }
         };
@@ -186,6 +196,7 @@ impl Reader {
 
     /// Reads a page out of `body` and moves on.
     fn take(&mut self, body: &Body) -> Result<(Page, Fields), SourceError> {
+        self.asked_at = self.asked_at.or(body.answered_at);
         let wire = body.page()?;
         let records = wire.indicators.unwrap_or_default();
         let mut page = Page { records: records.len() as u64, ..Page::default() };
@@ -295,12 +306,21 @@ fn was_not_seen(error: &SourceError) -> bool {
     )
 }
 
-/// A body that is known to be JSON.
-struct Body(Bytes);
+/// A body that is known to be a page.
+struct Body {
+    bytes: Bytes,
+    answered_at: Option<DateTime<Utc>>,
+}
 
 impl Body {
+    fn of(headers: &HeaderMap, bytes: Bytes) -> Self {
+        let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+        Self { bytes, answered_at: date.map(|date| date.to_utc()) }
+    }
+
     fn page(&self) -> Result<wire::Page<'_>, SourceError> {
-        parse(&self.0)
+        parse(&self.bytes)
     }
 }
 

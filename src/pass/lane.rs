@@ -1,8 +1,9 @@
 //! One lane's part in a pass: window after window, page after page, until nothing is left or no time is.
 
-use std::sync::Arc;
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt;
 use tracing::{debug, info, warn};
 
 use super::{Engine, Lane, Pass};
@@ -13,7 +14,7 @@ use crate::{
         manifest::Entry,
         outcome::{Change, Counts, End},
         plan::plan_page,
-        progress::{Backfill, BackfillKind, LAG, Progress, Task, whole_second},
+        progress::{Backfill, BackfillKind, LAG, Progress, Range, Task, whole_second},
         report::LaneReport,
     },
     http::{retry::Failed, traffic::Traffic},
@@ -82,6 +83,16 @@ pub fn end_of(error: &StateError) -> End {
     }
 }
 
+/// A defect of ours in the words it left.
+fn described(defect: &(dyn Any + Send)) -> String {
+    let words =
+        defect.downcast_ref::<String>().map(String::as_str).or(defect.downcast_ref::<&str>().copied());
+    format!(
+        "mati-sync met a defect, which its maintainers should hear of: {}",
+        words.unwrap_or("without words")
+    )
+}
+
 /// What a lane works with during a pass.
 pub struct LanePass<'a> {
     pub(super) engine: &'a Engine,
@@ -129,15 +140,19 @@ impl<'a> LanePass<'a> {
 
     /// The lane's whole part, and how it ended.
     pub async fn run(mut self, store: &Store) -> (&'static str, LaneEnd) {
-        let (halt, progress) = match self.load(store).await {
-            Err(error) => (Err(Halt::from(error)), None),
-            Ok(mut state) => {
-                let worked = self.work(store, &mut state).await;
-                let ended = self.settle(store, &mut state, worked).await;
-                (ended, Some(state.progress))
-            }
-        };
-        (self.lane.name, self.end(halt, progress.as_ref()))
+        let mut progress = None;
+        // A defect ends this lane with a report, and no other lane. What is committed stays; the rest is forgotten.
+        let ended = AssertUnwindSafe(self.take_part(store, &mut progress)).catch_unwind().await;
+        let ended = ended.unwrap_or_else(|defect| Err(Halt::Failed(described(&*defect))));
+        (self.lane.name, self.end(ended, progress.as_ref()))
+    }
+
+    async fn take_part(&mut self, store: &Store, progress: &mut Option<Progress>) -> Result<(), Halt> {
+        let mut state = self.load(store).await?;
+        let worked = self.work(store, &mut state).await;
+        let ended = self.settle(store, &mut state, worked).await;
+        *progress = Some(state.progress);
+        ended
     }
 
     async fn load(&self, store: &Store) -> Result<LaneState, StateError> {
@@ -153,7 +168,8 @@ impl<'a> LanePass<'a> {
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.begin(state).await?;
         let mut fresh = !is_live(Mutant::OverlapDropped);
-        while let Some(task) = state.progress.next_task(self.pass.started_at, fresh) {
+        let mut now = self.pass.started_at;
+        while let Some(mut task) = state.progress.next_task(now, fresh) {
             self.deadline.check()?;
             if let Some(gap) = task.out_of_reach {
                 warn!(
@@ -164,7 +180,7 @@ impl<'a> LanePass<'a> {
                 );
             }
             match self.read_window(store, state, &task).await {
-                Ok(()) => {}
+                Ok(asked_at) => now = self.earlier(now, asked_at),
                 Err(Halt::Stalled(_)) if is_live(Mutant::CheckpointBeforeAcknowledgement) => {}
                 Err(Halt::OutOfTime) if is_live(Mutant::LeftoversSettled) => {}
                 // A shorter window needs fewer pages, one of which does not come.
@@ -175,12 +191,26 @@ impl<'a> LanePass<'a> {
                 Err(Halt::OutOfTime) => return self.shorten(state, &task, fresh),
                 Err(halt) => return Err(halt),
             }
+            if task.range == Range::Live {
+                // What the source has yet to index is not settled, whatever our clock says.
+                task.window.to = task.window.to.min(whole_second(now - LAG));
+            }
             state.progress.advance(&task).map_err(|gap| Halt::Failed(gap.to_string()))?;
             state.progress.double_window();
             self.commit(state, Vec::new()).await?;
             fresh = false;
         }
         Ok(())
+    }
+
+    /// The earlier of our time and the source's: a clock that is ahead must not make us skip what is to come.
+    fn earlier(&self, now: DateTime<Utc>, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        let Some(theirs) = theirs.filter(|theirs| *theirs + LAG < now) else { return now };
+        warn!(
+            lane = self.lane.name,
+            "the clock here is ahead of Mandiant's, which says {theirs}: this pass reads only up to then"
+        );
+        theirs
     }
 
     /// Notes the pass's request in the lane's progress, once.
@@ -213,8 +243,13 @@ impl<'a> LanePass<'a> {
         self.commit(state, Vec::new()).await
     }
 
-    /// Page after page; the next one is fetched while this one uploads.
-    async fn read_window(&mut self, store: &Store, state: &mut LaneState, task: &Task) -> Result<(), Halt> {
+    /// Page after page; the next one is fetched while this one uploads. Returns what o'clock it was at the source.
+    async fn read_window(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        task: &Task,
+    ) -> Result<Option<DateTime<Utc>>, Halt> {
         debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
         self.engine.gauge.enter(task.window);
         let deadline = self.deadline;
@@ -234,7 +269,7 @@ impl<'a> LanePass<'a> {
                 following => following?,
             };
         }
-        Ok(())
+        Ok(reader.asked_at())
     }
 
     /// Counts a page, decides about its records and delivers what is to be sent.

@@ -113,6 +113,11 @@ impl Engine {
         let mut ended = Ended::default();
         let trouble = match deadline.in_time(self.invoke(work, &pass, deadline, &mut ended)).await {
             Ok(Ok(())) => return ended,
+            Ok(Err(error)) if ended.reports.iter().any(|report| report.run_id == pass.run_id) => {
+                // The pass itself is reported; the requests that wait are found again by the next one.
+                warn!(run_id = pass.run_id, "the requests that wait were not worked off: {error}");
+                return ended;
+            }
             Ok(Err(error)) => self.report(&pass, lane::end_of(&error), error.to_string()),
             Err(OutOfTime) => {
                 let message = "the storage did not take the last commit in time; what it lacks is sent again under the same ids";

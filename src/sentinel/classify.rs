@@ -9,7 +9,7 @@ use super::wire::{ErrorAnswer, PartialAnswer, RecordError};
 use crate::{
     domain::outcome::Delivery,
     http::{
-        error::{excerpt, retry_after},
+        error::{excerpt, retry_after, wait},
         transport::Answer,
     },
     mutant::{Mutant, is_live},
@@ -69,7 +69,9 @@ fn settled(body: &[u8], sent: usize) -> Verdict {
         return Verdict::Settled(deliveries);
     }
     let unclear = |reason: String| Verdict::Later { reason, wait: None, throttled: false };
-    let Ok(answer) = serde_json::from_slice::<PartialAnswer>(body) else {
+    // A list would do for an object without errors.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let Some(answer) = serde_json::from_slice::<PartialAnswer>(body).ok().filter(|_| is_object) else {
         return unclear(format!(
             "an answer that is not Sentinel's, perhaps a proxy's in between: {}",
             excerpt(body)
@@ -126,8 +128,7 @@ fn request_id(headers: &HeaderMap) -> String {
 /// "Rate limit is exceeded. Try again in 57 seconds."
 fn wait_in(reason: &str) -> Option<Duration> {
     let (_, rest) = reason.split_once("Try again in ")?;
-    let seconds = rest.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    wait(rest.split_whitespace().next()?)
 }
 
 #[cfg(test)]
@@ -162,7 +163,7 @@ mod tests {
                 Acknowledged
             ])
         );
-        for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7"] {
+        for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7", "[]"] {
             assert!(matches!(verdict(200, unclear), Verdict::Later { .. }), "{unclear}");
         }
     }

@@ -22,11 +22,11 @@ use crate::{
     http::{
         error::HttpError,
         limiter::Limiter,
-        retry::{Failed, Patience, Transient, retry},
+        retry::{Failed, LONGEST_ASKED, Patience, Transient, retry},
         traffic::Traffic,
         transport::Transport,
     },
-    secrets::Uploader,
+    secrets::{Uploader, UploaderError},
 };
 
 /// The most objects in one request, by Microsoft's documentation.
@@ -66,6 +66,17 @@ impl Transient for Attempt {
         match self {
             Self::Later { wait, .. } => *wait,
             Self::Http(_) | Self::Final(_) => None,
+        }
+    }
+}
+
+impl From<UploaderError> for Attempt {
+    fn from(error: UploaderError) -> Self {
+        let reason = error.to_string();
+        if error.is_transient() {
+            Self::Later { reason, wait: None }
+        } else {
+            Self::Final(UploadError::Stalled(reason))
         }
     }
 }
@@ -130,11 +141,7 @@ impl Sentinel {
         let mut renewed = false;
         loop {
             let token = deadline.within(self.uploader.token(self.scope)).await;
-            let token = token.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;
-            let token = token.map_err(|error| match error.is_transient() {
-                true => Attempt::Later { reason: error.to_string(), wait: None },
-                false => Attempt::Final(UploadError::Stalled(error.to_string())),
-            })?;
+            let token = token.map_err(|_| Attempt::Final(UploadError::OutOfTime))??;
             let request = self.request(body.clone(), &token).map_err(Attempt::Final)?;
             // A place in the row is taken last, so that fetching a token does not delay a paced request.
             self.limiter.slot(deadline).await.map_err(|_| Attempt::Final(UploadError::OutOfTime))?;
@@ -147,7 +154,8 @@ impl Sentinel {
                 Verdict::Later { reason, wait, throttled } => {
                     if throttled {
                         traffic.throttled();
-                        self.limiter.hold_back(wait.unwrap_or_default());
+                        self.limiter
+                            .hold_back(wait.filter(|wait| *wait <= LONGEST_ASKED).unwrap_or_default());
                     }
                     Err(Attempt::Later { reason, wait })
                 }

@@ -200,11 +200,12 @@ pub fn function_timeout(text: &str) -> Option<Duration> {
         return Some(UNLIMITED);
     }
     let (days, time) = match text.split_once('.') {
-        Some((days, time)) if !days.contains(':') => (days.parse::<u64>().ok()?, time),
+        Some((days, time)) if !days.contains(':') => (days.parse::<u32>().ok()?, time),
         _ => (0, text),
     };
-    let parts: Vec<u64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    let parts: Vec<u32> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
     let [hours, minutes, seconds] = parts[..] else { return None };
+    let [days, hours, minutes, seconds] = [days, hours, minutes, seconds].map(u64::from);
     let total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds;
     (total > 0).then(|| Duration::from_secs(total).min(UNLIMITED))
 }

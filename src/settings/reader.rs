@@ -140,12 +140,23 @@ impl<'a> Reader<'a> {
 
     /// A URL to which a secret or token may travel: https, or http to this machine.
     pub fn url(&self, name: &str) -> Option<Url> {
-        let accepted = "an https:// URL (http:// only for this machine, e.g. http://127.0.0.1:8080)";
-        self.parsed(name, accepted, |text| {
-            let url = Url::parse(text).ok()?;
-            let sound = url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url);
-            (sound && url.query().is_none() && url.username().is_empty()).then_some(url)
-        })
+        let text = self.text(name)?;
+        let url = Url::parse(&text).ok().filter(|url| {
+            let sound = url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
+            sound && url.query().is_none() && url.username().is_empty() && url.password().is_none()
+        });
+        if url.is_none() {
+            // What stands before an @ or behind a ? is often a password or a signature.
+            let shown =
+                text.split(['?', '#']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
+            self.fault(
+                name,
+                format!(
+                    "is {shown:?}; accepted: an https:// URL (http:// only for this machine, e.g. http://127.0.0.1:8080) without user, password and query"
+                ),
+            );
+        }
+        url
     }
 
     /// A GUID, as Azure writes them.

@@ -16,7 +16,6 @@ use azure_storage_blob::{
 };
 use chrono::DateTime;
 use futures::TryStreamExt;
-use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
@@ -26,8 +25,8 @@ use super::{
 use crate::{
     clock::Deadline,
     http::{
-        azure::client_options,
-        error::chain,
+        azure::{client_options, is_transient, within_limit},
+        error::{chain, seconds},
         retry::{Failed, Patience, Transient, retry},
         transport::Transport,
     },
@@ -36,6 +35,7 @@ use crate::{
 /// Azure takes 15 to 60 seconds, or for ever.
 pub const LEASE_SECONDS: i32 = 30;
 const LEASE_BLOB: &str = "lease";
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Blobs of one container.
 pub struct BlobHome {
@@ -216,24 +216,29 @@ impl BlobHome {
 
     pub async fn release_lease(&self, lease_id: &str) -> Result<(), StateError> {
         let blob = self.container.blob_client(LEASE_BLOB);
-        match blob.release_lease(lease_id.to_owned(), None).await {
+        match within_limit(blob.release_lease(lease_id.to_owned(), None)).await {
             Ok(_) => Ok(()),
             Err(error) if is_conflict(&error) => Err(StateError::LeaseLost),
             Err(error) => Err(self.explain(&error)),
         }
     }
 
-    /// Tries `operation` for some seconds, each try for at most half a minute.
+    /// Tries `operation` for some seconds. A try may take half a minute; after that none is begun, so that storage
+    /// which never answers costs a pass no more time than that.
     async fn patiently<T, F: Future<Output = azure_core::Result<T>>>(
         &self,
         operation: impl Fn() -> F,
     ) -> Result<T, StateError> {
         // Committing is what the margin before a pass's deadline is for: it is not cut short by it.
-        let deadline = Deadline::unlimited(watch::channel(false).1);
+        let deadline = Deadline::after(TIMEOUT);
         let attempt = || async {
-            match tokio::time::timeout(Duration::from_secs(30), operation()).await {
+            match tokio::time::timeout(TIMEOUT, operation()).await {
                 Ok(result) => result.map_err(|error| self.explain(&error)),
-                Err(_) => Err(StateError::Unavailable(format!("{} did not answer within 30 s", self.place))),
+                Err(_) => Err(StateError::Unavailable(format!(
+                    "{} did not answer within {}",
+                    self.place,
+                    seconds(&TIMEOUT)
+                ))),
             }
         };
         retry(Patience::STORAGE, &deadline, attempt, |_, _| {}).await.map_err(Failed::into_error)
@@ -261,7 +266,7 @@ impl BlobHome {
                     )),
                 }
             }
-            ErrorKind::Io | ErrorKind::Connection => StateError::Unavailable(format!("{place}: {reason}")),
+            _ if is_transient(error) => StateError::Unavailable(format!("{place}: {reason}")),
             _ => StateError::Refused(format!("the storage {place} cannot be used: {reason}")),
         }
     }

@@ -5,13 +5,18 @@
 
 mod azurite;
 mod contract;
+mod defects;
 mod delivery;
 mod domain;
+mod faults;
+mod fuzz;
 mod harness;
 mod life;
+mod model;
 mod process;
 mod protocol;
 mod requests;
+mod safety;
 mod settings;
 mod simulation;
 mod source;

@@ -18,7 +18,8 @@ use tower::ServiceExt;
 
 use crate::harness::world::World;
 
-fn serve(world: &World) -> Router {
+/// The server of a newly started process.
+pub fn serve(world: &World) -> Router {
     let (_, stop) = tokio::sync::watch::channel(false);
     router(Arc::new(Server {
         engine: Ok(world.start().engine),
@@ -28,9 +29,9 @@ fn serve(world: &World) -> Router {
 }
 
 /// Posts an invocation as the host does: in chunks, without a length.
-async fn post(app: &Router, function: &str, body: &str) -> (StatusCode, Value) {
+pub async fn post(app: &Router, function: &str, body: impl AsRef<[u8]>) -> (StatusCode, Value) {
     let chunks: Vec<Result<_, std::io::Error>> =
-        body.as_bytes().chunks(7).map(|chunk| Ok(axum::body::Bytes::copy_from_slice(chunk))).collect();
+        body.as_ref().chunks(7).map(|chunk| Ok(axum::body::Bytes::copy_from_slice(chunk))).collect();
     let request = Request::post(format!("/{function}"))
         .header("content-type", "application/json; charset=utf-8")
         .header("x-azure-functions-invocationid", "83a33220-a921-460a-bec0-b3f043dcf1ff")
@@ -46,7 +47,8 @@ async fn post(app: &Router, function: &str, body: &str) -> (StatusCode, Value) {
     (status, body)
 }
 
-fn http(body: Option<&str>, query: Value, headers: Value) -> String {
+/// An invocation of an HTTP function.
+pub fn http(body: Option<&str>, query: Value, headers: Value) -> String {
     let mut request = json!({
         "Url": "http://localhost:7071/api/sync", "Method": "POST", "Query": query, "Headers": headers,
         "Params": {}, "Identities": [{"Claims": [], "IsAuthenticated": true}],
@@ -62,7 +64,7 @@ fn sync_now(body: Option<&str>) -> String {
 }
 
 /// The inner answer of an HTTP function.
-fn answered(body: &Value) -> (String, Value) {
+pub fn answered(body: &Value) -> (String, Value) {
     let response = &body["Outputs"]["response"];
     let text = response["body"].as_str().expect("a text");
     (

@@ -14,7 +14,7 @@ use mati_sync::{
     pass::{MessageKind, Work},
     state::blob::BlobHome,
 };
-use sandbox::{blob::BlobService, corpus::Record};
+use sandbox::corpus::Record;
 
 use crate::harness::world::World;
 
@@ -173,19 +173,9 @@ async fn progress_that_cannot_be_read_is_said_so_and_never_overwritten() {
     assert_eq!(fs::read_to_string(path).unwrap(), "{");
 }
 
-/// A world whose state is in a blob container.
-fn with_blobs() -> (World, BlobService) {
-    let mut world = World::new();
-    let clock = std::sync::Arc::clone(&world.clock);
-    let blobs = BlobService::new(std::sync::Arc::new(move || mati_sync::clock::Clock::now(&*clock)));
-    world.net.host("127.0.0.1:10000", blobs.router());
-    world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
-    (world, blobs)
-}
-
 #[tokio::test(start_paused = true)]
 async fn state_in_a_container_behaves_like_state_in_a_directory() {
-    let (world, blobs) = with_blobs();
+    let (world, blobs) = World::with_blobs();
     world.mandiant.put_all(records(&world, 1500));
     let report = world.tick().await;
     assert_eq!((report.end, report.totals().created), (End::CaughtUp, 1500), "{report:#?}");
@@ -198,7 +188,7 @@ async fn state_in_a_container_behaves_like_state_in_a_directory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pass_that_lost_its_lease_ends_fenced_and_writes_nothing_more() {
-    let (mut world, blobs) = with_blobs();
+    let (mut world, blobs) = World::with_blobs();
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "2");
     world.mandiant.put_all(records(&world, 1500));
     // The storage stops renewing after a while, and somebody else takes over when the lease has run out.
@@ -224,7 +214,7 @@ async fn a_pass_that_lost_its_lease_ends_fenced_and_writes_nothing_more() {
 
 #[tokio::test(start_paused = true)]
 async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
-    let (world, _blobs) = with_blobs();
+    let (world, _blobs) = World::with_blobs();
     world.mandiant.put_all(records(&world, 300));
     let lost = std::sync::atomic::AtomicU32::new(0);
     world.net.on_request(move |exchange| {
@@ -240,7 +230,7 @@ async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
 
 #[tokio::test(start_paused = true)]
 async fn storage_that_refuses_us_says_what_to_look_at() {
-    let (world, blobs) = with_blobs();
+    let (world, blobs) = World::with_blobs();
     blobs.forbid(true);
     let report = world.tick().await;
     assert_eq!(report.end, End::Stalled);

@@ -2,4 +2,5 @@
 
 pub mod azurite;
 pub mod stix;
+pub mod vault;
 pub mod world;

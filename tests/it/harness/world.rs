@@ -18,7 +18,7 @@ use mati_sync::{
     http::transport::Transport,
     pass::{Ended, Message, Work},
 };
-use sandbox::{entra::Entra, mandiant::Mandiant, net::Net, sentinel::Sentinel};
+use sandbox::{blob::BlobService, entra::Entra, mandiant::Mandiant, net::Net, sentinel::Sentinel};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -29,10 +29,12 @@ pub const WORKSPACE: &str = "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f";
 pub const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 pub const CLIENT: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
 pub const CLIENT_SECRET: &str = "client-secret-value";
+/// Where the storage of [`World::with_blobs`] answers.
+pub const STORAGE: &str = "127.0.0.1:10000";
 /// Where every test's time starts.
 pub const START: &str = "2026-03-02T12:00:00Z";
 
-/// A clock that moves with tokio's, and can be set.
+/// Our process's clock: it moves with tokio's, and can be set wrong.
 pub struct TestClock {
     start: DateTime<Utc>,
     origin: Instant,
@@ -47,11 +49,20 @@ impl TestClock {
             offset_seconds: AtomicI64::new(0),
         }
     }
+
+    /// Sets the clock forward or back. Everybody else's stays right.
+    pub fn jump(&self, delta: TimeDelta) {
+        self.offset_seconds.fetch_add(delta.num_seconds(), Ordering::Relaxed);
+    }
+
+    fn true_time(&self) -> DateTime<Utc> {
+        self.start + self.origin.elapsed()
+    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        self.start + self.origin.elapsed() + TimeDelta::seconds(self.offset_seconds.load(Ordering::Relaxed))
+        self.true_time() + TimeDelta::seconds(self.offset_seconds.load(Ordering::Relaxed))
     }
 }
 
@@ -72,7 +83,7 @@ impl World {
         let clock = Arc::new(TestClock::new());
         let now = {
             let clock = Arc::clone(&clock);
-            Arc::new(move || clock.now()) as sandbox::clock::Now
+            Arc::new(move || clock.true_time()) as sandbox::clock::Now
         };
         let net = Net::new();
         let mandiant = Mandiant::new(Arc::clone(&now));
@@ -106,8 +117,19 @@ impl World {
         self
     }
 
+    /// The same with its state in a blob container.
+    pub fn with_blobs() -> (Self, BlobService) {
+        let mut world = Self::new();
+        let clock = Arc::clone(&world.clock);
+        let blobs = BlobService::new(Arc::new(move || clock.true_time()));
+        world.net.host(STORAGE, blobs.router());
+        world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
+        (world, blobs)
+    }
+
+    /// What o'clock it is in truth.
     pub fn now(&self) -> DateTime<Utc> {
-        self.clock.now()
+        self.clock.true_time()
     }
 
     pub fn ago(&self, delta: TimeDelta) -> DateTime<Utc> {

@@ -25,7 +25,7 @@ use axum::{
     extract::{self, rejection::FormRejection},
     http::{
         HeaderMap, HeaderValue, Response, StatusCode, Uri,
-        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, VARY},
+        header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, DATE, RETRY_AFTER, VARY},
     },
     routing::{get, post},
 };
@@ -256,7 +256,9 @@ async fn answer(
 ) -> Response<Body> {
     let (answer, delay, gzip) = {
         let mut service = mandiant.service();
-        let answer = service.answer(&uri, &headers);
+        let mut answer = service.answer(&uri, &headers);
+        let date = (service.now)().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        answer.headers.insert(DATE, HeaderValue::try_from(date).expect("a date is ASCII"));
         (answer, service.knobs.page_delay, service.knobs.gzip)
     };
     if !delay.is_zero() {
