@@ -32,7 +32,7 @@ const PAGE: usize = 1000;
 const INCLUDE: &str =
     "include_misp=false&include_threat_rating=true&include_category=true&include_campaigns=true";
 /// A cursor that ran out, or whose page was lost, is met by starting the window again; not for ever.
-const RESTARTS: u32 = 8;
+const RESTARTS: u32 = 3;
 
 /// A whole page.
 #[derive(Debug, Default)]
@@ -113,6 +113,11 @@ impl Reader {
             }
             return self.ask_for_fields(&parameters, deadline).await.map(Some);
         }
+    }
+
+    /// Whether the window was started again as often as that may help: a shorter one, of fewer pages, may do.
+    pub fn wants_a_shorter_window(&self) -> bool {
+        self.is_under_way() && self.restarts >= RESTARTS
     }
 
     fn may_start_again(&self, error: &SourceError) -> bool {

@@ -182,6 +182,10 @@ impl LanePass<'_> {
         }
         let unwritten = self.refused_unwritten && !is_live(Mutant::RefusalsForgotten);
         if let Some(lease) = self.lease.filter(|_| unwritten) {
+            if self.refused_before.is_none() {
+                let before = store.rejected(self.lane.name, &self.pass.run_id).await?;
+                self.refused.insert_str(0, self.refused_before.insert(before));
+            }
             store.write_rejected(lease, self.lane.name, &self.pass.run_id, &self.refused).await?;
             self.refused_unwritten = false;
         }

@@ -109,8 +109,10 @@ pub struct LanePass<'a> {
     /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
     pub(super) refused: String,
     pub(super) refused_unwritten: bool,
-    /// A page did not come.
-    source_failed: bool,
+    /// What stood in that file already, once it was looked at.
+    pub(super) refused_before: Option<String>,
+    /// The window's later pages did not come, however often it was started again.
+    pages_lost: bool,
 }
 
 impl<'a> LanePass<'a> {
@@ -134,7 +136,8 @@ impl<'a> LanePass<'a> {
             accepted: false,
             refused: String::new(),
             refused_unwritten: false,
-            source_failed: false,
+            refused_before: None,
+            pages_lost: false,
         }
     }
 
@@ -183,10 +186,9 @@ impl<'a> LanePass<'a> {
                 Ok(asked_at) => now = self.earlier(now, asked_at),
                 Err(Halt::Stalled(_)) if is_live(Mutant::CheckpointBeforeAcknowledgement) => {}
                 Err(Halt::OutOfTime) if is_live(Mutant::LeftoversSettled) => {}
-                // A shorter window needs fewer pages, one of which does not come.
-                Err(Halt::Stalled(reason)) if self.source_failed => {
-                    state.progress.halve_window(task.window);
-                    return Err(Halt::Stalled(reason));
+                // Its later pages do not come: a shorter window has fewer of them.
+                Err(Halt::Stalled(_)) if self.pages_lost && state.progress.halve_window(task.window) => {
+                    continue;
                 }
                 Err(Halt::OutOfTime) => return self.shorten(state, &task, fresh),
                 Err(halt) => return Err(halt),
@@ -263,7 +265,7 @@ impl<'a> LanePass<'a> {
             let (delivered, following) =
                 tokio::join!(self.settle_page(store, state, page), reader.next_page(deadline));
             delivered?;
-            self.source_failed = following.is_err();
+            self.pages_lost = following.is_err() && reader.wants_a_shorter_window();
             next = match following {
                 Err(_) if is_live(Mutant::ErrorEndsWindow) => None,
                 following => following?,

@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use super::{
     error::StateError,
@@ -40,6 +41,8 @@ pub struct LaneState {
     /// Of the stored progress; `None` before the first commit.
     version: Option<Version>,
     pub manifest: Manifest,
+    /// Tells this load's writes from every other's: a request that was not applied runs again under its run id.
+    writer: String,
     commits: u32,
 }
 
@@ -71,6 +74,7 @@ impl LaneState {
             progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin),
             version,
             manifest: Manifest::default(),
+            writer: format!("{run_id}-{:08x}", Uuid::new_v4().as_fields().0),
             commits: 0,
         };
         match progress {
@@ -174,7 +178,7 @@ impl LaneState {
     async fn swap(&mut self, lease: &Lease) -> Result<(), StateError> {
         lease.check()?;
         self.commits += 1;
-        self.progress.write_id = format!("{}-{}", self.run_id, self.commits);
+        self.progress.write_id = format!("{}-{}", self.writer, self.commits);
         self.progress.manifest_entries = self.manifest.len() as u64;
         let condition = match &self.version {
             _ if is_live(Mutant::SwapWithoutCompare) => Condition::Always,
@@ -189,7 +193,7 @@ impl LaneState {
     async fn write_segment(&mut self, mut entries: Vec<Entry>) -> Result<SegmentRef, StateError> {
         entries.sort_unstable_by_key(|entry| entry.key);
         self.commits += 1;
-        let name = format!("{}-{:05}", self.run_id, self.commits);
+        let name = format!("{}-{:05}", self.writer, self.commits);
         self.home.write(&self.segment_path(&name), segment::encode(&entries), Condition::Always).await?;
         Ok(SegmentRef { name, entries: entries.len() as u64 })
     }

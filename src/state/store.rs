@@ -115,6 +115,13 @@ impl Store {
         self.home.delete(&format!("{REQUESTS}{run_id}.json")).await
     }
 
+    /// The records that the destination refused in this pass so far: a request that was not applied runs again
+    /// under its run id.
+    pub async fn rejected(&self, lane: &str, run_id: &str) -> Result<String, StateError> {
+        let content = self.home.read(&rejected_name(lane, run_id)).await?;
+        Ok(content.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+    }
+
     /// Writes the records that the destination refused in this pass, one JSON line each.
     pub async fn write_rejected(
         &self,
@@ -124,8 +131,7 @@ impl Store {
         lines: &str,
     ) -> Result<(), StateError> {
         lease.check()?;
-        let name = format!("lanes/{lane}/rejected/{run_id}.jsonl");
-        self.home.write(&name, lines.as_bytes().to_vec(), Condition::Always).await?;
+        self.home.write(&rejected_name(lane, run_id), lines.as_bytes().to_vec(), Condition::Always).await?;
         Ok(())
     }
 
@@ -188,4 +194,8 @@ impl Store {
             .map_err(|error| StateError::Damaged { name: name.to_owned(), reason: error.to_string() })?;
         Ok(Some(value))
     }
+}
+
+fn rejected_name(lane: &str, run_id: &str) -> String {
+    format!("lanes/{lane}/rejected/{run_id}.jsonl")
 }

@@ -68,7 +68,7 @@ fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
             // Every fifth has expired long ago and leaves at the next compaction.
             let days = if key % 5 == 0 { -9 } else { 9 };
             let valid_until = now() + TimeDelta::days(days);
-            Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, state)
+            Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, None, state)
         });
     vec(entry, 1..12)
 }

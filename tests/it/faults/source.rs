@@ -69,7 +69,7 @@ async fn a_server_error_is_met_with_patience_in_whatever_form() {
         let fault = Fault::AnswerBefore(status, headers, body);
         let world = World::new();
         fill(&world, 1500);
-        let passing = Outage::begin(&world, at(|number| number % 3 != 2, is_page, fault.clone()));
+        let passing = Outage::begin(&world, at(|number| number % 5 < 2, is_page, fault.clone()));
         recovers(&world).await;
         passing.mend();
         let lasting = Outage::begin(&world, at(|_| true, is_page, fault));

@@ -95,7 +95,10 @@ pub fn check_refused(world: &World, lines: &str) {
         world.mandiant.records().iter().filter(|record| is_wanted(record) && is_refused(record.value()))
     {
         let line = lines.lines().find(|line| line.contains(&format!("\"{}\"", record.value())));
-        let line = line.unwrap_or_else(|| panic!("{} was refused and is not set aside", record.value()));
+        let line = line.unwrap_or_else(|| {
+            let about: Vec<&str> = lines.lines().filter(|line| line.contains(record.value())).collect();
+            panic!("{} was refused and is not set aside: {about:?}", record.value())
+        });
         assert!(line.contains("refused for ever"), "no reason in {line}");
     }
 }
