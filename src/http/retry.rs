@@ -97,7 +97,7 @@ pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
             return Err(Failed::For(error));
         }
         if is_live(Mutant::RetryWithoutBudget) {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         }
         let Some(wait) = waits.next() else { return Err(Failed::For(error)) };

@@ -28,6 +28,9 @@ pub struct Chaos {
     pub faults: AtomicU64,
     /// The storage never breaks in this world.
     pub storage_is_sound: bool,
+    /// Mandiant answers nothing in this world, and was asked so often in vain.
+    pub source_is_down: bool,
+    pub asked_in_vain: AtomicU64,
     /// Uploads that may have been stored although mati-sync cannot know it.
     pub uploads_in_doubt: AtomicU64,
 }
@@ -56,8 +59,18 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
     });
     // How often each side breaks differs from world to world; some are sound on one side.
     let rates = [0.0, 0.02, 0.05, 0.15];
-    let [source, upload, token, storage] = [0, 1, 2, 3].map(|_| dice.pick(&rates));
-    let chaos = Arc::new(Chaos { storage_is_sound: storage == 0.0, ..Chaos::default() });
+    let [mut source, mut upload, token, storage] = [0, 1, 2, 3].map(|_| dice.pick(&rates));
+    // And now and then one is down altogether.
+    match dice.below(20) {
+        0 => source = 1.0,
+        1 => upload = 1.0,
+        _ => {}
+    }
+    let chaos = Arc::new(Chaos {
+        storage_is_sound: storage == 0.0,
+        source_is_down: source == 1.0,
+        ..Chaos::default()
+    });
     let dice = Mutex::new(dice);
     let hook = Arc::clone(&chaos);
     world.net.on_request(move |exchange| {
@@ -76,7 +89,10 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
             return None;
         }
         hook.faults.fetch_add(1, Ordering::Relaxed);
-        let fault = fault(&mut dice, exchange);
+        hook.asked_in_vain.fetch_add(u64::from(host == "api.intelligence.mandiant.com"), Ordering::Relaxed);
+        let is_down = rate == 1.0;
+        let fault =
+            if is_down { Fault::status(dice.pick(&[500, 502, 503])) } else { fault(&mut dice, exchange) };
         let may_be_stored = !matches!(fault, Fault::Refuse | Fault::ResetBefore | Fault::AnswerBefore(..));
         if host.contains("sentinel") && may_be_stored {
             hook.uploads_in_doubt.fetch_add(1, Ordering::Relaxed);

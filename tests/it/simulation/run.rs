@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use mati_sync::{
     app::App,
     clock::{Clock, Deadline},
-    domain::{outcome::End, request::Order},
+    domain::{outcome::End, progress::OVERLAP, request::Order},
     pass::{Ended, Message, MessageKind, Work},
 };
 use sandbox::{blob::BlobService, corpus::Record};
@@ -106,9 +106,11 @@ pub async fn simulate(seed: u64) -> Tally {
             record(&mut dice, &value(number)).updated(start - age)
         })
         .collect();
-    // Within the second in which one window ends and the next begins.
-    let edges = (1..3).flat_map(|day| {
-        [0, 250, 500, 999, 1000].map(|at| TimeDelta::days(-day) + TimeDelta::milliseconds(at))
+    // Within the seconds in which one window ends and the next begins: whole days after the lookback's start, which
+    // the first window overshoots by the overlap.
+    let edges = [-2, -1].into_iter().flat_map(|day| {
+        let end = TimeDelta::days(day) + OVERLAP;
+        [0, 250, 500, 999, 1000].map(|milliseconds| end + TimeDelta::milliseconds(milliseconds))
     });
     let edges = edges
         .enumerate()
@@ -284,6 +286,10 @@ impl Simulation {
         oracle::check_destination(&self.world);
         assert!(!chaos.storage_is_sound || self.fenced == 0, "two passes worked at once");
         assert!(!chaos.storage_is_sound || self.overdue == 0, "a pass did not end by itself");
+        // Tries that are used up, with pauses that grow.
+        let asked = chaos.asked_in_vain.load(Ordering::Relaxed);
+        let patience = 10 * (self.tally.passes + self.tally.kills);
+        assert!(!chaos.source_is_down || asked <= patience, "Mandiant was asked {asked} times in vain");
         let in_doubt = chaos.uploads_in_doubt.load(Ordering::Relaxed);
         let allowed = BATCH * (in_doubt + IN_FLIGHT * (self.doubtful_ends + self.fenced));
         self.tally.resent = oracle::check_resent(&self.world, allowed);
