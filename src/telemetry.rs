@@ -38,10 +38,26 @@ pub fn start_command(level: Option<&str>, prints: bool) -> bool {
                 .without_time()
                 .with_target(false)
                 .with_ansi(std::io::stderr().is_terminal())
-                .with_writer(std::io::stderr),
+                .with_writer(|| OverBar(std::io::stderr().lock())),
         )
         .init();
     true
+}
+
+/// Standard error where a progress bar may stand on the line: it is wiped first, and drawn again soon after.
+struct OverBar(std::io::StderrLock<'static>);
+
+impl Write for OverBar {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        if self.0.is_terminal() {
+            self.0.write_all(b"\r\x1b[2K")?;
+        }
+        self.0.write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// What is logged when LOG_LEVEL is `level`: never the chatter of the libraries below us, which may hold URLs with

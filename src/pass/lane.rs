@@ -358,9 +358,10 @@ impl<'a> LanePass<'a> {
         self.counts.close();
         let (end, message) = match ended {
             Ok(()) => (End::CaughtUp, None),
-            Err(Halt::OutOfTime) => {
-                (End::Paused, Some("the time of this pass is over; what is left follows at once".to_owned()))
-            }
+            Err(Halt::OutOfTime) => (
+                End::Paused,
+                Some("out of time, or told to stop; what is left follows with the next pass".to_owned()),
+            ),
             Err(Halt::Fenced(message)) => (End::Fenced, Some(message)),
             Err(Halt::Stalled(message)) => (End::Stalled, Some(message)),
             Err(Halt::Failed(message)) => (End::Failed, Some(message)),

@@ -229,6 +229,33 @@ async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_kept_no_longer_is_removed_and_nothing_else() {
+    const STATE: &str = "mandiant-threat-intel";
+    let (world, blobs) = World::with_blobs();
+    world.mandiant.put_all(records(&world, 20));
+    world.sentinel.knobs(|knobs| {
+        knobs.reject = Some(Arc::new(|object| (object["name"] == "198.0.0.1").then(|| "no".to_owned())));
+    });
+    let first = world.tick().await;
+    for number in 0..510 {
+        blobs.put(STATE, &format!("runs/20250101T000000000Z-{number:04x}.json"), "{}");
+    }
+    blobs.put(STATE, "lanes/sentinel/manifest/orphan", "left behind by a commit that was not finished");
+    let count = |part: &str| blobs.blobs().keys().filter(|name| name.contains(part)).count();
+    world.tick().await;
+    assert_eq!(count("/runs/"), 501, "500, and the one written after tidying");
+    assert!(blobs.blobs().contains_key(&format!("{STATE}/runs/{}.json", first.run_id)), "the oldest went");
+    assert_eq!((count("/manifest/orphan"), count("/rejected/")), (1, 1));
+
+    tokio::time::advance(Duration::from_secs(2 * 86_400)).await;
+    world.tick().await;
+    assert_eq!((count("/manifest/orphan"), count("/manifest/"), count("/rejected/")), (0, 1, 1));
+    tokio::time::advance(Duration::from_secs(89 * 86_400)).await;
+    world.tick().await;
+    assert_eq!(count("/rejected/"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn storage_that_refuses_us_says_what_to_look_at() {
     let (world, blobs) = World::with_blobs();
     blobs.forbid(true);
