@@ -2,6 +2,7 @@
 
 mod command_line;
 mod corpus;
+mod kill;
 mod pass;
 mod requests;
 mod secrets;
