@@ -71,7 +71,7 @@ fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
 }
 
 fn encode(planned: &[Planned]) -> usize {
-    let style = Style { hash_type: HashType::Md5, action: "alert", marking: None };
+    let style = Style { action: "alert", marking: None };
     let bodies = planned.chunks(100).map(|batch| {
         let objects: Vec<_> = batch.iter().map(|item| object(item, &style, now())).collect();
         to_vec(&Upload { sourcesystem: "Mandiant", stixobjects: &objects }).expect("JSON").len()

@@ -106,7 +106,6 @@ fn sentinel_lane(
 ) -> Lane {
     let sentinel = &settings.sentinel;
     let style = Style {
-        hash_type: settings.hash_type,
         action: match settings.action {
             Action::Alert => "alert",
             Action::Block => "block",

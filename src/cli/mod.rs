@@ -16,7 +16,8 @@ use tokio::sync::watch::Receiver;
 use crate::{
     clock::Deadline,
     domain::{
-        manifest::{Entry, State},
+        manifest::{Handle, Known, State},
+        observable::Key,
         outcome::End,
         report::Report,
         request::{LOOKBACK_DAYS, Order},
@@ -165,23 +166,28 @@ async fn export(engine: &Engine, lane: &str) -> Result<(), StateError> {
     }
     let mut manifest = engine.manifest(lane).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    for entry in manifest.entries() {
+    for known in manifest.known() {
         // Whoever reads may close early, as `head` does.
-        if writeln!(out, "{}", export_line(entry)).is_err() {
+        if writeln!(out, "{}", export_line(&known)).is_err() {
             break;
         }
     }
     Ok(())
 }
 
-fn export_line(entry: &Entry) -> serde_json::Value {
+fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
     json!({
         "id": entry.key.stix_id(),
         "state": match entry.state() {
             State::Held => "held",
             State::Rejected => "rejected",
             State::UpdateRejected => "update_rejected",
+            State::Retracted => "retracted",
         },
+        "known_as": handle.map(|handle| match handle {
+            Handle::Foreign(id) => Key(id).stix_id(),
+            Handle::Numbered { id, .. } => id.to_string(),
+        }),
         "valid_until": entry.valid_until(),
         "fingerprint": format!("{:016x}", entry.fingerprint.0),
     })

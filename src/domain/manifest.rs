@@ -19,6 +19,38 @@ pub enum State {
     Rejected,
     /// The destination holds an earlier content and refused the one of the fingerprint.
     UpdateRejected,
+    /// Taken back. Remembered, so that an older record of the same value does not bring it back.
+    Retracted,
+}
+
+/// What a lane remembers of an indicator where the destination knows it by something else than our id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// Sentinel: the id somebody else's product gave it, under which it is updated.
+    Foreign(Uuid),
+    /// Defender: the API's number for it, and what ranks it.
+    Numbered { id: u64, rank: Rank },
+}
+
+/// What decides which indicators a destination holds that cannot hold all. The greater is the more wanted; of
+/// equals the one updated later, which the entry knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    pub threat_score: u8,
+    pub confidence: u8,
+}
+
+/// All that is known of one indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub entry: Entry,
+    pub handle: Option<Handle>,
+}
+
+impl From<Entry> for Known {
+    fn from(entry: Entry) -> Self {
+        Self { entry, handle: None }
+    }
 }
 
 /// What is known of one indicator. 32 bytes.
@@ -53,7 +85,7 @@ impl Entry {
     }
 
     pub fn state(&self) -> State {
-        State::from_bits(self.mark & 3).expect("made from a state, or read and checked")
+        State::from_bits(self.mark)
     }
 
     /// Whether the entry speaks of a record that the source updated later than `updated`, by the minute. One that
@@ -72,10 +104,9 @@ impl Entry {
         self.mark
     }
 
-    /// An entry as stored; `None` for a mark that was never written.
-    pub(super) fn stored(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Option<Self> {
-        State::from_bits(mark & 3)?;
-        Some(Self { key, fingerprint, valid_until, mark })
+    /// An entry as stored.
+    pub(super) fn stored(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
+        Self { key, fingerprint, valid_until, mark }
     }
 }
 
@@ -85,11 +116,17 @@ impl State {
             Self::Held => 0,
             Self::Rejected => 1,
             Self::UpdateRejected => 2,
+            Self::Retracted => 3,
         }
     }
 
-    fn from_bits(bits: u32) -> Option<Self> {
-        [Self::Held, Self::Rejected, Self::UpdateRejected].into_iter().find(|state| state.bits() == bits)
+    fn from_bits(bits: u32) -> Self {
+        match bits & 3 {
+            0 => Self::Held,
+            1 => Self::Rejected,
+            2 => Self::UpdateRejected,
+            _ => Self::Retracted,
+        }
     }
 }
 
@@ -107,6 +144,8 @@ pub struct Manifest {
     recent: HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>,
     /// Entries of `recent` that `settled` does not have.
     new: usize,
+    /// Most entries need none.
+    handles: HashMap<Key, Handle, BuildHasherDefault<KeyHasher>>,
 }
 
 impl Manifest {
@@ -114,8 +153,19 @@ impl Manifest {
         self.recent.get(&key).or_else(|| self.find_settled(key).map(|index| &self.settled[index]))
     }
 
-    /// Adds or replaces an entry.
-    pub fn put(&mut self, entry: Entry) {
+    /// The handle that goes with an entry.
+    pub fn handle(&self, key: Key) -> Option<Handle> {
+        self.handles.get(&key).copied()
+    }
+
+    /// Adds or replaces an entry and its handle.
+    pub fn put(&mut self, known: impl Into<Known>) {
+        let Known { entry, handle } = known.into();
+        match handle {
+            Some(handle) => drop(self.handles.insert(entry.key, handle)),
+            None if self.handles.is_empty() => {}
+            None => drop(self.handles.remove(&entry.key)),
+        }
         let known = self.find_settled(entry.key).is_some();
         if self.recent.insert(entry.key, entry).is_none() && !known {
             self.new += 1;
@@ -140,11 +190,24 @@ impl Manifest {
         &self.settled
     }
 
+    /// The entries with their handles, in the order of their keys.
+    pub fn known(&mut self) -> impl ExactSizeIterator<Item = Known> + '_ {
+        self.settle();
+        self.settled.iter().map(|entry| Known { entry: *entry, handle: self.handle(entry.key) })
+    }
+
     /// Drops the entries for which `keep` is false and tells how many.
-    pub fn retain(&mut self, keep: impl FnMut(&Entry) -> bool) -> usize {
+    pub fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool) -> usize {
         self.settle();
         let before = self.settled.len();
-        self.settled.retain(keep);
+        let handles = &mut self.handles;
+        self.settled.retain(|entry| {
+            let keep = keep(entry);
+            if !keep && !handles.is_empty() {
+                handles.remove(&entry.key);
+            }
+            keep
+        });
         before - self.settled.len()
     }
 
@@ -189,11 +252,11 @@ impl Manifest {
     }
 }
 
-impl FromIterator<Entry> for Manifest {
+impl<K: Into<Known>> FromIterator<K> for Manifest {
     /// Later entries win over earlier ones of the same key.
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = K>>(entries: I) -> Self {
         let mut manifest = Self::default();
-        entries.into_iter().for_each(|entry| manifest.put(entry));
+        entries.into_iter().for_each(|known| manifest.put(known));
         manifest.settle();
         manifest
     }

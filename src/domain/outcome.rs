@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::filter::DropReason;
+use super::{filter::DropReason, manifest::Handle};
 
 /// How an indicator that is sent differs from what the destination holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,13 +14,27 @@ pub enum Change {
     Updated,
     /// The same content with a later end of validity.
     Renewed,
+    /// Taken back: it is no longer wanted.
+    Retracted,
 }
 
 /// What the destination said of one record that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    Acknowledged,
-    Rejected(String),
+    /// It holds the record; by the handle, if it gave one.
+    Acknowledged(Option<Handle>),
+    Rejected(Refusal),
+    /// It has no room for the record.
+    OverLimit,
+}
+
+/// Why a destination refused a record.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refusal {
+    pub reason: String,
+    /// By which the destination's support finds the request.
+    pub request_id: Option<String>,
 }
 
 /// Why nothing of a batch is known to be settled.
@@ -31,7 +45,7 @@ pub enum UploadError {
     OutOfTime,
     /// The request was refused as a whole because of something in it: one of its records, perhaps.
     #[error("the destination refused the request: {0}")]
-    Refused(String),
+    Refused(Refusal),
     /// The destination is down, or something only the operator can mend; the sentence says what.
     #[error("{0}")]
     Stalled(String),
@@ -100,6 +114,7 @@ impl Counts {
             Change::Created => &mut self.created,
             Change::Updated => &mut self.updated,
             Change::Renewed => &mut self.renewed,
+            Change::Retracted => &mut self.retracted,
         } += 1;
     }
 

@@ -9,8 +9,8 @@ use super::{
     filter::Filter,
     fingerprint::Fingerprint,
     indicator::Indicator,
-    manifest::{Entry, Manifest, State},
-    observable::{HashType, Key},
+    manifest::{Entry, Handle, Known, Manifest, State},
+    observable::{HashType, Key, Subject},
     outcome::{Change, Counts},
 };
 
@@ -32,24 +32,45 @@ pub struct Policy {
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub indicator: Indicator,
+    /// Which of a file's digests stands for it.
+    pub hash_type: HashType,
     pub key: Key,
+    /// What the destination knows it by already, if not by our id.
+    pub handle: Option<Handle>,
     pub fingerprint: Fingerprint,
     pub change: Change,
     pub valid_until: DateTime<Utc>,
 }
 
 impl Planned {
-    /// The manifest entry once the destination acknowledged it.
-    pub fn held(&self) -> Entry {
-        self.entry(State::Held)
+    /// The id under which Sentinel knows it.
+    pub fn stix_id(&self) -> String {
+        match self.handle {
+            Some(Handle::Foreign(id)) => Key(id).stix_id(),
+            _ => self.key.stix_id(),
+        }
     }
 
-    /// The manifest entry once the destination refused it. What it held before, it still holds.
-    pub fn rejected(&self, before: Option<&Entry>) -> Entry {
-        match before {
-            Some(entry) if entry.state() != State::Rejected => entry.refusing(self.fingerprint),
+    /// The single comparison that is sent.
+    pub fn subject(&self) -> Subject<'_> {
+        self.indicator.observable.subject(self.hash_type)
+    }
+
+    /// What is known once the destination acknowledged it, perhaps with a handle.
+    pub fn acknowledged(&self, handle: Option<Handle>) -> Known {
+        let state = if self.change == Change::Retracted { State::Retracted } else { State::Held };
+        Known { entry: self.entry(state), handle: handle.or(self.handle) }
+    }
+
+    /// What is known once the destination refused it. What it held before, it still holds.
+    pub fn rejected(&self, before: Option<&Entry>) -> Known {
+        let entry = match before {
+            Some(entry) if matches!(entry.state(), State::Held | State::UpdateRejected) => {
+                entry.refusing(self.fingerprint)
+            }
             _ => self.entry(State::Rejected),
-        }
+        };
+        Known { entry, handle: self.handle }
     }
 
     fn entry(&self, state: State) -> Entry {
@@ -96,7 +117,8 @@ pub fn plan_page(
             Decision::StillRejected => counts.rejected += 1,
             Decision::Send(change) => {
                 let valid_until = policy.expirations.valid_until(indicator.observable.indicator_type(), now);
-                planned.push(Planned { indicator, key, fingerprint, change, valid_until });
+                let (hash_type, handle) = (policy.hash_type, manifest.handle(key));
+                planned.push(Planned { indicator, hash_type, key, handle, fingerprint, change, valid_until });
             }
         }
     }
@@ -133,7 +155,7 @@ fn decide(
         State::Held if ends_soon || !policy.deduplicate => Decision::Send(Change::Renewed),
         State::Held => Decision::Unchanged,
         State::Rejected | State::UpdateRejected if same => Decision::StillRejected,
-        State::Rejected => Decision::Send(Change::Created),
+        State::Rejected | State::Retracted => Decision::Send(Change::Created),
         State::UpdateRejected => Decision::Send(Change::Updated),
     }
 }

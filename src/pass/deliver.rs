@@ -9,8 +9,8 @@ use tracing::warn;
 use super::lane::{Halt, LanePass};
 use crate::{
     domain::{
-        manifest::Entry,
-        outcome::{Delivery, UploadError},
+        manifest::Known,
+        outcome::{Delivery, Refusal, UploadError},
         plan::Planned,
     },
     mutant::{Mutant, is_live},
@@ -27,9 +27,9 @@ const SUSPICIOUS: usize = 8;
 struct Desk {
     waiting: VecDeque<Vec<Planned>>,
     /// Entries for the next commit.
-    settled: Vec<Entry>,
+    settled: Vec<Known>,
     /// Records whose request was refused although they were alone in it.
-    suspects: Vec<(Planned, String)>,
+    suspects: Vec<(Planned, Refusal)>,
     halt: Option<Halt>,
 }
 
@@ -64,7 +64,7 @@ impl LanePass<'_> {
                     item.valid_until = expirations.valid_until(indicator_type, now);
                 }
                 if is_live(Mutant::ManifestBeforeUpload) {
-                    self.commit(state, batch.iter().map(Planned::held).collect()).await?;
+                    self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;
                 }
                 let traffic = Arc::clone(&self.traffic);
                 uploads.push(async move {
@@ -107,11 +107,11 @@ impl LanePass<'_> {
             Ok(deliveries) => {
                 self.accepted = true;
                 for (item, delivery) in batch.into_iter().zip(deliveries) {
-                    desk.settled.push(self.settle_record(state, &item, delivery));
+                    desk.settled.extend(self.settle_record(state, &item, delivery));
                 }
             }
-            Err(UploadError::Refused(reason)) if batch.len() == 1 => {
-                desk.suspects.extend(batch.pop().map(|item| (item, reason)));
+            Err(UploadError::Refused(refusal)) if batch.len() == 1 => {
+                desk.suspects.extend(batch.pop().map(|item| (item, refusal)));
             }
             // One record spoils the whole request: in halves, until it stands alone.
             Err(UploadError::Refused(_)) => {
@@ -130,25 +130,29 @@ impl LanePass<'_> {
     fn judge_suspects(&mut self, state: &LaneState, desk: &mut Desk, is_last: bool) {
         let all_in = is_last && desk.waiting.is_empty();
         if self.accepted || all_in && desk.suspects.len() == 1 {
-            for (item, reason) in std::mem::take(&mut desk.suspects) {
-                desk.settled.push(self.settle_record(state, &item, Delivery::Rejected(reason)));
+            for (item, refusal) in std::mem::take(&mut desk.suspects) {
+                desk.settled.extend(self.settle_record(state, &item, Delivery::Rejected(refusal)));
             }
         } else if desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty() {
-            let reason = &desk.suspects[0].1;
+            let reason = &desk.suspects[0].1.reason;
             desk.halt = Some(Halt::Stalled(format!("the destination refuses every request: {reason}")));
             desk.waiting.clear();
         }
     }
 
-    /// Counts what became of one record; returns its manifest entry.
-    fn settle_record(&mut self, state: &LaneState, item: &Planned, delivery: Delivery) -> Entry {
+    /// Counts what became of one record; returns what is known of it now.
+    fn settle_record(&mut self, state: &LaneState, item: &Planned, delivery: Delivery) -> Option<Known> {
         match delivery {
-            Delivery::Acknowledged => {
+            Delivery::Acknowledged(handle) => {
                 self.counts.settle(item.change);
                 self.engine.gauge.sent(1);
-                item.held()
+                Some(item.acknowledged(handle))
             }
-            Delivery::Rejected(reason) => {
+            Delivery::OverLimit => {
+                self.counts.over_limit += 1;
+                None
+            }
+            Delivery::Rejected(Refusal { reason, request_id }) => {
                 self.counts.rejected += 1;
                 let id = &item.indicator.source_id;
                 warn!(lane = self.lane.name, "{id} was refused by {}: {reason}", self.lane.name);
@@ -156,15 +160,16 @@ impl LanePass<'_> {
                     "at": self.engine.clock.now(),
                     "destination": self.lane.name,
                     "run_id": self.pass.run_id,
-                    "id": item.key.stix_id(),
+                    "id": item.stix_id(),
                     "source_id": id,
                     "change": item.change,
                     "reason": reason,
+                    "request_id": request_id,
                     "object": self.lane.destination.preview(item),
                 });
                 self.refused.push_str(&format!("{line}\n"));
                 self.refused_unwritten = true;
-                item.rejected(state.manifest.get(item.key))
+                Some(item.rejected(state.manifest.get(item.key)))
             }
         }
     }
@@ -175,7 +180,7 @@ impl LanePass<'_> {
         &mut self,
         store: &Store,
         state: &mut LaneState,
-        settled: &mut Vec<Entry>,
+        settled: &mut Vec<Known>,
     ) -> Result<(), Halt> {
         if settled.is_empty() {
             return Ok(());
@@ -196,7 +201,7 @@ impl LanePass<'_> {
     async fn pretend(&mut self, state: &mut LaneState, planned: Vec<Planned>) -> Result<(), Halt> {
         let entries = planned.iter().map(|item| {
             self.counts.settle(item.change);
-            item.held()
+            item.acknowledged(None)
         });
         let entries = entries.collect();
         self.commit(state, entries).await

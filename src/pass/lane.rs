@@ -11,7 +11,7 @@ use crate::{
     clock::{Deadline, OutOfTime},
     domain::{
         filter::DropReason,
-        manifest::Entry,
+        manifest::Known,
         outcome::{Change, Counts, End},
         plan::plan_page,
         progress::{Backfill, BackfillKind, LAG, Progress, Range, Task, whole_second},
@@ -345,10 +345,10 @@ impl<'a> LanePass<'a> {
     }
 
     /// Commits, except in a dry run, where the manifest in memory alone remembers.
-    pub(super) async fn commit(&self, state: &mut LaneState, entries: Vec<Entry>) -> Result<(), Halt> {
+    pub(super) async fn commit(&self, state: &mut LaneState, entries: Vec<Known>) -> Result<(), Halt> {
         match self.lease {
             Some(lease) => state.commit(lease, entries).await?,
-            None => entries.into_iter().for_each(|entry| state.manifest.put(entry)),
+            None => entries.into_iter().for_each(|known| state.manifest.put(known)),
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::wire::{ErrorAnswer, PartialAnswer, RecordError};
 use crate::{
-    domain::outcome::Delivery,
+    domain::outcome::{Delivery, Refusal},
     http::{
         error::{excerpt, retry_after, wait},
         transport::Answer,
@@ -23,7 +23,7 @@ pub enum Verdict {
     /// The same request may go well after a wait.
     Later { reason: String, wait: Option<Duration>, throttled: bool },
     /// The request as a whole was refused because of something in it.
-    Refused(String),
+    Refused(Refusal),
     /// The token was refused.
     Unauthorized(String),
     /// Something only the operator can mend.
@@ -34,17 +34,20 @@ pub enum Verdict {
 pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
     let reason = reason(&answer.body);
     let id = request_id(&answer.headers);
+    let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
     match answer.status.as_u16() {
-        200 if is_live(Mutant::PartialErrorsIgnored) => settled(b"", sent),
-        200 => settled(&answer.body, sent),
-        400 | 413 => Verdict::Refused(format!("{}: {reason}{id}", answer.status.as_u16())),
-        401 if reason.contains("UnauthorizedAccess") => blocked(&reason, &id),
+        200 if is_live(Mutant::PartialErrorsIgnored) => settled(b"", sent, None),
+        200 => settled(&answer.body, sent, id),
+        status @ (400 | 413) => {
+            Verdict::Refused(Refusal { reason: format!("{status}: {reason}"), request_id: id })
+        }
+        401 if reason.contains("UnauthorizedAccess") => blocked(&reason, &asked),
         401 => Verdict::Unauthorized(format!(
-            "Sentinel does not accept the token: {reason}{id}; check that AZURE_CLOUD is the workspace's cloud"
+            "Sentinel does not accept the token: {reason}{asked}; check that AZURE_CLOUD is the workspace's cloud"
         )),
-        403 => blocked(&reason, &id),
+        403 => blocked(&reason, &asked),
         404 => Verdict::Blocked(format!(
-            "Sentinel knows no such workspace: {reason}{id}; check AZURE_WORKSPACE_ID (the workspace's GUID, not its name) and AZURE_CLOUD"
+            "Sentinel knows no such workspace: {reason}{asked}; check AZURE_WORKSPACE_ID (the workspace's GUID, not its name) and AZURE_CLOUD"
         )),
         429 => Verdict::Later {
             wait: retry_after(&answer.headers, now).max(wait_in(&reason)),
@@ -52,19 +55,19 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
             throttled: true,
         },
         status @ (408 | 500..=599) => Verdict::Later {
-            reason: format!("Sentinel answered {status}: {reason}{id}"),
+            reason: format!("Sentinel answered {status}: {reason}{asked}"),
             wait: retry_after(&answer.headers, now),
             throttled: false,
         },
         status => Verdict::Blocked(format!(
-            "Sentinel answered {status}: {reason}{id}; check SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH"
+            "Sentinel answered {status}: {reason}{asked}; check SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH"
         )),
     }
 }
 
 /// 200 does not mean accepted: an empty body does; otherwise it lists the records that were refused.
-fn settled(body: &[u8], sent: usize) -> Verdict {
-    let mut deliveries = vec![Delivery::Acknowledged; sent];
+fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict {
+    let mut deliveries = vec![Delivery::Acknowledged(None); sent];
     if body.iter().all(u8::is_ascii_whitespace) {
         return Verdict::Settled(deliveries);
     }
@@ -81,7 +84,7 @@ fn settled(body: &[u8], sent: usize) -> Verdict {
         let Some(delivery) = deliveries.get_mut(error.record_index) else {
             return unclear(format!("an error for record {} of {sent}", error.record_index));
         };
-        *delivery = Delivery::Rejected(text(&error));
+        *delivery = Delivery::Rejected(Refusal { reason: text(&error), request_id: request_id.clone() });
     }
     Verdict::Settled(deliveries)
 }
@@ -94,9 +97,9 @@ fn text(error: &RecordError) -> String {
     }
 }
 
-fn blocked(reason: &str, id: &str) -> Verdict {
+fn blocked(reason: &str, asked: &str) -> Verdict {
     Verdict::Blocked(format!(
-        "Sentinel refuses us: {reason}{id}; the identity that uploads needs the role Microsoft Sentinel Contributor on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)"
+        "Sentinel refuses us: {reason}{asked}; the identity that uploads needs the role Microsoft Sentinel Contributor on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)"
     ))
 }
 
@@ -119,10 +122,9 @@ fn reason(body: &[u8]) -> String {
 }
 
 /// Microsoft's support asks for it.
-fn request_id(headers: &HeaderMap) -> String {
+fn request_id(headers: &HeaderMap) -> Option<String> {
     let names = ["x-ms-request-id", "x-ms-correlation-request-id", "request-id"];
-    let id = names.iter().find_map(|name| headers.get(*name)?.to_str().ok());
-    id.map(|id| format!(" (request id {id})")).unwrap_or_default()
+    names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
 }
 
 /// "Rate limit is exceeded. Try again in 57 seconds."
@@ -149,7 +151,8 @@ mod tests {
     #[test]
     fn a_200_says_which_records_were_refused() {
         use Delivery::{Acknowledged, Rejected};
-        let all = vec![Acknowledged; 3];
+        let refusal = |reason: &str| Refusal { reason: reason.to_owned(), request_id: None };
+        let all = vec![Acknowledged(None); 3];
         assert_eq!(verdict(200, ""), Verdict::Settled(all.clone()));
         assert_eq!(verdict(200, r#"{"errors":[]}"#), Verdict::Settled(all));
         assert_eq!(
@@ -158,9 +161,9 @@ mod tests {
                 r#"{"errors":[{"recordIndex":1,"errorMessages":["Error for Property=id: x.","y"]}]}"#
             ),
             Verdict::Settled(vec![
-                Acknowledged,
-                Rejected("Error for Property=id: x. y".to_owned()),
-                Acknowledged
+                Acknowledged(None),
+                Rejected(refusal("Error for Property=id: x. y")),
+                Acknowledged(None)
             ])
         );
         for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7", "[]"] {
@@ -186,7 +189,7 @@ mod tests {
         assert!(matches!(verdict(401, ""), Verdict::Unauthorized(_)));
         assert!(matches!(verdict(404, ""), Verdict::Blocked(text) if text.contains("AZURE_WORKSPACE_ID")));
         assert!(
-            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Refused(text) if text.contains("bad"))
+            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Refused(refusal) if refusal.reason.contains("bad"))
         );
         assert!(matches!(verdict(413, ""), Verdict::Refused(_)));
     }

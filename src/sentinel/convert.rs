@@ -18,7 +18,6 @@ const LONGEST_DESCRIPTION: usize = 1000;
 /// What is the same for every object of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
-    pub hash_type: HashType,
     /// Label `action:<x>`.
     pub action: &'static str,
     /// STIX id of the TLP marking.
@@ -28,7 +27,7 @@ pub struct Style {
 /// The object for `planned`, sent at `now`.
 pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> Indicator<'a> {
     let indicator = &planned.indicator;
-    let subject = indicator.observable.subject(style.hash_type);
+    let subject = planned.subject();
     // An update must not be older than its original (STIX 2.1 §3.6); all clocks but ours may be ahead.
     let created =
         indicator.first_seen.into_iter().chain(indicator.last_updated).min().unwrap_or(now).min(now);
@@ -36,7 +35,7 @@ pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> In
     Indicator {
         r#type: "indicator",
         spec_version: "2.1",
-        id: planned.key.stix_id(),
+        id: planned.stix_id(),
         created: timestamp(created),
         modified: timestamp(now),
         pattern: pattern(&subject),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{
     compaction::first_to_merge,
-    manifest::{Entry, Manifest},
+    manifest::{Known, Manifest},
     progress::{Progress, SCHEMA, SegmentRef, Target},
     segment,
 };
@@ -104,11 +104,11 @@ impl LaneState {
     }
 
     async fn load_manifest(&mut self, drop_damaged: bool) -> Result<(), StateError> {
-        let mut entries = Vec::new();
+        let mut manifest = Manifest::default();
         let mut damaged = HashSet::new();
         for part in &self.progress.segments {
-            match self.read_segment(&part.name).await {
-                Ok(more) => entries.extend(more),
+            match self.read_segment(&part.name, &mut manifest).await {
+                Ok(()) => {}
                 Err(error @ StateError::DamagedSegment { .. }) if drop_damaged => {
                     warn!(lane = self.lane, "{error}; it is dropped, as this rebuild asks");
                     damaged.insert(part.name.clone());
@@ -117,16 +117,17 @@ impl LaneState {
             }
         }
         self.progress.segments.retain(|part| !damaged.contains(&part.name));
-        self.manifest = entries.into_iter().collect();
+        self.manifest = manifest;
         Ok(())
     }
 
-    async fn read_segment(&self, segment: &str) -> Result<Vec<Entry>, StateError> {
+    async fn read_segment(&self, segment: &str, into: &mut Manifest) -> Result<(), StateError> {
         let name = self.segment_path(segment);
         let damaged = |source| StateError::DamagedSegment { name: name.clone(), source };
         let (bytes, _) =
             self.home.read(&name).await?.ok_or_else(|| damaged(segment::SegmentError::Missing))?;
-        segment::decode(&bytes).map_err(damaged)
+        segment::decode(&bytes).map_err(damaged)?.for_each(|known| into.put(known));
+        Ok(())
     }
 
     fn segment_path(&self, segment: &str) -> String {
@@ -139,12 +140,14 @@ impl LaneState {
     /// # Errors
     /// Somebody else took over, or the storage fails; then nothing was changed, except perhaps by an answer that
     /// was lost for good, and the pass must end.
-    pub async fn commit(&mut self, lease: &Lease, entries: Vec<Entry>) -> Result<(), StateError> {
+    pub async fn commit(&mut self, lease: &Lease, mut entries: Vec<Known>) -> Result<(), StateError> {
         lease.check()?;
         if !entries.is_empty() {
-            let segment = self.write_segment(entries.clone()).await?;
+            entries.sort_unstable_by_key(|known| known.entry.key);
+            let encoded = segment::encode(entries.iter().copied());
+            let segment = self.write_segment(encoded, entries.len()).await?;
             self.progress.segments.push(segment);
-            entries.into_iter().for_each(|entry| self.manifest.put(entry));
+            entries.into_iter().for_each(|known| self.manifest.put(known));
             self.merge_segments().await?;
         }
         self.swap(lease).await
@@ -155,9 +158,11 @@ impl LaneState {
     pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
         lease.check()?;
         let left = self.manifest.retain(|entry| entry.valid_until() + AGED_OUT > now);
-        let entries = self.manifest.entries().to_vec();
+        let known = self.manifest.known();
+        let count = known.len();
+        let encoded = segment::encode(known);
         self.progress.segments =
-            if entries.is_empty() { Vec::new() } else { vec![self.write_segment(entries).await?] };
+            if count == 0 { Vec::new() } else { vec![self.write_segment(encoded, count).await?] };
         self.swap(lease).await?;
         info!(lane = self.lane, entries = self.manifest.len(), aged_out = left, "manifest compacted");
         Ok(left)
@@ -190,12 +195,11 @@ impl LaneState {
         Ok(())
     }
 
-    async fn write_segment(&mut self, mut entries: Vec<Entry>) -> Result<SegmentRef, StateError> {
-        entries.sort_unstable_by_key(|entry| entry.key);
+    async fn write_segment(&mut self, encoded: Vec<u8>, entries: usize) -> Result<SegmentRef, StateError> {
         self.commits += 1;
         let name = format!("{}-{:05}", self.writer, self.commits);
-        self.home.write(&self.segment_path(&name), segment::encode(&entries), Condition::Always).await?;
-        Ok(SegmentRef { name, entries: entries.len() as u64 })
+        self.home.write(&self.segment_path(&name), encoded, Condition::Always).await?;
+        Ok(SegmentRef { name, entries: entries as u64 })
     }
 
     /// Merges the newest segments as long as that pays, see [`first_to_merge`].
@@ -205,9 +209,12 @@ impl LaneState {
             let Some(start) = first_to_merge(&sizes) else { return Ok(()) };
             let mut merged = Manifest::default();
             for part in &self.progress.segments[start..] {
-                self.read_segment(&part.name).await?.into_iter().for_each(|entry| merged.put(entry));
+                self.read_segment(&part.name, &mut merged).await?;
             }
-            let segment = self.write_segment(merged.entries().to_vec()).await?;
+            let known = merged.known();
+            let count = known.len();
+            let encoded = segment::encode(known);
+            let segment = self.write_segment(encoded, count).await?;
             self.progress.segments.truncate(start);
             self.progress.segments.push(segment);
         }

@@ -89,7 +89,7 @@ proptest! {
             let same_key = |other: &&Indicator| other.observable.subject(policy.hash_type).key() == item.key;
             let newest = page.iter().filter(same_key).map(|other| other.last_updated).max().unwrap();
             prop_assert_eq!(item.indicator.last_updated, newest);
-            manifest.put(item.held());
+            manifest.put(item.acknowledged(None));
         }
         let mut again = Counts::default();
         let rest = plan_page(page, &policy, &manifest, start(), &mut again);

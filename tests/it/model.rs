@@ -16,7 +16,7 @@ use mati_sync::{
     clock::Deadline,
     domain::{
         fingerprint::Fingerprint,
-        manifest::{Entry, State},
+        manifest::{Entry, Known, State},
         observable::Key,
         progress::Target,
     },
@@ -63,7 +63,11 @@ struct Crash {
 }
 
 fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
-    let entry = (0..60_u8, 1..5_u64, select(vec![State::Held, State::Rejected, State::UpdateRejected]))
+    let entry = (
+        0..60_u8,
+        1..5_u64,
+        select(vec![State::Held, State::Rejected, State::UpdateRejected, State::Retracted]),
+    )
         .prop_map(|(key, fingerprint, state)| {
             // Every fifth has expired long ago and leaves at the next compaction.
             let days = if key % 5 == 0 { -9 } else { 9 };
@@ -141,7 +145,9 @@ impl Process {
 
     async fn make(&mut self, change: &Change) -> Result<(), StateError> {
         match change {
-            Change::Commit(entries) => self.state.commit(&self.lease, entries.clone()).await,
+            Change::Commit(entries) => {
+                self.state.commit(&self.lease, entries.iter().copied().map(Known::from).collect()).await
+            }
             Change::Advance(seconds) => {
                 self.state.progress.watermark += TimeDelta::seconds(*seconds);
                 self.state.commit(&self.lease, Vec::new()).await
@@ -207,7 +213,10 @@ async fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Rival(theirs, ours) => {
                 let mut rival = load(&store, &format!("rival-{number:04}")).await;
-                rival.commit(&process.lease, theirs.clone()).await.expect("it comes first");
+                rival
+                    .commit(&process.lease, theirs.iter().copied().map(Known::from).collect())
+                    .await
+                    .expect("it comes first");
                 let made = process.make(ours).await;
                 prop_assert!(matches!(made, Err(StateError::Conflict { .. })), "{:?}", made);
                 candidates = vec![model.after(&Change::Commit(theirs.clone()))];

@@ -4,12 +4,13 @@
 use chrono::DateTime;
 use mati_sync::domain::{
     fingerprint::Fingerprint,
-    manifest::{Entry, State},
+    manifest::{Entry, Handle, Known, Rank, State},
     progress::{BackfillKind, Progress},
     report::Report,
     request::Request,
     segment,
 };
+use uuid::Uuid;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
 
@@ -17,14 +18,14 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(format!("{FOLDER}/{name}")).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-fn entries() -> Vec<Entry> {
+fn entries() -> Vec<Known> {
     let time = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap();
     [(1, State::Held), (2, State::Rejected), (3, State::UpdateRejected)]
         .map(|(n, state)| {
             let fingerprint = Fingerprint(0x0102_0304_0506_0700 + u64::from(n));
             let (valid_until, updated) =
                 (time(1_772_000_000 + i64::from(n)), time(1_771_000_020 + i64::from(n)));
-            Entry::new([n; 16].into(), fingerprint, valid_until, Some(updated), state)
+            Entry::new([n; 16].into(), fingerprint, valid_until, Some(updated), state).into()
         })
         .to_vec()
 }
@@ -32,11 +33,35 @@ fn entries() -> Vec<Entry> {
 #[test]
 fn segment_version_1() {
     let bytes = fixture("segment-v1.bin");
-    assert_eq!(segment::decode(&bytes).unwrap(), entries());
-    assert_eq!(segment::encode(&entries()), bytes, "what is written today is version 1 too");
+    assert_eq!(segment::decode(&bytes).unwrap().collect::<Vec<_>>(), entries());
+}
+
+#[test]
+fn segment_version_2() {
+    let bytes = fixture("segment-v2.bin");
+    let rank = Rank { threat_score: 91, confidence: 87 };
+    let handles = [
+        None,
+        Some(Handle::Foreign(Uuid::from_u128(0x0a0b_0c0d_0e0f_4001_8002_0304_0506_0708))),
+        None,
+        Some(Handle::Numbered { id: 0x0102_0304_0506, rank }),
+    ];
+    let mut known = entries();
+    known.push(Known { entry: retracted(), handle: None });
+    for (known, handle) in known.iter_mut().zip(handles) {
+        known.handle = handle;
+    }
+    assert_eq!(segment::decode(&bytes).unwrap().collect::<Vec<_>>(), known);
+    assert_eq!(segment::encode(known.into_iter()), bytes, "what is written today is version 2");
     let mut newer = bytes;
-    newer[4] = 2;
-    assert_eq!(segment::decode(&newer), Err(segment::SegmentError::Newer(2)));
+    newer[4] = 3;
+    assert!(matches!(segment::decode(&newer), Err(segment::SegmentError::Newer(3))));
+}
+
+fn retracted() -> Entry {
+    let fingerprint = Fingerprint(0x0102_0304_0506_0704);
+    let time = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+    Entry::new([4; 16].into(), fingerprint, time(1_772_000_004), Some(time(1_771_000_024)), State::Retracted)
 }
 
 #[test]

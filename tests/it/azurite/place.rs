@@ -13,7 +13,7 @@ use mati_sync::{
     clock::{Clock, Deadline, SystemClock},
     domain::{
         fingerprint::Fingerprint,
-        manifest::{Entry, State},
+        manifest::{Entry, Known, State},
         progress::Target,
         report::run_id,
     },
@@ -167,7 +167,7 @@ pub async fn load(store: &Store, run_id: &str) -> Result<LaneState, StateError> 
 }
 
 /// As many different entries as there are numbers.
-pub fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
+pub fn entries(numbers: std::ops::Range<u32>) -> Vec<Known> {
     let valid_until = begin() + TimeDelta::days(10_000);
     let entry = |number: u32| {
         let key = u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
@@ -178,6 +178,7 @@ pub fn entries(numbers: std::ops::Range<u32>) -> Vec<Entry> {
             None,
             State::Held,
         )
+        .into()
     };
     numbers.map(entry).collect()
 }
