@@ -22,9 +22,13 @@ use crate::{
         access::{Access, Scheme},
         client::{Client, Query},
     },
+    microsoft::Api,
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
     secrets::{SecretStore, Uploader},
-    sentinel::{client::Sentinel, convert::Style},
+    sentinel::{
+        client::{ANSWER_BYTES, Sentinel},
+        convert::Style,
+    },
     settings::{Action, Auth, Faults, Settings, StateSettings, TlpLevel, vars::Vars},
     state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
@@ -65,11 +69,11 @@ impl App {
             principal @ Principal::App { .. } => Some(identity(principal)),
             Principal::ManagedIdentity { .. } | Principal::AzureCli => None,
         };
-        let uploader = Uploader::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets));
+        let uploader = Arc::new(Uploader::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
         let engine = Engine {
             clock: Arc::clone(clock),
             source: Arc::new(source(&settings, transport, clock, secrets)),
-            lanes: vec![sentinel_lane(&settings, transport, clock, uploader)],
+            lanes: vec![sentinel_lane(&settings, transport, clock, &uploader)],
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
             announce,
@@ -102,7 +106,7 @@ fn sentinel_lane(
     settings: &Settings,
     transport: &Transport,
     clock: &SharedClock,
-    uploader: Uploader,
+    uploader: &Arc<Uploader>,
 ) -> Lane {
     let sentinel = &settings.sentinel;
     let style = Style {
@@ -134,14 +138,18 @@ fn sentinel_lane(
         target: Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() },
         initial_lookback: settings.initial_lookback,
         destination: Destination::Sentinel(Sentinel {
+            api: Api {
+                name: "Sentinel",
+                scope: sentinel.scope.to_owned(),
+                longest_answer: ANSWER_BYTES,
+                uploader: Arc::clone(uploader),
+                limiter: Arc::new(Limiter::new(sentinel.requests_per_minute)),
+                transport: transport.clone(),
+                clock: Arc::clone(clock),
+            },
             upload_url: format!("{}{path}{version}", sentinel.base_url),
             source_system: settings.source_system.clone(),
             style,
-            scope: sentinel.scope,
-            uploader,
-            limiter: Arc::new(Limiter::new(sentinel.requests_per_minute)),
-            transport: transport.clone(),
-            clock: Arc::clone(clock),
         }),
     }
 }

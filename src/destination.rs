@@ -28,14 +28,14 @@ impl Destination {
     /// Begins a pass: whoever held the lease before us may have made a request just now.
     pub fn take_over(&self) {
         match self {
-            Self::Sentinel(sentinel) => sentinel.limiter.take_over(),
+            Self::Sentinel(sentinel) => sentinel.api.limiter.take_over(),
         }
     }
 
     /// How long the next upload has to wait for its place under the rate limit.
     pub fn wait(&self) -> Duration {
         match self {
-            Self::Sentinel(sentinel) => sentinel.limiter.wait(),
+            Self::Sentinel(sentinel) => sentinel.api.limiter.wait(),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod domain;
 pub mod host;
 pub mod http;
 pub mod mandiant;
+pub mod microsoft;
 pub mod mutant;
 pub mod pass;
 pub mod secrets;

@@ -12,26 +12,12 @@ use crate::{
         error::{excerpt, retry_after, wait},
         transport::Answer,
     },
+    microsoft::Verdict,
     mutant::{Mutant, is_live},
 };
 
-/// The meaning of an answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// One for each record of the request, in its order.
-    Settled(Vec<Delivery>),
-    /// The same request may go well after a wait.
-    Later { reason: String, wait: Option<Duration>, throttled: bool },
-    /// The request as a whole was refused because of something in it.
-    Refused(Refusal),
-    /// The token was refused.
-    Unauthorized(String),
-    /// Something only the operator can mend.
-    Blocked(String),
-}
-
 /// Reads the answer to an upload of `sent` records.
-pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
+pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec<Delivery>> {
     let reason = reason(&answer.body);
     let id = request_id(&answer.headers);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
@@ -66,10 +52,10 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict {
 }
 
 /// 200 does not mean accepted: an empty body does; otherwise it lists the records that were refused.
-fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict {
+fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<Delivery>> {
     let mut deliveries = vec![Delivery::Acknowledged(None); sent];
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Verdict::Settled(deliveries);
+        return Verdict::Answered(deliveries);
     }
     let unclear = |reason: String| Verdict::Later { reason, wait: None, throttled: false };
     // A list would do for an object without errors.
@@ -86,7 +72,7 @@ fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict {
         };
         *delivery = Delivery::Rejected(Refusal { reason: text(&error), request_id: request_id.clone() });
     }
-    Verdict::Settled(deliveries)
+    Verdict::Answered(deliveries)
 }
 
 fn text(error: &RecordError) -> String {
@@ -97,7 +83,7 @@ fn text(error: &RecordError) -> String {
     }
 }
 
-fn blocked(reason: &str, asked: &str) -> Verdict {
+fn blocked<T>(reason: &str, asked: &str) -> Verdict<T> {
     Verdict::Blocked(format!(
         "Sentinel refuses us: {reason}{asked}; the identity that uploads needs the role Microsoft Sentinel Contributor on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)"
     ))
@@ -139,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    fn verdict(status: u16, body: &str) -> Verdict {
+    fn verdict(status: u16, body: &str) -> Verdict<Vec<Delivery>> {
         let answer = Answer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
@@ -153,14 +139,14 @@ mod tests {
         use Delivery::{Acknowledged, Rejected};
         let refusal = |reason: &str| Refusal { reason: reason.to_owned(), request_id: None };
         let all = vec![Acknowledged(None); 3];
-        assert_eq!(verdict(200, ""), Verdict::Settled(all.clone()));
-        assert_eq!(verdict(200, r#"{"errors":[]}"#), Verdict::Settled(all));
+        assert_eq!(verdict(200, ""), Verdict::Answered(all.clone()));
+        assert_eq!(verdict(200, r#"{"errors":[]}"#), Verdict::Answered(all));
         assert_eq!(
             verdict(
                 200,
                 r#"{"errors":[{"recordIndex":1,"errorMessages":["Error for Property=id: x.","y"]}]}"#
             ),
-            Verdict::Settled(vec![
+            Verdict::Answered(vec![
                 Acknowledged(None),
                 Rejected(refusal("Error for Property=id: x. y")),
                 Acknowledged(None)

@@ -1,0 +1,206 @@
+//! Calls of Microsoft's APIs: with a token, paced, and made again where that helps.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    http::{HeaderValue, Method, Request, header},
+};
+use azure_core::credentials::Secret;
+
+use crate::{
+    clock::{Deadline, SharedClock},
+    domain::outcome::{Refusal, UploadError},
+    http::{
+        error::HttpError,
+        limiter::Limiter,
+        retry::{Failed, LONGEST_ASKED, Patience, Transient, retry},
+        traffic::Traffic,
+        transport::{Answer, Transport},
+    },
+    secrets::{Uploader, UploaderError},
+};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One of Microsoft's APIs, as one identity with one budget of requests.
+pub struct Api {
+    /// As it is called in sentences.
+    pub name: &'static str,
+    /// The scope of its tokens.
+    pub scope: String,
+    /// The longest answer that is read, in bytes.
+    pub longest_answer: usize,
+    pub uploader: Arc<Uploader>,
+    pub limiter: Arc<Limiter>,
+    pub transport: Transport,
+    pub clock: SharedClock,
+}
+
+/// A request that can be made any number of times.
+pub struct Call {
+    pub method: Method,
+    pub url: String,
+    /// The settings that `url` was made of, for the operator.
+    pub settings: &'static str,
+    /// JSON; empty for a request without a body.
+    pub body: Bytes,
+}
+
+/// What an answer means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict<T> {
+    Answered(T),
+    /// The same request may go well after a wait.
+    Later {
+        reason: String,
+        wait: Option<Duration>,
+        throttled: bool,
+    },
+    /// The request as a whole was refused because of something in it.
+    Refused(Refusal),
+    /// The token was refused.
+    Unauthorized(String),
+    /// Something only the operator can mend.
+    Blocked(String),
+}
+
+/// Why one try did not settle a request.
+enum Attempt {
+    Http(&'static str, HttpError),
+    Later { reason: String, wait: Option<Duration> },
+    Final(UploadError),
+}
+
+impl Transient for Attempt {
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Http(_, error) => error.is_transient(),
+            Self::Later { .. } => true,
+            Self::Final(_) => false,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Later { wait, .. } => *wait,
+            Self::Http(..) | Self::Final(_) => None,
+        }
+    }
+}
+
+impl From<UploaderError> for Attempt {
+    fn from(error: UploaderError) -> Self {
+        let reason = error.to_string();
+        if error.is_transient() {
+            Self::Later { reason, wait: None }
+        } else {
+            Self::Final(UploadError::Stalled(reason))
+        }
+    }
+}
+
+impl Attempt {
+    fn reason(&self) -> String {
+        match self {
+            Self::Http(name, error) => format!("{name} cannot be reached: {error}"),
+            Self::Later { reason, .. } => reason.clone(),
+            Self::Final(error) => error.to_string(),
+        }
+    }
+}
+
+impl Api {
+    /// Makes a request, again where that may help, and reads its answer with `read`.
+    ///
+    /// # Errors
+    /// Nothing is known to be settled; see [`UploadError`].
+    pub async fn call<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&Answer) -> Verdict<T>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<T, UploadError> {
+        let outcome = retry(
+            Patience::SERVICE,
+            deadline,
+            || self.attempt(call, &read, deadline, traffic),
+            |error, wait| {
+                traffic.retried();
+                tracing::warn!(
+                    delay_ms = wait.as_millis(),
+                    "{}; asking again in {:.1} s",
+                    error.reason(),
+                    wait.as_secs_f64()
+                );
+            },
+        );
+        outcome.await.map_err(|failed| match failed {
+            Failed::For(Attempt::Final(error)) => error,
+            Failed::For(error) => UploadError::Stalled(error.reason()),
+            Failed::OutOfTime(_) => UploadError::OutOfTime,
+        })
+    }
+
+    /// One try; a token that is refused is renewed once within it.
+    async fn attempt<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&Answer) -> Verdict<T>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<T, Attempt> {
+        let out_of_time = || Attempt::Final(UploadError::OutOfTime);
+        let mut renewed = false;
+        loop {
+            let token = deadline.within(self.uploader.token(&self.scope)).await;
+            let token = token.map_err(|_| out_of_time())??;
+            let request = self.request(call, &token).map_err(Attempt::Final)?;
+            // A place in the row is taken last, so that fetching a token does not delay a paced request.
+            self.limiter.slot(deadline).await.map_err(|_| out_of_time())?;
+            traffic.requested();
+            let answer = deadline.within(self.transport.fetch(request, TIMEOUT, self.longest_answer)).await;
+            let answer =
+                answer.map_err(|_| out_of_time())?.map_err(|error| Attempt::Http(self.name, error))?;
+            return match read(&answer) {
+                Verdict::Answered(value) => Ok(value),
+                Verdict::Later { reason, wait, throttled } => {
+                    if throttled {
+                        traffic.throttled();
+                        self.limiter
+                            .hold_back(wait.filter(|wait| *wait <= LONGEST_ASKED).unwrap_or_default());
+                    }
+                    Err(Attempt::Later { reason, wait })
+                }
+                Verdict::Refused(refusal) => Err(Attempt::Final(UploadError::Refused(refusal))),
+                Verdict::Blocked(reason) => Err(Attempt::Final(UploadError::Stalled(reason))),
+                Verdict::Unauthorized(_) if !renewed => {
+                    renewed = true;
+                    traffic.retried();
+                    self.uploader.forget(&self.scope, &token).await;
+                    continue;
+                }
+                Verdict::Unauthorized(reason) => Err(Attempt::Final(UploadError::Stalled(reason))),
+            };
+        }
+    }
+
+    fn request(&self, call: &Call, token: &Secret) -> Result<Request<Bytes>, UploadError> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret()))
+            .map_err(|_| UploadError::Stalled("Entra's token cannot be carried by a header".to_owned()))?;
+        bearer.set_sensitive(true);
+        let mut request = Request::new(call.body.clone());
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = call.url.parse().map_err(|error| {
+            UploadError::Stalled(format!("{} make no URL ({}): {error}", call.settings, call.url))
+        })?;
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, bearer);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        if !call.body.is_empty() {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        Ok(request)
+    }
+}
