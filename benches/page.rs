@@ -11,7 +11,7 @@ use mati_sync::{
         manifest::Manifest,
         observable::HashType,
         outcome::Counts,
-        plan::{Planned, Policy, plan_page},
+        plan::{Planned, Policy, Purpose, plan_page},
     },
     mandiant::{convert, wire},
     sentinel::{
@@ -56,6 +56,7 @@ fn policy() -> Policy {
         expirations,
         hash_type: HashType::Md5,
         deduplicate: true,
+        retract: true,
         salt: 1,
     }
 }
@@ -67,7 +68,14 @@ fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
         let record: wire::Record<'_> = from_str(raw.get()).ok()?;
         convert::indicator(&record).ok()
     });
-    plan_page(indicators.collect(), policy, &Manifest::default(), now(), &mut Counts::default())
+    plan_page(
+        indicators.collect(),
+        policy,
+        &Manifest::default(),
+        Purpose::default(),
+        now(),
+        &mut Counts::default(),
+    )
 }
 
 fn encode(planned: &[Planned]) -> usize {

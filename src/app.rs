@@ -124,6 +124,7 @@ fn sentinel_lane(
         renewal_margin: settings.expirations.renewal_margin(SCHEDULE),
         hash_type: settings.hash_type,
         deduplicate: settings.deduplicate,
+        retract: settings.expire_retracted,
         salt,
     };
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
@@ -132,7 +133,13 @@ fn sentinel_lane(
         name: "sentinel",
         settings_hash: format!(
             "{:016x}",
-            hash(&(salt, &settings.filter, settings.hash_type, settings.expirations))
+            hash(&(
+                salt,
+                &settings.filter,
+                settings.hash_type,
+                settings.expirations,
+                settings.expire_retracted
+            ))
         ),
         policy,
         target: Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() },

@@ -139,7 +139,7 @@ impl Api {
         outcome.await.map_err(|failed| match failed {
             Failed::For(Attempt::Final(error)) => error,
             Failed::For(error) => UploadError::Stalled(error.reason()),
-            Failed::OutOfTime(_) => UploadError::OutOfTime,
+            Failed::OutOfTime(error) => UploadError::OutOfTime { after: Some(error.reason()) },
         })
     }
 
@@ -151,7 +151,7 @@ impl Api {
         deadline: &Deadline,
         traffic: &Traffic,
     ) -> Result<T, Attempt> {
-        let out_of_time = || Attempt::Final(UploadError::OutOfTime);
+        let out_of_time = || Attempt::Final(UploadError::OutOfTime { after: None });
         let mut renewed = false;
         loop {
             let token = deadline.within(self.uploader.token(&self.scope)).await;

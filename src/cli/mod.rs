@@ -78,6 +78,9 @@ pub struct SyncArguments {
     /// Offer the records again that the destination refused.
     #[arg(long)]
     retry_rejected: bool,
+    /// Take back what is no longer wanted, however much it is
+    #[arg(long)]
+    confirm_retraction: bool,
     /// Run only this destination; may be given more than once.
     #[arg(long = "destination", value_name = "NAME")]
     destinations: Vec<String>,
@@ -200,6 +203,7 @@ impl From<SyncArguments> for Order {
             lookback_days: arguments.lookback_days,
             rebuild: arguments.rebuild,
             retry_rejected: arguments.retry_rejected,
+            confirm_retraction: arguments.confirm_retraction,
             destinations: Some(arguments.destinations).filter(|names| !names.is_empty()),
         }
     }

@@ -15,10 +15,16 @@ impl Expirations {
         DateTime::from_timestamp(end.timestamp(), 0).unwrap_or(end)
     }
 
-    /// An indicator that is read again unchanged is renewed when less than this is left of its validity: half of
-    /// the shortest expiration, and two sync schedules, so that one failed pass lets nothing expire.
-    pub fn renewal_margin(&self, schedule: TimeDelta) -> TimeDelta {
+    /// How often everything is read again, so that nothing expires which the source still lists: twice within the
+    /// shortest validity.
+    pub fn refresh_period(&self) -> TimeDelta {
         let shortest = self.0.values().into_iter().min().unwrap_or(0);
-        TimeDelta::days(i64::from(shortest)) / 2 + schedule * 2
+        TimeDelta::days(i64::from(shortest)) / 2
+    }
+
+    /// An indicator that is read again unchanged is renewed when less than this is left of its validity: the time to
+    /// the next refresh, and two sync schedules, so that one failed pass lets nothing expire.
+    pub fn renewal_margin(&self, schedule: TimeDelta) -> TimeDelta {
+        self.refresh_period() + schedule * 2
     }
 }

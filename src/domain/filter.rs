@@ -99,6 +99,17 @@ impl Filter {
         self.included.contains(indicator_type)
     }
 
+    /// Whether `reason` rests on something that the record says, rather than on what it leaves out.
+    pub fn is_stated(&self, indicator: &Indicator, reason: DropReason) -> bool {
+        match reason {
+            DropReason::Type | DropReason::Confidence | DropReason::Osint => true,
+            DropReason::ThreatScore => indicator.threat_score.is_some(),
+            // The categories stand with the sources.
+            DropReason::Uncategorized => !indicator.sources.is_empty(),
+            DropReason::Malformed => false,
+        }
+    }
+
     /// # Errors
     /// The first reason, in the order of [`DropReason`], why the indicator is not wanted.
     pub fn admit(&self, indicator: &Indicator) -> Result<(), DropReason> {

@@ -17,6 +17,20 @@ impl Fingerprint {
     /// Equal to no content's fingerprint: whatever is held must be sent again.
     pub const VOID: Self = Self(0);
 
+    /// Smaller values are no content's fingerprint.
+    const FIRST: u64 = 256;
+
+    /// Of an indicator that the destination held when the lane began: only its confidence is known.
+    pub fn adopted(confidence: u8) -> Self {
+        Self(1 + u64::from(confidence.min(100)))
+    }
+
+    /// Whether this, of an indicator that is held, says that sending `indicator` with `fingerprint` would change
+    /// nothing.
+    pub fn covers(self, fingerprint: Self, indicator: &Indicator) -> bool {
+        self == fingerprint || self == Self::adopted(indicator.confidence)
+    }
+
     /// The fingerprint of `indicator` as a lane with this `salt` would send it. The salt stands for all that is
     /// the same for every indicator of a lane (marking, action, the form of the object).
     pub fn of(indicator: &Indicator, salt: u64) -> Self {
@@ -33,8 +47,7 @@ impl Fingerprint {
         for references in [&indicator.malware, &indicator.threat_actors, &indicator.campaigns] {
             hasher.references(references);
         }
-        // Zero is taken by VOID.
-        Self(hasher.0.digest().max(1))
+        Self(hasher.0.digest().max(Self::FIRST))
     }
 }
 

@@ -1,11 +1,12 @@
 //! An indicator as the rest of the program knows it, whatever API it came from.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::observable::Observable;
 
 /// One indicator of compromise with all the context a rule or an analyst can use.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Indicator {
     /// The source's own id, for logs and links.
     pub source_id: String,
@@ -32,7 +33,7 @@ pub struct Indicator {
 }
 
 /// A malware family, threat actor or campaign the indicator is attributed to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reference {
     /// Mandiant's id, e.g. `malware--…`.
     pub id: String,

@@ -5,15 +5,18 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{fingerprint::Fingerprint, observable::Key};
+use super::{
+    fingerprint::Fingerprint,
+    observable::{IndicatorType, Key},
+};
 
 /// How an indicator stands at the destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// The destination acknowledged it.
+    /// The destination acknowledged it, or held it when the lane began.
     Held,
     /// The destination refused it; it is not offered again until its content changes.
     Rejected,
@@ -61,7 +64,8 @@ pub struct Entry {
     pub fingerprint: Fingerprint,
     /// Seconds since 1970. An entry that expired more than a day ago leaves at compaction.
     pub valid_until: u32,
-    /// Minutes since 1970 of the record's last update at the source, above two bits for the state.
+    /// From its top: minutes since 1970 of the record's last update at the source (27 bits), the type of indicator
+    /// (3 bits), the state (2 bits).
     mark: u32,
 }
 
@@ -77,7 +81,34 @@ impl Entry {
     ) -> Self {
         let seconds = valid_until.timestamp().clamp(0, i64::from(u32::MAX));
         let valid_until = u32::try_from(seconds).expect("clamped to the range of u32");
-        Self { key, fingerprint, valid_until, mark: minutes(updated) << 2 | state.bits() }
+        Self { key, fingerprint, valid_until, mark: minutes(updated) << 5 | state.bits() }
+    }
+
+    /// The same entry, of an indicator of this type.
+    pub fn of_type(self, indicator_type: IndicatorType) -> Self {
+        Self { mark: self.mark & !(7 << 2) | type_bits(indicator_type) << 2, ..self }
+    }
+
+    /// The type of indicator; versions before segment format 2 did not keep it.
+    pub fn indicator_type(&self) -> Option<IndicatorType> {
+        IndicatorType::ALL.into_iter().find(|indicator_type| type_bits(*indicator_type) == self.mark >> 2 & 7)
+    }
+
+    /// When the source last updated the record, in minutes since 1970.
+    pub fn updated_minutes(&self) -> u32 {
+        self.mark >> 5
+    }
+
+    /// Whether the destination holds some content of the indicator at `now`.
+    pub fn is_held(&self, now: DateTime<Utc>) -> bool {
+        matches!(self.state(), State::Held | State::UpdateRejected) && self.valid_until() > now
+    }
+
+    /// From when on the entry need not be kept. A retracted one is remembered as long as an older record of the
+    /// same value may be read again.
+    pub fn leaves_at(&self) -> DateTime<Utc> {
+        let kept = if self.state() == State::Retracted { TimeDelta::days(90) } else { TimeDelta::days(1) };
+        self.valid_until() + kept
     }
 
     pub fn valid_until(&self) -> DateTime<Utc> {
@@ -91,7 +122,7 @@ impl Entry {
     /// Whether the entry speaks of a record that the source updated later than `updated`, by the minute. One that
     /// does not say when it was updated is never older.
     pub fn is_newer_than(&self, updated: Option<DateTime<Utc>>) -> bool {
-        updated.is_some() && self.mark >> 2 > minutes(updated)
+        updated.is_some() && self.updated_minutes() > minutes(updated)
     }
 
     /// The same entry after the destination refused another content.
@@ -102,6 +133,11 @@ impl Entry {
     /// The stored form of what has no field of its own.
     pub(super) fn mark(&self) -> u32 {
         self.mark
+    }
+
+    /// An entry as segment format 1 stored it: without its type.
+    pub(super) fn stored_v1(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
+        Self { key, fingerprint, valid_until, mark: (mark >> 2) << 5 | mark & 3 }
     }
 
     /// An entry as stored.
@@ -130,10 +166,21 @@ impl State {
     }
 }
 
-/// Whole minutes since 1970, in 30 bits: enough until the year 4011.
+/// Whole minutes since 1970, in 27 bits: enough until the year 2225.
 fn minutes(time: Option<DateTime<Utc>>) -> u32 {
-    let minutes = time.map_or(0, |time| time.timestamp() / 60).clamp(0, (1 << 30) - 1);
-    u32::try_from(minutes).expect("clamped to 30 bits")
+    let minutes = time.map_or(0, |time| time.timestamp() / 60).clamp(0, (1 << 27) - 1);
+    u32::try_from(minutes).expect("clamped to 27 bits")
+}
+
+/// Fixed for ever by the stored form; 0 is for entries that do not know.
+fn type_bits(indicator_type: IndicatorType) -> u32 {
+    match indicator_type {
+        IndicatorType::Ipv4 => 1,
+        IndicatorType::Ipv6 => 2,
+        IndicatorType::Fqdn => 3,
+        IndicatorType::Url => 4,
+        IndicatorType::Hash => 5,
+    }
 }
 
 /// All entries of a lane, by key. Old ones lie sorted in one block; recent ones in a small table beside it, so

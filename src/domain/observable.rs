@@ -8,19 +8,25 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Names ours and nobody else's; fixed for ever, because every id ever sent derives from it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d61_7469_2d73_5796_8e63_9f3b_1c27_d40a);
 
 /// The types a user includes, excludes and gives thresholds and expirations to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum IndicatorType {
     Ipv4,
     Ipv6,
     Fqdn,
     Url,
     Hash,
+}
+
+impl IndicatorType {
+    pub const ALL: [Self; 5] = [Self::Ipv4, Self::Ipv6, Self::Fqdn, Self::Url, Self::Hash];
 }
 
 /// The digest algorithms Mandiant gives for a file, weakest first.
@@ -66,7 +72,7 @@ impl Malformed {
 }
 
 /// The digests known of one file, lower-case hexadecimal.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashes {
     md5: Option<String>,
     sha1: Option<String>,
@@ -120,7 +126,8 @@ impl Hashes {
 }
 
 /// The thing itself, in canonical spelling.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Observable {
     Ipv4(Ipv4Addr),
     Ipv6(Ipv6Addr),

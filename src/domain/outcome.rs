@@ -16,6 +16,15 @@ pub enum Change {
     Renewed,
     /// Taken back: it is no longer wanted.
     Retracted,
+    /// Taken back in favour of another that stands for it now.
+    Displaced,
+}
+
+impl Change {
+    /// Whether the destination is to hold it no longer.
+    pub fn takes_back(self) -> bool {
+        matches!(self, Self::Retracted | Self::Displaced)
+    }
 }
 
 /// What the destination said of one record that was sent.
@@ -42,7 +51,10 @@ pub struct Refusal {
 pub enum UploadError {
     /// The next try does not fit before the deadline.
     #[error("no time was left to upload")]
-    OutOfTime,
+    OutOfTime {
+        /// What the last try met, if it failed.
+        after: Option<String>,
+    },
     /// The request was refused as a whole because of something in it: one of its records, perhaps.
     #[error("the destination refused the request: {0}")]
     Refused(Refusal),
@@ -115,6 +127,7 @@ impl Counts {
             Change::Updated => &mut self.updated,
             Change::Renewed => &mut self.renewed,
             Change::Retracted => &mut self.retracted,
+            Change::Displaced => &mut self.displaced,
         } += 1;
     }
 

@@ -6,11 +6,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     expiry::Expirations,
-    filter::Filter,
+    filter::{DropReason, Filter},
     fingerprint::Fingerprint,
     indicator::Indicator,
     manifest::{Entry, Handle, Known, Manifest, State},
-    observable::{HashType, Key, Subject},
+    observable::{HashType, Key, Observable, Subject, SubjectKind},
     outcome::{Change, Counts},
 };
 
@@ -24,8 +24,19 @@ pub struct Policy {
     pub hash_type: HashType,
     /// `false`: send every admitted record again, held or not.
     pub deduplicate: bool,
+    /// `EXPIRE_RETRACTED`: what is held and no longer wanted is taken back.
+    pub retract: bool,
     /// What is the same for every object of the lane, see [`Fingerprint::of`].
     pub salt: u64,
+}
+
+/// What a page is read for, beside what is new.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Purpose {
+    /// A refresh: a file that stood under another digest, before `HASH_TYPE` changed, is taken back there.
+    pub refresh: bool,
+    /// Offers again what was refused before.
+    pub retry: bool,
 }
 
 /// An indicator to send, and what the manifest will hold once it is settled.
@@ -58,7 +69,7 @@ impl Planned {
 
     /// What is known once the destination acknowledged it, perhaps with a handle.
     pub fn acknowledged(&self, handle: Option<Handle>) -> Known {
-        let state = if self.change == Change::Retracted { State::Retracted } else { State::Held };
+        let state = if self.change.takes_back() { State::Retracted } else { State::Held };
         Known { entry: self.entry(state), handle: handle.or(self.handle) }
     }
 
@@ -75,16 +86,18 @@ impl Planned {
 
     fn entry(&self, state: State) -> Entry {
         Entry::new(self.key, self.fingerprint, self.valid_until, self.indicator.last_updated, state)
+            .of_type(self.indicator.observable.indicator_type())
     }
 }
 
-/// What a lane does about one admitted record.
+/// What a lane does about one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision {
     Send(Change),
     Unchanged,
     /// Refused before, with the same content.
     StillRejected,
+    Drop(DropReason),
 }
 
 /// Decides about every indicator of a page; counts those that need no sending into `counts`, returns the others.
@@ -95,6 +108,7 @@ pub fn plan_page(
     indicators: Vec<Indicator>,
     policy: &Policy,
     manifest: &Manifest,
+    purpose: Purpose,
     now: DateTime<Utc>,
     counts: &mut Counts,
 ) -> Vec<Planned> {
@@ -103,26 +117,47 @@ pub fn plan_page(
     let newest = newest_of_each(&indicators, &keys);
     let mut planned = Vec::new();
     for (place, (indicator, key)) in indicators.into_iter().zip(keys).enumerate() {
-        if let Err(reason) = policy.filter.admit(&indicator) {
-            counts.dropped.add(reason);
-            continue;
-        }
-        if newest[&key] != place {
-            counts.unchanged += 1;
+        let speaks = newest[&key] == place;
+        let admitted = policy.filter.admit(&indicator);
+        if !speaks {
+            match admitted {
+                Ok(()) => counts.unchanged += 1,
+                Err(reason) => counts.dropped.add(reason),
+            }
             continue;
         }
         let fingerprint = Fingerprint::of(&indicator, policy.salt);
-        match decide(manifest.get(key), &indicator, fingerprint, policy, now) {
+        let hash_type = policy.hash_type;
+        if purpose.refresh && policy.retract {
+            planned.extend(formerly(&indicator, fingerprint, policy, manifest, now));
+        }
+        let held = manifest.get(key);
+        let decision = match admitted {
+            Ok(()) => decide(held, &indicator, fingerprint, policy, purpose, now),
+            Err(reason) => decide_unwanted(held, &indicator, fingerprint, policy, reason, now),
+        };
+        match decision {
             Decision::Unchanged => counts.unchanged += 1,
             Decision::StillRejected => counts.rejected += 1,
+            Decision::Drop(reason) => counts.dropped.add(reason),
             Decision::Send(change) => {
-                let valid_until = policy.expirations.valid_until(indicator.observable.indicator_type(), now);
-                let (hash_type, handle) = (policy.hash_type, manifest.handle(key));
+                let valid_until = policy.valid_until(&indicator, change, now);
+                let handle = manifest.handle(key);
                 planned.push(Planned { indicator, hash_type, key, handle, fingerprint, change, valid_until });
             }
         }
     }
     planned
+}
+
+impl Policy {
+    /// The end of validity of what is sent at `now`; what is taken back ends at once.
+    pub fn valid_until(&self, indicator: &Indicator, change: Change, now: DateTime<Utc>) -> DateTime<Utc> {
+        if change.takes_back() {
+            return now;
+        }
+        self.expirations.valid_until(indicator.observable.indicator_type(), now)
+    }
 }
 
 /// The place of the record updated last, for each key; of equals the later one.
@@ -142,20 +177,74 @@ fn decide(
     indicator: &Indicator,
     fingerprint: Fingerprint,
     policy: &Policy,
+    purpose: Purpose,
     now: DateTime<Utc>,
 ) -> Decision {
     let Some(entry) = held else { return Decision::Send(Change::Created) };
-    let same = entry.fingerprint == fingerprint;
+    let same = entry.fingerprint.covers(fingerprint, indicator);
     let void = entry.fingerprint == Fingerprint::VOID;
     let ends_soon = entry.valid_until() - policy.renewal_margin <= now;
+    let is_older = entry.is_newer_than(indicator.last_updated) && !void;
     match entry.state() {
         // Mandiant may list one value under two ids: the record updated last speaks for it, wherever it is read.
-        State::Held if entry.is_newer_than(indicator.last_updated) && !void => Decision::Unchanged,
+        State::Held | State::Retracted if is_older => Decision::Unchanged,
         State::Held if !same => Decision::Send(Change::Updated),
         State::Held if ends_soon || !policy.deduplicate => Decision::Send(Change::Renewed),
         State::Held => Decision::Unchanged,
-        State::Rejected | State::UpdateRejected if same => Decision::StillRejected,
+        State::Rejected | State::UpdateRejected if same && !purpose.retry => Decision::StillRejected,
         State::Rejected | State::Retracted => Decision::Send(Change::Created),
         State::UpdateRejected => Decision::Send(Change::Updated),
     }
+}
+
+/// What is held and no longer wanted is taken back, if the record says itself what speaks against it: a field that is
+/// missing says nothing.
+fn decide_unwanted(
+    held: Option<&Entry>,
+    indicator: &Indicator,
+    fingerprint: Fingerprint,
+    policy: &Policy,
+    reason: DropReason,
+    now: DateTime<Utc>,
+) -> Decision {
+    match held {
+        Some(entry)
+            if policy.retract
+                && entry.is_held(now)
+                && !entry.is_newer_than(indicator.last_updated)
+                && policy.filter.is_stated(indicator, reason) =>
+        {
+            let refused = entry.state() == State::UpdateRejected && entry.fingerprint == fingerprint;
+            if refused { Decision::StillRejected } else { Decision::Send(Change::Retracted) }
+        }
+        _ => Decision::Drop(reason),
+    }
+}
+
+/// A file's indicators under other digests than the one that stands for it now.
+fn formerly(
+    indicator: &Indicator,
+    fingerprint: Fingerprint,
+    policy: &Policy,
+    manifest: &Manifest,
+    now: DateTime<Utc>,
+) -> Vec<Planned> {
+    let Observable::File(hashes) = &indicator.observable else { return Vec::new() };
+    let current = indicator.observable.subject(policy.hash_type).kind;
+    let others = hashes.all().filter(|(hash_type, _)| SubjectKind::File(*hash_type) != current);
+    others
+        .filter_map(|(hash_type, _)| {
+            let key = indicator.observable.subject(hash_type).key();
+            let entry = manifest.get(key).filter(|entry| entry.is_held(now))?;
+            (!entry.is_newer_than(indicator.last_updated)).then(|| Planned {
+                indicator: indicator.clone(),
+                hash_type,
+                key,
+                handle: manifest.handle(key),
+                fingerprint,
+                change: Change::Displaced,
+                valid_until: now,
+            })
+        })
+        .collect()
 }

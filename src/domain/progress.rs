@@ -4,7 +4,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The version of `progress.json` this program writes.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// A window is one day at most.
 pub const LONGEST_WINDOW: TimeDelta = TimeDelta::days(1);
@@ -48,6 +48,9 @@ pub enum BackfillKind {
     Lookback,
     /// Send again whatever is still wanted.
     Rebuild,
+    /// Everything that the source may still list, so that nothing expires that it has not touched, and nothing stays
+    /// that the settings no longer call for.
+    Refresh,
 }
 
 /// A range to read beside the live checkpoint, which it never moves.
@@ -60,6 +63,26 @@ pub struct Backfill {
     pub to: DateTime<Utc>,
     /// Everything up to here is settled.
     pub position: DateTime<Utc>,
+    /// A refresh first counts what it would take back, and takes it back in a second reading: so far so many.
+    /// `None`: it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survey: Option<u64>,
+}
+
+/// Retractions that wait for somebody's word, because they are too many to be believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withheld {
+    /// Indicators that would be taken back.
+    pub retractions: u64,
+    /// Indicators that the lane knew then.
+    pub of: u64,
+}
+
+/// A lane that begins with what its destination holds already.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Where the reading of it goes on.
+    pub skip_token: Option<String>,
 }
 
 /// `lanes/<lane>/progress.json`: what it lists exists, what it does not list does not exist.
@@ -71,6 +94,17 @@ pub struct Progress {
     pub target: Target,
     /// Where the lane's history starts: nothing before it was ever asked for.
     pub begin: DateTime<Utc>,
+    /// When the lane's first pass began: nothing was sent before. Unknown of lanes of schema 1.
+    #[serde(default)]
+    pub created: Option<DateTime<Utc>>,
+    /// When the last refresh was scheduled, or the lane began.
+    #[serde(default)]
+    pub refreshed: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub withheld: Option<Withheld>,
+    /// While it is under way.
+    #[serde(default)]
+    pub adoption: Option<Adoption>,
     /// Everything the source had updated from `begin` up to here is settled.
     pub watermark: DateTime<Utc>,
     /// Length of the next window, in seconds.
@@ -118,13 +152,22 @@ pub struct Discontinuous {
 
 impl Progress {
     /// The progress of a lane that has read nothing yet and will read from `begin`.
-    pub fn begin(target: Target, settings_hash: String, begin: DateTime<Utc>) -> Self {
+    pub fn begin(
+        target: Target,
+        settings_hash: String,
+        begin: DateTime<Utc>,
+        created: DateTime<Utc>,
+    ) -> Self {
         let begin = whole_second(begin);
         Self {
             schema: SCHEMA,
             write_id: String::new(),
             target,
             begin,
+            created: Some(created),
+            refreshed: Some(created),
+            withheld: None,
+            adoption: None,
             watermark: begin,
             window_seconds: LONGEST_WINDOW.num_seconds(),
             backfills: Vec::new(),
@@ -185,13 +228,71 @@ impl Progress {
                     return Err(Discontinuous { at: backfill.position, to });
                 }
                 backfill.position = backfill.position.max(to);
-                if backfill.position >= backfill.to {
+                let surveyed = backfill.survey.is_some_and(|retractions| retractions > 0);
+                if backfill.position >= backfill.to && !surveyed {
                     self.backfills.remove(index);
                     self.mark_applied(run_id);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether a refresh is due: none is under way, and the last one is `period` ago.
+    pub fn wants_refresh(&self, now: DateTime<Utc>, period: TimeDelta) -> bool {
+        let is_under_way = self.backfills.iter().any(|backfill| backfill.kind == BackfillKind::Refresh);
+        !is_under_way && self.refreshed.is_none_or(|last| last + period <= now)
+    }
+
+    /// Schedules a refresh of the last `span` instead of one that is under way. With `survey` it first counts what it
+    /// would take back.
+    pub fn schedule_refresh(&mut self, run_id: String, now: DateTime<Utc>, span: TimeDelta, survey: bool) {
+        self.backfills.retain(|backfill| backfill.kind != BackfillKind::Refresh);
+        self.refreshed = Some(now);
+        self.withheld = None;
+        let from = whole_second(now - span.min(REACH));
+        let survey = survey.then_some(0);
+        let to = whole_second(now - LAG);
+        let kind = BackfillKind::Refresh;
+        self.backfills.push(Backfill { run_id, kind, from, to, position: from, survey });
+    }
+
+    /// The refresh that `range` is of.
+    pub fn refresh(&mut self, range: &Range) -> Option<&mut Backfill> {
+        let Range::Backfill(run_id) = range else { return None };
+        let mut backfills = self.backfills.iter_mut();
+        backfills.find(|backfill| backfill.run_id == *run_id && backfill.kind == BackfillKind::Refresh)
+    }
+
+    /// Judges a survey that has come to its end: what it counted is taken back in a second reading, or withheld
+    /// when it is too much of the `known` indicators. Returns how many are withheld.
+    pub fn judge_survey(&mut self, known: u64) -> u64 {
+        let surveyed = |backfill: &Backfill| {
+            backfill.survey.is_some_and(|retractions| retractions > 0) && backfill.position >= backfill.to
+        };
+        let Some(index) = self.backfills.iter().position(surveyed) else { return 0 };
+        let backfill = &mut self.backfills[index];
+        let retractions = backfill.survey.take().unwrap_or_default();
+        if retractions <= most_retractions(known) {
+            backfill.position = backfill.from;
+            return 0;
+        }
+        let run_id = self.backfills.remove(index).run_id;
+        self.mark_applied(&run_id);
+        self.withhold(retractions, known);
+        retractions
+    }
+
+    /// Notes retractions that wait for confirmation.
+    pub fn withhold(&mut self, retractions: u64, known: u64) {
+        let withheld = self.withheld.get_or_insert(Withheld { retractions: 0, of: known });
+        withheld.retractions += retractions;
+    }
+
+    /// Whether the records that changed in `window` may be asked for without those that the settings do not admit:
+    /// nothing that was updated before the lane began can be the drop of something it holds.
+    pub fn may_be_selective(&self, task: &Task) -> bool {
+        task.range == Range::Live && self.created.is_some_and(|created| task.window.to <= created)
     }
 
     /// Whether a request has been applied, wholly or in part.
@@ -221,6 +322,12 @@ impl Progress {
     pub fn double_window(&mut self) {
         self.window_seconds = (self.window_seconds * 2).min(LONGEST_WINDOW.num_seconds());
     }
+}
+
+/// The most indicators a pass takes back of its own accord, where so many are known: more looks like a mistake, ours
+/// or the source's.
+pub fn most_retractions(known: u64) -> u64 {
+    (known / 5).max(100)
 }
 
 /// The first `length` of a range, as far as the source still reaches back.

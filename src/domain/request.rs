@@ -18,6 +18,8 @@ pub struct Order {
     pub rebuild: bool,
     /// Offer refused records again.
     pub retry_rejected: bool,
+    /// Take back what is no longer wanted, however much it is.
+    pub confirm_retraction: bool,
     /// The lanes to run; all when absent.
     pub destinations: Option<Vec<String>>,
 }
@@ -30,9 +32,6 @@ impl Order {
             && !LOOKBACK_DAYS.contains(&days)
         {
             return Err(format!("lookback_days is {days}; accepted are whole days from 1 to 89"));
-        }
-        if self.retry_rejected {
-            return Err("retry_rejected is not yet supported in this version".to_owned());
         }
         for name in self.destinations.iter().flatten() {
             if !lanes.contains(&name.as_str()) {
@@ -53,9 +52,9 @@ impl Order {
         self.destinations.as_ref().is_none_or(|names| names.iter().any(|name| name == lane))
     }
 
-    /// Whether it asks for a range beside the live one.
-    pub fn wants_backfill(&self) -> bool {
-        self.rebuild || self.lookback_days.is_some()
+    /// Whether it asks for more than a pass does anyway, which must be done once.
+    pub fn asks_for_more(&self) -> bool {
+        self.rebuild || self.lookback_days.is_some() || self.retry_rejected || self.confirm_retraction
     }
 }
 

@@ -8,7 +8,7 @@
 //!         kind 1, foreign: the UUID; kind 2, numbered: number u64 | threat score u8 | confidence u8 | zeros
 //! ```
 //!
-//! Version 1 had no handles and is read as well.
+//! Version 1 had no handles, its marks no type; it is read as well.
 
 use std::collections::HashMap;
 
@@ -107,18 +107,19 @@ pub fn decode(bytes: &[u8]) -> Result<impl ExactSizeIterator<Item = Known>, Segm
     let whole = handles.len() % HANDLE == 0 && (version > 1 || handles.is_empty());
     let handles: Option<HashMap<usize, Handle>> = handles.chunks_exact(HANDLE).map(handle).collect();
     let handles = handles.filter(|_| whole).ok_or(SegmentError::Damaged)?;
-    Ok(records
-        .chunks_exact(RECORD)
-        .enumerate()
-        .map(move |(index, bytes)| Known { entry: record(bytes), handle: handles.get(&index).copied() }))
+    Ok(records.chunks_exact(RECORD).enumerate().map(move |(index, bytes)| Known {
+        entry: record(bytes, version),
+        handle: handles.get(&index).copied(),
+    }))
 }
 
-fn record(bytes: &[u8]) -> Entry {
+fn record(bytes: &[u8], version: u16) -> Entry {
     let key = array::<16>(bytes).into();
     let fingerprint = Fingerprint(u64::from_le_bytes(array(&bytes[16..])));
     let valid_until = u32::from_le_bytes(array(&bytes[24..]));
     let mark = u32::from_le_bytes(array(&bytes[28..]));
-    Entry::stored(key, fingerprint, valid_until, mark)
+    let stored = if version == 1 { Entry::stored_v1 } else { Entry::stored };
+    stored(key, fingerprint, valid_until, mark)
 }
 
 fn handle(bytes: &[u8]) -> Option<(usize, Handle)> {

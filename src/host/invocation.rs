@@ -98,7 +98,7 @@ impl Invocation {
 
 fn refusal(error: &serde_json::Error) -> Unreadable {
     Unreadable::Other(format!(
-        "{error}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), destinations (a list of names)"
+        "{error}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), confirm_retraction (true or false), destinations (a list of names)"
     ))
 }
 

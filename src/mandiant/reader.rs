@@ -11,7 +11,7 @@ use serde_json::from_str;
 use tracing::warn;
 
 use super::{
-    client::{Client, SourceError},
+    client::{Client, Query, SourceError},
     convert::{self, Unusable},
     wire,
 };
@@ -67,6 +67,8 @@ enum Position {
 pub struct Reader {
     client: Arc<Client>,
     window: Window,
+    /// Leave out at the server what the settings do not admit.
+    selective: bool,
     position: Position,
     /// Of the first page with records.
     fields: Option<Fields>,
@@ -77,9 +79,19 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(client: Arc<Client>, window: Window) -> Self {
+    /// With `selective`, the server leaves out what the settings do not admit; else drops are seen too.
+    pub fn new(client: Arc<Client>, window: Window, selective: bool) -> Self {
         let position = persisted(window).unwrap_or(Position::Start);
-        Self { client, window, position, fields: None, first_id: None, restarts: 0, asked_at: None }
+        Self {
+            client,
+            window,
+            selective,
+            position,
+            fields: None,
+            first_id: None,
+            restarts: 0,
+            asked_at: None,
+        }
     }
 
     /// What o'clock it was at Mandiant when the window was first asked for, if it says.
@@ -250,12 +262,13 @@ impl Reader {
 
     /// Never `gte_threatscore`: it may hide unrated records.
     fn filters(&self) -> String {
-        let osint = if self.client.query.exclude_osint { "&exclude_osint=true" } else { "" };
+        let Query { minimum_confidence, exclude_osint } = self.client.query;
+        let minimum = if self.selective { minimum_confidence } else { 0 };
+        let osint = if self.selective && exclude_osint { "&exclude_osint=true" } else { "" };
         format!(
-            "start_epoch={}&end_epoch={}&gte_mscore={}{osint}&sort_by=last_updated:asc&limit={PAGE}",
+            "start_epoch={}&end_epoch={}&gte_mscore={minimum}{osint}&sort_by=last_updated:asc&limit={PAGE}",
             self.window.from.timestamp(),
             self.window.to.timestamp(),
-            self.client.query.minimum_confidence,
         )
     }
 }

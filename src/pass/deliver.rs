@@ -6,11 +6,11 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use serde_json::json;
 use tracing::warn;
 
-use super::lane::{Halt, LanePass};
+use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
         manifest::Known,
-        outcome::{Delivery, Refusal, UploadError},
+        outcome::{Change, Delivery, Refusal, UploadError},
         plan::Planned,
     },
     mutant::{Mutant, is_live},
@@ -46,7 +46,7 @@ impl LanePass<'_> {
     ) -> Result<(), Halt> {
         let Some(lease) = self.lease else { return self.pretend(state, planned).await };
         let (destination, deadline, clock) = (&self.lane.destination, self.deadline, &self.engine.clock);
-        let expirations = self.lane.policy.expirations;
+        let policy = &self.lane.policy;
         let mut desk = Desk { waiting: batches(planned, destination.batch()), ..Desk::default() };
         let mut uploads = FuturesUnordered::new();
         let mut arrived = Vec::new();
@@ -60,8 +60,7 @@ impl LanePass<'_> {
                 let Some(mut batch) = desk.waiting.pop_front() else { break };
                 let now = clock.now();
                 for item in &mut batch {
-                    let indicator_type = item.indicator.observable.indicator_type();
-                    item.valid_until = expirations.valid_until(indicator_type, now);
+                    item.valid_until = policy.valid_until(&item.indicator, item.change, now);
                 }
                 if is_live(Mutant::ManifestBeforeUpload) {
                     self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;
@@ -119,7 +118,10 @@ impl LanePass<'_> {
                 desk.waiting.push_front(second);
                 desk.waiting.push_front(batch);
             }
-            Err(UploadError::OutOfTime) => desk.halt = desk.halt.take().or(Some(Halt::OutOfTime)),
+            Err(UploadError::OutOfTime { after }) => {
+                let halt = Halt::OutOfTime { after }.unless_in_vain(!self.accepted);
+                desk.halt = desk.halt.take().or(Some(halt));
+            }
             // What stands in the way outweighs that no time is left.
             Err(UploadError::Stalled(reason)) => desk.halt = Some(Halt::Stalled(reason)),
         }
@@ -153,7 +155,8 @@ impl LanePass<'_> {
                 None
             }
             Delivery::Rejected(Refusal { reason, request_id }) => {
-                self.counts.rejected += 1;
+                // One that is displaced is not a record that was read.
+                self.counts.rejected += u64::from(item.change != Change::Displaced);
                 let id = &item.indicator.source_id;
                 warn!(lane = self.lane.name, "{id} was refused by {}: {reason}", self.lane.name);
                 let line = json!({
@@ -166,6 +169,7 @@ impl LanePass<'_> {
                     "reason": reason,
                     "request_id": request_id,
                     "object": self.lane.destination.preview(item),
+                    "indicator": item.indicator,
                 });
                 self.refused.push_str(&format!("{line}\n"));
                 self.refused_unwritten = true;

@@ -13,16 +13,21 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, gives back the lease and asks to be continued.
 
+mod begin;
 mod deliver;
 pub mod gauge;
+mod halt;
 mod lane;
 mod message;
+mod rerun;
+mod retry;
 mod status;
+mod window;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 /// Why state cannot be asked.
@@ -44,7 +49,7 @@ use crate::{
         plan::Policy,
         progress::Target,
         report::{Report, Trigger, run_id},
-        request::{Order, Request},
+        request::Order,
     },
     mandiant::client::Client,
     mutant::{Mutant, is_live},
@@ -86,12 +91,16 @@ pub struct Ended {
     pub reports: Vec<Report>,
     /// To be put on the queue.
     pub continuation: Option<Message>,
+    /// A chain of continuations ended here that did not deliver everything: some lane stalled on the way, or the
+    /// chain was cut off.
+    pub chain_failed: bool,
 }
 
 impl Ended {
     /// Whether the host is to show a failed invocation. With a continuation it is too early to tell.
     pub fn is_failure(&self) -> bool {
-        self.continuation.is_none() && self.reports.iter().any(|report| report.end.is_failure())
+        self.continuation.is_none()
+            && (self.chain_failed || self.reports.iter().any(|report| report.end.is_failure()))
     }
 }
 
@@ -118,7 +127,7 @@ impl Engine {
                 warn!(run_id = pass.run_id, "the requests that wait were not worked off: {error}");
                 return ended;
             }
-            Ok(Err(error)) => self.report(&pass, lane::end_of(&error), error.to_string()),
+            Ok(Err(error)) => self.report(&pass, halt::end_of(&error), error.to_string()),
             Err(OutOfTime) => {
                 let message = "the storage did not take the last commit in time; what it lacks is sent again under the same ids";
                 self.report(&pass, End::Stalled, message.to_owned())
@@ -227,22 +236,32 @@ impl Engine {
         let span = info_span!("pass", run_id = pass.run_id);
         let lanes: Vec<(&'static str, LaneEnd)> = futures::future::join_all(lanes).instrument(span).await;
         let paused = lanes.iter().any(|(_, lane)| lane.report.end == End::Paused);
-        let report = self.close(store, pass, lanes).await;
-        if paused {
-            let hop = pass.continues.as_ref().map_or(0, |message| message.hop) + 1;
-            if hop > MOST_HOPS {
-                error!(run_id = pass.run_id, "the chain of {hop} continuations ends here; the timer goes on");
-            } else {
-                let origin = report.continues.clone().unwrap_or_else(|| pass.run_id.clone());
-                ended.continuation = Some(Message {
-                    kind: MessageKind::Continue,
-                    run_id: origin,
-                    continuation_id: Some(continuation_id),
-                    hop,
-                });
-            }
+        let hop = pass.continues.as_ref().map_or(0, |message| message.hop) + 1;
+        let goes_on = paused && hop <= MOST_HOPS;
+        let report = self.close(store, pass, lanes, paused && !goes_on).await;
+        if goes_on {
+            let origin = report.continues.clone().unwrap_or_else(|| pass.run_id.clone());
+            ended.continuation = Some(Message {
+                kind: MessageKind::Continue,
+                run_id: origin,
+                continuation_id: Some(continuation_id),
+                hop,
+            });
+        } else if let Some(origin) = &report.continues {
+            ended.chain_failed |= paused || self.has_failed(store, origin).await;
         }
         ended.reports.push(report);
+    }
+
+    /// Whether a lane stalled or failed in an earlier pass of the chain and took no part in the later ones.
+    async fn has_failed(&self, store: &Store, origin: &str) -> bool {
+        match store.report(origin).await {
+            Ok(whole) => whole.is_some_and(|whole| whole.lanes.values().any(|lane| lane.end.is_failure())),
+            Err(error) => {
+                warn!("how the passes before this one ended cannot be read: {error}");
+                false
+            }
+        }
     }
 
     /// The lanes of a pass: those it was ordered for, or those that wait for this continuation.
@@ -288,60 +307,23 @@ impl Engine {
         }
     }
 
-    /// Whether every lane of a request either knows it by its progress or had nothing to note.
-    async fn is_applied(&self, store: &Store, request: &Request) -> Result<bool, StateError> {
-        if !request.order.wants_backfill() {
-            return Ok(true);
-        }
-        for lane in self.lanes.iter().filter(|lane| request.order.includes(lane.name)) {
-            let progress = store.progress(lane.name).await?;
-            if !progress.is_some_and(|progress| progress.knows_request(&request.run_id)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Requests for a dry run need no lease, and nobody waits for them.
-    async fn dry_requests(
+    /// Puts the lanes' ends together and writes the report.
+    async fn close(
         &self,
         store: &Store,
         pass: &Pass,
-        deadline: &Deadline,
-        ended: &mut Ended,
-    ) -> Result<(), StateError> {
-        for request in store.requests().await?.into_iter().filter(|request| request.order.dry_run) {
-            ended.reports.push(self.dry_run(store, &self.pass_of(&request, pass), deadline).await);
-            store.delete_request(&request.run_id).await?;
-        }
-        Ok(())
-    }
-
-    async fn dry_run(&self, store: &Store, pass: &Pass, deadline: &Deadline) -> Report {
-        let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name));
-        let lanes = lanes.map(|lane| LanePass::new(self, lane, pass, None, "", deadline).run(store));
-        let span = info_span!("dry_run", run_id = pass.run_id);
-        let lanes = futures::future::join_all(lanes).instrument(span).await;
-        self.close(store, pass, lanes).await
-    }
-
-    fn pass_of(&self, request: &Request, invocation: &Pass) -> Pass {
-        Pass {
-            invocation_id: invocation.invocation_id.clone(),
-            run_id: request.run_id.clone(),
-            trigger: Trigger::Manual,
-            order: request.order.clone(),
-            started_at: self.clock.now(),
-            continues: None,
-        }
-    }
-
-    /// Puts the lanes' ends together and writes the report.
-    async fn close(&self, store: &Store, pass: &Pass, lanes: Vec<(&'static str, LaneEnd)>) -> Report {
+        lanes: Vec<(&'static str, LaneEnd)>,
+        is_cut_off: bool,
+    ) -> Report {
         let end = lanes.iter().map(|(_, lane)| lane.report.end).max().unwrap_or(End::CaughtUp);
         let mut report = self.report(pass, end, String::new());
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane.report)).collect();
         report.message = report.sentence();
+        if is_cut_off {
+            report.message.push_str(&format!(
+                ". The chain of {MOST_HOPS} continuations ends here, and the timer goes on: if it cannot keep up, ask for less (higher thresholds, fewer types, a shorter INITIAL_LOOKBACK)"
+            ));
+        }
         self.publish(store, pass, report).await
     }
 
@@ -373,18 +355,6 @@ impl Engine {
         let (salt, ..) = Uuid::new_v4().as_fields();
         #[expect(clippy::cast_possible_truncation, reason = "any 16 bits of it will do")]
         run_id(self.clock.now(), salt as u16)
-    }
-
-    /// Accepts a manual rerun: it is durable when this returns, and the message only a nudge.
-    ///
-    /// # Errors
-    /// The state cannot be written.
-    pub async fn accept(&self, order: Order) -> Result<Message, StateError> {
-        let request = Request { run_id: self.new_run_id(), requested_at: self.clock.now(), order };
-        let store = (self.open_store)()?;
-        store.prepare().await?;
-        store.write_request(&request).await?;
-        Ok(Message { kind: MessageKind::Request, run_id: request.run_id, continuation_id: None, hop: 0 })
     }
 
     /// How long the next upload has to wait for its place under the rate limit.

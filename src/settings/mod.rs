@@ -45,6 +45,8 @@ pub struct Settings {
     pub source: SourceSettings,
     pub filter: Filter,
     pub hash_type: HashType,
+    /// What is no longer wanted is taken back.
+    pub expire_retracted: bool,
     pub expirations: Expirations,
     /// How far a lane without state reads back.
     pub initial_lookback: TimeDelta,
@@ -84,6 +86,7 @@ impl Settings {
             source,
             filter: source::filter(&reader),
             hash_type: source::hash_type(&reader),
+            expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
             expirations: expirations(&reader),
             initial_lookback: source::initial_lookback(&reader),
             action: reader
@@ -141,7 +144,6 @@ fn refuse_unfinished(reader: &Reader<'_>) {
         }
     }
     reader.not_yet("PASSIVE_ONLY", !reader.flag("PASSIVE_ONLY", false));
-    reader.not_yet("EXPIRE_RETRACTED", reader.flag("EXPIRE_RETRACTED", true));
     for name in ["AZURE_WORKSPACE_NAME", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP_NAME"] {
         reader.not_yet(name, reader.text(name).is_none());
     }

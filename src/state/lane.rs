@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -20,15 +20,13 @@ use crate::domain::{
 };
 use crate::mutant::{Mutant, is_live};
 
-/// An entry leaves the manifest this long after the end of its validity.
-const AGED_OUT: TimeDelta = TimeDelta::days(1);
-
 /// What a new lane starts from, and what an existing one must agree with.
 pub struct Origin {
     pub target: Target,
     pub settings_hash: String,
     /// Where a lane without progress begins to read.
     pub begin: DateTime<Utc>,
+    pub now: DateTime<Utc>,
 }
 
 /// A lane's state as it stands in the store, and the one way to change it.
@@ -71,7 +69,7 @@ impl LaneState {
             home,
             lane: lane.to_owned(),
             run_id: run_id.to_owned(),
-            progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin),
+            progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin, origin.now),
             version,
             manifest: Manifest::default(),
             writer: format!("{run_id}-{:08x}", Uuid::new_v4().as_fields().0),
@@ -81,7 +79,7 @@ impl LaneState {
             None => {}
             Some(progress) if progress.target != origin.target => state.set_aside(&progress).await?,
             Some(progress) => {
-                state.progress = progress;
+                state.progress = Progress { schema: SCHEMA, ..progress };
                 state.load_manifest(drop_damaged).await?;
             }
         }
@@ -157,7 +155,7 @@ impl LaneState {
     /// Returns how many left.
     pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
         lease.check()?;
-        let left = self.manifest.retain(|entry| entry.valid_until() + AGED_OUT > now);
+        let left = self.manifest.retain(|entry| entry.leaves_at() > now);
         let known = self.manifest.known();
         let count = known.len();
         let encoded = segment::encode(known);
@@ -171,8 +169,13 @@ impl LaneState {
     /// Whether a compaction pays: a quarter of the manifest has expired.
     pub fn wants_compaction(&mut self, now: DateTime<Utc>) -> bool {
         let entries = self.manifest.entries();
-        let aged_out = entries.iter().filter(|entry| entry.valid_until() + AGED_OUT <= now).count();
+        let aged_out = entries.iter().filter(|entry| entry.leaves_at() <= now).count();
         aged_out > 0 && aged_out * 4 >= entries.len()
+    }
+
+    /// Whether nothing was ever committed.
+    pub fn is_new(&self) -> bool {
+        self.version.is_none()
     }
 
     /// Names of the segments that exist for this lane.
@@ -254,6 +257,7 @@ pub async fn read_manifest(store: &Store, lane: &str) -> Result<Manifest, StateE
         target: progress.target.clone(),
         settings_hash: progress.settings_hash.clone(),
         begin: progress.begin,
+        now: progress.begin,
     };
     Ok(LaneState::load(store, lane, "reader", origin, false).await?.manifest)
 }

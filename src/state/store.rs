@@ -135,6 +135,31 @@ impl Store {
         Ok(())
     }
 
+    /// The passes that have refused records on file, oldest first.
+    pub async fn refused_in(&self, lane: &str) -> Result<Vec<String>, StateError> {
+        let files = self.home.list(&format!("lanes/{lane}/rejected/")).await?;
+        let run_id = |item: Item| {
+            let name = item.name.rsplit('/').next()?;
+            Some(name.strip_suffix(".jsonl")?.to_owned())
+        };
+        Ok(files.into_iter().filter_map(run_id).collect())
+    }
+
+    /// Leaves `lines` of the records that were refused in that pass; without any the file goes.
+    pub async fn rewrite_rejected(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        run_id: &str,
+        lines: &str,
+    ) -> Result<(), StateError> {
+        if lines.is_empty() {
+            lease.check()?;
+            return self.home.delete(&rejected_name(lane, run_id)).await;
+        }
+        self.write_rejected(lease, lane, run_id, lines).await
+    }
+
     /// A lane's progress, if it ever committed any.
     pub async fn progress(&self, lane: &str) -> Result<Option<Progress>, StateError> {
         self.read_json(&format!("lanes/{lane}/progress.json")).await

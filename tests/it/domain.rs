@@ -8,7 +8,7 @@ use mati_sync::domain::{
     manifest::Manifest,
     observable::{HashType, Hashes, Observable},
     outcome::Counts,
-    plan::{Policy, plan_page},
+    plan::{Policy, Purpose, plan_page},
     progress::{Backfill, BackfillKind, LAG, Progress, Range, SHORTEST_WINDOW, Target, Window, whole_second},
 };
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ fn policy() -> Policy {
         expirations,
         hash_type: HashType::Md5,
         deduplicate: true,
+        retract: true,
         salt: 1,
     }
 }
@@ -78,7 +79,7 @@ proptest! {
     #[test]
     fn a_plan_accounts_for_every_record(page in prop::collection::vec(indicator(), 0..80)) {
         let (policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
-        let planned = plan_page(page.clone(), &policy, &manifest, start(), &mut counts);
+        let planned = plan_page(page.clone(), &policy, &manifest, Purpose::default(), start(), &mut counts);
         prop_assert_eq!(counts.settled() + planned.len() as u64, page.len() as u64);
         let mut keys: Vec<_> = planned.iter().map(|item| item.key).collect();
         keys.sort_unstable();
@@ -92,7 +93,7 @@ proptest! {
             manifest.put(item.acknowledged(None));
         }
         let mut again = Counts::default();
-        let rest = plan_page(page, &policy, &manifest, start(), &mut again);
+        let rest = plan_page(page, &policy, &manifest, Purpose::default(), start(), &mut again);
         prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
     }
 
@@ -101,13 +102,13 @@ proptest! {
     #[test]
     fn windows_cover_everything(fates in prop::collection::vec(0..4_u8, 0..400), days in 1..60_i64, backfill in any::<bool>()) {
         let target = Target { place: "w".to_owned(), name: "s".to_owned() };
-        let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(days));
+        let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(days), start());
         let mut now = start();
         let mut settled: Vec<Window> = Vec::new();
         let from = progress.begin - TimeDelta::days(3);
         if backfill {
             let to = whole_second(now - LAG);
-            progress.backfills.push(Backfill { run_id: "r".to_owned(), kind: BackfillKind::Lookback, from, to, position: from });
+            progress.backfills.push(Backfill { run_id: "r".to_owned(), kind: BackfillKind::Lookback, from, to, position: from, survey: None });
         }
         let mut fates = fates.into_iter();
         let mut fresh = true;
@@ -164,7 +165,7 @@ proptest! {
 #[test]
 fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
     let target = Target { place: "w".to_owned(), name: "s".to_owned() };
-    let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(3));
+    let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(3), start());
     let mut task = progress.next_task(start(), false).unwrap();
     task.window.from += TimeDelta::seconds(1);
     let before = progress.clone();

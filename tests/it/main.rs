@@ -12,6 +12,7 @@ mod faults;
 mod fuzz;
 mod harness;
 mod life;
+mod lifecycle;
 mod model;
 mod process;
 mod protocol;

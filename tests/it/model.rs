@@ -69,8 +69,8 @@ fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
         select(vec![State::Held, State::Rejected, State::UpdateRejected, State::Retracted]),
     )
         .prop_map(|(key, fingerprint, state)| {
-            // Every fifth has expired long ago and leaves at the next compaction.
-            let days = if key % 5 == 0 { -9 } else { 9 };
+            // Every fifth has expired so long ago that it leaves at the next compaction.
+            let days = if key % 5 == 0 { -99 } else { 9 };
             let valid_until = now() + TimeDelta::days(days);
             Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, None, state)
         });
@@ -117,7 +117,7 @@ impl Model {
         match change {
             Change::Commit(entries) => model.entries.extend(entries.iter().map(|entry| (entry.key, *entry))),
             Change::Advance(seconds) => model.watermark += TimeDelta::seconds(*seconds),
-            Change::Compact => model.entries.retain(|_, entry| entry.valid_until() > now()),
+            Change::Compact => model.entries.retain(|_, entry| entry.leaves_at() > now()),
         }
         model
     }
@@ -159,7 +159,8 @@ impl Process {
 
 async fn load(store: &Store, run_id: &str) -> LaneState {
     let target = Target { place: "workspace".to_owned(), name: "Mandiant".to_owned() };
-    let origin = Origin { target, settings_hash: String::new(), begin: now() - TimeDelta::days(30) };
+    let begin = now() - TimeDelta::days(30);
+    let origin = Origin { target, settings_hash: String::new(), begin, now: now() };
     LaneState::load(store, LANE, run_id, origin, false).await.expect("what is stored can be loaded")
 }
 

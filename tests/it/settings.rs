@@ -127,7 +127,6 @@ fn what_comes_with_a_later_version_is_refused_unless_it_is_the_default() {
         ("SENTINEL_API", "upload-indicators", "stix-objects"),
         ("USE_UPLOAD_INDICATORS_API", "true", "false"),
         ("PASSIVE_ONLY", "true", "false"),
-        ("EXPIRE_RETRACTED", "false", "true"),
         ("AZURE_WORKSPACE_NAME", "workspace", ""),
         ("DEFENDER_BASE_URL", "https://eu.api.security.microsoft.com", ""),
         ("DEFENDER_INDICATOR_LIMIT", "10000", "15000"),

@@ -1,11 +1,12 @@
 //! Stored forms: what earlier versions wrote is read today, to the last field. A format that changes gets a new
 //! version and a new file beside the old one.
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
     fingerprint::Fingerprint,
     manifest::{Entry, Handle, Known, Rank, State},
-    progress::{BackfillKind, Progress},
+    observable::IndicatorType,
+    progress::{BackfillKind, Progress, Withheld},
     report::Report,
     request::Request,
     segment,
@@ -48,8 +49,13 @@ fn segment_version_2() {
     ];
     let mut known = entries();
     known.push(Known { entry: retracted(), handle: None });
-    for (known, handle) in known.iter_mut().zip(handles) {
+    let types = [Some(IndicatorType::Ipv4), None, Some(IndicatorType::Hash), Some(IndicatorType::Url)];
+    for (known, (handle, indicator_type)) in known.iter_mut().zip(handles.into_iter().zip(types)) {
         known.handle = handle;
+        if let Some(indicator_type) = indicator_type {
+            known.entry = known.entry.of_type(indicator_type);
+        }
+        assert_eq!(known.entry.indicator_type(), indicator_type);
     }
     assert_eq!(segment::decode(&bytes).unwrap().collect::<Vec<_>>(), known);
     assert_eq!(segment::encode(known.into_iter()), bytes, "what is written today is version 2");
@@ -74,8 +80,25 @@ fn progress_schema_1() {
     assert_eq!(progress.segments[0].name, "20260302T120000000Z-0001-00001");
     assert_eq!(progress.continuation_id.as_deref(), Some("b9b0c1d2-0000-4000-8000-000000000001"));
     assert!(progress.knows_request("20260301T000000000Z-0000"));
+    // Unknown then: such a lane is refreshed at once, and reads everything without the source's filters.
+    assert_eq!((progress.created, progress.refreshed), (None, None));
+    let task = progress.next_task(progress.watermark + TimeDelta::hours(1), true).unwrap();
+    assert!(!progress.may_be_selective(&task));
+    assert!(progress.wants_refresh(progress.watermark, TimeDelta::days(3)));
+}
+
+#[test]
+fn progress_schema_2() {
+    let progress: Progress = serde_json::from_slice(&fixture("progress-v2.json")).unwrap();
+    assert_eq!(progress.schema, 2);
+    assert_eq!(progress.created.unwrap().to_rfc3339(), "2026-03-02T11:00:00+00:00");
+    assert_eq!(progress.refreshed.unwrap().to_rfc3339(), "2026-03-05T23:00:00+00:00");
+    assert_eq!(progress.withheld, Some(Withheld { retractions: 300, of: 1000 }));
+    assert_eq!(progress.adoption.as_ref().unwrap().skip_token.as_deref(), Some("page-7"));
+    assert_eq!((progress.backfills[0].kind, progress.backfills[0].survey), (BackfillKind::Refresh, Some(12)));
+    assert_eq!(progress.backfills[1].survey, None);
     let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
-    let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v1.json")).unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v2.json")).unwrap();
     assert_eq!(again, stored, "nothing is lost in reading and writing");
 }
 

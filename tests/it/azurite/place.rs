@@ -159,6 +159,7 @@ pub fn origin(place: &str) -> Origin {
         target: Target { place: place.to_owned(), name: "Mandiant".to_owned() },
         settings_hash: "settings".to_owned(),
         begin: begin(),
+        now: begin() + TimeDelta::days(30),
     }
 }
 

@@ -137,8 +137,8 @@ async fn damage_is_named(place: Place) {
     rebuilt.commit(&lease, entries(100..150)).await.unwrap();
     assert_eq!(load(&store, &run(3)).await.unwrap().manifest.len(), 150);
 
-    place.raw(Method::PUT, PROGRESS, r#"{"schema":2}"#).await;
-    let newer = StateError::Newer { name: PROGRESS.to_owned(), found: 2, known: 1 };
+    place.raw(Method::PUT, PROGRESS, r#"{"schema":3}"#).await;
+    let newer = StateError::Newer { name: PROGRESS.to_owned(), found: 3, known: 2 };
     assert_eq!(load(&store, &run(4)).await.err(), Some(newer));
     place.raw(Method::PUT, PROGRESS, "{").await;
     let error = load(&store, &run(4)).await.err();

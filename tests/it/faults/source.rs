@@ -119,8 +119,8 @@ async fn a_body_that_trickles_is_given_up() {
     let ended = world.run(mati_sync::pass::Work::Timer, super::LIMIT).await;
     assert_eq!(
         ended.reports[0].end,
-        End::Paused,
-        "eight tries of a minute are more than a pass has: {ended:#?}"
+        End::Stalled,
+        "eight tries of a minute are more than a pass has, and no answer came: {ended:#?}"
     );
     world.net.host(host, world.mandiant.router());
     recovers(&world).await;

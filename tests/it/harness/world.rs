@@ -196,10 +196,16 @@ impl World {
             .sentinel
             .stored()
             .values()
+            .filter(|object| self.is_valid(object))
             .map(|object| stix::pattern(object["pattern"].as_str().expect("a pattern")).1)
             .collect();
         values.sort();
         values
+    }
+
+    fn is_valid(&self, object: &Value) -> bool {
+        let until = object["valid_until"].as_str().expect("always sent");
+        until.parse::<DateTime<Utc>>().expect("a date") > self.now()
     }
 
     /// The one object whose value is `value`.

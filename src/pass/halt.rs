@@ -1,0 +1,99 @@
+//! Why a lane cannot go on, and what that makes of the pass.
+
+use std::any::Any;
+
+use crate::{
+    clock::OutOfTime, domain::outcome::End, http::retry::Failed, mandiant::client::SourceError,
+    state::error::StateError,
+};
+
+/// Why a lane cannot go on.
+#[derive(Debug)]
+pub enum Halt {
+    OutOfTime {
+        /// What the last try met, if it failed.
+        after: Option<String>,
+    },
+    /// Somebody else took over: write nothing more.
+    Fenced(String),
+    Stalled(String),
+    Failed(String),
+}
+
+impl From<OutOfTime> for Halt {
+    fn from(OutOfTime: OutOfTime) -> Self {
+        Self::OutOfTime { after: None }
+    }
+}
+
+impl From<Failed<SourceError>> for Halt {
+    fn from(failed: Failed<SourceError>) -> Self {
+        match failed {
+            Failed::OutOfTime(SourceError::OutOfTime) | Failed::For(SourceError::OutOfTime) => {
+                Self::OutOfTime { after: None }
+            }
+            Failed::OutOfTime(error) => Self::OutOfTime { after: Some(error.to_string()) },
+            Failed::For(error) => Self::Stalled(error.to_string()),
+        }
+    }
+}
+
+impl From<StateError> for Halt {
+    fn from(error: StateError) -> Self {
+        let message = error.to_string();
+        match end_of(&error) {
+            End::Fenced => Self::Fenced(message),
+            End::Stalled => Self::Stalled(message),
+            _ => Self::Failed(message),
+        }
+    }
+}
+
+impl Halt {
+    /// The same, unless nobody of whom we waited for an answer gave one in the whole pass: then going on at once is
+    /// no use, and somebody should hear of it.
+    pub fn unless_in_vain(self, in_vain: bool) -> Self {
+        match self {
+            Self::OutOfTime { after: Some(reason) } if in_vain => Self::Stalled(reason),
+            other => other,
+        }
+    }
+
+    /// How the lane ends, and in which words.
+    pub fn end(self) -> (End, String) {
+        match self {
+            Self::OutOfTime { after } => {
+                let mut message =
+                    "out of time, or told to stop; what is left follows with the next pass".to_owned();
+                if let Some(reason) = after {
+                    message.push_str(&format!(". The last that was heard: {reason}"));
+                }
+                (End::Paused, message)
+            }
+            Self::Fenced(message) => (End::Fenced, message),
+            Self::Stalled(message) => (End::Stalled, message),
+            Self::Failed(message) => (End::Failed, message),
+        }
+    }
+}
+
+/// How a pass ends that meets this error.
+pub fn end_of(error: &StateError) -> End {
+    match error {
+        StateError::Conflict { .. } | StateError::LeaseLost => End::Fenced,
+        StateError::Unavailable(_) | StateError::Refused(_) => End::Stalled,
+        StateError::DamagedSegment { .. } | StateError::Damaged { .. } | StateError::Newer { .. } => {
+            End::Failed
+        }
+    }
+}
+
+/// A defect of ours in the words it left.
+pub fn described(defect: &(dyn Any + Send)) -> String {
+    let words =
+        defect.downcast_ref::<String>().map(String::as_str).or(defect.downcast_ref::<&str>().copied());
+    format!(
+        "mati-sync met a defect, which its maintainers should hear of: {}",
+        words.unwrap_or("without words")
+    )
+}
