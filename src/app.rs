@@ -28,8 +28,9 @@ use crate::{
     sentinel::{
         client::{ANSWER_BYTES, Sentinel},
         convert::Style,
+        wire::{INDICATORS, STIX_OBJECTS},
     },
-    settings::{Action, Auth, Faults, Settings, StateSettings, TlpLevel, vars::Vars},
+    settings::{Action, Auth, Faults, Settings, StateSettings, TlpLevel, UploadApi, vars::Vars},
     state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
 
@@ -128,7 +129,11 @@ fn sentinel_lane(
         salt,
     };
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
-    let version = if path.contains("api-version=") { "" } else { "?api-version=2024-02-01-preview" };
+    let (array, version) = match sentinel.api {
+        UploadApi::StixObjects => (STIX_OBJECTS, "?api-version=2024-02-01-preview"),
+        UploadApi::UploadIndicators => (INDICATORS, "?api-version=2022-07-01"),
+    };
+    let version = if path.contains("api-version=") { "" } else { version };
     Lane {
         name: "sentinel",
         settings_hash: format!(
@@ -155,6 +160,7 @@ fn sentinel_lane(
                 clock: Arc::clone(clock),
             },
             upload_url: format!("{}{path}{version}", sentinel.base_url),
+            array,
             source_system: settings.source_system.clone(),
             style,
         }),

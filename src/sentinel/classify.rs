@@ -90,7 +90,7 @@ fn blocked<T>(reason: &str, asked: &str) -> Verdict<T> {
 }
 
 /// The message out of any of the three shapes, or the beginning of the body.
-fn reason(body: &[u8]) -> String {
+pub(super) fn reason(body: &[u8]) -> String {
     let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
     if let Some(error) = answer.error {
         let parts: Vec<String> = [error.code, error.message].into_iter().flatten().collect();
@@ -108,7 +108,7 @@ fn reason(body: &[u8]) -> String {
 }
 
 /// Microsoft's support asks for it.
-fn request_id(headers: &HeaderMap) -> Option<String> {
+pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     let names = ["x-ms-request-id", "x-ms-correlation-request-id", "request-id"];
     names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
 }

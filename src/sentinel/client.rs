@@ -26,6 +26,9 @@ pub const ANSWER_BYTES: usize = 1024 * 1024;
 pub struct Sentinel {
     pub api: Api,
     pub upload_url: String,
+    /// What this upload API calls the objects of a request: [`STIX_OBJECTS`](super::wire::STIX_OBJECTS) or
+    /// [`INDICATORS`](super::wire::INDICATORS).
+    pub array: &'static str,
     pub source_system: String,
     pub style: Style,
 }
@@ -49,8 +52,8 @@ impl Sentinel {
     ) -> Result<Vec<Delivery>, UploadError> {
         let now = self.api.clock.now();
         let objects: Vec<_> = batch.iter().map(|planned| object(planned, &self.style, now)).collect();
-        let body = serde_json::to_vec(&Upload { sourcesystem: &self.source_system, stixobjects: &objects })
-            .expect("our own types are JSON");
+        let upload = Upload { source_system: &self.source_system, array: self.array, objects: &objects };
+        let body = serde_json::to_vec(&upload).expect("our own types are JSON");
         let call = Call {
             method: Method::POST,
             url: self.upload_url.clone(),

@@ -1,13 +1,14 @@
 //! Our indicators to STIX objects as Sentinel reads them.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-use super::wire::{ExternalReference, Indicator};
+use super::{
+    pattern,
+    wire::{ExternalReference, Indicator},
+};
 use crate::domain::{
     indicator::{self, Reference},
-    observable::{HashType, Observable, Subject, SubjectKind},
+    observable::Observable,
     plan::Planned,
 };
 
@@ -38,7 +39,7 @@ pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> In
         id: planned.stix_id(),
         created: timestamp(created),
         modified: timestamp(now),
-        pattern: pattern(&subject),
+        pattern: pattern::write(&subject),
         pattern_type: "stix",
         pattern_version: "2.1",
         valid_from: timestamp(valid_from),
@@ -50,29 +51,6 @@ pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> In
         external_references: references(indicator),
         object_marking_refs: style.marking.map(|marking| [marking]),
         name: subject.value,
-    }
-}
-
-/// One comparison: Sentinel takes apart no other patterns, and its rules match on nothing else.
-fn pattern(subject: &Subject<'_>) -> String {
-    let path = match subject.kind {
-        SubjectKind::Ipv4 => "ipv4-addr:value",
-        SubjectKind::Ipv6 => "ipv6-addr:value",
-        SubjectKind::Domain => "domain-name:value",
-        SubjectKind::Url => "url:value",
-        SubjectKind::File(HashType::Md5) => "file:hashes.MD5",
-        SubjectKind::File(HashType::Sha1) => "file:hashes.'SHA-1'",
-        SubjectKind::File(HashType::Sha256) => "file:hashes.'SHA-256'",
-    };
-    format!("[{path} = '{}']", escape(&subject.value))
-}
-
-/// STIX 2.1 §9.2: in a string literal only `\` and `'` are escaped.
-fn escape(value: &str) -> Cow<'_, str> {
-    if value.contains(['\\', '\'']) {
-        value.replace('\\', "\\\\").replace('\'', "\\'").into()
-    } else {
-        value.into()
     }
 }
 
@@ -175,7 +153,7 @@ fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
 }
 
 /// For a path segment; Mandiant's ids need none of it, but ids come from outside.
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     text.bytes()
         .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })

@@ -1,6 +1,9 @@
-//! Microsoft Sentinel as a destination: the upload API for STIX objects.
+//! Microsoft Sentinel as a destination: the upload API for STIX objects, and what a workspace already holds.
 
 mod classify;
 pub mod client;
 pub mod convert;
+pub mod holdings;
+pub mod pattern;
+mod resource;
 pub mod wire;

@@ -3,13 +3,29 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+
+/// What the upload API calls the objects of a request.
+pub const STIX_OBJECTS: &str = "stixobjects";
+/// What the legacy API calls them (learn.microsoft.com, "Import threat indicators to Microsoft Sentinel with the
+/// legacy upload indicators API").
+pub const INDICATORS: &str = "indicators";
 
 /// Body of an upload.
-#[derive(Serialize)]
 pub struct Upload<'a> {
-    pub sourcesystem: &'a str,
-    pub stixobjects: &'a [Indicator<'a>],
+    pub source_system: &'a str,
+    /// [`STIX_OBJECTS`] or [`INDICATORS`].
+    pub array: &'static str,
+    pub objects: &'a [Indicator<'a>],
+}
+
+impl Serialize for Upload<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut body = serializer.serialize_map(Some(2))?;
+        body.serialize_entry("sourcesystem", self.source_system)?;
+        body.serialize_entry(self.array, self.objects)?;
+        body.end()
+    }
 }
 
 /// An indicator (STIX 2.1 §4.7).

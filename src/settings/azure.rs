@@ -1,4 +1,5 @@
-//! Settings of everything Microsoft: cloud, identity, Key Vault, Sentinel, and where state lives.
+//! Settings of everything Microsoft that no single destination has for itself: cloud, identity, Key Vault, and where
+//! state lives.
 
 use std::path::PathBuf;
 
@@ -27,8 +28,16 @@ impl Cloud {
         }
     }
 
+    pub(super) fn resource_manager(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com",
+            Self::UsGov => "https://management.usgovcloudapi.net",
+            Self::China => "https://management.chinacloudapi.cn",
+        }
+    }
+
     /// The scope of the upload API is Azure Resource Manager's.
-    fn resource_manager_scope(self) -> &'static str {
+    pub(super) fn resource_manager_scope(self) -> &'static str {
         match self {
             Self::Public => "https://management.azure.com/.default",
             Self::UsGov => "https://management.usgovcloudapi.net/.default",
@@ -36,7 +45,7 @@ impl Cloud {
         }
     }
 
-    fn sentinel(self) -> &'static str {
+    pub(super) fn sentinel(self) -> &'static str {
         match self {
             Self::Public => "https://api.ti.sentinel.azure.com",
             Self::UsGov => "https://api.ti.sentinel.azure.us",
@@ -172,50 +181,6 @@ impl KeyVaultSettings {
     }
 }
 
-/// The upload API of one workspace.
-#[derive(Clone, Debug)]
-pub struct SentinelSettings {
-    pub workspace_id: String,
-    pub base_url: String,
-    /// Path with `{workspaceId}` in it.
-    pub upload_path: String,
-    pub scope: &'static str,
-    pub requests_per_minute: u32,
-}
-
-impl SentinelSettings {
-    /// What Microsoft documents as the service's limit.
-    const SERVICE_LIMIT: u32 = 100;
-
-    pub(super) fn read(reader: &Reader<'_>, cloud: Cloud) -> Self {
-        let workspace_id = reader.guid("AZURE_WORKSPACE_ID");
-        if workspace_id.is_none() && reader.text("AZURE_WORKSPACE_ID").is_none() {
-            reader.fault(
-                "AZURE_WORKSPACE_ID",
-                "is missing; accepted: the workspace's GUID, from its Overview page in the portal",
-            );
-        }
-        let requests_per_minute = reader.number("SENTINEL_REQUESTS_PER_MINUTE", &(1..=1_000_000));
-        if requests_per_minute.is_some_and(|limit| limit > Self::SERVICE_LIMIT) {
-            reader.notice("SENTINEL_REQUESTS_PER_MINUTE is above 100, the limit of the service itself: expect throttling");
-        }
-        let upload_path = reader.parsed(
-            "SENTINEL_UPLOAD_PATH",
-            "a path that begins with / and holds {workspaceId}",
-            |text| (text.starts_with('/') && text.contains("{workspaceId}")).then(|| text.to_owned()),
-        );
-        Self {
-            workspace_id: workspace_id.unwrap_or_default(),
-            base_url: reader.url("SENTINEL_BASE_URL").map_or(cloud.sentinel().to_owned(), |url| base(&url)),
-            upload_path: upload_path.unwrap_or_else(|| {
-                "/workspaces/{workspaceId}/threat-intelligence-stix-objects:upload".to_owned()
-            }),
-            scope: cloud.resource_manager_scope(),
-            requests_per_minute: requests_per_minute.unwrap_or(Self::SERVICE_LIMIT),
-        }
-    }
-}
-
 /// Where state lives.
 #[derive(Clone, Debug)]
 pub enum StateSettings {
@@ -336,6 +301,6 @@ fn is_sound(url: &Url) -> bool {
 }
 
 /// A URL without the slash at its end.
-fn base(url: &Url) -> String {
+pub(super) fn base(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }

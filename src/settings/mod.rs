@@ -2,6 +2,7 @@
 
 mod azure;
 mod reader;
+mod sentinel;
 mod source;
 pub mod table;
 pub mod vars;
@@ -11,8 +12,9 @@ use std::{path::PathBuf, time::Duration};
 use chrono::TimeDelta;
 
 pub use self::{
-    azure::{AzureSettings, KeyVaultSettings, SentinelSettings, StateSettings},
+    azure::{AzureSettings, KeyVaultSettings, StateSettings},
     reader::{Fault, Faults},
+    sentinel::{ResourceSettings, SentinelSettings, UploadApi},
     source::{Auth, SourceSettings},
 };
 use self::{reader::Reader, vars::Vars};
@@ -128,28 +130,8 @@ fn refuse_unfinished(reader: &Reader<'_>) {
             _ => reader.fault("TARGET_APPLICATION", format!("names {application:?}; accepted: sentinel")),
         }
     }
-    let apis = [("stix-objects", true), ("upload-indicators", false)];
-    reader.not_yet("SENTINEL_API", reader.choice("SENTINEL_API", &apis).unwrap_or(true));
-    if let Some(text) = reader.raw("USE_UPLOAD_INDICATORS_API") {
-        match reader::flag(&text) {
-            Some(legacy) => {
-                reader.notice(
-                    "USE_UPLOAD_INDICATORS_API is an older spelling of SENTINEL_API; it is still understood",
-                );
-                reader.not_yet("USE_UPLOAD_INDICATORS_API", !legacy);
-            }
-            None => {
-                reader.fault("USE_UPLOAD_INDICATORS_API", format!("is {text:?}; accepted: true, false, 1, 0"))
-            }
-        }
-    }
     reader.not_yet("PASSIVE_ONLY", !reader.flag("PASSIVE_ONLY", false));
-    for name in ["AZURE_WORKSPACE_NAME", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP_NAME"] {
-        reader.not_yet(name, reader.text(name).is_none());
-    }
-    for name in ["DEFENDER_BASE_URL", "AZURE_RESOURCE_MANAGER_URL"] {
-        reader.not_yet(name, reader.url(name).is_none());
-    }
+    reader.not_yet("DEFENDER_BASE_URL", reader.url("DEFENDER_BASE_URL").is_none());
     let limit = reader.number("DEFENDER_INDICATOR_LIMIT", &(1..=15_000));
     reader.not_yet("DEFENDER_INDICATOR_LIMIT", limit.is_none_or(|limit| limit == 15_000));
 }

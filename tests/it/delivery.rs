@@ -10,7 +10,10 @@ use std::{
 
 use chrono::TimeDelta;
 use mati_sync::domain::outcome::End;
-use sandbox::corpus::{CorpusSettings, Record, generate};
+use sandbox::{
+    corpus::{CorpusSettings, Record, generate},
+    sentinel::Api,
+};
 
 use crate::harness::world::World;
 
@@ -287,4 +290,34 @@ async fn a_wrong_client_secret_says_so() {
     assert_eq!(report.end, End::Stalled);
     assert!(report.message.contains("AZURE_CLIENT_SECRET is wrong"), "{}", report.message);
     assert!(!report.message.contains("a-secrets-id"), "a secret in a message");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_legacy_api_is_served_the_same() {
+    let mut world = World::new();
+    world.set("SENTINEL_API", "upload-indicators");
+    let at = world.ago(TimeDelta::hours(3));
+    world
+        .mandiant
+        .put_all((0..1000).map(|n| Record::ipv4(&format!("198.51.{}.{}", n / 250, n % 250 + 1)).updated(at)));
+    world.sentinel.knobs(|knobs| {
+        knobs.quota = 5;
+        knobs.reject = Some(Arc::new(|object| {
+            object["pattern"].as_str()?.contains(".77'").then(|| "Error for Property=pattern: no.".to_owned())
+        }));
+    });
+    let report = world.tick().await;
+    let totals = report.totals();
+    assert_eq!((report.end, totals.created, totals.rejected), (End::CaughtUp, 996, 4), "{report:#?}");
+    assert!(totals.throttled > 0, "{totals:?}");
+    let uploads = world.sentinel.requests();
+    assert!(uploads.iter().all(|upload| upload.api == Some(Api::LegacyV2)), "{uploads:?}");
+    assert!(uploads.iter().all(|upload| upload.status == 429 || upload.objects <= 100), "{uploads:?}");
+
+    // Both APIs fill one workspace: what went through one is not sent again through the other.
+    world.tick().await;
+    let again = world.set("SENTINEL_API", "stix-objects").tick().await;
+    assert_eq!((again.end, again.totals().rejected), (End::CaughtUp, 0), "{again:#?}");
+    assert_eq!(world.sentinel.requests().len(), uploads.len());
+    assert_eq!(world.held().len(), 996);
 }

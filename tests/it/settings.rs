@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mati_sync::{
     domain::observable::{HashType, IndicatorType},
-    settings::{Faults, Settings, StateSettings},
+    settings::{Faults, Settings, StateSettings, UploadApi},
 };
 
 fn vars(extra: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -124,10 +124,7 @@ fn what_comes_with_a_later_version_is_refused_unless_it_is_the_default() {
     for (name, value, default) in [
         ("TARGET_APPLICATION", "Microsoft Defender ATP", "Azure Sentinel"),
         ("TARGET_APPLICATION", "sentinel,defender", "sentinel"),
-        ("SENTINEL_API", "upload-indicators", "stix-objects"),
-        ("USE_UPLOAD_INDICATORS_API", "true", "false"),
         ("PASSIVE_ONLY", "true", "false"),
-        ("AZURE_WORKSPACE_NAME", "workspace", ""),
         ("DEFENDER_BASE_URL", "https://eu.api.security.microsoft.com", ""),
         ("DEFENDER_INDICATOR_LIMIT", "10000", "15000"),
     ] {
@@ -135,6 +132,83 @@ fn what_comes_with_a_later_version_is_refused_unless_it_is_the_default() {
         assert!(told[0].starts_with(name) && told[0].contains("not yet supported"), "{told:?}");
         assert!(parse(&[(name, default)]).is_ok(), "{name}={default}");
     }
+}
+
+#[test]
+fn the_legacy_upload_api_is_chosen_by_either_name() {
+    let sentinel = |extra: &[(&str, &str)]| parse(extra).unwrap().sentinel;
+    let legacy = ("SENTINEL_API", "upload-indicators");
+    for choice in [legacy, ("USE_UPLOAD_INDICATORS_API", "True")] {
+        let settings = parse(&[choice]).unwrap();
+        assert_eq!(settings.sentinel.api, UploadApi::UploadIndicators, "{choice:?}");
+        assert_eq!(settings.sentinel.base_url, "https://sentinelus.azure-api.net");
+        assert!(settings.sentinel.upload_path.ends_with("/threatintelligenceindicators:upload"));
+        let named = settings.notices.iter().any(|notice| notice.contains("USE_UPLOAD_INDICATORS_API"));
+        assert_eq!(named, choice != legacy);
+    }
+    let today = sentinel(&[("USE_UPLOAD_INDICATORS_API", "false")]);
+    assert_eq!(today.api, UploadApi::StixObjects);
+    assert_eq!(today.base_url, "https://api.ti.sentinel.azure.com");
+    assert_eq!(sentinel(&[legacy, ("USE_UPLOAD_INDICATORS_API", "1")]).api, UploadApi::UploadIndicators);
+    let both = faults(&[legacy, ("USE_UPLOAD_INDICATORS_API", "0")]);
+    assert!(both[0].starts_with("SENTINEL_API is given twice"), "{both:?}");
+    assert!(faults(&[("USE_UPLOAD_INDICATORS_API", "maybe")])[0].contains("accepted: true, false"));
+
+    let elsewhere = [legacy, ("AZURE_CLOUD", "usgov")];
+    assert!(faults(&elsewhere)[0].starts_with("SENTINEL_BASE_URL is missing"));
+    let told = sentinel(&[elsewhere[0], elsewhere[1], ("SENTINEL_BASE_URL", "https://ti.example/")]);
+    assert_eq!(told.base_url, "https://ti.example");
+}
+
+#[test]
+fn where_the_workspace_stands_is_told_whole_or_not_at_all() {
+    const WHOLE: [(&str, &str); 3] = [
+        ("AZURE_WORKSPACE_NAME", "My-workspace-1"),
+        ("AZURE_SUBSCRIPTION_ID", "BD794837-4d29-4647-9105-6339bfdb4e6a"),
+        ("AZURE_RESOURCE_GROUP_NAME", "Rg_1.(é)"),
+    ];
+    assert_eq!(parse(&[]).unwrap().sentinel.resource, None);
+    let resource = |extra: &[(&str, &str)]| {
+        let all: Vec<(&str, &str)> = WHOLE.iter().chain(extra).copied().collect();
+        parse(&all).unwrap().sentinel.resource.unwrap()
+    };
+    let whole = resource(&[]);
+    assert_eq!(whole.base_url, "https://management.azure.com");
+    assert_eq!(whole.subscription_id, WHOLE[1].1.to_lowercase());
+    assert_eq!((whole.workspace.as_str(), whole.resource_group.as_str()), (WHOLE[0].1, WHOLE[2].1));
+    let in_china = resource(&[("AZURE_CLOUD", "china")]);
+    assert_eq!(in_china.base_url, "https://management.chinacloudapi.cn");
+    let local = resource(&[("AZURE_RESOURCE_MANAGER_URL", "http://127.0.0.1:8080/")]);
+    assert_eq!(local.base_url, "http://127.0.0.1:8080");
+
+    for (missing, _) in WHOLE {
+        let others: Vec<(&str, &str)> = WHOLE.into_iter().filter(|(name, _)| *name != missing).collect();
+        let told = faults(&others);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with(&format!("{missing} is missing beside {}", others[0].0)), "{told:?}");
+        let alone = faults(&[WHOLE.into_iter().find(|(name, _)| *name == missing).unwrap()]);
+        assert_eq!(alone.len(), 2, "{alone:?}");
+    }
+    let long = "x".repeat(91);
+    for (name, value) in [
+        ("AZURE_WORKSPACE_NAME", "-workspace"),
+        ("AZURE_WORKSPACE_NAME", "work space"),
+        ("AZURE_WORKSPACE_NAME", "ab"),
+        ("AZURE_WORKSPACE_NAME", &long),
+        ("AZURE_SUBSCRIPTION_ID", "my subscription"),
+        ("AZURE_RESOURCE_GROUP_NAME", "group/other"),
+        ("AZURE_RESOURCE_GROUP_NAME", "group."),
+        ("AZURE_RESOURCE_GROUP_NAME", &long),
+    ] {
+        let mut vars: Vec<(&str, &str)> = WHOLE.to_vec();
+        vars.iter_mut().filter(|(set, _)| *set == name).for_each(|pair| pair.1 = value);
+        let told = faults(&vars);
+        assert!(told.len() == 1 && told[0].starts_with(&format!("{name} is ")), "{told:?}");
+    }
+    assert!(
+        faults(&[("AZURE_RESOURCE_MANAGER_URL", "http://arm.example")])[0]
+            .contains("AZURE_RESOURCE_MANAGER_URL")
+    );
 }
 
 #[test]

@@ -94,6 +94,7 @@ impl World {
         net.host("api.intelligence.mandiant.com", mandiant.router());
         net.host("login.microsoftonline.com", entra.router());
         net.host("api.ti.sentinel.azure.com", sentinel.router());
+        net.host("sentinelus.azure-api.net", sentinel.router());
         let state = TempDir::new().expect("a temporary directory");
         let mut world = Self { net, clock, mandiant, entra, sentinel, state, vars: BTreeMap::new() };
         let directory = world.state.path().display().to_string();

@@ -1,0 +1,208 @@
+//! What a workspace already holds from a source, read through Azure Resource Manager page by page
+//! (learn.microsoft.com, REST reference of Microsoft Sentinel, "Threat Intelligence Indicator - Query Indicators").
+//!
+//! The upload API cannot be asked what it holds. Resource Manager can, slowly, which is enough for once: a lane
+//! without memory learns under which ids somebody else's product sent the same indicators, and updates those instead
+//! of adding a second one beside each.
+
+use axum::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    classify,
+    convert::percent_encoded,
+    resource::{Unclear, read_page},
+};
+use crate::{
+    clock::Deadline,
+    domain::{
+        observable::Key,
+        outcome::{Refusal, UploadError},
+    },
+    http::{error::retry_after, traffic::Traffic, transport::Answer},
+    microsoft::{Api, Call, Verdict},
+};
+
+/// Half of what Resource Manager's bucket for writes, as which a POST counts, is refilled with
+/// (learn.microsoft.com, "Understand how Azure Resource Manager throttles requests").
+pub const REQUESTS_PER_MINUTE: u32 = 300;
+/// The longest page that is read, in bytes: indicators of other products may be long.
+pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Indicators on a page. The most is not documented; the example asks for so many.
+const PAGE: usize = 100;
+const SETTINGS: &str =
+    "AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME and AZURE_RESOURCE_MANAGER_URL";
+
+/// What one workspace holds from one source.
+pub struct Holdings {
+    /// Resource Manager, with [`ANSWER_BYTES`] and [`REQUESTS_PER_MINUTE`].
+    pub api: Api,
+    /// See [`url`].
+    pub url: String,
+    /// As Sentinel knows the source, letter by letter.
+    pub source_system: String,
+}
+
+/// A part of what a workspace holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldingsPage {
+    /// In the order of the answer. Two may have one key: two products' indicators for the same value.
+    pub held: Vec<Holding>,
+    pub passed_over: Vec<PassedOver>,
+    /// What the next page is asked for with; `None`: this was the last.
+    pub next: Option<String>,
+}
+
+/// An indicator that the workspace holds and that we might send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Of what its pattern compares with.
+    pub key: Key,
+    /// The UUID in its STIX id, `indicator--<uuid>`.
+    pub stix_id: Uuid,
+    /// 0 to 100; 0 where it has none.
+    pub confidence: u8,
+    /// In the future.
+    pub valid_until: DateTime<Utc>,
+    /// Whether it stands under the id that we would give it.
+    pub is_ours: bool,
+}
+
+/// An indicator of the workspace that cannot be adopted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Its STIX id or, where it has none, Resource Manager's name for it.
+    pub id: String,
+    /// Why, as half a sentence behind the id.
+    pub reason: String,
+}
+
+/// Where a workspace is asked what it holds; `base` is Resource Manager's URL without a slash at its end.
+pub fn url(base: &str, subscription_id: &str, resource_group: &str, workspace: &str) -> String {
+    format!(
+        "{base}/subscriptions/{subscription_id}/resourceGroups/{}/providers/Microsoft.OperationalInsights/workspaces/{}/providers/Microsoft.SecurityInsights/threatIntelligence/main/queryIndicators?api-version=2025-09-01",
+        percent_encoded(resource_group),
+        percent_encoded(workspace)
+    )
+}
+
+impl Holdings {
+    /// The first page, or the one that `skip_token` of the page before leads to.
+    ///
+    /// # Errors
+    /// - [`UploadError::Refused`]: the token is not accepted, perhaps no longer; begin again without one.
+    /// - [`UploadError::Stalled`]: an outage, or something only the operator can mend; the sentence says what.
+    /// - [`UploadError::OutOfTime`].
+    pub async fn page(
+        &self,
+        skip_token: Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<HoldingsPage, UploadError> {
+        // The token should know the filter, but nobody promises it.
+        let mut body = json!({"pageSize": PAGE, "sources": [self.source_system]});
+        if let Some(token) = skip_token {
+            body["skipToken"] = token.into();
+        }
+        let call = Call {
+            method: Method::POST,
+            url: self.url.clone(),
+            settings: SETTINGS,
+            body: body.to_string().into(),
+        };
+        let read =
+            |answer: &Answer| read(answer, &self.source_system, skip_token.is_some(), self.api.clock.now());
+        let page = self.api.call(&call, read, deadline, traffic).await?;
+        if page.next.is_some() && page.next.as_deref() == skip_token {
+            return Err(UploadError::Stalled(
+                "Azure Resource Manager leads from a page of indicators to the same page again".to_owned(),
+            ));
+        }
+        Ok(page)
+    }
+}
+
+/// Reads an answer given at `now` to a request with or without a token.
+fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc>) -> Verdict<HoldingsPage> {
+    // A page may be long: it is not read once more in search of an error.
+    if answer.status == StatusCode::OK {
+        return match read_page(&answer.body, source_system, now) {
+            Ok(page) => Verdict::Answered(page),
+            Err(Unclear(reason)) => Verdict::Later { reason, wait: None, throttled: false },
+        };
+    }
+    let reason = classify::reason(&answer.body);
+    let id = classify::request_id(&answer.headers);
+    let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
+    match answer.status.as_u16() {
+        400 if has_token => Verdict::Refused(Refusal {
+            reason: format!("Azure Resource Manager does not go on with the list of indicators: {reason}"),
+            request_id: id,
+        }),
+        401 => Verdict::Unauthorized(format!(
+            "Azure Resource Manager does not accept the token: {reason}{asked}; check that AZURE_CLOUD is the workspace's cloud and AZURE_SUBSCRIPTION_ID a subscription of the identity's tenant"
+        )),
+        403 => Verdict::Blocked(format!(
+            "Azure Resource Manager refuses us: {reason}{asked}; to learn what the workspace holds, the identity that uploads needs the role Microsoft Sentinel Reader or Microsoft Sentinel Contributor on the workspace (a new assignment takes some minutes); to do without, remove AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME"
+        )),
+        404 => Verdict::Blocked(format!(
+            "Azure Resource Manager knows no such workspace: {reason}{asked}; check AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME (the workspace's name, not its GUID) and AZURE_CLOUD"
+        )),
+        429 => Verdict::Later {
+            wait: retry_after(&answer.headers, now),
+            reason: format!("Azure Resource Manager throttles: {reason}"),
+            throttled: true,
+        },
+        status @ (408 | 500..=599) => Verdict::Later {
+            reason: format!("Azure Resource Manager answered {status}: {reason}{asked}"),
+            wait: retry_after(&answer.headers, now),
+            throttled: false,
+        },
+        status => Verdict::Blocked(format!(
+            "Azure Resource Manager answered {status}: {reason}{asked}; check {SETTINGS}"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Bytes,
+        http::{HeaderMap, header::RETRY_AFTER},
+    };
+
+    use super::*;
+
+    fn verdict(status: u16, body: &str, has_token: bool) -> Verdict<HoldingsPage> {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
+        let status = StatusCode::from_u16(status).unwrap();
+        let answer = Answer { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
+        read(&answer, "Mandiant", has_token, DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn every_status_says_what_to_do() {
+        let later = |status, body: &str| match verdict(status, body, false) {
+            Verdict::Later { wait, throttled, .. } => (wait.map(|wait| wait.as_secs()), throttled),
+            other => panic!("{status}: {other:?}"),
+        };
+        assert_eq!(later(429, ""), (Some(7), true));
+        assert_eq!(later(503, "<html>busy</html>"), (Some(7), false));
+        for strange in ["", "[]", "{}", "<html>", r#"{"value":7}"#] {
+            assert_eq!(later(200, strange), (None, false), "{strange}");
+        }
+        let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'x' does not have authorization"}}"#;
+        let blocked = |status, body: &str| match verdict(status, body, false) {
+            Verdict::Blocked(text) => text,
+            other => panic!("{status}: {other:?}"),
+        };
+        let text = blocked(403, denied);
+        assert!(text.contains("AuthorizationFailed") && text.contains("Microsoft Sentinel Reader"), "{text}");
+        assert!(blocked(404, "").contains("AZURE_WORKSPACE_NAME"));
+        assert!(blocked(400, "").contains("AZURE_RESOURCE_MANAGER_URL"));
+        assert!(matches!(verdict(400, "", true), Verdict::Refused(_)));
+        assert!(matches!(verdict(401, "", true), Verdict::Unauthorized(_)));
+    }
+}

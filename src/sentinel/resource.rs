@@ -1,0 +1,245 @@
+//! Indicators as Azure Resource Manager describes them, and which of them could be ours.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    holdings::{Holding, HoldingsPage, PassedOver},
+    pattern,
+};
+use crate::http::error::excerpt;
+
+/// An answer that is no page, or not one to go on from; the sentence says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unclear(pub String);
+
+/// Body of a page.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    value: Vec<Value>,
+    #[serde(default)]
+    next_link: Option<String>,
+}
+
+/// An indicator as Resource Manager describes it.
+#[derive(Deserialize)]
+struct Resource {
+    kind: Option<String>,
+    properties: Properties,
+}
+
+/// Everything is optional, dates are any text.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    source: Option<String>,
+    external_id: Option<String>,
+    pattern: Option<String>,
+    revoked: Option<bool>,
+    #[serde(default, deserialize_with = "confidence")]
+    confidence: u8,
+    valid_until: Option<String>,
+}
+
+/// A missing or strange one counts as 0: it must not keep an indicator from being adopted.
+fn confidence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error> {
+    let confidence = Value::deserialize(deserializer)?.as_f64().unwrap_or_default().clamp(0.0, 100.0);
+    // The clamp leaves nothing that a conversion could lose, other than what stands behind the point.
+    Ok(confidence as u8)
+}
+
+/// The body of a 200 at `now`.
+///
+/// # Errors
+/// It is no page, or does not say how to go on.
+pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result<HoldingsPage, Unclear> {
+    let Ok(page) = serde_json::from_slice::<Page>(body) else {
+        return Err(Unclear(format!(
+            "an answer that is not Azure Resource Manager's, perhaps a proxy's in between: {}",
+            excerpt(body)
+        )));
+    };
+    let next = match page.next_link.as_deref() {
+        None | Some("") => None,
+        Some(link) => match skip_token(link) {
+            Some(token) => Some(token),
+            None => {
+                return Err(Unclear(format!(
+                    "Azure Resource Manager's link to the next page has no token: {link}"
+                )));
+            }
+        },
+    };
+    let (mut held, mut passed_over) = (Vec::new(), Vec::new());
+    for item in page.value {
+        let id = [&item["properties"]["externalId"], &item["name"]];
+        let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
+        match holding(item, source_system, now) {
+            Ok(holding) => held.push(holding),
+            Err(reason) => passed_over.push(PassedOver { id, reason }),
+        }
+    }
+    Ok(HoldingsPage { held, passed_over, next })
+}
+
+/// What of an indicator is adopted, or why it is not.
+fn holding(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Holding, String> {
+    let Resource { kind, properties } =
+        serde_json::from_value(item).map_err(|error| format!("cannot be read: {error}"))?;
+    let kind = kind.unwrap_or_default();
+    if !kind.eq_ignore_ascii_case("indicator") {
+        return Err(format!("is of the kind {kind:?}"));
+    }
+    // Sentinel tells indicators apart by source and id, the source in base64 and so letter by letter (learn.microsoft.com,
+    // "Understand threat intelligence in Microsoft Sentinel"). One of "mandiant" sent again as "Mandiant" would be two.
+    let source = properties.source.unwrap_or_default();
+    if source != source_system {
+        return Err(format!("is of the source {source:?}"));
+    }
+    if properties.revoked == Some(true) {
+        return Err("is revoked, for ever".to_owned());
+    }
+    let until = properties.valid_until.unwrap_or_default();
+    let valid_until = date(&until).ok_or_else(|| format!("has no readable end of validity: {until:?}"))?;
+    if valid_until <= now {
+        return Err(format!("expired at {valid_until}"));
+    }
+    let id = properties.external_id.unwrap_or_default();
+    let stix_id = stix_id(&id).ok_or("has an id that is not indicator-- and a UUID in lower case")?;
+    let key = pattern::read(&properties.pattern.unwrap_or_default())
+        .map_err(|problem| format!("is not one of ours: its {problem}"))?;
+    Ok(Holding { key, stix_id, confidence: properties.confidence, valid_until, is_ours: stix_id == key.0 })
+}
+
+/// Only the one spelling in which we would send the id again: another would make a second indicator.
+fn stix_id(id: &str) -> Option<Uuid> {
+    let text = id.strip_prefix("indicator--")?;
+    Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
+}
+
+/// RFC 3339; without a zone it is in UTC, as all dates of this API are.
+fn date(text: &str) -> Option<DateTime<Utc>> {
+    let with_zone = || DateTime::parse_from_rfc3339(text).ok().map(|date| date.to_utc());
+    let without =
+        || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok().map(|date| date.and_utc());
+    with_zone().or_else(without)
+}
+
+/// The token in the query of a link to the next page. The link's host does not matter: it is not followed.
+fn skip_token(link: &str) -> Option<String> {
+    let (_, query) = link.split_once('?')?;
+    query.split('#').next()?.split('&').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        percent_decoded(name)?.eq_ignore_ascii_case("$skipToken").then(|| percent_decoded(value))?
+    })
+}
+
+/// A plus stays a plus: tokens are often base64.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut bytes = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ID: &str = "indicator--a2b6a95e-2108-4a38-bd49-ef95811bbcd7";
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-02T12:00:00Z".parse().unwrap()
+    }
+
+    fn page(body: &Value) -> HoldingsPage {
+        read_page(body.to_string().as_bytes(), "Mandiant", now()).unwrap()
+    }
+
+    /// An indicator with one property changed.
+    fn indicator(name: &str, value: Value) -> Value {
+        let mut properties = json!({
+            "source": "Mandiant", "externalId": ID, "pattern": "[url:value = 'http://x.example/']",
+            "confidence": 78, "validUntil": "2026-04-01T00:00:00Z", "revoked": false,
+        });
+        properties[name] = value;
+        json!({"name": "arm-name", "kind": "indicator", "properties": properties})
+    }
+
+    #[test]
+    fn what_is_left_away_does_not_keep_an_indicator_from_being_adopted() {
+        let theirs = |name: &str, value: Value| {
+            let page = page(&json!({"value": [indicator(name, value)]}));
+            page.held.first().cloned().unwrap_or_else(|| panic!("{:?}", page.passed_over))
+        };
+        let whole = theirs("created", "".into());
+        assert_eq!(whole.stix_id.to_string(), ID["indicator--".len()..]);
+        assert_eq!((whole.confidence, whole.is_ours), (78, false));
+        assert_eq!(theirs("confidence", Value::Null).confidence, 0);
+        assert_eq!(theirs("confidence", json!(90.0)).confidence, 90);
+        assert_eq!(theirs("confidence", json!("high")).confidence, 0);
+        assert_eq!(theirs("revoked", Value::Null).key, whole.key);
+        let without_zone = theirs("validUntil", "2026-03-05T01:02:03.4567891".into());
+        assert_eq!(without_zone.valid_until.to_rfc3339(), "2026-03-05T01:02:03.456789100+00:00");
+        let ours = theirs("externalId", whole.key.stix_id().into());
+        assert!(ours.is_ours);
+    }
+
+    #[test]
+    fn whatever_is_passed_over_has_a_reason() {
+        let mut of_another_kind = indicator("source", "Mandiant".into());
+        of_another_kind["kind"] = "attack-pattern".into();
+        let cases = [
+            (json!("text"), "cannot be read"),
+            (json!({"name": "arm-name", "kind": "indicator"}), "cannot be read"),
+            (of_another_kind, "attack-pattern"),
+            (indicator("source", "mandiant".into()), "source \"mandiant\""),
+            (indicator("source", Value::Null), "source \"\""),
+            (indicator("revoked", true.into()), "revoked"),
+            (indicator("validUntil", "".into()), "end of validity"),
+            (indicator("validUntil", Value::Null), "end of validity"),
+            (indicator("validUntil", "soon".into()), "end of validity"),
+            (indicator("validUntil", "2026-03-02T12:00:00Z".into()), "expired"),
+            (indicator("externalId", ID.to_uppercase().into()), "id"),
+            (indicator("externalId", ID.replace('-', "").into()), "id"),
+            (indicator("externalId", "indicator--A2B6A95E-2108-4A38-BD49-EF95811BBCD7".into()), "id"),
+            (indicator("externalId", Value::Null), "id"),
+            (indicator("pattern", "[url:value = 'a' AND url:value = 'b']".into()), "single comparison"),
+            (indicator("pattern", Value::Null), "single comparison"),
+        ];
+        for (item, reason) in cases {
+            let page = page(&json!({"value": [item]}));
+            let [passed] = &page.passed_over[..] else { panic!("{reason}: {page:?}") };
+            assert!(passed.reason.contains(reason) && !passed.id.is_empty(), "{reason}: {passed:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_token_of_the_link_to_the_next_page_counts() {
+        let next = |link: &str| page(&json!({"value": [], "nextLink": link})).next;
+        assert_eq!(next(""), None);
+        assert_eq!(page(&json!({"value": [], "nextLink": null})).next, None);
+        for (link, token) in [
+            ("https://elsewhere.example/x?api-version=1&$skipToken=a%2Bb%2F%3D%3D", "a+b/=="),
+            ("https://elsewhere.example/x?%24skiptoken=a+b==&api-version=1", "a+b=="),
+            ("?$skipToken=%C3%BC#end", "ü"),
+        ] {
+            assert_eq!(next(link).as_deref(), Some(token), "{link}");
+        }
+        for link in
+            ["https://a.example/", "?$skipToken=", "?$skipToken=%F", "?$skipToken=%FF", "?skipToken=a"]
+        {
+            let body = json!({"value": [], "nextLink": link}).to_string();
+            assert!(read_page(body.as_bytes(), "Mandiant", now()).is_err(), "{link}");
+        }
+    }
+}
