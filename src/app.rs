@@ -29,7 +29,7 @@ use crate::{
         client::{ANSWER_BYTES, Sentinel},
         convert::Style,
     },
-    settings::{Action, Auth, Faults, Settings, StateSettings, TlpLevel, vars::Vars},
+    settings::{Action, Auth, Faults, SentinelSettings, Settings, StateSettings, TlpLevel, vars::Vars},
     state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
 
@@ -73,7 +73,11 @@ impl App {
         let engine = Engine {
             clock: Arc::clone(clock),
             source: Arc::new(source(&settings, transport, clock, secrets)),
-            lanes: vec![sentinel_lane(&settings, transport, clock, &uploader)],
+            lanes: settings
+                .sentinel
+                .iter()
+                .map(|sentinel| sentinel_lane(&settings, sentinel, transport, clock, &uploader))
+                .collect(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
             announce,
@@ -104,11 +108,11 @@ fn source(
 
 fn sentinel_lane(
     settings: &Settings,
+    sentinel: &SentinelSettings,
     transport: &Transport,
     clock: &SharedClock,
     uploader: &Arc<Uploader>,
 ) -> Lane {
-    let sentinel = &settings.sentinel;
     let style = Style {
         action: match settings.action {
             Action::Alert => "alert",

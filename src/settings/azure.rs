@@ -187,9 +187,10 @@ impl SentinelSettings {
     /// What Microsoft documents as the service's limit.
     const SERVICE_LIMIT: u32 = 100;
 
-    pub(super) fn read(reader: &Reader<'_>, cloud: Cloud) -> Self {
+    /// `None`: no destination. What is given is checked all the same.
+    pub(super) fn read(reader: &Reader<'_>, cloud: Cloud, is_target: bool) -> Option<Self> {
         let workspace_id = reader.guid("AZURE_WORKSPACE_ID");
-        if workspace_id.is_none() && reader.text("AZURE_WORKSPACE_ID").is_none() {
+        if is_target && workspace_id.is_none() && reader.text("AZURE_WORKSPACE_ID").is_none() {
             reader.fault(
                 "AZURE_WORKSPACE_ID",
                 "is missing; accepted: the workspace's GUID, from its Overview page in the portal",
@@ -204,15 +205,16 @@ impl SentinelSettings {
             "a path that begins with / and holds {workspaceId}",
             |text| (text.starts_with('/') && text.contains("{workspaceId}")).then(|| text.to_owned()),
         );
-        Self {
+        let base_url = reader.url("SENTINEL_BASE_URL");
+        is_target.then(|| Self {
             workspace_id: workspace_id.unwrap_or_default(),
-            base_url: reader.url("SENTINEL_BASE_URL").map_or(cloud.sentinel().to_owned(), |url| base(&url)),
+            base_url: base_url.map_or(cloud.sentinel().to_owned(), |url| base(&url)),
             upload_path: upload_path.unwrap_or_else(|| {
                 "/workspaces/{workspaceId}/threat-intelligence-stix-objects:upload".to_owned()
             }),
             scope: cloud.resource_manager_scope(),
             requests_per_minute: requests_per_minute.unwrap_or(Self::SERVICE_LIMIT),
-        }
+        })
     }
 }
 
@@ -336,6 +338,6 @@ fn is_sound(url: &Url) -> bool {
 }
 
 /// A URL without the slash at its end.
-fn base(url: &Url) -> String {
+pub(super) fn base(url: &Url) -> String {
     url.as_str().trim_end_matches('/').to_owned()
 }
