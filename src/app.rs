@@ -11,8 +11,9 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
     clock::SharedClock,
+    defender::{self, client::Defender},
     destination::Destination,
-    domain::{plan::Policy, progress::Target, report::Report},
+    domain::{observable::HashType, plan::Policy, progress::Target, report::Report},
     http::{
         identity::{Identity, Principal},
         limiter::Limiter,
@@ -26,11 +27,16 @@ use crate::{
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
     secrets::{SecretStore, Uploader},
     sentinel::{
-        client::{ANSWER_BYTES, Sentinel},
+        self,
+        client::Sentinel,
         convert::Style,
+        holdings::{self, Holdings},
         wire::{INDICATORS, STIX_OBJECTS},
     },
-    settings::{Action, Auth, Faults, Settings, StateSettings, TlpLevel, UploadApi, vars::Vars},
+    settings::{
+        Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
+        UploadApi, vars::Vars,
+    },
     state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
 
@@ -71,10 +77,16 @@ impl App {
             Principal::ManagedIdentity { .. } | Principal::AzureCli => None,
         };
         let uploader = Arc::new(Uploader::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
+        let sentinel = settings.sentinel.iter();
+        let sentinel =
+            sentinel.map(|sentinel| sentinel_lane(&settings, sentinel, transport, clock, &uploader));
+        let defender = settings.defender.iter();
+        let defender =
+            defender.map(|defender| defender_lane(&settings, defender, transport, clock, &uploader));
         let engine = Engine {
             clock: Arc::clone(clock),
             source: Arc::new(source(&settings, transport, clock, secrets)),
-            lanes: vec![sentinel_lane(&settings, transport, clock, &uploader)],
+            lanes: sentinel.chain(defender).collect(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
             announce,
@@ -105,11 +117,11 @@ fn source(
 
 fn sentinel_lane(
     settings: &Settings,
+    sentinel: &SentinelSettings,
     transport: &Transport,
     clock: &SharedClock,
     uploader: &Arc<Uploader>,
 ) -> Lane {
-    let sentinel = &settings.sentinel;
     let style = Style {
         action: match settings.action {
             Action::Alert => "alert",
@@ -119,51 +131,105 @@ fn sentinel_lane(
         marking: settings.tlp.map(marking),
     };
     let salt = hash(&(FORM, style.action, style.marking));
-    let policy = Policy {
-        filter: settings.filter.clone(),
-        expirations: settings.expirations,
-        renewal_margin: settings.expirations.renewal_margin(SCHEDULE),
-        hash_type: settings.hash_type,
-        deduplicate: settings.deduplicate,
-        retract: settings.expire_retracted,
-        salt,
-    };
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
     let (array, version) = match sentinel.api {
         UploadApi::StixObjects => (STIX_OBJECTS, "?api-version=2024-02-01-preview"),
         UploadApi::UploadIndicators => (INDICATORS, "?api-version=2022-07-01"),
     };
     let version = if path.contains("api-version=") { "" } else { version };
-    Lane {
-        name: "sentinel",
-        settings_hash: format!(
-            "{:016x}",
-            hash(&(
-                salt,
-                &settings.filter,
-                settings.hash_type,
-                settings.expirations,
-                settings.expire_retracted
-            ))
+    let api = |limiter, longest_answer| Api {
+        name: "Sentinel",
+        scope: sentinel.scope.to_owned(),
+        longest_answer,
+        uploader: Arc::clone(uploader),
+        limiter: Arc::new(Limiter::new(limiter)),
+        transport: transport.clone(),
+        clock: Arc::clone(clock),
+    };
+    let holdings = sentinel.resource.as_ref().map(|resource| Holdings {
+        api: Api {
+            name: "Azure Resource Manager",
+            ..api(holdings::REQUESTS_PER_MINUTE, holdings::ANSWER_BYTES)
+        },
+        url: holdings::url(
+            &resource.base_url,
+            &resource.subscription_id,
+            &resource.resource_group,
+            &resource.workspace,
         ),
+        source_system: settings.source_system.clone(),
+    });
+    let uploads = Sentinel {
+        api: api(sentinel.requests_per_minute, sentinel::client::ANSWER_BYTES),
+        upload_url: format!("{}{path}{version}", sentinel.base_url),
+        array,
+        source_system: settings.source_system.clone(),
+        style,
+    };
+    let target = Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
+    let destination = Destination::Sentinel { uploads, holdings };
+    lane("sentinel", settings, settings.hash_type, salt, target, destination)
+}
+
+fn defender_lane(
+    settings: &Settings,
+    defender: &DefenderSettings,
+    transport: &Transport,
+    clock: &SharedClock,
+    uploader: &Arc<Uploader>,
+) -> Lane {
+    let action = match settings.action {
+        Action::Block if !defender.passive_only => defender::convert::Action::Block,
+        Action::Alert | Action::Block | Action::Allow => defender::convert::Action::Audit,
+    };
+    let style = defender::convert::Style { action };
+    let salt = hash(&(FORM, &style));
+    let tenant = settings.azure.tenant_id().unwrap_or("the tenant of the managed identity");
+    let target = Target { place: tenant.to_owned(), name: defender.base_url.clone() };
+    let destination = Destination::Defender(Defender {
+        api: Api {
+            name: "Defender for Endpoint",
+            scope: defender.scope.clone(),
+            longest_answer: defender::client::ANSWER_BYTES,
+            uploader: Arc::clone(uploader),
+            limiter: Arc::new(Limiter::new(defender::client::REQUESTS_PER_MINUTE)),
+            transport: transport.clone(),
+            clock: Arc::clone(clock),
+        },
+        base_url: defender.base_url.clone(),
+        style,
+        limit: defender.indicator_limit,
+    });
+    // An endpoint matches on the strongest digest it is given.
+    lane("defender", settings, HashType::Sha256, salt, target, destination)
+}
+
+/// What lanes have in common. `salt` stands for the form in which this one sends.
+fn lane(
+    name: &'static str,
+    settings: &Settings,
+    hash_type: HashType,
+    salt: u64,
+    target: Target,
+    destination: Destination,
+) -> Lane {
+    let policy = Policy {
+        filter: settings.filter.clone(),
+        expirations: settings.expirations,
+        renewal_margin: settings.expirations.renewal_margin(SCHEDULE),
+        hash_type,
+        deduplicate: settings.deduplicate,
+        retract: settings.expire_retracted,
+        salt,
+    };
+    let decisive = (salt, &settings.filter, hash_type, settings.expirations, settings.expire_retracted);
+    Lane {
+        name,
+        settings_hash: format!("{:016x}", hash(&decisive)),
         policy,
-        target: Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() },
+        target,
         initial_lookback: settings.initial_lookback,
-        destination: Destination::Sentinel(Sentinel {
-            api: Api {
-                name: "Sentinel",
-                scope: sentinel.scope.to_owned(),
-                longest_answer: ANSWER_BYTES,
-                uploader: Arc::clone(uploader),
-                limiter: Arc::new(Limiter::new(sentinel.requests_per_minute)),
-                transport: transport.clone(),
-                clock: Arc::clone(clock),
-            },
-            upload_url: format!("{}{path}{version}", sentinel.base_url),
-            array,
-            source_system: settings.source_system.clone(),
-            style,
-        }),
+        destination,
     }
 }
 

@@ -4,60 +4,112 @@ use std::time::Duration;
 
 use crate::{
     clock::Deadline,
+    defender::client::{self as defender, Defender},
     domain::{
-        outcome::{Delivery, UploadError},
+        manifest::Handle,
+        outcome::{Delivery, Refusal, UploadError},
         plan::Planned,
     },
     http::traffic::Traffic,
-    sentinel::client::{BATCH, Sentinel},
+    microsoft::Api,
+    sentinel::{
+        client::{self as sentinel, Sentinel},
+        holdings::Holdings,
+    },
 };
 
 /// A destination with everything it needs.
 pub enum Destination {
-    Sentinel(Sentinel),
+    Sentinel {
+        uploads: Sentinel,
+        /// What the workspace holds, where it can be asked.
+        holdings: Option<Holdings>,
+    },
+    Defender(Defender),
 }
 
 impl Destination {
+    fn api(&self) -> &Api {
+        match self {
+            Self::Sentinel { uploads, .. } => &uploads.api,
+            Self::Defender(defender) => &defender.api,
+        }
+    }
+
     /// The most records in one request.
     pub fn batch(&self) -> usize {
         match self {
-            Self::Sentinel(_) => BATCH,
+            Self::Sentinel { .. } => sentinel::BATCH,
+            Self::Defender(_) => defender::BATCH,
         }
     }
 
     /// Begins a pass: whoever held the lease before us may have made a request just now.
     pub fn take_over(&self) {
-        match self {
-            Self::Sentinel(sentinel) => sentinel.api.limiter.take_over(),
-        }
+        self.api().limiter.take_over();
     }
 
     /// How long the next upload has to wait for its place under the rate limit.
     pub fn wait(&self) -> Duration {
+        self.api().limiter.wait()
+    }
+
+    /// What tells what the destination holds from before there was a lane.
+    pub fn holdings(&self) -> Option<&Holdings> {
         match self {
-            Self::Sentinel(sentinel) => sentinel.api.limiter.wait(),
+            Self::Sentinel { holdings, .. } => holdings.as_ref(),
+            Self::Defender(_) => None,
         }
     }
 
     /// The object that stands for `planned`, for a person to read.
     pub fn preview(&self, planned: &Planned) -> serde_json::Value {
         match self {
-            Self::Sentinel(sentinel) => sentinel.preview(planned),
+            Self::Sentinel { uploads, .. } => uploads.preview(planned),
+            Self::Defender(defender) => defender.preview(planned),
         }
     }
 
-    /// Uploads one batch and returns what became of each record, in their order.
+    /// Delivers one batch, in which all or none are taken back, and returns what became of each record, in their
+    /// order.
     ///
     /// # Errors
     /// See [`UploadError`].
-    pub async fn upload(
+    pub async fn deliver(
         &self,
         batch: &[Planned],
         deadline: &Deadline,
         traffic: &Traffic,
     ) -> Result<Vec<Delivery>, UploadError> {
         match self {
-            Self::Sentinel(sentinel) => sentinel.upload(batch, deadline, traffic).await,
+            Self::Sentinel { uploads, .. } => uploads.upload(batch, deadline, traffic).await,
+            Self::Defender(defender) if batch.iter().any(|item| item.change.takes_back()) => {
+                delete(defender, batch, deadline, traffic).await
+            }
+            Self::Defender(defender) => defender.import(batch, deadline, traffic).await,
         }
     }
+}
+
+async fn delete(
+    defender: &Defender,
+    batch: &[Planned],
+    deadline: &Deadline,
+    traffic: &Traffic,
+) -> Result<Vec<Delivery>, UploadError> {
+    let number = |item: &Planned| match item.handle {
+        Some(Handle::Numbered { id, .. }) => Some(id),
+        Some(Handle::Foreign(_)) | None => None,
+    };
+    let numbers: Vec<u64> = batch.iter().filter_map(number).collect();
+    defender.delete(&numbers, deadline, traffic).await?;
+    let delivery = |item| match number(item) {
+        Some(_) => Delivery::Acknowledged(None),
+        None => Delivery::Rejected(Refusal {
+            reason: "it cannot be deleted, because Defender gave no number for it; it ends with its validity"
+                .to_owned(),
+            request_id: None,
+        }),
+    };
+    Ok(batch.iter().map(delivery).collect())
 }

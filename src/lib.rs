@@ -14,6 +14,7 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod defender;
 pub mod destination;
 pub mod domain;
 pub mod host;

@@ -130,6 +130,12 @@ impl Entry {
         Self { fingerprint, mark: self.mark & !3 | State::UpdateRejected.bits(), ..self }
     }
 
+    /// The same entry after the indicator was taken back at `now`.
+    pub fn taken_back(self, now: DateTime<Utc>) -> Self {
+        let again = Self::new(self.key, self.fingerprint, now, None, State::Retracted);
+        Self { mark: self.mark & !3 | State::Retracted.bits(), ..again }
+    }
+
     /// The stored form of what has no field of its own.
     pub(super) fn mark(&self) -> u32 {
         self.mark

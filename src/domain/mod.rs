@@ -12,4 +12,5 @@ pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod request;
+pub mod room;
 pub mod segment;

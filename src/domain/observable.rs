@@ -284,4 +284,9 @@ impl Key {
     pub fn stix_id(self) -> String {
         format!("indicator--{}", self.0)
     }
+
+    /// The key in a STIX id of an indicator.
+    pub fn of_stix_id(id: &str) -> Option<Self> {
+        Some(Self(Uuid::try_parse(id.strip_prefix("indicator--")?).ok()?))
+    }
 }

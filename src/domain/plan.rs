@@ -9,7 +9,7 @@ use super::{
     filter::{DropReason, Filter},
     fingerprint::Fingerprint,
     indicator::Indicator,
-    manifest::{Entry, Handle, Known, Manifest, State},
+    manifest::{Entry, Handle, Known, Manifest, Rank, State},
     observable::{HashType, Key, Observable, Subject, SubjectKind},
     outcome::{Change, Counts},
 };
@@ -65,6 +65,11 @@ impl Planned {
     /// The single comparison that is sent.
     pub fn subject(&self) -> Subject<'_> {
         self.indicator.observable.subject(self.hash_type)
+    }
+
+    /// What ranks it where a destination cannot hold all; an unrated one comes last.
+    pub fn rank(&self) -> Rank {
+        Rank { threat_score: self.indicator.threat_score.unwrap_or(0), confidence: self.indicator.confidence }
     }
 
     /// What is known once the destination acknowledged it, perhaps with a handle.

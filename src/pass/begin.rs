@@ -16,6 +16,7 @@ impl LanePass<'_> {
     /// Notes in the lane's progress what this pass is to do beside the live range.
     pub(super) async fn begin(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.lane.destination.take_over();
+        self.adopt(state).await?;
         if self.schedule_refresh(state) {
             self.commit(state, Vec::new()).await?;
         }

@@ -67,7 +67,7 @@ impl LanePass<'_> {
                 }
                 let traffic = Arc::clone(&self.traffic);
                 uploads.push(async move {
-                    let outcome = destination.upload(&batch, deadline, &traffic).await;
+                    let outcome = destination.deliver(&batch, deadline, &traffic).await;
                     (batch, outcome)
                 });
             }
@@ -212,14 +212,21 @@ impl LanePass<'_> {
     }
 }
 
+/// What is taken back goes first and apart: it may make room for the others, and takes another request at some
+/// destinations.
 fn batches(planned: Vec<Planned>, size: usize) -> VecDeque<Vec<Planned>> {
-    let mut batches = VecDeque::with_capacity(planned.len().div_ceil(size));
-    let mut rest = planned.into_iter();
-    loop {
-        let batch: Vec<Planned> = rest.by_ref().take(size).collect();
-        if batch.is_empty() {
-            return batches;
+    let (taken_back, others): (Vec<_>, Vec<_>) =
+        planned.into_iter().partition(|item| item.change.takes_back());
+    let mut batches = VecDeque::with_capacity(others.len().div_ceil(size) + 1);
+    for items in [taken_back, others] {
+        let mut rest = items.into_iter();
+        loop {
+            let batch: Vec<Planned> = rest.by_ref().take(size).collect();
+            if batch.is_empty() {
+                break;
+            }
+            batches.push_back(batch);
         }
-        batches.push_back(batch);
     }
+    batches
 }

@@ -3,7 +3,10 @@
 use std::any::Any;
 
 use crate::{
-    clock::OutOfTime, domain::outcome::End, http::retry::Failed, mandiant::client::SourceError,
+    clock::OutOfTime,
+    domain::outcome::{End, UploadError},
+    http::retry::Failed,
+    mandiant::client::SourceError,
     state::error::StateError,
 };
 
@@ -34,6 +37,15 @@ impl From<Failed<SourceError>> for Halt {
             }
             Failed::OutOfTime(error) => Self::OutOfTime { after: Some(error.to_string()) },
             Failed::For(error) => Self::Stalled(error.to_string()),
+        }
+    }
+}
+
+impl From<UploadError> for Halt {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::OutOfTime { after } => Self::OutOfTime { after },
+            UploadError::Refused(_) | UploadError::Stalled(_) => Self::Stalled(error.to_string()),
         }
     }
 }

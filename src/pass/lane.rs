@@ -17,6 +17,7 @@ use crate::{
         outcome::{Counts, End},
         progress::{LAG, Progress, Range, Withheld, whole_second},
         report::LaneReport,
+        room::Room,
     },
     http::traffic::Traffic,
     mutant::{Mutant, is_live},
@@ -46,6 +47,8 @@ pub struct LanePass<'a> {
     pub(super) counts: Counts,
     /// The destination has accepted a request in this pass.
     pub(super) accepted: bool,
+    /// Where the destination cannot hold everything, once it was looked at.
+    pub(super) room: Option<Room>,
     /// The source has answered in this pass.
     pub(super) heard: bool,
     /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
@@ -76,6 +79,7 @@ impl<'a> LanePass<'a> {
             traffic: Arc::default(),
             counts: Counts::default(),
             accepted: false,
+            room: None,
             heard: false,
             refused: String::new(),
             refused_unwritten: false,

@@ -13,11 +13,13 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, gives back the lease and asks to be continued.
 
+mod adopt;
 mod begin;
 mod deliver;
 pub mod gauge;
 mod halt;
 mod lane;
+mod limited;
 mod message;
 mod rerun;
 mod retry;

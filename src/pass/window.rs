@@ -118,6 +118,7 @@ impl LanePass<'_> {
             self.counts.unchanged += changed.len() as u64;
             planned = others;
         }
+        let planned = self.fit_in(state, planned).await?;
         self.deliver(store, state, planned).await
     }
 

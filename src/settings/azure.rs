@@ -137,6 +137,11 @@ impl AzureSettings {
         }
     }
 
+    /// Where it is told.
+    pub fn tenant_id(&self) -> Option<&str> {
+        self.tenant_id.as_deref()
+    }
+
     /// Whether an app registration is named, whose secret may be in Key Vault.
     pub fn has_app_registration(&self) -> bool {
         self.tenant_id.is_some() && self.client_id.is_some()

@@ -1,6 +1,7 @@
 //! All settings, parsed once into types that cannot be wrong.
 
 mod azure;
+mod defender;
 mod reader;
 mod sentinel;
 mod source;
@@ -13,6 +14,7 @@ use chrono::TimeDelta;
 
 pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
+    defender::DefenderSettings,
     reader::{Fault, Faults},
     sentinel::{ResourceSettings, SentinelSettings, UploadApi},
     source::{Auth, SourceSettings},
@@ -24,7 +26,8 @@ use crate::domain::{
     observable::HashType,
 };
 
-/// What a destination is asked to do with a match. Sentinel's objects have no action: it becomes a label.
+/// What a destination is asked to do with a match. Sentinel's objects have no action: it becomes a label. `Allow`
+/// is for Sentinel alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     Alert,
@@ -57,7 +60,9 @@ pub struct Settings {
     /// `None`: no marking.
     pub tlp: Option<TlpLevel>,
     pub source_system: String,
-    pub sentinel: SentinelSettings,
+    /// The destinations: at least one.
+    pub sentinel: Option<SentinelSettings>,
+    pub defender: Option<DefenderSettings>,
     pub azure: AzureSettings,
     pub key_vault: Option<KeyVaultSettings>,
     pub state: StateSettings,
@@ -75,7 +80,8 @@ impl Settings {
         let azure = AzureSettings::read(&reader);
         let key_vault = KeyVaultSettings::read(&reader, azure.cloud);
         let source = SourceSettings::read(&reader, key_vault.is_some());
-        refuse_unfinished(&reader);
+        let targets = targets(&reader);
+        let action = action(&reader);
         reader.parsed("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", |text| {
             tracing_subscriber::EnvFilter::try_new(text).ok()
         });
@@ -91,16 +97,12 @@ impl Settings {
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
             expirations: expirations(&reader),
             initial_lookback: source::initial_lookback(&reader),
-            action: reader
-                .choice(
-                    "DEFAULT_ACTION",
-                    &[("alert", Action::Alert), ("block", Action::Block), ("allow", Action::Allow)],
-                )
-                .unwrap_or(Action::Alert),
+            action,
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
             source_system: source_system(&reader),
-            sentinel: SentinelSettings::read(&reader, azure.cloud),
+            sentinel: SentinelSettings::read(&reader, azure.cloud, targets.sentinel),
+            defender: DefenderSettings::read(&reader, azure.cloud, action, targets.defender),
             state: StateSettings::read(&reader, azure.cloud),
             azure,
             key_vault,
@@ -115,25 +117,32 @@ impl Settings {
     }
 }
 
-/// Settings whose feature comes with a later version: refused, never silently ignored.
-fn refuse_unfinished(reader: &Reader<'_>) {
+/// Which destinations there are.
+struct Targets {
+    sentinel: bool,
+    defender: bool,
+}
+
+/// The destinations, under the names of today or the older product's.
+fn targets(reader: &Reader<'_>) -> Targets {
     let applications = reader.text("TARGET_APPLICATION").unwrap_or_else(|| "sentinel".to_owned());
+    let mut targets = Targets { sentinel: false, defender: false };
     for application in applications.split(',').map(str::trim) {
         match application.to_ascii_lowercase().as_str() {
-            "sentinel" | "azure sentinel" => {}
-            "defender" | "microsoft defender atp" => reader.fault(
+            "sentinel" | "azure sentinel" => targets.sentinel = true,
+            "defender" | "microsoft defender atp" => targets.defender = true,
+            _ => reader.fault(
                 "TARGET_APPLICATION",
-                format!(
-                    "names {application:?}, which is not yet supported in this version; accepted: sentinel"
-                ),
+                format!("names {application:?}; accepted: sentinel, defender, or both with a comma between"),
             ),
-            _ => reader.fault("TARGET_APPLICATION", format!("names {application:?}; accepted: sentinel")),
         }
     }
-    reader.not_yet("PASSIVE_ONLY", !reader.flag("PASSIVE_ONLY", false));
-    reader.not_yet("DEFENDER_BASE_URL", reader.url("DEFENDER_BASE_URL").is_none());
-    let limit = reader.number("DEFENDER_INDICATOR_LIMIT", &(1..=15_000));
-    reader.not_yet("DEFENDER_INDICATOR_LIMIT", limit.is_none_or(|limit| limit == 15_000));
+    targets
+}
+
+fn action(reader: &Reader<'_>) -> Action {
+    let actions = [("alert", Action::Alert), ("block", Action::Block), ("allow", Action::Allow)];
+    reader.choice("DEFAULT_ACTION", &actions).unwrap_or(Action::Alert)
 }
 
 /// Days of validity: a type's own value, else the older product's single one, else the default.

@@ -165,13 +165,6 @@ impl<'a> Reader<'a> {
             uuid::Uuid::parse_str(text).ok().map(|guid| guid.to_string())
         })
     }
-
-    /// Refuses a setting whose feature this version does not have, at any value but the default.
-    pub fn not_yet(&self, name: &str, is_default: bool) {
-        if !is_default {
-            self.fault(name, "is not yet supported in this version; remove it or use the default");
-        }
-    }
 }
 
 /// Parses a boolean as the vendor's products write them.

@@ -43,9 +43,10 @@ impl SentinelSettings {
     /// What Microsoft documents as the service's limit.
     const SERVICE_LIMIT: u32 = 100;
 
-    pub(super) fn read(reader: &Reader<'_>, cloud: Cloud) -> Self {
+    /// `None`: no destination. What is given is checked all the same.
+    pub(super) fn read(reader: &Reader<'_>, cloud: Cloud, is_target: bool) -> Option<Self> {
         let workspace_id = reader.guid("AZURE_WORKSPACE_ID");
-        if workspace_id.is_none() && reader.text("AZURE_WORKSPACE_ID").is_none() {
+        if is_target && workspace_id.is_none() && reader.text("AZURE_WORKSPACE_ID").is_none() {
             reader.fault(
                 "AZURE_WORKSPACE_ID",
                 "is missing; accepted: the workspace's GUID, from its Overview page in the portal",
@@ -61,10 +62,12 @@ impl SentinelSettings {
             |text| (text.starts_with('/') && text.contains("{workspaceId}")).then(|| text.to_owned()),
         );
         let api = upload_api(reader);
-        Self {
+        let base_url = base_url(reader, cloud, api, is_target);
+        let resource = ResourceSettings::read(reader, cloud);
+        is_target.then(|| Self {
             workspace_id: workspace_id.unwrap_or_default(),
             api,
-            base_url: base_url(reader, cloud, api),
+            base_url,
             upload_path: upload_path.unwrap_or_else(|| {
                 match api {
                     UploadApi::StixObjects => {
@@ -78,8 +81,8 @@ impl SentinelSettings {
             }),
             scope: cloud.resource_manager_scope(),
             requests_per_minute: requests_per_minute.unwrap_or(Self::SERVICE_LIMIT),
-            resource: ResourceSettings::read(reader, cloud),
-        }
+            resource,
+        })
     }
 }
 
@@ -104,7 +107,7 @@ fn upload_api(reader: &Reader<'_>) -> UploadApi {
     today.or(older).unwrap_or(UploadApi::StixObjects)
 }
 
-fn base_url(reader: &Reader<'_>, cloud: Cloud, api: UploadApi) -> String {
+fn base_url(reader: &Reader<'_>, cloud: Cloud, api: UploadApi, is_target: bool) -> String {
     if let Some(url) = reader.url("SENTINEL_BASE_URL") {
         return base(&url);
     }
@@ -112,7 +115,7 @@ fn base_url(reader: &Reader<'_>, cloud: Cloud, api: UploadApi) -> String {
         (UploadApi::StixObjects, _) => cloud.sentinel().to_owned(),
         (UploadApi::UploadIndicators, Cloud::Public) => "https://sentinelus.azure-api.net".to_owned(),
         (UploadApi::UploadIndicators, Cloud::UsGov | Cloud::China) => {
-            if reader.text("SENTINEL_BASE_URL").is_none() {
+            if is_target && reader.text("SENTINEL_BASE_URL").is_none() {
                 reader.fault("SENTINEL_BASE_URL", "is missing: no host of the legacy upload API is known outside the public cloud; accepted: its https:// URL, or SENTINEL_API=stix-objects");
             }
             String::new()

@@ -190,7 +190,11 @@ async fn the_source_filters_only_what_it_updated_before_the_lane_began() {
     fill(&world, 90..95, 0, 10);
     tokio::time::advance(4 * DAY).await;
     let refresh = world.tick().await;
-    assert_eq!((refresh.totals().read, refresh.totals().dropped.confidence), (100, 50), "the newest by both: {refresh:#?}");
+    assert_eq!(
+        (refresh.totals().read, refresh.totals().dropped.confidence),
+        (100, 50),
+        "the newest by both: {refresh:#?}"
+    );
     assert_eq!(refresh.totals().retracted, 0);
 }
 

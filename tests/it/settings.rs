@@ -33,8 +33,9 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((settings.initial_lookback.num_days(), settings.hash_type), (30, HashType::Md5));
     assert!(settings.filter.exclude_osint && settings.filter.include_uncategorized && settings.deduplicate);
     assert_eq!(settings.expirations.0.values(), [7, 7, 7, 90]);
-    assert_eq!(settings.sentinel.requests_per_minute, 100);
+    assert_eq!(settings.sentinel.unwrap().requests_per_minute, 100);
     assert_eq!(settings.source_system, "Mandiant");
+    assert!(settings.defender.is_none(), "{:?}", settings.defender);
 }
 
 #[test]
@@ -120,29 +121,16 @@ fn older_spellings_are_understood_named_and_checked_against_today_s() {
 }
 
 #[test]
-fn what_comes_with_a_later_version_is_refused_unless_it_is_the_default() {
-    for (name, value, default) in [
-        ("TARGET_APPLICATION", "Microsoft Defender ATP", "Azure Sentinel"),
-        ("TARGET_APPLICATION", "sentinel,defender", "sentinel"),
-        ("PASSIVE_ONLY", "true", "false"),
-        ("DEFENDER_BASE_URL", "https://eu.api.security.microsoft.com", ""),
-        ("DEFENDER_INDICATOR_LIMIT", "10000", "15000"),
-    ] {
-        let told = faults(&[(name, value)]);
-        assert!(told[0].starts_with(name) && told[0].contains("not yet supported"), "{told:?}");
-        assert!(parse(&[(name, default)]).is_ok(), "{name}={default}");
-    }
-}
-
-#[test]
 fn the_legacy_upload_api_is_chosen_by_either_name() {
-    let sentinel = |extra: &[(&str, &str)]| parse(extra).unwrap().sentinel;
+    let sentinel = |extra: &[(&str, &str)]| parse(extra).unwrap().sentinel.unwrap();
     let legacy = ("SENTINEL_API", "upload-indicators");
     for choice in [legacy, ("USE_UPLOAD_INDICATORS_API", "True")] {
         let settings = parse(&[choice]).unwrap();
-        assert_eq!(settings.sentinel.api, UploadApi::UploadIndicators, "{choice:?}");
-        assert_eq!(settings.sentinel.base_url, "https://sentinelus.azure-api.net");
-        assert!(settings.sentinel.upload_path.ends_with("/threatintelligenceindicators:upload"));
+        assert_eq!(settings.sentinel.as_ref().unwrap().api, UploadApi::UploadIndicators, "{choice:?}");
+        assert_eq!(settings.sentinel.as_ref().unwrap().base_url, "https://sentinelus.azure-api.net");
+        assert!(
+            settings.sentinel.as_ref().unwrap().upload_path.ends_with("/threatintelligenceindicators:upload")
+        );
         let named = settings.notices.iter().any(|notice| notice.contains("USE_UPLOAD_INDICATORS_API"));
         assert_eq!(named, choice != legacy);
     }
@@ -167,10 +155,10 @@ fn where_the_workspace_stands_is_told_whole_or_not_at_all() {
         ("AZURE_SUBSCRIPTION_ID", "BD794837-4d29-4647-9105-6339bfdb4e6a"),
         ("AZURE_RESOURCE_GROUP_NAME", "Rg_1.(é)"),
     ];
-    assert_eq!(parse(&[]).unwrap().sentinel.resource, None);
+    assert_eq!(parse(&[]).unwrap().sentinel.unwrap().resource, None);
     let resource = |extra: &[(&str, &str)]| {
         let all: Vec<(&str, &str)> = WHOLE.iter().chain(extra).copied().collect();
-        parse(&all).unwrap().sentinel.resource.unwrap()
+        parse(&all).unwrap().sentinel.unwrap().resource.unwrap()
     };
     let whole = resource(&[]);
     assert_eq!(whole.base_url, "https://management.azure.com");
@@ -209,6 +197,103 @@ fn where_the_workspace_stands_is_told_whole_or_not_at_all() {
         faults(&[("AZURE_RESOURCE_MANAGER_URL", "http://arm.example")])[0]
             .contains("AZURE_RESOURCE_MANAGER_URL")
     );
+}
+
+#[test]
+fn destinations_are_those_named_and_only_theirs_are_required() {
+    for (value, sentinel, defender) in [
+        ("", true, false),
+        ("sentinel", true, false),
+        ("Azure Sentinel", true, false),
+        ("defender", false, true),
+        ("Microsoft Defender ATP", false, true),
+        ("defender, Sentinel", true, true),
+        ("sentinel,sentinel", true, false),
+    ] {
+        let settings = parse(&[("TARGET_APPLICATION", value)]).unwrap();
+        assert_eq!(
+            (settings.sentinel.is_some(), settings.defender.is_some()),
+            (sentinel, defender),
+            "{value}"
+        );
+    }
+    for value in ["splunk", "sentinel,", "sentinel;defender"] {
+        let told = faults(&[("TARGET_APPLICATION", value)]);
+        assert!(told[0].contains("accepted: sentinel, defender"), "{told:?}");
+    }
+    let no_workspace = [("AZURE_WORKSPACE_ID", "")];
+    assert!(faults(&no_workspace)[0].contains("AZURE_WORKSPACE_ID is missing"));
+    assert!(parse(&[no_workspace[0], ("TARGET_APPLICATION", "defender")]).is_ok());
+    let both = faults(&[no_workspace[0], ("TARGET_APPLICATION", "defender,sentinel")]);
+    assert!(both[0].contains("AZURE_WORKSPACE_ID is missing"), "{both:?}");
+}
+
+#[test]
+fn defender_is_where_the_cloud_or_the_setting_says() {
+    let defender = |cloud, url| {
+        let extra = [("TARGET_APPLICATION", "defender"), ("AZURE_CLOUD", cloud), ("DEFENDER_BASE_URL", url)];
+        let defender = parse(&extra).unwrap().defender.unwrap();
+        (defender.base_url, defender.scope)
+    };
+    let public = "https://api.securitycenter.microsoft.com/.default";
+    for (cloud, url, base_url, scope) in [
+        ("public", "", "https://api.security.microsoft.com", public),
+        ("public", "https://eu.api.security.microsoft.com/", "https://eu.api.security.microsoft.com", public),
+        ("public", "http://127.0.0.1:8080", "http://127.0.0.1:8080", public),
+        (
+            "public",
+            "https://api-gcc.securitycenter.microsoft.us",
+            "https://api-gcc.securitycenter.microsoft.us",
+            "https://api-gcc.securitycenter.microsoft.us/.default",
+        ),
+        (
+            "usgov",
+            "",
+            "https://api-gov.securitycenter.microsoft.us",
+            "https://api-gov.securitycenter.microsoft.us/.default",
+        ),
+        (
+            "usgov",
+            "https://proxy.example",
+            "https://proxy.example",
+            "https://api-gov.securitycenter.microsoft.us/.default",
+        ),
+        (
+            "china",
+            "https://defender.example.cn",
+            "https://defender.example.cn",
+            "https://defender.example.cn/.default",
+        ),
+    ] {
+        assert_eq!(defender(cloud, url), (base_url.to_owned(), scope.to_owned()), "{cloud} {url}");
+    }
+    let told = faults(&[("TARGET_APPLICATION", "sentinel,defender"), ("AZURE_CLOUD", "china")]);
+    let [told] = told.as_slice() else { panic!("{told:?}") };
+    assert!(told.starts_with("DEFENDER_BASE_URL is missing") && told.contains("without defender"), "{told}");
+    assert!(parse(&[("AZURE_CLOUD", "china")]).is_ok());
+}
+
+#[test]
+fn what_defender_is_asked_to_do_and_to_hold() {
+    let defender = |extra: &[(&str, &str)]| {
+        let target = [("TARGET_APPLICATION", "defender")];
+        parse(&[&target, extra].concat()).map(|settings| settings.defender.unwrap())
+    };
+    let settings = defender(&[]).unwrap();
+    assert_eq!((settings.indicator_limit, settings.passive_only), (15_000, false));
+    let settings =
+        defender(&[("DEFENDER_INDICATOR_LIMIT", "1"), ("PASSIVE_ONLY", "true"), ("DEFAULT_ACTION", "block")]);
+    let settings = settings.unwrap();
+    assert_eq!((settings.indicator_limit, settings.passive_only), (1, true));
+    for limit in ["0", "15001", "many"] {
+        let told = defender(&[("DEFENDER_INDICATOR_LIMIT", limit)]).unwrap_err().to_string();
+        assert!(told.contains("a whole number from 1 to 15000"), "{told}");
+    }
+    for extra in [("PASSIVE_ONLY", "false"), ("PASSIVE_ONLY", "true")] {
+        let told = defender(&[("DEFAULT_ACTION", "allow"), extra]).unwrap_err().to_string();
+        assert!(told.contains("DEFAULT_ACTION is allow") && told.contains("alert, block"), "{told}");
+    }
+    assert!(parse(&[("DEFAULT_ACTION", "allow"), ("TARGET_APPLICATION", "sentinel")]).is_ok());
 }
 
 #[test]

@@ -1,0 +1,226 @@
+//! Imports, deletions and the list, each as often as it takes.
+
+use std::collections::HashSet;
+
+use axum::{
+    body::Bytes,
+    http::{Method, Uri},
+};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::{
+    classify::{self, Deletion, Sent},
+    convert::{Style, indicator, unfit},
+    wire::{BatchDelete, Import, Listed, Page},
+};
+use crate::{
+    clock::Deadline,
+    domain::{
+        outcome::{Delivery, Refusal, UploadError},
+        plan::Planned,
+    },
+    http::{traffic::Traffic, transport::Answer},
+    microsoft::{Api, Call, Verdict},
+};
+
+/// The most indicators in one import, and ids in one deletion, by Microsoft's documentation.
+pub const BATCH: usize = 500;
+/// The pace of all requests together. Imports may come thirty times a minute and everything else 1,500 times an
+/// hour (learn.microsoft.com, "Import Indicators API", "Batch delete indicators"); 25 a minute keeps both.
+pub const REQUESTS_PER_MINUTE: u32 = 25;
+/// The longest answer that is read: a page of the list, 10,000 indicators with everything the API tells of each.
+pub const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The most indicators in one page of the list.
+const PAGE: usize = 10_000;
+/// A tenant holds 15,000 indicators; whoever goes on after so many pages goes round in circles.
+const MOST_PAGES: usize = 100;
+
+/// One tenant's indicators.
+pub struct Defender {
+    /// Its limiter is for imports, deletions and the list together.
+    pub api: Api,
+    /// Without a slash at its end.
+    pub base_url: String,
+    pub style: Style,
+    /// The most indicators that the tenant may come to hold, whoever made them.
+    pub limit: usize,
+}
+
+impl Defender {
+    /// The indicator that stands for `planned`, for a person to read.
+    pub fn preview(&self, planned: &Planned) -> serde_json::Value {
+        serde_json::to_value(indicator(planned, &self.style)).unwrap_or_default()
+    }
+
+    /// Whether the API would refuse it, as far as is known without asking.
+    pub fn is_unfit(&self, planned: &Planned, now: DateTime<Utc>) -> bool {
+        unfit(planned, now).is_some()
+    }
+
+    /// Uploads one batch, at most [`BATCH`], and returns what became of each record, in their order. An indicator
+    /// that the tenant holds under the same value and type is updated.
+    ///
+    /// What the API is known to refuse is rejected without being sent: one such indicator can make it refuse all
+    /// the others of the request.
+    ///
+    /// # Errors
+    /// Nothing of the batch is known to be settled; see [`UploadError`].
+    pub async fn import(
+        &self,
+        batch: &[Planned],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Vec<Delivery>, UploadError> {
+        let now = self.api.clock.now();
+        let faults: Vec<Option<&str>> = batch.iter().map(|planned| unfit(planned, now)).collect();
+        let fit: Vec<&Planned> = batch
+            .iter()
+            .zip(&faults)
+            .filter(|(_, fault)| fault.is_none())
+            .map(|(planned, _)| planned)
+            .collect();
+        let mut delivered = self.send(&fit, deadline, traffic).await?.into_iter();
+        let deliveries = faults.into_iter().map(|fault| match fault {
+            Some(fault) => Delivery::Rejected(Refusal {
+                reason: format!("{fault}, which Defender for Endpoint does not take; it was not sent"),
+                request_id: None,
+            }),
+            None => delivered.next().expect("every indicator that was sent has its delivery"),
+        });
+        Ok(deliveries.collect())
+    }
+
+    async fn send(
+        &self,
+        batch: &[&Planned],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Vec<Delivery>, UploadError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let indicators: Vec<_> = batch.iter().map(|planned| indicator(planned, &self.style)).collect();
+        let sent: Vec<Sent> = batch
+            .iter()
+            .zip(&indicators)
+            .map(|(planned, indicator)| Sent {
+                value: indicator.indicator_value.clone().into_owned(),
+                rank: planned.rank(),
+            })
+            .collect();
+        let call = self.post("import", &Import { indicators: &indicators });
+        let read = |answer: &Answer| classify::import(answer, &sent, self.api.clock.now());
+        self.api.call(&call, read, deadline, traffic).await
+    }
+
+    /// Deletes the indicators with these ids; those that do not exist (any more) count as deleted.
+    ///
+    /// # Errors
+    /// Some may be deleted; to ask again is safe. See [`UploadError`].
+    pub async fn delete(
+        &self,
+        ids: &[u64],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<(), UploadError> {
+        for batch in ids.chunks(BATCH) {
+            if self.try_delete(batch, deadline, traffic).await? == Deletion::SomeMissing {
+                self.delete_those_that_exist(batch, deadline, traffic).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One missing id makes the API refuse all of them. The list says which ones there are: a few requests, where
+    /// hundreds of missing ids, each to be found by halving, would take longer than a pass has. If the list is
+    /// not up to date, halving it is.
+    async fn delete_those_that_exist(
+        &self,
+        ids: &[u64],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<(), UploadError> {
+        let listed = self.list(deadline, traffic).await?;
+        let existing: HashSet<u64> = listed.iter().filter_map(|listed| listed.id).collect();
+        let mut rest = vec![ids.iter().copied().filter(|id| existing.contains(id)).collect::<Vec<_>>()];
+        while let Some(mut ids) = rest.pop() {
+            let is_missing =
+                !ids.is_empty() && self.try_delete(&ids, deadline, traffic).await? == Deletion::SomeMissing;
+            if is_missing && ids.len() > 1 {
+                rest.push(ids.split_off(ids.len() / 2));
+                rest.push(ids);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_delete(
+        &self,
+        ids: &[u64],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Deletion, UploadError> {
+        let body = BatchDelete { indicator_ids: ids.iter().map(u64::to_string).collect() };
+        let call = self.post("BatchDelete", &body);
+        let read = |answer: &Answer| classify::deletion(answer, self.api.clock.now());
+        self.api.call(&call, read, deadline, traffic).await
+    }
+
+    /// Everything the tenant holds, whoever made it. What changes meanwhile may be missing.
+    ///
+    /// # Errors
+    /// See [`UploadError`].
+    pub async fn list(&self, deadline: &Deadline, traffic: &Traffic) -> Result<Vec<Listed>, UploadError> {
+        let mut all: Vec<Listed> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut read_so_far = 0;
+        let mut next = None;
+        for _ in 0..MOST_PAGES {
+            let place = format!("{}/api/indicators?$top={PAGE}&$skip={read_so_far}", self.base_url);
+            let url = next.take().unwrap_or(place);
+            let call = Call { method: Method::GET, url, settings: "DEFENDER_BASE_URL", body: Bytes::new() };
+            let read = |answer: &Answer| -> Verdict<Page> { classify::page(answer, self.api.clock.now()) };
+            let Page { value, next_link } = self.api.call(&call, read, deadline, traffic).await?;
+            // OData 4.01 §11.2.6.3 and §11.2.6.7: a page that is not the last has a link, or is full.
+            let is_last = value.len() < PAGE && next_link.is_none();
+            next = next_link.filter(|link| self.is_ours(link));
+            read_so_far += value.len();
+            let before = all.len();
+            all.extend(value.into_iter().filter(|listed| seen.insert(identity(listed))));
+            // A page that brings nothing new would be followed by itself.
+            if is_last || all.len() == before {
+                return Ok(all);
+            }
+        }
+        Err(UploadError::Stalled(format!(
+            "Defender for Endpoint's list of indicators has no end: {} after {MOST_PAGES} pages",
+            all.len()
+        )))
+    }
+
+    /// Whether `link` leads to the host of the settings: a token goes nowhere else.
+    fn is_ours(&self, link: &str) -> bool {
+        let origin = |url: &str| {
+            let url: Uri = url.parse().ok()?;
+            Some((url.scheme()?.clone(), url.authority()?.clone()))
+        };
+        origin(link).is_some_and(|link| origin(&self.base_url) == Some(link))
+    }
+
+    fn post(&self, what: &str, body: &impl Serialize) -> Call {
+        Call {
+            method: Method::POST,
+            url: format!("{}/api/indicators/{what}", self.base_url),
+            settings: "DEFENDER_BASE_URL",
+            body: serde_json::to_vec(body).expect("our own types are JSON").into(),
+        }
+    }
+}
+
+/// What tells two listed indicators apart: the number, or where there is none what they are about.
+fn identity(listed: &Listed) -> (Option<u64>, String) {
+    let about = || format!("{} {}", listed.indicator_type, listed.value);
+    (listed.id, listed.id.map_or_else(about, |_| String::new()))
+}

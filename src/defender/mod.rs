@@ -1,0 +1,6 @@
+//! Microsoft Defender for Endpoint as a destination: the indicators API.
+
+mod classify;
+pub mod client;
+pub mod convert;
+pub mod wire;

@@ -1,0 +1,120 @@
+//! What travels to the indicators API (learn.microsoft.com, "Indicator resource type", "Import Indicators API",
+//! "Batch delete indicators", "List Indicators API") and what comes back. The API compares names with their case.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// Body of an import.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Import<'a> {
+    pub indicators: &'a [Indicator<'a>],
+}
+
+/// One indicator as it is sent.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Indicator<'a> {
+    pub indicator_value: Cow<'a, str>,
+    pub indicator_type: &'static str,
+    pub action: &'static str,
+    /// Whether a match makes an alert.
+    pub generate_alert: bool,
+    pub severity: &'static str,
+    pub title: String,
+    pub description: String,
+    pub recommended_actions: String,
+    /// Who made it. An update does not change it.
+    pub application: &'static str,
+    /// Our id for it.
+    pub external_id: String,
+    /// RFC 3339. The API deletes the indicator then.
+    pub expiration_time: String,
+}
+
+/// Body of a 200 to an import.
+#[derive(Deserialize)]
+pub struct ImportAnswer {
+    pub value: Vec<ItemAnswer>,
+}
+
+/// What became of one indicator of an import.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemAnswer {
+    #[serde(default, deserialize_with = "number")]
+    pub id: Option<u64>,
+    /// Its value.
+    pub indicator: String,
+    pub is_failed: bool,
+    #[serde(default)]
+    pub failure_reason: Option<String>,
+}
+
+/// Body of a deletion.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BatchDelete {
+    /// Numbers, written as texts.
+    pub indicator_ids: Vec<String>,
+}
+
+/// A page of the list.
+#[derive(Deserialize)]
+pub struct Page {
+    pub value: Vec<Listed>,
+    #[serde(default, rename = "@odata.nextLink")]
+    pub next_link: Option<String>,
+}
+
+/// An indicator that the tenant holds, whoever made it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    #[serde(default, deserialize_with = "number")]
+    pub id: Option<u64>,
+    /// Ours is a STIX id; other makers have other ones or none.
+    #[serde(default)]
+    pub external_id: Option<String>,
+    #[serde(default)]
+    pub application: Option<String>,
+    #[serde(rename = "indicatorValue")]
+    pub value: String,
+    pub indicator_type: String,
+    /// `None`: it stays until it is deleted.
+    #[serde(default, rename = "expirationTime", deserialize_with = "date")]
+    pub expiration: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub action: Option<String>,
+}
+
+/// The API's errors.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct ErrorAnswer {
+    pub error: Option<ServiceError>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct ServiceError {
+    pub code: Option<String>,
+    pub message: Option<String>,
+    /// By which Microsoft's support finds the request.
+    pub target: Option<String>,
+}
+
+/// An id: a number as a text, by all samples; a plain number does as well. Any other is none.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()))
+}
+
+/// A date with or without a zone: the samples have `Z` and up to seven digits of a fraction. What is no date must
+/// not keep the rest of the list from being read.
+fn date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| text.parse().or_else(|_| format!("{text}Z").parse()).ok()))
+}

@@ -1,0 +1,101 @@
+//! Who is held where a destination cannot hold all: the best, by [`Rank`].
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeSet, HashMap},
+};
+
+use super::{
+    manifest::{Handle, Known, Rank},
+    observable::Key,
+    plan::Planned,
+};
+
+/// What ranks an indicator: its scores, then how recently the source updated it, in minutes since 1970.
+type Place = (Rank, u32);
+
+/// The room that a destination has for a lane's indicators, and who takes it up.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    free: usize,
+    places: HashMap<Key, Place>,
+    /// The same, weakest first.
+    order: BTreeSet<(Place, Key)>,
+}
+
+/// What becomes of a page where room is scarce.
+#[derive(Debug, Default)]
+pub struct Admitted {
+    /// Those that have room, in the order in which they were planned.
+    pub sent: Vec<Planned>,
+    /// Those that give way; to be taken back before the others are sent.
+    pub displaced: Vec<Key>,
+    /// How many have no room.
+    pub over_limit: u64,
+}
+
+impl Room {
+    /// Room for `free` more than those that are held already.
+    pub fn new(free: usize, held: impl IntoIterator<Item = Known>) -> Self {
+        let mut room = Self { free, ..Self::default() };
+        for Known { entry, handle } in held {
+            let rank = match handle {
+                Some(Handle::Numbered { rank, .. }) => rank,
+                Some(Handle::Foreign(_)) | None => Rank::default(),
+            };
+            room.take(entry.key, (rank, entry.updated_minutes()));
+        }
+        room
+    }
+
+    /// Finds room for what a page wants to send: only one that is strictly better displaces the weakest. Those for
+    /// which `is_unfit` is true take no room: they will be refused.
+    pub fn admit(&mut self, planned: Vec<Planned>, is_unfit: impl Fn(&Planned) -> bool) -> Admitted {
+        // What is taken back makes room first.
+        for item in planned.iter().filter(|item| item.change.takes_back()) {
+            self.free += usize::from(self.leave(item.key));
+        }
+        let mut newcomers = Vec::new();
+        for item in planned.iter().filter(|item| !item.change.takes_back() && !is_unfit(item)) {
+            let place = (item.rank(), item.acknowledged(None).entry.updated_minutes());
+            if self.places.contains_key(&item.key) {
+                self.take(item.key, place);
+            } else {
+                newcomers.push((place, item.key));
+            }
+        }
+        newcomers.sort_unstable_by_key(|newcomer| Reverse(*newcomer));
+        let mut admitted = Admitted::default();
+        let mut turned_away = Vec::new();
+        for (place, key) in newcomers {
+            let weakest = self.order.first().filter(|(weakest, _)| *weakest < place).map(|(_, key)| *key);
+            if self.free > 0 {
+                self.free -= 1;
+            } else if let Some(leaver) = weakest {
+                self.leave(leaver);
+                admitted.displaced.push(leaver);
+            } else {
+                turned_away.push(key);
+                continue;
+            }
+            self.take(key, place);
+        }
+        turned_away.sort_unstable();
+        admitted.over_limit = turned_away.len() as u64;
+        let has_room = |item: &Planned| turned_away.binary_search(&item.key).is_err();
+        admitted.sent = planned.into_iter().filter(has_room).collect();
+        admitted
+    }
+
+    fn take(&mut self, key: Key, place: Place) {
+        self.leave(key);
+        self.places.insert(key, place);
+        self.order.insert((place, key));
+    }
+
+    /// Whether it was there.
+    fn leave(&mut self, key: Key) -> bool {
+        let place = self.places.remove(&key);
+        place.is_some_and(|place| self.order.remove(&(place, key)))
+    }
+}
