@@ -16,7 +16,7 @@ use mati_sync::{
     mandiant::{convert, wire},
     sentinel::{
         convert::{Style, object},
-        wire::Upload,
+        wire::{STIX_OBJECTS, Upload},
     },
 };
 use sandbox::corpus::{CorpusSettings, generate};
@@ -74,7 +74,9 @@ fn encode(planned: &[Planned]) -> usize {
     let style = Style { action: "alert", marking: None };
     let bodies = planned.chunks(100).map(|batch| {
         let objects: Vec<_> = batch.iter().map(|item| object(item, &style, now())).collect();
-        to_vec(&Upload { sourcesystem: "Mandiant", stixobjects: &objects }).expect("JSON").len()
+        to_vec(&Upload { source_system: "Mandiant", array: STIX_OBJECTS, objects: &objects })
+            .expect("JSON")
+            .len()
     });
     bodies.sum()
 }
