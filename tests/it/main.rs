@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
+mod adoption;
 mod azurite;
 mod contract;
 mod defects;

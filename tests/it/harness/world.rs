@@ -17,8 +17,16 @@ use mati_sync::{
     domain::{report::Report, request::Order},
     http::transport::Transport,
     pass::{Ended, Message, Work},
+    settings::Settings,
 };
-use sandbox::{blob::BlobService, entra::Entra, mandiant::Mandiant, net::Net, sentinel::Sentinel};
+use sandbox::{
+    blob::BlobService,
+    entra::Entra,
+    mandiant::Mandiant,
+    net::Net,
+    resource_manager::{Place, ResourceManager},
+    sentinel::Sentinel,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -29,6 +37,10 @@ pub const WORKSPACE: &str = "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f";
 pub const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 pub const CLIENT: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
 pub const CLIENT_SECRET: &str = "client-secret-value";
+pub const SUBSCRIPTION: &str = "bd794837-4d29-4647-9105-6339bfdb4e6a";
+/// With characters that do not stand for themselves in a URL.
+pub const RESOURCE_GROUP: &str = "security_(eu).é";
+pub const WORKSPACE_NAME: &str = "Security-workspace";
 /// Where the storage of [`World::with_blobs`] answers.
 pub const STORAGE: &str = "127.0.0.1:10000";
 /// Where every test's time starts.
@@ -73,6 +85,8 @@ pub struct World {
     pub mandiant: Mandiant,
     pub entra: Entra,
     pub sentinel: Sentinel,
+    /// Lists what `sentinel` holds; asked only after [`World::adopts`].
+    pub resource_manager: ResourceManager,
     pub state: TempDir,
     vars: BTreeMap<String, String>,
 }
@@ -89,14 +103,23 @@ impl World {
         let mandiant = Mandiant::new(Arc::clone(&now));
         let entra = Entra::new(Arc::clone(&now));
         entra.app(TENANT, CLIENT, CLIENT_SECRET);
-        let sentinel = Sentinel::new(now, WORKSPACE);
+        let sentinel = Sentinel::new(Arc::clone(&now), WORKSPACE);
         sentinel.trust(&entra);
+        let place = Place {
+            subscription: SUBSCRIPTION.to_owned(),
+            resource_group: RESOURCE_GROUP.to_owned(),
+            workspace: WORKSPACE_NAME.to_owned(),
+        };
+        let resource_manager = ResourceManager::new(now, place, sentinel.clone());
+        resource_manager.trust(&entra);
         net.host("api.intelligence.mandiant.com", mandiant.router());
         net.host("login.microsoftonline.com", entra.router());
         net.host("api.ti.sentinel.azure.com", sentinel.router());
         net.host("sentinelus.azure-api.net", sentinel.router());
+        net.host("management.azure.com", resource_manager.router());
         let state = TempDir::new().expect("a temporary directory");
-        let mut world = Self { net, clock, mandiant, entra, sentinel, state, vars: BTreeMap::new() };
+        let vars = BTreeMap::new();
+        let mut world = Self { net, clock, mandiant, entra, sentinel, resource_manager, state, vars };
         let directory = world.state.path().display().to_string();
         for (name, value) in [
             ("MATI_KEY", "sandbox-key"),
@@ -116,6 +139,18 @@ impl World {
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.vars.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// Tells where the workspace stands, so that it is asked what it holds.
+    pub fn adopts(&mut self) -> &mut Self {
+        self.set("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION)
+            .set("AZURE_RESOURCE_GROUP_NAME", RESOURCE_GROUP)
+            .set("AZURE_WORKSPACE_NAME", WORKSPACE_NAME)
+    }
+
+    /// The settings as a process would read them.
+    pub fn settings(&self) -> Settings {
+        Settings::parse(&self.vars).expect("these settings are sound")
     }
 
     /// The same with its state in a blob container.

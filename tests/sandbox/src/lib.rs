@@ -12,6 +12,7 @@ pub mod host;
 pub mod key_vault;
 pub mod mandiant;
 pub mod net;
+pub mod resource_manager;
 pub mod sentinel;
 pub mod tls;
 pub mod world;

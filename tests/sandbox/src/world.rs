@@ -5,13 +5,23 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 
 use crate::{
-    clock::Now, entra::Entra, host::Settings, key_vault::KeyVault, mandiant::Mandiant, net,
-    sentinel::Sentinel, tls::Tls,
+    clock::Now,
+    entra::Entra,
+    host::Settings,
+    key_vault::KeyVault,
+    mandiant::Mandiant,
+    net,
+    resource_manager::{Place, ResourceManager},
+    sentinel::Sentinel,
+    tls::Tls,
 };
 
 pub const WORKSPACE_ID: &str = "5a9d1c3e-0000-4000-8000-000000000001";
 pub const TENANT_ID: &str = "5a9d1c3e-0000-4000-8000-000000000002";
 pub const CLIENT_ID: &str = "5a9d1c3e-0000-4000-8000-000000000003";
+pub const SUBSCRIPTION_ID: &str = "5a9d1c3e-0000-4000-8000-000000000004";
+const RESOURCE_GROUP: &str = "world-resources";
+const WORKSPACE_NAME: &str = "world-workspace";
 
 const MATI_KEY: &str = "world-mandiant-key";
 const MATI_SECRET: &str = "world-mandiant-secret";
@@ -29,12 +39,15 @@ pub struct World {
     pub entra: Entra,
     /// Takes only Entra's tokens.
     pub sentinel: Sentinel,
+    /// Lists what `sentinel` holds. Takes only Entra's tokens.
+    pub resource_manager: ResourceManager,
     /// Takes only Entra's tokens, and holds all of mati-sync's secrets.
     pub key_vault: KeyVault,
     mandiant_address: SocketAddr,
     identity_address: SocketAddr,
     authority_address: SocketAddr,
     sentinel_address: SocketAddr,
+    resource_manager_address: SocketAddr,
     vault_address: SocketAddr,
     certificates: TempDir,
 }
@@ -53,6 +66,13 @@ impl World {
         entra.knobs(|knobs| knobs.identity_header = IDENTITY_HEADER.into());
         let sentinel = Sentinel::new(now.clone(), WORKSPACE_ID);
         sentinel.trust(&entra);
+        let place = Place {
+            subscription: SUBSCRIPTION_ID.into(),
+            resource_group: RESOURCE_GROUP.into(),
+            workspace: WORKSPACE_NAME.into(),
+        };
+        let resource_manager = ResourceManager::new(now.clone(), place, sentinel.clone());
+        resource_manager.trust(&entra);
         let key_vault = KeyVault::new(now, TENANT_ID);
         key_vault.trust(&entra);
         key_vault.set("mati-key", MATI_KEY);
@@ -64,10 +84,12 @@ impl World {
             identity_address: net::serve(entra.managed_identity_router(), None).await?,
             authority_address: net::serve(entra.router(), Some(&tls)).await?,
             sentinel_address: net::serve(sentinel.router(), None).await?,
+            resource_manager_address: net::serve(resource_manager.router(), None).await?,
             vault_address: net::serve(key_vault.router(), Some(&tls)).await?,
             mandiant,
             entra,
             sentinel,
+            resource_manager,
             key_vault,
             certificates,
         })
@@ -95,6 +117,16 @@ impl World {
             ("AZURE_CLIENT_SECRET", CLIENT_SECRET.into()),
             ("AZURE_AUTHORITY_HOST", format!("https://localhost:{}", self.authority_address.port())),
             ("SSL_CERT_FILE", self.authority_certificate()),
+        ])
+    }
+
+    /// Laid over [`World::settings`], these let the workspace be asked what it holds.
+    pub fn adoption(&self) -> Settings {
+        settings([
+            ("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION_ID.into()),
+            ("AZURE_RESOURCE_GROUP_NAME", RESOURCE_GROUP.into()),
+            ("AZURE_WORKSPACE_NAME", WORKSPACE_NAME.into()),
+            ("AZURE_RESOURCE_MANAGER_URL", format!("http://{}", self.resource_manager_address)),
         ])
     }
 
