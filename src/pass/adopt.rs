@@ -28,14 +28,16 @@ impl LanePass<'_> {
             // What it holds may be dropped by records older than the lane.
             state.progress.created = None;
         }
+        let mut position = state.progress.adoption.clone();
         let (mut adopted, mut passed_over, mut began_again) = (Vec::new(), 0, false);
-        while let Some(Adoption { skip_token }) = state.progress.adoption.clone() {
+        while let Some(Adoption { skip_token }) = position {
             let HoldingsPage { held, passed_over: others, next } =
                 match self.holdings_page(holdings, skip_token.as_deref()).await {
                     Err(UploadError::Refused(refusal)) if skip_token.is_some() && !began_again => {
                         warn!(lane = self.lane.name, "{refusal}; the list is read again from its start");
                         began_again = true;
                         state.progress.adoption = Some(Adoption::default());
+                        position = Some(Adoption::default());
                         continue;
                     }
                     page => page?,
@@ -45,8 +47,10 @@ impl LanePass<'_> {
             }
             passed_over += others.len();
             adopted.extend(held.into_iter().filter(|holding| is_better(holding, state)).map(known));
-            state.progress.adoption = next.map(|token| Adoption { skip_token: Some(token) });
-            if adopted.len() >= COMMIT || state.progress.adoption.is_none() {
+            position = next.map(|token| Adoption { skip_token: Some(token) });
+            // Progress moves only over what is committed with it.
+            if adopted.len() >= COMMIT || position.is_none() {
+                state.progress.adoption.clone_from(&position);
                 self.commit(state, std::mem::take(&mut adopted)).await?;
             }
         }

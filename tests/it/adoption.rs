@@ -1,276 +1,167 @@
-//! What a workspace holds, read through Azure Resource Manager: all of it, at a tolerable pace, and only what is ours
-//! to go on with.
+//! A lane without memory: after lost state, and after a move from another product.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use mati_sync::{
-    clock::{Deadline, SharedClock},
-    domain::{
-        observable::{HashType, Observable},
-        outcome::{End, UploadError},
-    },
-    http::{identity::Identity, limiter::Limiter, traffic::Traffic},
-    microsoft::Api,
-    secrets::{SecretStore, Uploader},
-    sentinel::holdings::{
-        ANSWER_BYTES, Holding, Holdings, HoldingsPage, PassedOver, REQUESTS_PER_MINUTE, url,
-    },
+    domain::{outcome::End, request::Order},
+    pass::Work,
 };
 use sandbox::{
     corpus::Record,
-    net::Fault,
     resource_manager::planted,
     sentinel::{Answer, Authorization},
 };
-use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::harness::world::World;
 
-/// The holdings of `world`'s workspace, as its settings say.
-fn holdings(world: &World) -> Holdings {
-    let (settings, clock) = (Arc::new(world.settings()), Arc::clone(&world.clock) as SharedClock);
-    let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
-    let platform = Arc::new(identity(settings.azure.platform()));
-    let secrets = SecretStore::new(Arc::clone(&settings), world.transport(), Arc::clone(&platform));
-    let app = identity(settings.azure.uploader(true));
-    let resource = settings.sentinel.resource.as_ref().expect("the world adopts");
-    Holdings {
-        api: Api {
-            name: "Azure Resource Manager",
-            scope: settings.sentinel.scope.to_owned(),
-            longest_answer: ANSWER_BYTES,
-            uploader: Arc::new(Uploader::new(Some(app), platform, Arc::new(secrets))),
-            limiter: Arc::new(Limiter::new(REQUESTS_PER_MINUTE)),
-            transport: world.transport(),
-            clock,
-        },
-        url: url(
-            &resource.base_url,
-            &resource.subscription_id,
-            &resource.resource_group,
-            &resource.workspace,
-        ),
-        source_system: settings.source_system.clone(),
-    }
-}
+const DAY: Duration = Duration::from_secs(86_400);
+const THEIR_ID: &str = "indicator--00000000-1111-5222-8333-444444444444";
 
 fn world() -> World {
     let mut world = World::new();
     world.adopts();
+    let at = world.ago(TimeDelta::days(2) + TimeDelta::minutes(10));
+    world.mandiant.put_all((1..=250).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(at)));
     world
 }
 
-async fn page(holdings: &Holdings, token: Option<&str>) -> Result<HoldingsPage, UploadError> {
-    let deadline = Deadline::after(Duration::from_secs(3600));
-    holdings.page(token, &deadline, &Traffic::default()).await
-}
-
-/// Page after page, to the end.
-async fn all(world: &World) -> (Vec<Holding>, Vec<PassedOver>) {
-    let holdings = holdings(world);
-    let (mut held, mut passed_over, mut token) = (Vec::new(), Vec::new(), None);
-    loop {
-        let next = page(&holdings, token.as_deref()).await.unwrap();
-        held.extend(next.held);
-        passed_over.extend(next.passed_over);
-        token = next.next;
-        if token.is_none() {
-            return (held, passed_over);
-        }
-    }
-}
-
-async fn stalls(world: &World, parts: &[&str]) {
-    let UploadError::Stalled(text) = page(&holdings(world), None).await.unwrap_err() else { panic!() };
-    for part in parts {
-        assert!(text.contains(part), "{part} is not in {text}");
-    }
-}
-
-/// Another product's indicator, valid for a month.
-fn theirs(world: &World, number: u128, pattern: &str) -> Value {
-    let id = format!("indicator--{}", Uuid::from_u128(number));
-    planted("Mandiant", &id, pattern, 75, &(world.now() + TimeDelta::days(30)).to_rfc3339())
+fn lose_the_state(world: &World) {
+    std::fs::remove_dir_all(world.state.path().join("lanes")).unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_pages_are_read_and_both_our_own_and_foreign_ids_are_recognised() {
+async fn lost_state_uploads_nothing_twice() {
     let world = world();
-    let at = world.ago(TimeDelta::hours(3));
-    let address = |n: u32| format!("198.51.{}.{}", n / 250, n % 250 + 1);
-    world.mandiant.put_all((0..700).map(|n| Record::ipv4(&address(n)).updated(at)));
-    world.mandiant.put(Record::url(r"https://bad.example/it's\here?A=b").updated(at));
+    let first = world.tick().await;
+    assert_eq!(first.totals().created, 250, "the workspace was empty: {first:#?}");
+    lose_the_state(&world);
+    let at = world.ago(TimeDelta::hours(1));
+    world.mandiant.put(Record::ipv4("198.51.100.7").updated(at).mscore(95));
+    tokio::time::advance(Duration::from_secs(600)).await;
+    let again = world.tick().await;
+    let counts = again.totals();
+    assert_eq!((again.end, counts.created, counts.updated), (End::CaughtUp, 0, 1), "{again:#?}");
+    assert_eq!((counts.unchanged, world.sentinel.log().len()), (249, 251));
+    let queries = world.resource_manager.queries().len();
+    world.tick().await;
+    assert_eq!(world.resource_manager.queries().len(), queries, "only a lane without memory asks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_adopted_lives_on_like_everything_else() {
+    let world = world();
+    world.tick().await;
+    lose_the_state(&world);
+    world.tick().await;
+    // Renewed in time, and taken back when it drops.
+    for _ in 0..10 {
+        tokio::time::advance(DAY).await;
+        let report = world.tick().await;
+        assert_eq!((report.end, report.totals().created), (End::CaughtUp, 0), "{report:#?}");
+        assert_eq!(world.held().len(), 250);
+    }
+    let at = world.ago(TimeDelta::minutes(5));
+    world.mandiant.put(Record::ipv4("198.51.100.9").updated(at).mscore(3));
     let report = world.tick().await;
-    assert_eq!((report.end, report.totals().created), (End::CaughtUp, 701));
-    let in_a_month = world.now() + TimeDelta::days(30);
-    for n in 0..450 {
-        let pattern = format!("[ ipv4-addr:value='{}' ]", address(n));
-        world.resource_manager.plant(theirs(&world, n.into(), &pattern));
-    }
-    let (held, passed_over) = all(&world).await;
-    assert_eq!((held.len(), passed_over), (1151, Vec::new()));
-    let (ours, foreign): (Vec<_>, Vec<_>) = held.into_iter().partition(|holding| holding.is_ours);
-    assert_eq!((ours.len(), foreign.len()), (701, 450));
-    let keys = |holdings: &[Holding]| holdings.iter().map(|holding| holding.key).collect::<BTreeSet<_>>();
-    assert_eq!(keys(&ours).len(), 701);
-    assert!(keys(&foreign).is_subset(&keys(&ours)), "whoever sent it, one value has one key");
-    let first = Observable::ipv4(&address(0)).unwrap().subject(HashType::Md5).key();
-    let holding = foreign.iter().find(|holding| holding.key == first).unwrap();
-    assert_eq!((holding.stix_id, holding.confidence), (Uuid::from_u128(0), 75));
-    assert_eq!(holding.valid_until, in_a_month);
-
-    let queries = world.resource_manager.queries();
-    assert_eq!(queries.len(), 12);
-    assert!(queries.iter().all(|query| query.body["sources"] == json!(["Mandiant"])), "{queries:?}");
+    assert_eq!((report.totals().retracted, world.held().len()), (1, 249), "{report:#?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_ours_to_go_on_with_has_a_reason() {
+async fn what_dropped_before_the_state_was_lost_is_taken_back() {
     let world = world();
-    world.resource_manager.knobs(|knobs| knobs.ignore_sources = true);
-    let changed = |number, name: &str, value: Value| {
-        let mut resource = theirs(&world, number, "[domain-name:value = 'bad.example']");
-        resource["properties"][name] = value;
-        resource
-    };
-    let mut of_another_kind = changed(1, "confidence", json!(1));
-    of_another_kind["kind"] = "attack-pattern".into();
-    let compound = "[file:name = 'a' AND file:hashes.MD5 = '0123456789abcdef0123456789abcdef']";
-    world.resource_manager.plant(of_another_kind);
-    world.resource_manager.plant(theirs(&world, 9, compound));
-    for (number, name, value) in [
-        (2, "source", json!("Another product")),
-        (3, "source", json!("mandiant")),
-        (4, "revoked", json!(true)),
-        (5, "validUntil", json!("")),
-        (6, "validUntil", json!("2026-03-01T00:00:00")),
-        (7, "externalId", json!("intel-7")),
-        (8, "validUntil", json!("2026-05-01T00:00:00.0000000")),
-        (10, "confidence", Value::Null),
-    ] {
-        world.resource_manager.plant(changed(number, name, value));
-    }
-    let (held, passed_over) = all(&world).await;
-    assert_eq!(held.iter().map(|holding| holding.confidence).collect::<Vec<_>>(), [75, 0]);
-    assert_eq!(held[0].valid_until.to_rfc3339(), "2026-05-01T00:00:00+00:00");
-    let reasons: String =
-        passed_over.iter().map(|passed| format!("{} {}\n", passed.id, passed.reason)).collect();
-    for reason in [
-        "kind \"attack-pattern\"",
-        "source \"Another product\"",
-        "source \"mandiant\"",
-        "revoked",
-        "end of validity: \"\"",
-        "expired at 2026-03-01",
-        "intel-7 has an id",
-        "file:name",
-    ] {
-        assert!(reasons.contains(reason), "{reason} is not in\n{reasons}");
-    }
-    assert_eq!(passed_over.len(), 8, "{reasons}");
+    world.tick().await;
+    lose_the_state(&world);
+    let at = world.ago(TimeDelta::hours(1));
+    world.mandiant.put(Record::ipv4("198.51.100.9").updated(at).mscore(3));
+    let report = world.tick().await;
+    assert_eq!((report.totals().retracted, world.held().len()), (1, 249), "{report:#?}");
+}
+
+fn plant_theirs(world: &World, value: &str, confidence: u8) {
+    let until = (world.now() + TimeDelta::days(6)).to_rfc3339();
+    let pattern = format!("[ipv4-addr:value = '{value}']");
+    world.resource_manager.plant(planted("Mandiant", THEIR_ID, &pattern, confidence, &until));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pace_stays_below_the_limit_and_throttling_is_waited_out() {
+async fn another_products_indicators_are_updated_under_their_own_ids() {
     let world = world();
-    for n in 0..400 {
-        let pattern = format!("[ipv4-addr:value = '198.51.{}.{}']", n / 250, n % 250 + 1);
-        world.resource_manager.plant(theirs(&world, n, &pattern));
-    }
-    world.resource_manager.knobs(|knobs| knobs.largest_page = 1);
-    assert_eq!(all(&world).await.0.len(), 400);
-    let queries = world.resource_manager.queries();
-    assert!(queries.iter().all(|query| query.status == 200), "a bucket of 200, refilled in time");
-    let pace = (queries[399].at - queries[0].at).num_seconds();
-    assert!((79..=85).contains(&pace), "400 pages in {pace} s");
-
-    // Somebody else has emptied the bucket.
-    let world = self::world();
-    for n in 1..=10 {
-        world.resource_manager.plant(theirs(&world, n, &format!("[ipv4-addr:value = '198.51.100.{n}']")));
-    }
-    world.resource_manager.knobs(|knobs| {
-        (knobs.largest_page, knobs.bucket, knobs.refill) = (1, 1, TimeDelta::seconds(30));
-    });
-    assert_eq!(all(&world).await.0.len(), 10);
-    let queries = world.resource_manager.queries();
-    let throttled = queries.iter().filter(|query| query.status == 429).count();
-    assert!((1..=9).contains(&throttled), "each wait was long enough: {throttled}");
+    plant_theirs(&world, "198.51.100.7", 90);
+    let report = world.tick().await;
+    assert_eq!((report.totals().created, report.totals().unchanged), (249, 1), "{report:#?}");
+    tokio::time::advance(Duration::from_secs(7200)).await;
+    let at = world.ago(TimeDelta::minutes(30));
+    world.mandiant.put(Record::ipv4("198.51.100.7").updated(at).mscore(97));
+    let report = world.tick().await;
+    assert_eq!(report.totals().updated, 1, "{report:#?}");
+    let object = world.object("198.51.100.7");
+    assert_eq!((object["id"].as_str(), object["confidence"].as_i64()), (Some(THEIR_ID), Some(97)));
+    // Also after the manifest was written and read, and when it is taken back.
+    world.mandiant.put(Record::ipv4("198.51.100.7").updated(world.now()).mscore(7));
+    tokio::time::advance(Duration::from_secs(7200)).await;
+    let report = world.tick().await;
+    assert_eq!((report.totals().retracted, world.held().len()), (1, 249), "{report:#?}");
+    assert_eq!(world.object("198.51.100.7")["id"], THEIR_ID);
 }
 
 #[tokio::test(start_paused = true)]
-async fn outages_and_lost_tokens_are_sat_out() {
-    let world = world();
-    for n in 1..=250 {
-        world.resource_manager.plant(theirs(&world, n, &format!("[ipv4-addr:value = '198.51.100.{n}']")));
-    }
-    let answer = |status, body: &str| Answer { status, headers: Vec::new(), body: body.to_owned() };
-    world.resource_manager.knobs(|knobs| {
-        let token =
-            r#"{"error":{"code":"ExpiredAuthenticationToken","message":"The access token has expired."}}"#;
-        knobs.script = [answer(503, ""), answer(200, "<html>"), answer(401, token)].into();
-    });
-    let lost = AtomicBool::new(true);
-    world.net.on_request(move |exchange| {
-        let is_list = exchange.authority == "management.azure.com";
-        (is_list && lost.swap(false, Ordering::Relaxed)).then_some(Fault::ResetAfter)
-    });
-    assert_eq!(all(&world).await.0.len(), 250);
-    assert_eq!(world.entra.issued().len(), 2, "one token, and one in its place");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_list_that_runs_in_circles_or_runs_out_is_an_error() {
-    let world = world();
-    for n in 1..=250 {
-        world.resource_manager.plant(theirs(&world, n, &format!("[ipv4-addr:value = '198.51.100.{n}']")));
-    }
-    let holdings = holdings(&world);
-    world.resource_manager.knobs(|knobs| knobs.token_pages = Some(1));
-    let first = page(&holdings, None).await.unwrap();
-    let UploadError::Refused(refusal) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
-        panic!()
-    };
-    assert!(refusal.reason.contains("expired"), "{refusal}");
-
-    world.resource_manager.knobs(|knobs| (knobs.token_pages, knobs.loops) = (None, true));
-    let first = page(&holdings, None).await.unwrap();
-    let UploadError::Stalled(text) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
-        panic!()
-    };
-    assert!(text.contains("same page"), "{text}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn whatever_the_operator_can_mend_is_named() {
-    let mut world = world();
-    world.resource_manager.authorize(|_, _| Authorization::Forbidden);
-    stalls(&world, &["AuthorizationFailed", "Microsoft Sentinel Reader", "remove AZURE_SUBSCRIPTION_ID"])
-        .await;
-    world.resource_manager.authorize(|_, _| Authorization::Unauthenticated);
-    stalls(&world, &["does not accept the token", "AZURE_CLOUD"]).await;
-    world.resource_manager.authorize(|_, _| Authorization::Valid);
-    for (name, value, code) in [
-        ("AZURE_SUBSCRIPTION_ID", "00000000-0000-4000-8000-000000000001", "SubscriptionNotFound"),
-        ("AZURE_RESOURCE_GROUP_NAME", "another", "ResourceGroupNotFound"),
-        ("AZURE_WORKSPACE_NAME", "another", "ResourceNotFound"),
-    ] {
-        world.adopts().set(name, value);
-        stalls(&world, &[code, name]).await;
-    }
+async fn an_adoption_that_is_interrupted_goes_on_where_it_was() {
+    let world = World::new();
+    let at = world.ago(TimeDelta::days(2));
+    let address = |n: u32| format!("198.{}.{}.1", 18 + n / 250, n % 250);
+    world.mandiant.put_all((0..3500).map(|n| Record::ipv4(&address(n)).updated(at)));
+    world.tick().await;
+    assert_eq!(world.held().len(), 3500);
+    lose_the_state(&world);
+    let mut world = world;
     world.adopts();
-    assert_eq!(page(&holdings(&world), None).await.unwrap().next, None);
+    let ended = world.run(Work::Timer, Duration::from_secs(6)).await;
+    assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
+    let reports = world.chain(Duration::from_secs(600)).await;
+    assert_eq!(reports.last().unwrap().end, End::CaughtUp);
+    let created: u64 = reports.iter().map(|report| report.totals().created).sum();
+    assert_eq!((created, world.sentinel.log().len()), (0, 3500), "{reports:#?}");
+    let pages = world.resource_manager.queries().len();
+    assert!((35..=47).contains(&pages), "{pages} queries for 35 pages");
+}
 
-    let deadline = Deadline::after(Duration::from_millis(100));
-    let ended = holdings(&world).page(None, &deadline, &Traffic::default()).await;
-    assert_eq!(ended, Err(UploadError::OutOfTime));
+#[tokio::test(start_paused = true)]
+async fn a_list_that_cannot_be_gone_on_with_is_read_again() {
+    let mut world = world();
+    world.tick().await;
+    lose_the_state(&world);
+    world.resource_manager.knobs(|knobs| knobs.token_pages = Some(1));
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "1000");
+    let report = world.tick().await;
+    assert_eq!(report.end, End::Stalled, "it never gets to its end: {report:#?}");
+    world.resource_manager.knobs(|knobs| knobs.token_pages = None);
+    let report = world.tick().await;
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, 0), "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_read_is_told_which_role_it_takes() {
+    let world = world();
+    world.resource_manager.authorize(|_, _| Authorization::Forbidden);
+    let report = world.tick().await;
+    assert_eq!(report.end, End::Stalled);
+    assert!(report.message.contains("Microsoft Sentinel Reader"), "{}", report.message);
+    assert_eq!(world.held().len(), 0, "it does not begin without");
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_is_waited_for_and_a_dry_run_adopts_nothing_for_good() {
+    let world = world();
+    world.tick().await;
+    lose_the_state(&world);
+    let busy = Answer {
+        status: 429,
+        headers: vec![("Retry-After".to_owned(), "17".to_owned())],
+        body: r#"{"error":{"code":"TooManyRequests","message":"slow down"}}"#.to_owned(),
+    };
+    world.resource_manager.knobs(|knobs| knobs.script.push_back(busy));
+    let dry = world.command(Order { dry_run: true, ..Order::default() }).await;
+    assert_eq!((dry.end, dry.totals().created, dry.totals().unchanged), (End::CaughtUp, 0, 250), "{dry:#?}");
+    assert!(!world.state.path().join("lanes").exists());
 }

@@ -12,6 +12,7 @@ mod domain;
 mod faults;
 mod fuzz;
 mod harness;
+mod holdings;
 mod life;
 mod lifecycle;
 mod model;
