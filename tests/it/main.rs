@@ -6,6 +6,7 @@
 mod azurite;
 mod contract;
 mod defects;
+mod defender_api;
 mod delivery;
 mod domain;
 mod faults;

@@ -18,7 +18,9 @@ use mati_sync::{
     http::transport::Transport,
     pass::{Ended, Message, Work},
 };
-use sandbox::{blob::BlobService, entra::Entra, mandiant::Mandiant, net::Net, sentinel::Sentinel};
+use sandbox::{
+    blob::BlobService, defender::Defender, entra::Entra, mandiant::Mandiant, net::Net, sentinel::Sentinel,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -29,6 +31,8 @@ pub const WORKSPACE: &str = "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f";
 pub const TENANT: &str = "11111111-2222-4333-8444-555555555555";
 pub const CLIENT: &str = "66666666-7777-4888-8999-aaaaaaaaaaaa";
 pub const CLIENT_SECRET: &str = "client-secret-value";
+/// Where Defender for Endpoint answers.
+pub const DEFENDER: &str = "api.security.microsoft.com";
 /// Where the storage of [`World::with_blobs`] answers.
 pub const STORAGE: &str = "127.0.0.1:10000";
 /// Where every test's time starts.
@@ -73,6 +77,8 @@ pub struct World {
     pub mandiant: Mandiant,
     pub entra: Entra,
     pub sentinel: Sentinel,
+    /// A destination only when `TARGET_APPLICATION` names it.
+    pub defender: Defender,
     pub state: TempDir,
     vars: BTreeMap<String, String>,
 }
@@ -89,13 +95,17 @@ impl World {
         let mandiant = Mandiant::new(Arc::clone(&now));
         let entra = Entra::new(Arc::clone(&now));
         entra.app(TENANT, CLIENT, CLIENT_SECRET);
-        let sentinel = Sentinel::new(now, WORKSPACE);
+        let sentinel = Sentinel::new(Arc::clone(&now), WORKSPACE);
         sentinel.trust(&entra);
+        let defender = Defender::new(now);
+        defender.trust(&entra);
         net.host("api.intelligence.mandiant.com", mandiant.router());
         net.host("login.microsoftonline.com", entra.router());
         net.host("api.ti.sentinel.azure.com", sentinel.router());
+        net.host(DEFENDER, defender.router());
         let state = TempDir::new().expect("a temporary directory");
-        let mut world = Self { net, clock, mandiant, entra, sentinel, state, vars: BTreeMap::new() };
+        let vars = BTreeMap::new();
+        let mut world = Self { net, clock, mandiant, entra, sentinel, defender, state, vars };
         let directory = world.state.path().display().to_string();
         for (name, value) in [
             ("MATI_KEY", "sandbox-key"),
@@ -115,6 +125,11 @@ impl World {
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
         self.vars.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// The settings, for a test that builds less than a whole process.
+    pub fn vars(&self) -> &BTreeMap<String, String> {
+        &self.vars
     }
 
     /// The same with its state in a blob container.

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 
 use crate::{
-    clock::Now, entra::Entra, host::Settings, key_vault::KeyVault, mandiant::Mandiant, net,
-    sentinel::Sentinel, tls::Tls,
+    clock::Now, defender::Defender, entra::Entra, host::Settings, key_vault::KeyVault, mandiant::Mandiant,
+    net, sentinel::Sentinel, tls::Tls,
 };
 
 pub const WORKSPACE_ID: &str = "5a9d1c3e-0000-4000-8000-000000000001";
@@ -29,12 +29,15 @@ pub struct World {
     pub entra: Entra,
     /// Takes only Entra's tokens.
     pub sentinel: Sentinel,
+    /// Takes only Entra's tokens. A destination only when `TARGET_APPLICATION` names it.
+    pub defender: Defender,
     /// Takes only Entra's tokens, and holds all of mati-sync's secrets.
     pub key_vault: KeyVault,
     mandiant_address: SocketAddr,
     identity_address: SocketAddr,
     authority_address: SocketAddr,
     sentinel_address: SocketAddr,
+    defender_address: SocketAddr,
     vault_address: SocketAddr,
     certificates: TempDir,
 }
@@ -53,6 +56,8 @@ impl World {
         entra.knobs(|knobs| knobs.identity_header = IDENTITY_HEADER.into());
         let sentinel = Sentinel::new(now.clone(), WORKSPACE_ID);
         sentinel.trust(&entra);
+        let defender = Defender::new(now.clone());
+        defender.trust(&entra);
         let key_vault = KeyVault::new(now, TENANT_ID);
         key_vault.trust(&entra);
         key_vault.set("mati-key", MATI_KEY);
@@ -64,10 +69,12 @@ impl World {
             identity_address: net::serve(entra.managed_identity_router(), None).await?,
             authority_address: net::serve(entra.router(), Some(&tls)).await?,
             sentinel_address: net::serve(sentinel.router(), None).await?,
+            defender_address: net::serve(defender.router(), None).await?,
             vault_address: net::serve(key_vault.router(), Some(&tls)).await?,
             mandiant,
             entra,
             sentinel,
+            defender,
             key_vault,
             certificates,
         })
@@ -82,6 +89,7 @@ impl World {
             ("MATI_BASE_URL", format!("http://{}", self.mandiant_address)),
             ("AZURE_WORKSPACE_ID", WORKSPACE_ID.into()),
             ("SENTINEL_BASE_URL", format!("http://{}", self.sentinel_address)),
+            ("DEFENDER_BASE_URL", format!("http://{}", self.defender_address)),
             ("IDENTITY_ENDPOINT", format!("http://{}/msi/token", self.identity_address)),
             ("IDENTITY_HEADER", IDENTITY_HEADER.into()),
         ])
