@@ -7,6 +7,8 @@ mod adoption;
 mod azurite;
 mod contract;
 mod defects;
+mod defender;
+mod defender_api;
 mod delivery;
 mod domain;
 mod faults;

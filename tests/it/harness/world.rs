@@ -21,6 +21,7 @@ use mati_sync::{
 };
 use sandbox::{
     blob::BlobService,
+    defender::Defender,
     entra::Entra,
     mandiant::Mandiant,
     net::Net,
@@ -41,6 +42,8 @@ pub const SUBSCRIPTION: &str = "bd794837-4d29-4647-9105-6339bfdb4e6a";
 /// With characters that do not stand for themselves in a URL.
 pub const RESOURCE_GROUP: &str = "security_(eu).é";
 pub const WORKSPACE_NAME: &str = "Security-workspace";
+/// Where Defender for Endpoint answers.
+pub const DEFENDER: &str = "api.security.microsoft.com";
 /// Where the storage of [`World::with_blobs`] answers.
 pub const STORAGE: &str = "127.0.0.1:10000";
 /// Where every test's time starts.
@@ -87,6 +90,8 @@ pub struct World {
     pub sentinel: Sentinel,
     /// Lists what `sentinel` holds; asked only after [`World::adopts`].
     pub resource_manager: ResourceManager,
+    /// A destination only when `TARGET_APPLICATION` names it.
+    pub defender: Defender,
     pub state: TempDir,
     vars: BTreeMap<String, String>,
 }
@@ -110,16 +115,20 @@ impl World {
             resource_group: RESOURCE_GROUP.to_owned(),
             workspace: WORKSPACE_NAME.to_owned(),
         };
-        let resource_manager = ResourceManager::new(now, place, sentinel.clone());
+        let resource_manager = ResourceManager::new(Arc::clone(&now), place, sentinel.clone());
         resource_manager.trust(&entra);
+        let defender = Defender::new(now);
+        defender.trust(&entra);
         net.host("api.intelligence.mandiant.com", mandiant.router());
         net.host("login.microsoftonline.com", entra.router());
         net.host("api.ti.sentinel.azure.com", sentinel.router());
         net.host("sentinelus.azure-api.net", sentinel.router());
         net.host("management.azure.com", resource_manager.router());
+        net.host(DEFENDER, defender.router());
         let state = TempDir::new().expect("a temporary directory");
         let vars = BTreeMap::new();
-        let mut world = Self { net, clock, mandiant, entra, sentinel, resource_manager, state, vars };
+        let mut world =
+            Self { net, clock, mandiant, entra, sentinel, resource_manager, defender, state, vars };
         let directory = world.state.path().display().to_string();
         for (name, value) in [
             ("MATI_KEY", "sandbox-key"),
@@ -151,6 +160,11 @@ impl World {
     /// The settings as a process would read them.
     pub fn settings(&self) -> Settings {
         Settings::parse(&self.vars).expect("these settings are sound")
+    }
+
+    /// The settings, for a test that builds less than a whole process.
+    pub fn vars(&self) -> &BTreeMap<String, String> {
+        &self.vars
     }
 
     /// The same with its state in a blob container.

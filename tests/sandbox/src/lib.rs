@@ -7,6 +7,7 @@
 pub mod blob;
 pub mod clock;
 pub mod corpus;
+pub mod defender;
 pub mod entra;
 pub mod host;
 pub mod key_vault;

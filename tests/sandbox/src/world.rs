@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use crate::{
     clock::Now,
+    defender::Defender,
     entra::Entra,
     host::Settings,
     key_vault::KeyVault,
@@ -41,6 +42,8 @@ pub struct World {
     pub sentinel: Sentinel,
     /// Lists what `sentinel` holds. Takes only Entra's tokens.
     pub resource_manager: ResourceManager,
+    /// Takes only Entra's tokens. A destination only when `TARGET_APPLICATION` names it.
+    pub defender: Defender,
     /// Takes only Entra's tokens, and holds all of mati-sync's secrets.
     pub key_vault: KeyVault,
     mandiant_address: SocketAddr,
@@ -48,6 +51,7 @@ pub struct World {
     authority_address: SocketAddr,
     sentinel_address: SocketAddr,
     resource_manager_address: SocketAddr,
+    defender_address: SocketAddr,
     vault_address: SocketAddr,
     certificates: TempDir,
 }
@@ -73,6 +77,8 @@ impl World {
         };
         let resource_manager = ResourceManager::new(now.clone(), place, sentinel.clone());
         resource_manager.trust(&entra);
+        let defender = Defender::new(now.clone());
+        defender.trust(&entra);
         let key_vault = KeyVault::new(now, TENANT_ID);
         key_vault.trust(&entra);
         key_vault.set("mati-key", MATI_KEY);
@@ -85,11 +91,13 @@ impl World {
             authority_address: net::serve(entra.router(), Some(&tls)).await?,
             sentinel_address: net::serve(sentinel.router(), None).await?,
             resource_manager_address: net::serve(resource_manager.router(), None).await?,
+            defender_address: net::serve(defender.router(), None).await?,
             vault_address: net::serve(key_vault.router(), Some(&tls)).await?,
             mandiant,
             entra,
             sentinel,
             resource_manager,
+            defender,
             key_vault,
             certificates,
         })
@@ -104,6 +112,7 @@ impl World {
             ("MATI_BASE_URL", format!("http://{}", self.mandiant_address)),
             ("AZURE_WORKSPACE_ID", WORKSPACE_ID.into()),
             ("SENTINEL_BASE_URL", format!("http://{}", self.sentinel_address)),
+            ("DEFENDER_BASE_URL", format!("http://{}", self.defender_address)),
             ("IDENTITY_ENDPOINT", format!("http://{}/msi/token", self.identity_address)),
             ("IDENTITY_HEADER", IDENTITY_HEADER.into()),
         ])
