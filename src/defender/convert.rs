@@ -145,8 +145,8 @@ fn spelt(kind: SubjectKind, value: Cow<'_, str>) -> Cow<'_, str> {
 }
 
 /// Mandiant's word where the API has the same; otherwise by the bands of the threat score (docs.mandiant.com,
-/// "Threat score": above 60 an alert, from 40 suspicious, below that noise, 0 benign). Of an indicator without
-/// either nobody said how bad it is: `Medium`.
+/// "Indicator threat score methodology": above 60 an alert, from 40 suspicious, below that noise, 0 benign). Of an
+/// indicator without either nobody said how bad it is: `Medium`.
 fn severity(indicator: &Indicator) -> &'static str {
     match indicator.severity.as_deref() {
         Some("informational" | "none") => "Informational",
