@@ -93,8 +93,9 @@ fn holding(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Holdi
     if !kind.eq_ignore_ascii_case("indicator") {
         return Err(format!("is of the kind {kind:?}"));
     }
-    // Sentinel tells indicators apart by source and id, the source in base64 and so letter by letter (learn.microsoft.com,
-    // "Understand threat intelligence in Microsoft Sentinel"). One of "mandiant" sent again as "Mandiant" would be two.
+    // Sentinel tells indicators apart by source and id, the source in base64 and so letter by letter
+    // (learn.microsoft.com, "Threat intelligence in Microsoft Sentinel"). One of "mandiant" sent again as "Mandiant"
+    // would be two.
     let source = properties.source.unwrap_or_default();
     if source != source_system {
         return Err(format!("is of the source {source:?}"));
