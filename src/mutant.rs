@@ -36,10 +36,16 @@ pub enum Mutant {
     RefusalsForgotten,
     /// What no time was left for counts as done.
     LeftoversSettled,
+    /// What is no longer wanted stays.
+    RetractionsIgnored,
+    /// More is sent than there is room for.
+    LimitIgnored,
+    /// Whoever gives way stays all the same.
+    DisplacedStay,
 }
 
 impl Mutant {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::CheckpointBeforeAcknowledgement,
         Self::ManifestBeforeUpload,
         Self::CursorPersisted,
@@ -55,6 +61,9 @@ impl Mutant {
         Self::TiesSkipped,
         Self::RefusalsForgotten,
         Self::LeftoversSettled,
+        Self::RetractionsIgnored,
+        Self::LimitIgnored,
+        Self::DisplacedStay,
     ];
 }
 

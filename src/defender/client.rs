@@ -183,14 +183,12 @@ impl Defender {
             let call = Call { method: Method::GET, url, settings: "DEFENDER_BASE_URL", body: Bytes::new() };
             let read = |answer: &Answer| -> Verdict<Page> { classify::page(answer, self.api.clock.now()) };
             let Page { value, next_link } = self.api.call(&call, read, deadline, traffic).await?;
-            // OData 4.01 §11.2.6.3 and §11.2.6.7: a page that is not the last has a link, or is full.
-            let is_last = value.len() < PAGE && next_link.is_none();
+            // A page shorter than asked for may be the server's own limit: only one that brings nothing is the end.
             next = next_link.filter(|link| self.is_ours(link));
             read_so_far += value.len();
             let before = all.len();
             all.extend(value.into_iter().filter(|listed| seen.insert(identity(listed))));
-            // A page that brings nothing new would be followed by itself.
-            if is_last || all.len() == before {
+            if all.len() == before {
                 return Ok(all);
             }
         }

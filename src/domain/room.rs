@@ -48,15 +48,11 @@ impl Room {
         room
     }
 
-    /// Finds room for what a page wants to send: only one that is strictly better displaces the weakest. Those for
+    /// Finds room for what a page wants to send, none of which is taken back: only one that is strictly better displaces the weakest. Those for
     /// which `is_unfit` is true take no room: they will be refused.
     pub fn admit(&mut self, planned: Vec<Planned>, is_unfit: impl Fn(&Planned) -> bool) -> Admitted {
-        // What is taken back makes room first.
-        for item in planned.iter().filter(|item| item.change.takes_back()) {
-            self.free += usize::from(self.leave(item.key));
-        }
         let mut newcomers = Vec::new();
-        for item in planned.iter().filter(|item| !item.change.takes_back() && !is_unfit(item)) {
+        for item in planned.iter().filter(|item| !is_unfit(item)) {
             let place = (item.rank(), item.acknowledged(None).entry.updated_minutes());
             if self.places.contains_key(&item.key) {
                 self.take(item.key, place);
@@ -72,7 +68,7 @@ impl Room {
             if self.free > 0 {
                 self.free -= 1;
             } else if let Some(leaver) = weakest {
-                self.leave(leaver);
+                self.forget(leaver);
                 admitted.displaced.push(leaver);
             } else {
                 turned_away.push(key);
@@ -88,13 +84,18 @@ impl Room {
     }
 
     fn take(&mut self, key: Key, place: Place) {
-        self.leave(key);
+        self.forget(key);
         self.places.insert(key, place);
         self.order.insert((place, key));
     }
 
+    /// Notes that one was taken back, which leaves room for another.
+    pub fn leave(&mut self, key: Key) {
+        self.free += usize::from(self.forget(key));
+    }
+
     /// Whether it was there.
-    fn leave(&mut self, key: Key) -> bool {
+    fn forget(&mut self, key: Key) -> bool {
         let place = self.places.remove(&key);
         place.is_some_and(|place| self.order.remove(&(place, key)))
     }

@@ -34,11 +34,30 @@ struct Desk {
 }
 
 impl LanePass<'_> {
-    /// Delivers `planned` in batches. What an upload settled is committed before another one takes its place.
+    /// Delivers what a page calls for: first what is taken back, for that may make room for the others.
     ///
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
     pub(super) async fn deliver(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        planned: Vec<Planned>,
+    ) -> Result<(), Halt> {
+        let (taken_back, others): (Vec<_>, Vec<_>) =
+            planned.into_iter().partition(|item| item.change.takes_back());
+        if !taken_back.is_empty() {
+            self.upload(store, state, taken_back).await?;
+        }
+        let others = self.fit_in(state, others).await?;
+        self.upload(store, state, others).await
+    }
+
+    /// Uploads `planned` in batches. What an upload settled is committed before another one takes its place.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on; everything settled before is committed.
+    async fn upload(
         &mut self,
         store: &Store,
         state: &mut LaneState,
@@ -104,7 +123,8 @@ impl LanePass<'_> {
     ) {
         match outcome {
             Ok(deliveries) => {
-                self.accepted = true;
+                // Records that were set aside without being sent prove nothing.
+                self.accepted |= deliveries.iter().any(|delivery| !matches!(delivery, Delivery::Rejected(_)));
                 for (item, delivery) in batch.into_iter().zip(deliveries) {
                     desk.settled.extend(self.settle_record(state, &item, delivery));
                 }
@@ -148,6 +168,9 @@ impl LanePass<'_> {
             Delivery::Acknowledged(handle) => {
                 self.counts.settle(item.change);
                 self.engine.gauge.sent(1);
+                if let Some(room) = self.room.as_mut().filter(|_| item.change.takes_back()) {
+                    room.leave(item.key);
+                }
                 Some(item.acknowledged(handle))
             }
             Delivery::OverLimit => {
@@ -212,21 +235,14 @@ impl LanePass<'_> {
     }
 }
 
-/// What is taken back goes first and apart: it may make room for the others, and takes another request at some
-/// destinations.
 fn batches(planned: Vec<Planned>, size: usize) -> VecDeque<Vec<Planned>> {
-    let (taken_back, others): (Vec<_>, Vec<_>) =
-        planned.into_iter().partition(|item| item.change.takes_back());
-    let mut batches = VecDeque::with_capacity(others.len().div_ceil(size) + 1);
-    for items in [taken_back, others] {
-        let mut rest = items.into_iter();
-        loop {
-            let batch: Vec<Planned> = rest.by_ref().take(size).collect();
-            if batch.is_empty() {
-                break;
-            }
-            batches.push_back(batch);
+    let mut batches = VecDeque::with_capacity(planned.len().div_ceil(size));
+    let mut rest = planned.into_iter();
+    loop {
+        let batch: Vec<Planned> = rest.by_ref().take(size).collect();
+        if batch.is_empty() {
+            return batches;
         }
+        batches.push_back(batch);
     }
-    batches
 }

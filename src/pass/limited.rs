@@ -15,6 +15,7 @@ use crate::{
         plan::Planned,
         room::Room,
     },
+    mutant::{Mutant, is_live},
     state::lane::LaneState,
 };
 
@@ -26,7 +27,7 @@ impl LanePass<'_> {
         planned: Vec<Planned>,
     ) -> Result<Vec<Planned>, Halt> {
         let Destination::Defender(defender) = &self.lane.destination else { return Ok(planned) };
-        if planned.is_empty() {
+        if planned.is_empty() || is_live(Mutant::LimitIgnored) {
             return Ok(planned);
         }
         let mut room = match self.room.take() {
@@ -104,7 +105,7 @@ impl LanePass<'_> {
             return Ok(());
         }
         self.counts.displaced += ids.len() as u64;
-        if self.lease.is_some() {
+        if self.lease.is_some() && !is_live(Mutant::DisplacedStay) {
             defender.delete(&ids, self.deadline, &self.traffic).await?;
         }
         self.commit(state, gone).await

@@ -52,7 +52,6 @@ impl LanePass<'_> {
                 let now = self.engine.clock.now();
                 let policy = &self.lane.policy;
                 let planned = plan_page(indicators, policy, &state.manifest, purpose, now, &mut self.counts);
-                let planned = self.fit_in(state, planned).await?;
                 self.deliver(store, state, planned).await?;
                 if let Some(lease) = self.lease {
                     let left: String = lines.iter().map(|line| format!("{line}\n")).collect();

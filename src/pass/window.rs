@@ -112,13 +112,16 @@ impl LanePass<'_> {
         let mut planned =
             plan_page(page.indicators, policy, &state.manifest, found.purpose, now, &mut self.counts);
         self.hold_back(state, &mut planned, found);
+        if is_live(Mutant::RetractionsIgnored) {
+            let stay = planned.extract_if(.., |item| item.change == Change::Retracted);
+            self.counts.unchanged += stay.count() as u64;
+        }
         if is_live(Mutant::ChangesIgnored) {
             let (changed, others): (Vec<_>, Vec<_>) =
                 planned.into_iter().partition(|item| item.change == Change::Updated);
             self.counts.unchanged += changed.len() as u64;
             planned = others;
         }
-        let planned = self.fit_in(state, planned).await?;
         self.deliver(store, state, planned).await
     }
 

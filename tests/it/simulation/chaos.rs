@@ -18,7 +18,7 @@ use sandbox::{
 };
 
 use super::dice::Dice;
-use crate::harness::world::{TestClock, World};
+use crate::harness::world::{DEFENDER, TestClock, World};
 
 /// The switch between a broken world and a sound one, and what was broken.
 #[derive(Default)]
@@ -33,6 +33,9 @@ pub struct Chaos {
     pub asked_in_vain: AtomicU64,
     /// Uploads that may have been stored although mati-sync cannot know it.
     pub uploads_in_doubt: AtomicU64,
+    pub imports_in_doubt: AtomicU64,
+    /// Scores that fell.
+    pub drops: AtomicU64,
 }
 
 impl Chaos {
@@ -57,13 +60,20 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
         knobs.retry_after_header = dice.chance(0.5);
         knobs.delay = Duration::from_millis(dice.below(4000));
     });
+    world.defender.knobs(|knobs| {
+        knobs.retry_after_header = dice.chance(0.5);
+        knobs.reverse_answers = dice.chance(0.3);
+        knobs.delay = Duration::from_millis(dice.below(4000));
+        knobs.page = dice.pick(&[150, 10_000]);
+    });
     // How often each side breaks differs from world to world; some are sound on one side.
     let rates = [0.0, 0.02, 0.05, 0.15];
-    let [mut source, mut upload, token, storage] = [0, 1, 2, 3].map(|_| dice.pick(&rates));
+    let [mut source, mut upload, mut defender, token, storage] = [0; 5].map(|_| dice.pick(&rates));
     // And now and then one is down altogether.
     match dice.below(20) {
         0 => source = 1.0,
         1 => upload = 1.0,
+        2 => defender = 1.0,
         _ => {}
     }
     let chaos = Arc::new(Chaos {
@@ -82,6 +92,7 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
         let rate = match host {
             "api.intelligence.mandiant.com" => source,
             "api.ti.sentinel.azure.com" => upload,
+            DEFENDER => defender,
             "login.microsoftonline.com" => token,
             _ => storage,
         };
@@ -96,6 +107,9 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
         let may_be_stored = !matches!(fault, Fault::Refuse | Fault::ResetBefore | Fault::AnswerBefore(..));
         if host.contains("sentinel") && may_be_stored {
             hook.uploads_in_doubt.fetch_add(1, Ordering::Relaxed);
+        }
+        if host == DEFENDER && may_be_stored {
+            hook.imports_in_doubt.fetch_add(1, Ordering::Relaxed);
         }
         Some(fault)
     });
@@ -112,7 +126,9 @@ fn fault(dice: &mut Dice, exchange: &Exchange) -> Fault {
         4 => Fault::DelayAfter(dice.seconds(1, 50)),
         5 => Fault::status(dice.pick(&[500, 503])),
         // Requests that arrive late bunch up at the server; our pace is that of departures.
-        6 if exchange.uri.path().ends_with(":upload") => Fault::DelayAfter(dice.seconds(1, 40)),
+        6 if exchange.uri.path().ends_with(":upload") || exchange.uri.host() == Some(DEFENDER) => {
+            Fault::DelayAfter(dice.seconds(1, 40))
+        }
         6 => Fault::DelayBefore(dice.seconds(1, 40)),
         7 => Fault::Hang,
         8 => Fault::status(502),
@@ -155,12 +171,15 @@ pub async fn nature(
                 known.push(record(&mut dice, &value(known.len() as u64)).updated(clock.now() - late));
                 known[known.len() - 1].clone()
             } else {
-                // Scores only rise: what a lowered one calls for is retraction, which is no concern of this test.
                 let place = dice.below(known.len() as u64) as usize;
                 let confidence = known[place].indexed_mscore();
-                let raised = confidence
-                    + if dice.chance(0.7) { dice.below((101 - confidence) as u64) as i64 } else { 0 };
-                known[place] = known[place].clone().mscore(raised).updated(clock.now());
+                let scored = match dice.below(10) {
+                    0 => dice.below(80) as i64,
+                    1..=6 => confidence + dice.below((101 - confidence) as u64) as i64,
+                    _ => confidence,
+                };
+                chaos.drops.fetch_add(u64::from(scored < confidence), Ordering::Relaxed);
+                known[place] = known[place].clone().mscore(scored).updated(clock.now());
                 known[place].clone()
             };
             mandiant.put(record);

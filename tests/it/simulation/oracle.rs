@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
     manifest::Manifest,
-    observable::{HashType, Observable},
+    observable::{HashType, Key, Observable},
 };
 use sandbox::corpus::Record;
 use serde_json::Value;
@@ -24,8 +24,11 @@ fn stored(world: &World) -> BTreeMap<String, Value> {
     world.sentinel.stored().into_values().map(by_value).collect()
 }
 
-/// The destination holds what the feed calls for, with its newest content, and nothing else.
-pub fn check_destination(world: &World) {
+/// The destination holds what the feed calls for, with its newest content, and nothing else; except what was sent by a
+/// pass that could not note it, and dropped before the next one: that ends with its validity. Returns how many those
+/// are.
+pub fn check_destination(world: &World, manifest: &Manifest) -> u64 {
+    let mut forgotten = 0;
     let stored = stored(world);
     let records = world.mandiant.records();
     for record in &records {
@@ -40,18 +43,27 @@ pub fn check_destination(world: &World) {
                 "an earlier content of {value} is held"
             );
             stix::check(object);
-        } else {
-            assert!(object.is_none(), "{value} is held and was never wanted");
+        } else if let Some(object) = object {
+            let until: DateTime<Utc> =
+                object["valid_until"].as_str().and_then(|text| text.parse().ok()).expect("a date");
+            if until > world.now() {
+                forgotten += 1;
+                let key = Key::of_stix_id(object["id"].as_str().expect("an id")).expect("ours");
+                assert!(manifest.get(key).is_none(), "{value} is held, known and not wanted");
+            }
         }
     }
     assert!(stored.len() <= records.len());
+    forgotten
 }
 
 /// A content is sent once, but for what was in flight when something broke.
 pub fn check_resent(world: &World, allowed: u64) -> u64 {
     let mut contents: HashMap<(String, String), u64> = HashMap::new();
     for row in world.sentinel.log() {
-        *contents.entry((row.id, row.object["confidence"].to_string())).or_default() += 1;
+        // A score that rises again to what it was is sent again.
+        let content = format!("{} {}", row.object["confidence"], row.object["valid_from"]);
+        *contents.entry((row.id, content)).or_default() += 1;
     }
     let resent: u64 = contents.values().map(|times| times - 1).sum();
     assert!(resent <= allowed, "{resent} records were sent twice; {allowed} were in doubt");
@@ -60,7 +72,12 @@ pub fn check_resent(world: &World, allowed: u64) -> u64 {
 
 /// No 60 seconds hold more requests than permitted, wherever one starts to count.
 pub fn check_pace(world: &World, per_minute: u64, zombies: u64) {
-    let times: Vec<DateTime<Utc>> = world.sentinel.requests().iter().map(|request| request.at).collect();
+    let requests = world.sentinel.requests();
+    check_times(requests.iter().map(|request| request.at).collect(), per_minute, zombies);
+}
+
+/// The same of requests made at `times`.
+pub fn check_times(times: Vec<DateTime<Utc>>, per_minute: u64, zombies: u64) {
     for (index, start) in times.iter().enumerate() {
         let within =
             times[index..].iter().take_while(|at| **at < *start + TimeDelta::seconds(60)).count() as u64;
@@ -86,6 +103,38 @@ pub fn check_checkpoint(manifest: &Manifest, watermark: DateTime<Utc>, from_the_
             record.value(),
             record.last_updated_at()
         );
+    }
+}
+
+/// The same of Defender's lane, which holds the best that there is room for.
+pub fn check_defender(world: &World, limit: usize) {
+    let held: HashMap<String, Value> = world
+        .defender
+        .stored()
+        .into_values()
+        .map(|held| (held["indicatorValue"].as_str().expect("a value").to_owned(), held))
+        .collect();
+    let records = world.mandiant.records();
+    let (wanted, others): (Vec<&Record>, Vec<&Record>) =
+        records.iter().partition(|record| is_wanted(record) && !is_refused(record.value()));
+    for record in others {
+        assert!(!held.contains_key(record.value()), "{} is held and is not wanted", record.value());
+    }
+    assert_eq!(held.len(), wanted.len().min(limit), "of {} that are wanted", wanted.len());
+    for record in wanted.iter().filter(|record| held.contains_key(record.value())) {
+        let description = held[record.value()]["description"].as_str().expect("a description");
+        let score = format!("Confidence {},", record.indexed_mscore());
+        assert!(
+            description.contains(&score),
+            "an earlier content of {} is held: {description}",
+            record.value()
+        );
+    }
+    let rank = |record: &Record| (record.indexed_mscore(), record.last_updated_at().timestamp() / 60);
+    let weakest =
+        wanted.iter().filter(|record| held.contains_key(record.value())).map(|record| rank(record)).min();
+    for record in wanted.iter().filter(|record| !held.contains_key(record.value())) {
+        assert!(Some(rank(record)) <= weakest, "{} is better than the weakest that is held", record.value());
     }
 }
 

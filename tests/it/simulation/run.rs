@@ -1,10 +1,10 @@
 //! One seed: a world, a stretch of chaos, a calm, and the reckoning.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, HashSet, VecDeque},
     fmt,
     ops::AddAssign,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -28,6 +28,9 @@ use crate::harness::world::{World, check_report, over_the_queue};
 /// The most records in a request, and the most requests in flight.
 const BATCH: u64 = 100;
 const IN_FLIGHT: u64 = 4;
+/// The same for Defender.
+const IMPORT: u64 = 500;
+const REQUESTS_PER_MINUTE: u64 = 25;
 
 /// What happened, over all seeds.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,8 +62,16 @@ impl fmt::Display for Tally {
     }
 }
 
+/// Defender's lane, where there is one.
+struct Second {
+    limit: usize,
+    /// How often each content was sent.
+    sent: Arc<Mutex<HashMap<String, u64>>>,
+}
+
 struct Simulation {
     world: World,
+    second: Option<Second>,
     blobs: Option<BlobService>,
     dice: Dice,
     per_minute: u64,
@@ -94,6 +105,7 @@ pub async fn simulate(seed: u64) -> Tally {
         world.net.host("127.0.0.1:10000", blobs.router());
         world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
     }
+    let second = dice.chance(0.4).then(|| add_defender(&mut world, &mut dice));
     let count = dice.between(50, 1500);
     let span = dice.pick(&[3600, 86_400, 2 * 86_400]);
     let start = world.ago(TimeDelta::minutes(10));
@@ -121,6 +133,7 @@ pub async fn simulate(seed: u64) -> Tally {
     let chaos = unleash(&world, seed);
     let mut simulation = Simulation {
         world,
+        second,
         blobs,
         dice,
         per_minute,
@@ -134,6 +147,26 @@ pub async fn simulate(seed: u64) -> Tally {
     simulation.live_through(seed, &chaos, records.clone()).await;
     simulation.calm_down().await;
     simulation.reckon(&chaos, &records).await
+}
+
+/// Makes Defender a second destination, perhaps one that cannot hold everything.
+fn add_defender(world: &mut World, dice: &mut Dice) -> Second {
+    let limit = dice.pick(&[60, 300, 15_000]);
+    world.set("TARGET_APPLICATION", "sentinel,defender").set("DEFENDER_INDICATOR_LIMIT", &limit.to_string());
+    let sent: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
+    let log = Arc::clone(&sent);
+    world.defender.knobs(|knobs| {
+        knobs.reject = Some(Arc::new(move |indicator| {
+            let value = indicator["indicatorValue"].as_str()?;
+            if is_refused(value) {
+                return Some("refused for ever".to_owned());
+            }
+            let content = format!("{value} {}", indicator["description"]);
+            *log.lock().unwrap().entry(content).or_default() += 1;
+            None
+        }));
+    });
+    Second { limit, sent }
 }
 
 impl Simulation {
@@ -268,22 +301,43 @@ impl Simulation {
             self.queue.extend(ended.continuation);
             calm = if done && is_tick { calm + 1 } else { 0 };
             if calm == 3 && self.queue.is_empty() {
-                return;
+                return self.refresh().await;
             }
             tokio::time::sleep(Duration::from_secs(60)).await;
         }
         panic!("it does not catch up although nothing is wrong");
     }
 
+    /// Everything is offered once more: a place that became free at Defender is taken by the best of the others.
+    async fn refresh(&mut self) {
+        if self.second.is_none() {
+            return;
+        }
+        let order = Order { lookback_days: Some(5), ..Order::default() };
+        let app = self.world.start();
+        let limit = Duration::from_secs(3600);
+        let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nobody kills it");
+        ended.reports.iter().for_each(check_report);
+        assert_eq!(ended.reports[0].end, End::CaughtUp, "{ended:#?}");
+    }
+
+    fn lanes(&self) -> &[&'static str] {
+        if self.second.is_some() { &["sentinel", "defender"] } else { &["sentinel"] }
+    }
+
     async fn is_current(&self, message: &Message) -> bool {
         let app = self.world.start();
         let store = (app.engine.open_store)().expect("a store");
-        let progress = store.progress("sentinel").await.expect("readable");
-        progress.is_some_and(|progress| progress.continuation_id == message.continuation_id)
+        for lane in self.lanes() {
+            let progress = store.progress(lane).await.expect("readable");
+            if progress.is_some_and(|progress| progress.continuation_id == message.continuation_id) {
+                return true;
+            }
+        }
+        false
     }
 
     async fn reckon(mut self, chaos: &Chaos, from_the_start: &[Record]) -> Tally {
-        oracle::check_destination(&self.world);
         assert!(!chaos.storage_is_sound || self.fenced == 0, "two passes worked at once");
         assert!(!chaos.storage_is_sound || self.overdue == 0, "a pass did not end by itself");
         // Tries that are used up, with pauses that grow.
@@ -292,13 +346,43 @@ impl Simulation {
         assert!(!chaos.source_is_down || asked <= patience, "Mandiant was asked {asked} times in vain");
         let in_doubt = chaos.uploads_in_doubt.load(Ordering::Relaxed);
         let allowed = BATCH * (in_doubt + IN_FLIGHT * (self.doubtful_ends + self.fenced));
+        let (manifest, watermark) = self.known().await.expect("it has run");
+        let forgotten = oracle::check_destination(&self.world, &manifest);
+        assert!(forgotten <= allowed, "{forgotten} are held that nobody knows of; {allowed} were in doubt");
         self.tally.resent = oracle::check_resent(&self.world, allowed);
         self.tally.faults = chaos.faults.load(Ordering::Relaxed);
         oracle::check_pace(&self.world, self.per_minute, IN_FLIGHT * self.fenced);
-        let (manifest, watermark) = self.known().await.expect("it has run");
-        oracle::check_checkpoint(&manifest, watermark, from_the_start);
-        oracle::check_refused(&self.world, &self.refusals());
+        let still_wanted: Vec<Record> = self.still_wanted(from_the_start);
+        oracle::check_checkpoint(&manifest, watermark, &still_wanted);
+        oracle::check_refused(&self.world, &self.refusals("sentinel"));
+        if let Some(Second { limit, sent }) = &self.second {
+            oracle::check_defender(&self.world, *limit);
+            // Where room is scarce, not everything is offered.
+            if *limit == 15_000 {
+                oracle::check_refused(&self.world, &self.refusals("defender"));
+            }
+            let requests = self.world.defender.requests();
+            oracle::check_times(
+                requests.iter().map(|request| request.at).collect(),
+                REQUESTS_PER_MINUTE,
+                IN_FLIGHT * self.fenced,
+            );
+            let resent: u64 = sent.lock().unwrap().values().map(|times| times - 1).sum();
+            let in_doubt = chaos.imports_in_doubt.load(Ordering::Relaxed);
+            // A score that falls may rise again to what it was.
+            let drops = chaos.drops.load(Ordering::Relaxed);
+            let allowed = drops + IMPORT * (in_doubt + IN_FLIGHT * (self.doubtful_ends + self.fenced));
+            assert!(*limit < 15_000 || resent <= allowed, "{resent} imported twice; {allowed} were in doubt");
+        }
         self.tally
+    }
+
+    /// What dropped before it was read was never to be sent.
+    fn still_wanted(&self, records: &[Record]) -> Vec<Record> {
+        let now = self.world.mandiant.records();
+        let wanted: HashSet<&str> =
+            now.iter().filter(|record| oracle::is_wanted(record)).map(Record::value).collect();
+        records.iter().filter(|record| wanted.contains(record.value())).cloned().collect()
     }
 
     async fn known(&self) -> Option<(mati_sync::domain::manifest::Manifest, chrono::DateTime<chrono::Utc>)> {
@@ -309,14 +393,15 @@ impl Simulation {
     }
 
     /// All lines that were ever set aside.
-    fn refusals(&self) -> String {
+    fn refusals(&self, lane: &str) -> String {
         match &self.blobs {
             Some(blobs) => {
-                let files = blobs.blobs().into_iter().filter(|(name, _)| name.contains("/rejected/"));
+                let folder = format!("lanes/{lane}/rejected/");
+                let files = blobs.blobs().into_iter().filter(|(name, _)| name.contains(&folder));
                 files.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect()
             }
             None => {
-                let folder = self.world.state.path().join("lanes/sentinel/rejected");
+                let folder = self.world.state.path().join(format!("lanes/{lane}/rejected"));
                 let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
                 files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect()
             }
