@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use super::home::Home;
 use crate::process::{
     Bench, PATIENCE, assert_adds_up, client,
-    corpus::{Indicators, held, records, wanted},
+    corpus::{Indicators, indicators, records, wanted},
     now, pass_ended, tick,
 };
 
@@ -174,7 +174,6 @@ impl Life {
     /// The host's part after a kill, and the platform's where the host has given up.
     async fn after_kill(&mut self) {
         self.kills += 1;
-        self.home.free_lease().await;
         let has_stopped = matches!(self.host.state(), WorkerState::Stopped(_));
         assert_eq!(has_stopped, self.kills.is_multiple_of(ERROR_LIMIT), "after {} kills", self.kills);
         if has_stopped {
@@ -184,6 +183,8 @@ impl Life {
     }
 
     async fn invoke(&self, by_message: bool) -> Invocation {
+        // Not at once after the kill: a request that was under way then may take the lease still.
+        self.home.free_lease().await;
         if by_message && let Some(delivered) = self.host.queue("mati-sync").deliver_next().await {
             return delivered;
         }
@@ -213,7 +214,8 @@ impl Life {
 
     /// What a kill leaves behind is sound: it can be read, is no further than it was delivered, and never goes back.
     pub async fn look_into_state(&mut self) {
-        let held = held(&self.bench.world.sentinel);
+        let stored = self.bench.world.sentinel.stored();
+        let held = indicators(&stored);
         let unwanted: Vec<_> =
             held.iter().filter(|(pattern, confidence)| !self.was_wanted(pattern, **confidence)).collect();
         assert!(unwanted.is_empty(), "never wanted: {}", some(&unwanted));
@@ -224,8 +226,8 @@ impl Life {
             self.watermark
         );
         self.watermark = Some(watermark);
-        let ids = self.ids_held();
-        let missing: Vec<_> = known.difference(&ids).collect();
+        let ids: HashSet<&String> = stored.keys().map(|(_, id)| id).collect();
+        let missing: Vec<_> = known.iter().filter(|id| !ids.contains(id)).collect();
         assert!(missing.is_empty(), "known as sent, and not at Sentinel: {}", some(&missing));
         let settled = self.from_the_start.iter().filter(|record| record.last_updated_at() <= watermark);
         let lost: Indicators = wanted(&settled.cloned().collect::<Vec<_>>());
@@ -254,16 +256,13 @@ impl Life {
         Some((entries.iter().map(|entry| entry.key.stix_id()).collect(), progress.watermark))
     }
 
-    fn ids_held(&self) -> HashSet<String> {
-        self.bench.world.sentinel.stored().into_keys().map(|(_, id)| id).collect()
-    }
-
     /// Nobody kills any more: another instance of the app, at full speed, works off the queue and catches up.
     pub async fn calm_down(mut self) -> Toll {
         self.bench.settings.insert("SENTINEL_REQUESTS_PER_MINUTE".to_owned(), "100000".to_owned());
         let mut options = self.bench.options();
         options.queues = Some(self.host.queues());
         let calm = FunctionsHost::start(options).await.unwrap();
+        self.home.free_lease().await;
         calm.drain(PATIENCE).await.unwrap();
         assert_eq!(tick(&calm).await["end"], "caught_up");
         let uploads = self.bench.world.sentinel.requests().len();
@@ -276,7 +275,8 @@ impl Life {
     }
 
     async fn reckon(&mut self, calm: &FunctionsHost) -> Toll {
-        let held = held(&self.bench.world.sentinel);
+        let stored = self.bench.world.sentinel.stored();
+        let held = indicators(&stored);
         let wanted = wanted(&self.bench.world.mandiant.records());
         let lost: Vec<_> = wanted.iter().filter(|(pattern, _)| !held.contains_key(*pattern)).collect();
         assert!(lost.is_empty(), "lost: {}", some(&lost));
@@ -285,15 +285,16 @@ impl Life {
         assert!(stale.is_empty(), "not as Mandiant has it: {}", some(&stale));
         self.look_into_state().await;
         let (known, _) = self.known().await.expect("it has run");
-        assert!(known == self.ids_held(), "the manifest and Sentinel differ");
+        assert!(known == stored.into_keys().map(|(_, id)| id).collect(), "the manifest and Sentinel differ");
 
         let reports: Vec<Value> = [&self.host, calm]
             .iter()
             .flat_map(|host| host.output())
             .filter_map(|line| pass_ended(&line))
             .collect();
-        reports.iter().for_each(assert_sound);
-        let pauses = reports.iter().filter(|report| report["end"] != "caught_up").count() as u64;
+        reports.iter().for_each(|report| self.check_report(report));
+        let is_doubtful = |report: &&Value| !["caught_up", "skipped"].iter().any(|end| report["end"] == *end);
+        let pauses = reports.iter().filter(is_doubtful).count() as u64;
         let mut contents: HashMap<(String, u64), u64> = HashMap::new();
         let log = self.bench.world.sentinel.log();
         for row in &log {
@@ -320,20 +321,22 @@ impl Life {
             resent,
         }
     }
+
+    /// Nothing but kills went wrong.
+    fn check_report(&self, report: &Value) {
+        let message = report["message"].as_str().unwrap_or_default();
+        match report["end"].as_str() {
+            Some("caught_up" | "paused") => assert_adds_up(report),
+            // A request that was under way when its sender was killed took the lease, or replaced the progress.
+            Some("skipped" | "fenced") if matches!(self.home, Home::Azurite { .. }) => {}
+            // On a machine that is busy with something else, a fifth of a second of margin may not be enough.
+            Some("stalled") if message.contains("did not take the last commit in time") => {}
+            _ => panic!("nothing but kills went wrong, and yet: {report:#}"),
+        }
+    }
 }
 
 /// A list in an error, as far as anybody reads it.
 fn some<T: fmt::Debug>(list: &[T]) -> String {
     format!("{} in all, {:?} among them", list.len(), &list[..list.len().min(3)])
-}
-
-fn assert_sound(report: &Value) {
-    let is_late =
-        report["message"].as_str().is_some_and(|text| text.contains("did not take the last commit in time"));
-    match report["end"].as_str() {
-        Some("caught_up" | "paused") => assert_adds_up(report),
-        // On a machine that is busy with something else, a fifth of a second of margin may not be enough.
-        Some("stalled") if is_late => {}
-        _ => panic!("nothing but kills went wrong, and yet: {report:#}"),
-    }
 }
