@@ -72,13 +72,21 @@ fn now() -> DateTime<Utc> {
 async fn tick(host: &FunctionsHost) -> Value {
     let fired = host.fire_timer("SyncTimer", TimerFire::default()).await;
     assert!(fired.succeeded(), "{fired:?}");
-    last_pass(&host.output())
+    // The answer may be here before the line is.
+    let is_its_report =
+        |line: &OutputLine| pass_ended(line).is_some_and(|report| report["invocation_id"] == fired.id);
+    let line = host.wait_for_output(is_its_report, PATIENCE).await.unwrap();
+    pass_ended(&line).expect("it is a report")
+}
+
+/// The report that a line holds, if it holds one.
+fn pass_ended(line: &OutputLine) -> Option<Value> {
+    serde_json::from_str(&line.text).ok().filter(|line: &Value| line["event"] == "pass_ended")
 }
 
 /// The report in the newest `pass_ended` line.
 fn last_pass(output: &[OutputLine]) -> Value {
-    let reports = output.iter().rev().filter_map(|line| serde_json::from_str::<Value>(&line.text).ok());
-    reports.into_iter().find(|line| line["event"] == "pass_ended").expect("a pass has ended")
+    output.iter().rev().find_map(pass_ended).expect("a pass has ended")
 }
 
 /// A number of the lane `sentinel`.

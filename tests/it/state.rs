@@ -31,35 +31,6 @@ fn records(world: &World, count: u32) -> Vec<Record> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backlog_is_worked_off_over_several_invocations_within_the_rate_limit() {
-    let mut world = World::new();
-    world.set("SENTINEL_REQUESTS_PER_MINUTE", "20");
-    world.mandiant.put_all(records(&world, 12_000));
-    world.sentinel.knobs(|knobs| knobs.quota = 20);
-    let began = world.now();
-    let reports = world.chain(Duration::from_secs(120)).await;
-    assert!(reports.len() > 3, "{reports:#?}");
-    assert!(reports[..reports.len() - 1].iter().all(|report| report.end == End::Paused));
-    assert_eq!(reports.last().unwrap().end, End::CaughtUp);
-    assert_eq!(reports.iter().map(|report| report.totals().created).sum::<u64>(), 12_000);
-    assert_eq!(reports.iter().map(|report| report.totals().updated).sum::<u64>(), 0, "nothing twice");
-    assert_eq!(
-        reports.iter().map(|report| report.totals().throttled).sum::<u64>(),
-        0,
-        "never over the quota"
-    );
-    let minutes = (world.now() - began).as_seconds_f64() / 60.0;
-    let used = world.sentinel.requests().len() as f64 / (20.0 * minutes);
-    assert!(used > 0.8, "{used} of the permitted rate");
-
-    // The chain as a whole can be followed under the id of its first pass.
-    let app = world.start();
-    let status = app.engine.report_of(&reports[0].run_id).await.unwrap().unwrap();
-    let mati_sync::pass::RunStatus::Ended(whole) = status else { panic!("{status:?}") };
-    assert_eq!((whole.end, whole.totals().created), (End::CaughtUp, 12_000));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_stale_or_repeated_continuation_does_nothing() {
     let mut world = World::new();
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");

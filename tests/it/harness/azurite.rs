@@ -7,9 +7,18 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
+use axum::{
+    body::Bytes,
+    http::{Method, Request},
+};
+use mati_sync::{
+    clock::{Clock, SystemClock},
+    http::transport::Transport,
+    state::sas::ConnectionString,
+};
 use sandbox::tls::Tls;
 use tempfile::TempDir;
 
@@ -52,6 +61,27 @@ impl Azurite {
 
     pub fn connection_string(&self) -> String {
         connection_string(&self.endpoint, KEY)
+    }
+
+    /// Ends whatever lease is on a blob, without knowing its id.
+    pub async fn break_lease(&self, container: &str, blob: &str) {
+        let signed = ConnectionString::parse(&self.connection_string())
+            .and_then(|parsed| parsed.signed_endpoint(SystemClock.now()));
+        let mut url = signed.expect("a connection string");
+        url.set_path(&format!("{}/{container}/{blob}", url.path()));
+        url.query_pairs_mut().append_pair("comp", "lease");
+        let request = Request::builder()
+            .method(Method::PUT)
+            .uri(url.as_str())
+            .header("x-ms-version", "2025-11-05")
+            .header("x-ms-lease-action", "break")
+            .header("x-ms-lease-break-period", "0")
+            .body(Bytes::new())
+            .expect("a request");
+        let answer = Transport::network().fetch(request, Duration::from_secs(20), 1 << 16).await;
+        let status = answer.expect("an answer").status;
+        // 409: there is no lease; 404: there is not even a blob yet.
+        assert!(matches!(status.as_u16(), 202 | 404 | 409), "{status} for breaking the lease on {blob}");
     }
 
     /// Weak, because nobody drops what is static: the last test to end stops Azurite.

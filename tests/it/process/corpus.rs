@@ -30,7 +30,11 @@ pub fn wanted(records: &[Record]) -> Indicators {
 
 /// Those Sentinel holds.
 pub fn held(sentinel: &Sentinel) -> Indicators {
-    let stored = sentinel.stored();
+    indicators(&sentinel.stored())
+}
+
+/// The same of what was asked for already.
+pub fn indicators(stored: &BTreeMap<(String, String), Value>) -> Indicators {
     let pair = |object: &Value| {
         let pattern = object["pattern"].as_str().unwrap().to_owned();
         (pattern, object["confidence"].as_u64().unwrap())

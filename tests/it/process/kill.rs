@@ -1,50 +1,102 @@
-//! The executable is killed at any moment, again and again.
+//! The executable is killed at any moment, again and again, under the double of the Functions host, with its state
+//! in a directory or in Azurite.
+//!
+//! What happens follows from a seed: the records, what makes a pass run, and the moment of every kill, which is
+//! counted in records that have reached Sentinel, so that it comes at about the same place on every machine.
+//! `cargo simulate -- --kill N` replays the kills of one seed.
 
-use std::time::Duration;
+mod home;
+mod life;
 
-use tokio::process::Command;
-
-use super::{
-    Bench, EXECUTABLE,
-    corpus::{held, records, wanted},
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-/// Kills, at moments that differ from run to run.
-const KILLS: u64 = 60;
-/// Records in a request, and requests in flight.
-const IN_DOUBT: usize = 100 * 4;
+use futures::FutureExt;
+use sandbox::host::TimerFire;
 
-#[tokio::test]
-async fn sixty_kills_lose_nothing() {
-    let mut bench = Bench::new().await;
-    // Slow enough that a pass takes longer than a process is left alive.
-    bench.settings.insert("SENTINEL_REQUESTS_PER_MINUTE".to_owned(), "600".to_owned());
-    let records = records(23, 8000, 0.05);
-    bench.world.mandiant.put_all(records.clone());
-    let wanted = wanted(&records);
-    let start = || {
-        let mut command = Command::new(EXECUTABLE);
-        let command = command.arg("sync").env_clear().envs(&bench.settings).kill_on_drop(true);
-        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap()
-    };
-    let (mut cut_short, mut moment) = (0, 0x2545_f491_u64);
-    for _ in 0..KILLS {
-        let mut process = start();
-        moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let life = Duration::from_millis(20 + (moment >> 33) % 500);
-        if tokio::time::timeout(life, process.wait()).await.is_err() {
-            process.kill().await.unwrap();
-            cut_short += 1;
+use self::{
+    home::Home,
+    life::{Life, Toll},
+};
+use super::{
+    Bench, PATIENCE,
+    corpus::{held, records, wanted},
+    tick,
+};
+
+/// Lives of an ordinary test run; those with even numbers have their state in a directory, the others in Azurite.
+const SEEDS: u64 = 6;
+/// Kills in a life.
+const KILLS: u64 = 10;
+
+/// The whole life of a seed; the error says what went wrong, and after which kill.
+async fn run(seed: u64) -> Result<Toll, String> {
+    let kill = Arc::new(AtomicU64::new(0));
+    let life = async {
+        let home = if seed.is_multiple_of(2) { Home::Directory } else { Home::azurite() };
+        let mut life = Life::begin(seed, home).await;
+        for number in 1..=KILLS {
+            kill.store(number, Ordering::Relaxed);
+            life.kill(number).await;
+            life.look_into_state().await;
         }
-        let held = held(&bench.world.sentinel);
-        assert!(held.iter().all(|(pattern, confidence)| wanted.get(pattern) == Some(confidence)));
+        life.calm_down().await
+    };
+    AssertUnwindSafe(life).catch_unwind().await.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        format!(
+            "seed {seed}, kill {} of {KILLS}: {}; replay it with `cargo simulate -- --kill {seed}`",
+            kill.load(Ordering::Relaxed),
+            text.unwrap_or_else(|| "a panic without words".to_owned())
+        )
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixty_kills_lose_nothing() {
+    let one = std::env::var("MATI_SYNC_KILL_SEED").ok().map(|text| text.parse().expect("a number"));
+    let seeds = one.map_or(0..SEEDS, |seed: u64| seed..seed + 1);
+    let lives = futures::future::join_all(seeds.map(|seed| tokio::spawn(run(seed)))).await;
+    let mut failures = Vec::new();
+    for life in lives {
+        match life.expect("panics are caught") {
+            Ok(toll) => println!("{toll}"),
+            Err(failure) => failures.push(failure),
+        }
     }
-    assert!(cut_short >= 10, "only {cut_short} processes were still at work");
-    assert!(start().wait().await.unwrap().success());
-    assert_eq!(held(&bench.world.sentinel), wanted);
-    let resent = bench.world.sentinel.log().len() - wanted.len();
-    assert!(resent <= cut_short as usize * IN_DOUBT, "{resent} records were sent twice");
-    let uploads = bench.world.sentinel.requests().len();
-    assert!(start().wait().await.unwrap().success());
-    assert_eq!(bench.world.sentinel.requests().len(), uploads, "nothing is left to send");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// Above, the test itself breaks the lease of whoever it killed. Here nobody does, and the next pass waits until
+/// the lease has run out.
+#[tokio::test]
+async fn the_lease_of_a_killed_process_is_waited_for() {
+    let mut bench = Bench::new().await;
+    let home = Home::azurite();
+    home.settle(&mut bench.settings);
+    let records = records(29, 2_000, 0.0);
+    bench.world.mandiant.put_all(records.clone());
+    bench.world.sentinel.knobs(|knobs| knobs.delay = Duration::from_millis(500));
+    let host = bench.host().await;
+    let sentinel = &bench.world.sentinel;
+    let kill = async {
+        while sentinel.stored().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        host.kill().await;
+    };
+    let (fired, ()) = tokio::join!(host.fire_timer("SyncTimer", TimerFire::default()), kill);
+    assert!(!fired.succeeded(), "{fired:?}");
+    let killed = Instant::now();
+    assert_eq!(tick(&host).await["end"], "caught_up");
+    let waited = killed.elapsed();
+    assert!((Duration::from_secs(20)..PATIENCE).contains(&waited), "{waited:?}");
+    assert_eq!(held(sentinel), wanted(&records));
 }

@@ -1,4 +1,5 @@
-//! `cargo simulate`: the simulation of `tests/it/simulation.rs` with other seeds than an ordinary test run.
+//! `cargo simulate`: the simulation of `tests/it/simulation.rs` with other seeds than an ordinary test run, or the
+//! kills of `tests/it/process/kill.rs` with one seed.
 
 use std::{
     env,
@@ -16,6 +17,9 @@ struct Arguments {
     /// Replay this seed alone.
     #[arg(long)]
     seed: Option<u64>,
+    /// Instead of the simulation, replay the kills of this seed on the real executable.
+    #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "seed"])]
+    kill: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -23,11 +27,12 @@ fn main() -> ExitCode {
     let mut test = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     test.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     test.args(["test", "--quiet", "--package", "mati-sync", "--test", "it", "--"]);
-    test.args(["--exact", "simulation::nothing_is_lost_whatever_happens", "--nocapture"]);
-    match arguments.seed {
-        Some(seed) => test.env("MATI_SYNC_SEED", seed.to_string()),
-        None => test.env("MATI_SYNC_SEEDS", arguments.seeds.to_string()),
+    let (name, variable, value) = match (arguments.kill, arguments.seed) {
+        (Some(seed), _) => ("process::kill::sixty_kills_lose_nothing", "MATI_SYNC_KILL_SEED", seed),
+        (None, Some(seed)) => ("simulation::nothing_is_lost_whatever_happens", "MATI_SYNC_SEED", seed),
+        (None, None) => ("simulation::nothing_is_lost_whatever_happens", "MATI_SYNC_SEEDS", arguments.seeds),
     };
+    test.args(["--exact", name, "--nocapture"]).env(variable, value.to_string());
     match test.status() {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
