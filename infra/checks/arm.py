@@ -82,6 +82,15 @@ def merge(*values):
     return merged
 
 
+def strings(value):
+    """Every text in a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for one in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
+            yield from strings(one)
+
+
 def text_of(value):
     if isinstance(value, str):
         return value
@@ -122,6 +131,8 @@ class Cloud:
 
     def __init__(self, name="AzureCloud"):
         self.name, self.resources, self.order = name, {}, []
+        self.named = []  # whoever named a resource that was not there at the time
+        self.origins = {}  # of what was deployed: each deployment it lies in, with the resource there
 
     def environment(self):
         storage, vault = self.CLOUDS[self.name]
@@ -129,7 +140,7 @@ class Cloud:
 
     def answer(self, id):
         """What reference() tells of a resource beside what was deployed."""
-        kind, name = "/".join(id.split("/providers/")[-1].split("/")[::2]).lower(), id.split("/")[-1]
+        name = id.split("/")[-1]
         storage, vault = self.CLOUDS[self.name]
         kind = id.split("/providers/")[-1].split("/")[0].lower() + "/" + id.split("/")[-2].lower()
         return {
@@ -147,10 +158,11 @@ class Cloud:
 class Deployment:
     """One template, the outer one or a nested one, with its parameters."""
 
-    def __init__(self, cloud, template, given, group, path="main"):
-        self.cloud, self.template, self.group, self.path = cloud, template, group, path
+    def __init__(self, cloud, template, given, group, path="main", outer=None):
+        self.cloud, self.template, self.group, self.path, self.outer = cloud, template, group, path, outer
         self.open = []
-        self.waited = None  # ids for which the resource in work waited; None: everything
+        self.current = None  # id of the resource in work
+        self.waited = None  # ids for which it waited; None: everything
         self.parameters = {}
         for name, declared in template.get("parameters", {}).items():
             if name in given:
@@ -241,13 +253,25 @@ class Deployment:
     def _extensionResourceId(self, scope, kind, *names):
         return provider_id(scope, kind, *names)
 
-    def _reference(self, id, _version=None, full=None):
+    def chain(self):
+        """This deployment and those around it, each with the resource that is in work."""
+        return [(self, self.current), *(self.outer.chain() if self.outer else [])]
+
+    def needs(self, id, what):
+        """A resource that must exist, and must have been waited for if it is deployed here."""
         known = self.cloud.resources.get(id.lower())
         if known is None:
-            raise ArmError(f"{self.path}: reference to {id}, which does not exist yet")
-        ours = id.lower() in self.ids()
-        if ours and self.waited is not None and id.lower() not in self.waited:
-            raise ArmError(f"{self.path}: reference to {id} without waiting for it")
+            raise ArmError(f"{self.path}: {what} {id}, which does not exist yet")
+        origin = dict(self.cloud.origins.get(id.lower(), []))
+        for deployment, current in self.chain():
+            if deployment in origin and origin[deployment] != current:
+                if deployment.waited is not None and origin[deployment] not in deployment.waited:
+                    raise ArmError(f"{self.path}: {what} {id} without waiting for it: it may not exist yet")
+                break
+        return known
+
+    def _reference(self, id, _version=None, full=None):
+        known = self.needs(id, "reference to")
         properties = merge(known.get("properties", {}), self.cloud.answer(id))
         return merge(known, {"properties": properties}) if full else properties
 
@@ -281,9 +305,12 @@ class Deployment:
             # The last one first: what is missing in dependsOn must not be hidden by the order in the file.
             id = ready[-1]
             done[id] = set(needs[id]).union(*(done[other] for other in needs[id]))
-            self.waited = done[id]
+            self.current, self.waited = id, done[id]
             self.resource(ids[id])
-        self.waited = None
+        self.current = self.waited = None
+        for who, other in self.cloud.named if self.outer is None else []:
+            if other.lower() in self.cloud.resources:
+                raise ArmError(f"{who} names {other} without waiting for it: it may not exist yet")
         return {name: self.value(one["value"]) for name, one in self.template.get("outputs", {}).items()}
 
     def resource(self, one):
@@ -295,14 +322,26 @@ class Deployment:
                 raise ArmError(f"{self.path}: the name of a deployment is too long: {self.value(one['name'])}")
             group = id.split("/providers/")[0]
             given = {name: self.value(given["value"]) for name, given in one["properties"]["parameters"].items()}
-            nested = Deployment(self.cloud, one["properties"]["template"], given, group, self.value(one["name"]))
+            nested = Deployment(self.cloud, one["properties"]["template"], given, group, self.value(one["name"]), self)
             outputs = {name: {"value": value} for name, value in nested.deploy().items()}
             self.cloud.resources[id.lower()] = {"properties": {"outputs": outputs}}
+            self.cloud.origins[id.lower()] = self.chain()
             return
         body = self.value({key: part for key, part in one.items() if key not in ("dependsOn", "condition")})
-        if "scope" in body and body["scope"].lower() not in self.cloud.resources:
-            raise ArmError(f"{self.path}: {id} lies on {body['scope']}, which does not exist yet")
+        if "scope" in body:
+            self.needs(body["scope"], f"{one['type']} on")
+        elif one["type"].count("/") > 1:
+            # The services in between, as blobServices/default, come with the resource at the top.
+            head, tail = id.split("/providers/")
+            self.needs(f"{head}/providers/{'/'.join(tail.split('/')[:3])}", f"{one['type']} in")
         if id.lower() in self.cloud.resources:
             raise ArmError(f"{self.path}: {id} is deployed twice")
+        for other in strings(body):
+            top = re.match(r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+", other)
+            if top and top[0].lower() in self.cloud.resources:
+                self.needs(top[0], f"{id.split('/')[-1]} names")
+            elif top:
+                self.cloud.named.append((f"{self.path}: {id.split('/')[-1]}", top[0]))
         self.cloud.resources[id.lower()] = {**body, "id": id}
+        self.cloud.origins[id.lower()] = self.chain()
         self.cloud.order.append(id)

@@ -79,7 +79,8 @@ def check(template):
                 general(played), roles(played), secrets(played), app(played, given), places(played, cloud, given))]
         except (arm.ArmError, StopIteration) as error:
             faults.append(f"{name}: {error}")
-    return faults + schedules(template) + refusals(template)
+    # What follows needs a template that plays at all.
+    return faults or schedules(template) + refusals(template)
 
 
 def general(played):
