@@ -13,7 +13,7 @@ from bicep import BicepError
 
 # Of the repository outside infra/.
 READ = ["README.md", "Cargo.toml", "host.json", "src/settings/table.rs", "src/secrets.rs", "src/telemetry.rs",
-        "SyncContinue/function.json"]
+        "SyncContinue/function.json", ".github/workflows/ci.yml", ".github/workflows/release.yml", ".ci/run", ".ci/host"]
 STORAGE, FLEX, CONSUMPTION = "modules/storage.bicep", "modules/app-flex.bicep", "modules/app-consumption.bicep"
 TYPES, PLAY, AGREE = "resources fit Azure's types", "the deployment plays, in every scenario", "templates and program agree"
 NAMES, FORM, ARM = ("names are declared and used", "the portal's form fits the template",
@@ -87,6 +87,9 @@ PLANTS = [
     ("the queries fit Kusto", "kql/workbook-held.kql", "ObservableKey, ValidUntil", "Observable, ValidUntil", "Observable"),
     ("the queries fit Kusto", "kql/alert-stalled.kql", "{app}", "{apps}", "unknown placeholder"),
     ("checkov, but for named exceptions", "modules/storage-account.bicep", "'TLS1_2'", "'TLS1_0'", "CKV_AZURE_44"),
+    ("workflows are pinned", "../.github/workflows/ci.yml", "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "@v7",
+     "not pinned"),
+    ("workflows are pinned", "../.github/workflows/release.yml", "permissions: {}\n", "", "not taken away"),
     ("grant-defender.sh is a script", "grant-defender.sh", "\nfi\n", "\n", "grant-defender"),
 ]
 

@@ -19,6 +19,7 @@ import security
 import symbols
 import template
 import typecheck
+import workflows
 from bicep import BicepError
 
 HERE = Path(__file__).resolve().parent
@@ -49,6 +50,7 @@ def checks(checkov, kusto):
         "templates and program agree": contract.check,
         "the queries fit Kusto": lambda root: queries.check(root, kusto),
         "checkov, but for named exceptions": lambda root: security.check(root, checkov),
+        "workflows are pinned": workflows.check,
         "grant-defender.sh is a script": shell,
     }
 
