@@ -256,7 +256,8 @@ class Parser:
         kind, text, line = self.advance()
         if text == "targetScope":
             self.need("=")
-            self.expression()
+            if plain(self.expression()) != "resourceGroup":
+                self.fail("only templates of a resource group are read", line)
             return None
         if kind != "name" or text not in ("param", "var", "resource", "module", "output"):
             self.fail(f"expected a declaration, found {text!r}", line)
@@ -300,7 +301,7 @@ class Parser:
 
 def parse(path):
     path = Path(path)
-    return Parser(path.read_text(encoding="utf-8"), path).file()
+    return Parser(path.read_text(encoding="utf-8-sig"), path).file()
 
 
 def walk(node):

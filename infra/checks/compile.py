@@ -206,6 +206,8 @@ class Template:
             return self.id(one)
         if path == ["name"]:
             return self.expression(fields(one.value)["name"])
+        if path[0] in ("type", "apiVersion", "location", "tags", "sku", "kind"):
+            self.fail(node, f"{'.'.join([one.name, *path])} is not translated: say it another way")
         version = quote(self.version_of(one))
         if path[0] == "properties":
             return ".".join([f"reference({self.id(one)}, {version})", *path[1:]])
@@ -216,7 +218,9 @@ class Template:
 
     def _unary(self, node):
         inner = self.expression(node.items[0])
-        return f"not({inner})" if node.value == "!" else f"sub(0, {inner})"
+        if node.value == "-":
+            return f"-{inner}" if inner.isdigit() else f"sub(0, {inner})"
+        return f"not({inner})"
 
     def _binary(self, node):
         left, right = (self.expression(one) for one in node.items)
@@ -267,7 +271,7 @@ class Template:
         names = {other.name for other in found if other is not one}
         if "scope" in body and one.kind == "module":
             names -= {other.name for other in self.symbols(body["scope"])}
-        ids = [f"[{self.id(other)}]" for other in self.file.of("resource", "module") if other.name in names]
+        ids = [f"[{self.id(self.file.get(name))}]" for name in sorted(names)]
         return {"dependsOn": ids} if ids else {}
 
     def conditional(self, one):
@@ -276,6 +280,8 @@ class Template:
     def resource(self, one):
         body = fields(one.value)
         made = self.conditional(one)
+        if self.type_of(one).count("/") != len(self.names(one)):
+            self.fail(one, f"{one.name}: a resource within another has a parent")
         if "scope" in body:
             made["scope"] = f"[{self.id(self.declared(body['scope']))}]"
         made.update(type=self.type_of(one), apiVersion=self.version_of(one), name=self.value(self.name(one)))
@@ -309,10 +315,8 @@ class Template:
         return {**made, **self.depends(one)}
 
     def template(self):
-        resources = []
-        for one in self.file.of("resource", "module"):
-            if not one.existing:
-                resources.append(self.module(one) if one.kind == "module" else self.resource(one))
+        resources = [self.resource(one) for one in self.file.of("resource") if not one.existing]
+        resources += [self.module(one) for one in self.file.of("module")]
         variables = {one.name: self.value(one.value) for one in self.file.of("var") if not self.is_late(one.value)}
         made = {
             "$schema": SCHEMA,

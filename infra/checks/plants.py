@@ -41,6 +41,8 @@ PLANTS = [
     (TYPES, STORAGE, "  parent: queueService", "  parent: blobService", "parent is of another type"),
     ("azuredeploy.json is in step", "main.bicep", "param maximumInstances int = 40", "param maximumInstances int = 41",
      "not in step"),
+    ("compile.py translates as Microsoft's compiler did", "checks/baselines/azure-bastion/main.json", "dependsOn", "needs",
+     "the compiler: "),
     (ARM, "azuredeploy.json", '"contentVersion": "1.0.0.0"', '"contentVersion": "1"', "contentVersion"),
     (ARM, "azuredeploy.json", '"type": "securestring"', '"type": "string"', "other parameters are secure"),
     (ARM, "azuredeploy.json", '"outputs": {\n    "functionAppName"', '"outputs": {\n    "appName"', "outputs differ"),
@@ -97,6 +99,7 @@ PLANTS = [
 def copied(root, target):
     """A copy of infra/ and of what it is compared with, under target."""
     shutil.copytree(root, target / "infra", ignore=shutil.ignore_patterns("checks", "__pycache__"))
+    shutil.copytree(root / "checks/baselines", target / "infra/checks/baselines")
     for name in READ:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root.parent / name, target / name)

@@ -24,6 +24,8 @@ def check(root, environment):
         return [f"checkov's grammar did not run: {read.stderr.strip()[-200:]}"]
     faults = read.stdout.splitlines()
     command = [environment / "bin/checkov", "--directory", root, "--framework", "bicep", "--skip-download",
+               # What lies there is others', for another check.
+               "--skip-path", "checks/baselines",
                "--output", "json", "--soft-fail"]
     done = subprocess.run(command, text=True, capture_output=True)
     try:

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import baselines
 import compile as compiler
 import contract
 import grammars
@@ -43,6 +44,7 @@ def checks(checkov, kusto):
         "names are declared and used": symbols.check,
         "secrets stay in secure places": symbols.secure,
         "resources fit Azure's types": lambda root: typecheck.check(root, HERE / "types"),
+        "compile.py translates as Microsoft's compiler did": baselines.check,
         "azuredeploy.json is in step": compiler.check,
         "azuredeploy.json fits ARM's schema and the Bicep": template.check_template,
         "the deployment plays, in every scenario": play,

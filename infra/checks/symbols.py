@@ -1,7 +1,5 @@
 """Names in the templates: every one declared, every declared one used."""
 
-from pathlib import Path
-
 from bicep import fields, parse, walk
 
 # What Bicep lets one call, as far as it is used here. A new one is a line here: so nothing misspelt slips through.
@@ -16,11 +14,9 @@ def check(root):
     faults = []
     for path in [root / "main.bicep", *sorted((root / "modules").glob("*.bicep"))]:
         faults += [f"{path.relative_to(root)}:{line}: {text}" for line, text in of_file(parse(path))]
-    used = {(root / "main.bicep").parent / one.type for path in root.rglob("*.bicep")
-            for one in parse(path).of("module")}
-    for path in (root / "modules").glob("*.bicep"):
-        if path.name not in {Path(one).name for one in used}:
-            faults.append(f"{path.relative_to(root)}: no file uses this module")
+    files = [root / "main.bicep", *(root / "modules").glob("*.bicep")]
+    used = {(path.parent / one.type).resolve() for path in files for one in parse(path).of("module")}
+    faults += [f"{path.relative_to(root)}: no file uses this module" for path in files[1:] if path.resolve() not in used]
     return faults
 
 
