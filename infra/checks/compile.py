@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from bicep import BicepError, Node, fields, parse, plain
+from bicep import BicepError, Node, fields, parse, plain, walk
 
 ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
@@ -45,7 +45,7 @@ class Template:
     def symbols(self, node, seen=()):
         """The resources and modules that an expression names, also through variables and existing resources."""
         found = []
-        for part in self.walk(node):
+        for part in walk(node):
             if part.kind != "name":
                 continue
             one = self.declared(part)
@@ -57,14 +57,9 @@ class Template:
                 found.append(one)
         return found
 
-    @staticmethod
-    def walk(node):
-        from bicep import walk
-        return walk(node)
-
     def is_late(self, node, seen=()):
         """Whether a value is known only once something else exists: a variable cannot hold it."""
-        for part in self.walk(node):
+        for part in walk(node):
             base, path = self.path(part)
             if base is not None and base.kind == "module":
                 return True
