@@ -201,7 +201,9 @@ fn defender_lane(
         limit: defender.indicator_limit,
     });
     // An endpoint matches on the strongest digest it is given.
-    lane("defender", settings, HashType::Sha256, salt, target, destination)
+    let lane = lane("defender", settings, HashType::Sha256, salt, target, destination);
+    // Another limit makes another choice.
+    Lane { settings_hash: format!("{}-{}", lane.settings_hash, defender.indicator_limit), ..lane }
 }
 
 /// What lanes have in common. `salt` stands for the form in which this one sends.

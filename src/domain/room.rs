@@ -89,6 +89,15 @@ impl Room {
         self.order.insert((place, key));
     }
 
+    /// Makes the weakest leave, so many of them.
+    pub fn shrink(&mut self, excess: usize) -> Vec<Key> {
+        let leaving: Vec<Key> = self.order.iter().take(excess).map(|(_, key)| *key).collect();
+        for key in &leaving {
+            self.forget(*key);
+        }
+        leaving
+    }
+
     /// Notes that one was taken back, which leaves room for another.
     pub fn leave(&mut self, key: Key) {
         self.free += usize::from(self.forget(key));

@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::info;
 
 use super::{halt::Halt, lane::LanePass};
 use crate::{
-    defender::{client::Defender, convert::APPLICATION},
+    defender::{client::Defender, convert::APPLICATION, wire::Listed},
     destination::Destination,
     domain::{
         fingerprint::Fingerprint,
-        manifest::{Entry, Handle, Known, Rank, State},
+        manifest::{Entry, Handle, Known, Manifest, Rank, State},
         observable::Key,
         plan::Planned,
         room::Room,
@@ -30,59 +31,51 @@ impl LanePass<'_> {
         if planned.is_empty() || is_live(Mutant::LimitIgnored) {
             return Ok(planned);
         }
-        let mut room = match self.room.take() {
-            Some(room) => room,
-            None => self.look_around(defender, state).await?,
-        };
+        self.look_around(state).await?;
         let now = self.engine.clock.now();
+        let room = self.room.get_or_insert_default();
         let admitted = room.admit(planned, |item| defender.is_unfit(item, now));
-        self.room = Some(room);
         self.counts.over_limit += admitted.over_limit;
         self.displace(defender, state, admitted.displaced).await?;
         Ok(admitted.sent)
     }
 
-    /// What the tenant holds at present. Ours that the manifest does not know are taken into it: what became of them
-    /// was not committed, or the state was lost.
-    async fn look_around(&self, defender: &Defender, state: &mut LaneState) -> Result<Room, Halt> {
+    /// What the tenant holds at present, once in a pass. What is ours and differs from what the manifest knows is
+    /// mended there: what became of it was not committed, or the state was lost, or somebody deleted it by hand.
+    /// Where the tenant holds more than it may, the weakest of ours leave.
+    pub(super) async fn look_around(&mut self, state: &mut LaneState) -> Result<(), Halt> {
+        let Destination::Defender(defender) = &self.lane.destination else { return Ok(()) };
+        if self.room.is_some() {
+            return Ok(());
+        }
         let listed = defender.list(self.deadline, &self.traffic).await?;
         let now = self.engine.clock.now();
         let total = listed.len();
         let ours = listed.into_iter().filter(|listed| listed.application.as_deref() == Some(APPLICATION));
-        let ours: HashMap<Key, Option<u64>> = ours
-            .filter_map(|listed| Some((Key::of_stix_id(listed.external_id.as_deref()?)?, listed.id)))
+        let ours: HashMap<Key, Listed> = ours
+            .filter_map(|listed| Some((Key::of_stix_id(listed.external_id.as_deref()?)?, listed)))
             .collect();
-        let mut learned = Vec::new();
-        for (key, id) in &ours {
-            let entry = state.manifest.get(*key).copied();
-            let held = entry.filter(|entry| entry.is_held(now));
-            let rank = match state.manifest.handle(*key) {
-                Some(Handle::Numbered { id: known, rank }) if held.is_some() => {
-                    if Some(known) == *id || id.is_none() {
-                        continue;
-                    }
-                    rank
-                }
-                _ => Rank::default(),
-            };
-            let until = now + chrono::TimeDelta::days(90);
-            let entry = held.unwrap_or_else(|| Entry::new(*key, Fingerprint::VOID, until, None, State::Held));
-            learned.push(Known { entry, handle: id.map(|id| Handle::Numbered { id, rank }) });
-        }
-        if !learned.is_empty() {
+        let mut mended: Vec<Known> =
+            ours.iter().filter_map(|(key, listed)| found(*key, listed, &state.manifest, now)).collect();
+        let lost = state.manifest.entries().iter();
+        let lost = lost.filter(|entry| entry.is_held(now) && !ours.contains_key(&entry.key));
+        mended.extend(lost.map(|entry| Known::from(entry.taken_back(now))));
+        if !mended.is_empty() {
             info!(
                 lane = self.lane.name,
-                "the tenant holds {} of our indicators that were not known as they stand there",
-                learned.len()
+                "{} of our indicators stand at the tenant otherwise than was known",
+                mended.len()
             );
-            self.commit(state, learned).await?;
+            self.commit(state, mended).await?;
         }
-        let free = defender.limit.saturating_sub(total);
         let held = ours.keys().filter_map(|key| {
             let entry = *state.manifest.get(*key)?;
             Some(Known { entry, handle: state.manifest.handle(*key) })
         });
-        Ok(Room::new(free, held.collect::<Vec<_>>()))
+        let mut room = Room::new(defender.limit.saturating_sub(total), held);
+        let leaving = room.shrink(total.saturating_sub(defender.limit));
+        self.room = Some(room);
+        self.displace(defender, state, leaving).await
     }
 
     async fn displace(
@@ -110,4 +103,21 @@ impl LanePass<'_> {
         }
         self.commit(state, gone).await
     }
+}
+
+/// What is to be known of an indicator of ours that the tenant holds, if it is not known already.
+fn found(key: Key, listed: &Listed, manifest: &Manifest, now: DateTime<Utc>) -> Option<Known> {
+    let held = manifest.get(key).copied().filter(|entry| entry.is_held(now));
+    let rank = match manifest.handle(key) {
+        Some(Handle::Numbered { id, .. })
+            if held.is_some() && listed.id.is_none_or(|listed| listed == id) =>
+        {
+            return None;
+        }
+        Some(Handle::Numbered { rank, .. }) if held.is_some() => rank,
+        _ => Rank::default(),
+    };
+    let until = listed.expiration.unwrap_or(now + TimeDelta::days(90));
+    let entry = held.unwrap_or_else(|| Entry::new(key, Fingerprint::VOID, until, None, State::Held));
+    Some(Known { entry, handle: listed.id.map(|id| Handle::Numbered { id, rank }) })
 }

@@ -1,0 +1,219 @@
+// What somebody must be told of: silence, a pass that could not go on, refused records, a checkpoint that stays behind.
+
+@description('Name of the app, as it signs its log lines.')
+param appName string
+@description('Region.')
+param location string
+@description('Resource id of the workspace with the log lines.')
+param logsWorkspaceId string
+@description('Hours between two passes.')
+param scheduleHours int
+@description('Age of the checkpoint, in hours, from which on it is told.')
+param checkpointHours int
+@description('Where to send a mail. Empty: none.')
+param email string
+@description('Resource id of an action group to call. Empty: none.')
+param actionGroupId string
+@description('Tags of every resource.')
+param tags object
+
+var silence = replace(replace(loadTextContent('../kql/alert-no-pass.kql'), '{app}', appName), '{hours}', string(2 * scheduleHours))
+var stalled = replace(loadTextContent('../kql/alert-stalled.kql'), '{app}', appName)
+var rejected = replace(loadTextContent('../kql/alert-rejected.kql'), '{app}', appName)
+var checkpoint = replace(loadTextContent('../kql/alert-checkpoint.kql'), '{app}', appName)
+var actionGroups = concat(empty(email) ? [] : [
+  mail.id
+], empty(actionGroupId) ? [] : [
+  actionGroupId
+])
+
+resource mail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+  name: '${appName}-mail'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'mati-sync'
+    emailReceivers: [
+      {
+        name: 'mail'
+        emailAddress: empty(email) ? 'nobody@example.org' : email
+        useCommonAlertSchema: true
+      }
+    ]
+  }
+}
+
+resource noPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${appName}-no-pass'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: no pass ended in twice the schedule'
+    description: 'No pass of ${appName} ended within ${2 * scheduleHours} hours. Look at the function SyncTimer: is the app running, and does the host see its functions?'
+    severity: 1
+    enabled: true
+    evaluationFrequency: 'PT30M'
+    windowSize: 'PT1H'
+    // The window that counts stands in the query: two days at most, which a daily schedule needs.
+    overrideQueryTimeRange: 'P2D'
+    autoMitigate: true
+    // The table is there from the first log line on.
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: silence
+          metricMeasureColumn: 'Passes'
+          timeAggregation: 'Total'
+          operator: 'LessThan'
+          threshold: 1
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource stalledPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${appName}-stalled'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: a pass stalled or failed'
+    description: 'A pass of ${appName} ended stalled or failed. Its message says what stands in the way; GET /api/status shows it.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT15M'
+    windowSize: 'PT30M'
+    autoMitigate: true
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: stalled
+          metricMeasureColumn: 'Passes'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource rejectedRecords 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${appName}-rejected'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: records were rejected'
+    description: 'The destination refused records of ${appName}. They lie with their reasons under lanes/<lane>/rejected in the state container.'
+    severity: 3
+    enabled: true
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT1H'
+    autoMitigate: false
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: rejected
+          metricMeasureColumn: 'Rejected'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [
+            {
+              name: 'Lane'
+              operator: 'Include'
+              values: [
+                '*'
+              ]
+            }
+          ]
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource oldCheckpoint 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+  name: '${appName}-checkpoint'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: the checkpoint is old'
+    description: 'The checkpoint of ${appName} is more than ${checkpointHours} hours old: what Mandiant updated since then is not delivered.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT1H'
+    overrideQueryTimeRange: 'P2D'
+    autoMitigate: true
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: checkpoint
+          metricMeasureColumn: 'AgeHours'
+          timeAggregation: 'Maximum'
+          operator: 'GreaterThan'
+          threshold: checkpointHours
+          dimensions: [
+            {
+              name: 'Lane'
+              operator: 'Include'
+              values: [
+                '*'
+              ]
+            }
+          ]
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
