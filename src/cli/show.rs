@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use crate::{
-    domain::{outcome::Counts, report::Report},
+    domain::{
+        outcome::{Changes, Counts},
+        report::Report,
+    },
     pass::Overview,
 };
 
@@ -27,6 +30,9 @@ pub fn report(report: &Report) -> String {
         for (count, label) in rows(&lane.counts, report.dry_run) {
             line(&mut text, &format!("  {count:>10}  {label}"));
         }
+        for (indicator_type, changes) in &lane.by_type {
+            line(&mut text, &format!("  {:<10}  {}", indicator_type.name(), summary(changes)));
+        }
         if let Some(watermark) = lane.watermark {
             line(&mut text, &format!("  settled up to {watermark}"));
         }
@@ -40,6 +46,20 @@ pub fn report(report: &Report) -> String {
     text
 }
 
+/// "3 created, 1 renewed"
+fn summary(changes: &Changes) -> String {
+    let Changes { created, updated, renewed, retracted, displaced } = *changes;
+    let counts = [
+        (created, "created"),
+        (updated, "updated"),
+        (renewed, "renewed"),
+        (retracted, "taken back"),
+        (displaced, "displaced"),
+    ];
+    let occurred = counts.into_iter().filter(|(count, _)| *count > 0);
+    occurred.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
+}
+
 /// The fates that occurred; those of every pass always.
 fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
     let sent = |done: &'static str, would: &'static str| if dry_run { would } else { done };
@@ -48,10 +68,13 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
         (counts.created, sent("created", "would be created")),
         (counts.updated, sent("updated", "would be updated")),
         (counts.renewed, sent("renewed", "would be renewed")),
-        (counts.unchanged, "unchanged"),
+        (counts.unchanged, "unchanged: rows that deduplication saves"),
     ];
     let dropped = &counts.dropped;
     let sometimes = [
+        (counts.retracted, sent("taken back", "would be taken back")),
+        (counts.displaced, sent("displaced by others", "would be displaced by others")),
+        (counts.over_limit, "without room at the destination"),
         (counts.rejected, "refused by the destination (see rejected/ in the state)"),
         (counts.left, "left to the next pass"),
         (dropped.confidence, "below the minimum confidence"),

@@ -166,7 +166,7 @@ fn in_order(sent: &[Sent], answers: Vec<ItemAnswer>) -> Option<Vec<ItemAnswer>> 
 }
 
 /// A value without what the API may spell differently from us.
-fn folded(value: &str) -> String {
+pub(super) fn folded(value: &str) -> String {
     let value = value.trim();
     match value.parse::<IpAddr>() {
         Ok(address) => address.to_string(),

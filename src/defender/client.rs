@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     classify::{self, Deletion, Sent},
     convert::{Style, indicator, unfit},
-    wire::{BatchDelete, Import, Listed, Page},
+    wire::{BatchDelete, Import, Listed, Page, about},
 };
 use crate::{
     clock::Deadline,
@@ -52,6 +52,12 @@ impl Defender {
     /// The indicator that stands for `planned`, for a person to read.
     pub fn preview(&self, planned: &Planned) -> serde_json::Value {
         serde_json::to_value(indicator(planned, &self.style)).unwrap_or_default()
+    }
+
+    /// What it is about, in the words of [`Listed::about`].
+    pub fn about(&self, planned: &Planned) -> String {
+        let sent = indicator(planned, &self.style);
+        about(sent.indicator_type, &sent.indicator_value)
     }
 
     /// Whether the API would refuse it, as far as is known without asking.

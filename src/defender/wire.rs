@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::classify::folded;
+
 /// Body of an import.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -88,6 +90,17 @@ pub struct Listed {
     pub expiration: Option<DateTime<Utc>>,
     #[serde(default)]
     pub action: Option<String>,
+}
+
+impl Listed {
+    /// Type and value, by which the tenant tells its indicators apart, whoever made them.
+    pub fn about(&self) -> String {
+        about(&self.indicator_type, &self.value)
+    }
+}
+
+pub(super) fn about(indicator_type: &str, value: &str) -> String {
+    format!("{indicator_type} {}", folded(value))
 }
 
 /// The API's errors.

@@ -27,6 +27,17 @@ pub enum IndicatorType {
 
 impl IndicatorType {
     pub const ALL: [Self; 5] = [Self::Ipv4, Self::Ipv6, Self::Fqdn, Self::Url, Self::Hash];
+
+    /// As in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Fqdn => "fqdn",
+            Self::Url => "url",
+            Self::Hash => "hash",
+        }
+    }
 }
 
 /// The digest algorithms Mandiant gives for a file, weakest first.
@@ -178,10 +189,12 @@ impl Observable {
                     .chars()
                     .all(|character| character.is_alphanumeric() || matches!(character, '-' | '_'))
         };
+        // What is judged is what is sent: there are letters whose lower case is no letter.
+        let value = value.to_lowercase();
         if !value.split('.').all(label_is_sound) {
             return Err(Malformed::because("not a domain name"));
         }
-        Ok(Self::Domain(value.to_lowercase()))
+        Ok(Self::Domain(value))
     }
 
     /// A URL as it stands: paths are case-sensitive, and rules compare the whole string.

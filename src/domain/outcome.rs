@@ -110,8 +110,11 @@ pub struct Counts {
     pub over_limit: u64,
     /// Read, but not settled when the pass ended.
     pub left: u64,
+    /// Taken back in favour of another.
     pub displaced: u64,
+    /// Refused before and offered again; they are among `read`.
     pub replayed: u64,
+    /// Left the manifest because their validity ended.
     pub aged_out: u64,
     /// Requests to the destination, throttled answers among them, and requests made again.
     pub requests: u64,
@@ -177,6 +180,40 @@ impl AddAssign<&Counts> for Counts {
         for (mine, theirs) in pairs {
             *mine += theirs;
         }
+    }
+}
+
+/// What was done about the indicators of one type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Changes {
+    pub created: u64,
+    pub updated: u64,
+    pub renewed: u64,
+    pub retracted: u64,
+    pub displaced: u64,
+}
+
+impl Changes {
+    /// Counts one.
+    pub fn add(&mut self, change: Change) {
+        *match change {
+            Change::Created => &mut self.created,
+            Change::Updated => &mut self.updated,
+            Change::Renewed => &mut self.renewed,
+            Change::Retracted => &mut self.retracted,
+            Change::Displaced => &mut self.displaced,
+        } += 1;
+    }
+}
+
+impl AddAssign for Changes {
+    fn add_assign(&mut self, other: Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.renewed += other.renewed;
+        self.retracted += other.retracted;
+        self.displaced += other.displaced;
     }
 }
 

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Counts, End};
+use super::{
+    observable::IndicatorType,
+    outcome::{Changes, Counts, End},
+};
 
 /// What made a pass run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +37,9 @@ pub struct Report {
     pub lanes: BTreeMap<String, LaneReport>,
 }
 
+/// What was done, by type of indicator.
+pub type ByType = BTreeMap<IndicatorType, Changes>;
+
 /// One lane's part in a pass.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LaneReport {
@@ -43,6 +49,9 @@ pub struct LaneReport {
     pub message: Option<String>,
     #[serde(flatten)]
     pub counts: Counts,
+    /// What was sent, by type of indicator.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_type: ByType,
     pub watermark: Option<DateTime<Utc>>,
 }
 
@@ -68,9 +77,13 @@ impl Report {
             totals.unchanged,
             totals.dropped.total(),
         );
-        for (count, fate) in
-            [(totals.rejected, "refused by the destination"), (totals.left, "left to the next pass")]
-        {
+        for (count, fate) in [
+            (totals.retracted, "taken back"),
+            (totals.displaced, "displaced by others"),
+            (totals.over_limit, "without room at the destination"),
+            (totals.rejected, "refused by the destination"),
+            (totals.left, "left to the next pass"),
+        ] {
             if count > 0 {
                 sentence.push_str(&format!(", {count} {fate}"));
             }
@@ -94,6 +107,9 @@ impl Report {
                 continue;
             };
             mine.counts += &theirs.counts;
+            for (indicator_type, changes) in &theirs.by_type {
+                *mine.by_type.entry(*indicator_type).or_default() += *changes;
+            }
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

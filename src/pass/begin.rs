@@ -18,7 +18,6 @@ impl LanePass<'_> {
         self.lane.destination.take_over();
         self.adopt(state).await?;
         if self.schedule_refresh(state) {
-            self.look_around(state).await?;
             self.commit(state, Vec::new()).await?;
         }
         let order = self.pass.order.clone();

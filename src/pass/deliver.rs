@@ -166,7 +166,7 @@ impl LanePass<'_> {
     fn settle_record(&mut self, state: &LaneState, item: &Planned, delivery: Delivery) -> Option<Known> {
         match delivery {
             Delivery::Acknowledged(handle) => {
-                self.counts.settle(item.change);
+                self.count(item);
                 self.engine.gauge.sent(1);
                 if let Some(room) = self.room.as_mut().filter(|_| item.change.takes_back()) {
                     room.leave(item.key);
@@ -196,9 +196,22 @@ impl LanePass<'_> {
                 });
                 self.refused.push_str(&format!("{line}\n"));
                 self.refused_unwritten = true;
-                Some(item.rejected(state.manifest.get(item.key)))
+                let before = state.manifest.get(item.key);
+                if let Some(room) = self
+                    .room
+                    .as_mut()
+                    .filter(|_| before.is_none_or(|entry| !entry.is_held(self.engine.clock.now())))
+                {
+                    room.leave(item.key);
+                }
+                Some(item.rejected(before))
             }
         }
+    }
+
+    fn count(&mut self, item: &Planned) {
+        self.counts.settle(item.change);
+        self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
     }
 
     /// Makes settled records durable: the refused ones with their reasons first, so that none is known as refused
@@ -227,7 +240,7 @@ impl LanePass<'_> {
     /// A dry run: what would be sent is counted and remembered, so that it counts once.
     async fn pretend(&mut self, state: &mut LaneState, planned: Vec<Planned>) -> Result<(), Halt> {
         let entries = planned.iter().map(|item| {
-            self.counts.settle(item.change);
+            self.count(item);
             item.acknowledged(None)
         });
         let entries = entries.collect();

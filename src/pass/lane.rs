@@ -1,6 +1,6 @@
 //! One lane's part in a pass: window after window, page after page, until nothing is left or no time is.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
@@ -16,7 +16,7 @@ use crate::{
         manifest::Known,
         outcome::{Counts, End},
         progress::{LAG, Progress, Range, Withheld, whole_second},
-        report::LaneReport,
+        report::{ByType, LaneReport},
         room::Room,
     },
     http::traffic::Traffic,
@@ -49,6 +49,9 @@ pub struct LanePass<'a> {
     pub(super) accepted: bool,
     /// Where the destination cannot hold everything, once it was looked at.
     pub(super) room: Option<Room>,
+    /// What other applications hold there.
+    pub(super) foreign: HashSet<String>,
+    pub(super) by_type: ByType,
     /// The source has answered in this pass.
     pub(super) heard: bool,
     /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
@@ -80,6 +83,8 @@ impl<'a> LanePass<'a> {
             counts: Counts::default(),
             accepted: false,
             room: None,
+            foreign: HashSet::new(),
+            by_type: ByType::new(),
             heard: false,
             refused: String::new(),
             refused_unwritten: false,
@@ -225,6 +230,6 @@ impl<'a> LanePass<'a> {
         };
         info!(lane = self.lane.name, run_id = self.pass.run_id, "lane {} ended {end:?}", self.lane.name);
         let watermark = progress.map(|progress| progress.watermark);
-        LaneEnd { report: LaneReport { end, message, counts: self.counts, watermark } }
+        LaneEnd { report: LaneReport { end, message, counts: self.counts, by_type: self.by_type, watermark } }
     }
 }

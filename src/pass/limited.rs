@@ -21,11 +21,12 @@ use crate::{
 };
 
 impl LanePass<'_> {
-    /// Turns away what has no room, after the weakest have given way to what is strictly better.
+    /// Turns away what has no room, after the weakest have given way to what is strictly better; and what stands there
+    /// already by another application, whose indicators are never touched.
     pub(super) async fn fit_in(
         &mut self,
         state: &mut LaneState,
-        planned: Vec<Planned>,
+        mut planned: Vec<Planned>,
     ) -> Result<Vec<Planned>, Halt> {
         let Destination::Defender(defender) = &self.lane.destination else { return Ok(planned) };
         if planned.is_empty() || is_live(Mutant::LimitIgnored) {
@@ -33,6 +34,16 @@ impl LanePass<'_> {
         }
         self.look_around(state).await?;
         let now = self.engine.clock.now();
+        let before = planned.len();
+        planned.retain(|item| !self.foreign.contains(&defender.about(item)));
+        let others = before - planned.len();
+        if others > 0 {
+            self.counts.unchanged += others as u64;
+            info!(
+                lane = self.lane.name,
+                "{others} indicators are left as another application has them in the tenant"
+            );
+        }
         let room = self.room.get_or_insert_default();
         let admitted = room.admit(planned, |item| defender.is_unfit(item, now));
         self.counts.over_limit += admitted.over_limit;
@@ -51,8 +62,11 @@ impl LanePass<'_> {
         let listed = defender.list(self.deadline, &self.traffic).await?;
         let now = self.engine.clock.now();
         let total = listed.len();
-        let ours = listed.into_iter().filter(|listed| listed.application.as_deref() == Some(APPLICATION));
+        let (ours, others): (Vec<Listed>, Vec<Listed>) =
+            listed.into_iter().partition(|listed| listed.application.as_deref() == Some(APPLICATION));
+        self.foreign = others.iter().map(Listed::about).collect();
         let ours: HashMap<Key, Listed> = ours
+            .into_iter()
             .filter_map(|listed| Some((Key::of_stix_id(listed.external_id.as_deref()?)?, listed)))
             .collect();
         let mut mended: Vec<Known> =

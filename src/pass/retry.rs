@@ -48,6 +48,7 @@ impl LanePass<'_> {
                     }
                 }
                 self.counts.read += indicators.len() as u64;
+                self.counts.replayed += indicators.len() as u64;
                 let purpose = Purpose { retry: true, ..Purpose::default() };
                 let now = self.engine.clock.now();
                 let policy = &self.lane.policy;

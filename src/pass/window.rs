@@ -12,7 +12,7 @@ use crate::{
         observable::Key,
         outcome::Change,
         plan::{Planned, Purpose, plan_page},
-        progress::{Task, most_retractions},
+        progress::{Range, Task, most_retractions},
     },
     mandiant::reader::{Page, Reader},
     mutant::{Mutant, is_live},
@@ -54,6 +54,10 @@ impl LanePass<'_> {
         let mut window = task.window;
         if is_live(Mutant::TiesSkipped) {
             window.from += TimeDelta::seconds(1);
+        }
+        if task.range != Range::Live {
+            // What is read again is compared with what the destination holds in truth.
+            self.look_around(state).await?;
         }
         let mut found = self.window_pass(state, task);
         let selective = !self.lane.policy.retract || state.progress.may_be_selective(task);

@@ -36,6 +36,8 @@ pub struct LaneState {
     run_id: String,
     /// Change it freely; [`LaneState::commit`] makes it true.
     pub progress: Progress,
+    /// Nothing is known of this target yet.
+    is_new: bool,
     /// Of the stored progress; `None` before the first commit.
     version: Option<Version>,
     pub manifest: Manifest,
@@ -70,6 +72,7 @@ impl LaneState {
             lane: lane.to_owned(),
             run_id: run_id.to_owned(),
             progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin, origin.now),
+            is_new: true,
             version,
             manifest: Manifest::default(),
             writer: format!("{run_id}-{:08x}", Uuid::new_v4().as_fields().0),
@@ -80,6 +83,7 @@ impl LaneState {
             Some(progress) if progress.target != origin.target => state.set_aside(&progress).await?,
             Some(progress) => {
                 state.progress = Progress { schema: SCHEMA, ..progress };
+                state.is_new = false;
                 state.load_manifest(drop_damaged).await?;
             }
         }
@@ -173,9 +177,9 @@ impl LaneState {
         aged_out > 0 && aged_out * 4 >= entries.len()
     }
 
-    /// Whether nothing was ever committed.
+    /// Whether the lane had no progress, or delivered elsewhere, when it was loaded.
     pub fn is_new(&self) -> bool {
-        self.version.is_none()
+        self.is_new
     }
 
     /// Names of the segments that exist for this lane.

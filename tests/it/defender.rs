@@ -164,6 +164,43 @@ async fn the_best_are_held_and_only_the_strictly_better_displace_the_weakest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_applications_indicators_are_never_touched() {
+    let world = world("defender");
+    fill(&world, 0..5);
+    let foreign = json!({"indicatorValue": address(3), "indicatorType": "IpAddress", "action": "Allowed",
+        "title": "theirs", "description": "theirs", "application": "another"});
+    let number = world.defender.put(foreign);
+    let before = world.defender.stored()[&number].clone();
+    let report = world.tick().await;
+    assert_eq!(
+        (report.end, counts(&report).created, counts(&report).unchanged),
+        (End::CaughtUp, 4, 1),
+        "{report:#?}"
+    );
+    tokio::time::advance(HOUR).await;
+    world.mandiant.put(Record::ipv4(&address(3)).updated(world.ago(TimeDelta::minutes(9))).mscore(2));
+    world.tick().await;
+    assert_eq!(world.defender.stored()[&number], before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lowered_limit_is_kept_to_at_once() {
+    let mut world = world("defender");
+    fill(&world, 0..100);
+    world.tick().await;
+    world.set("DEFENDER_INDICATOR_LIMIT", "30");
+    let report = world.tick().await;
+    assert_eq!(
+        (report.end, counts(&report).displaced, held(&world).len()),
+        (End::CaughtUp, 70, 30),
+        "{report:#?}"
+    );
+    world.set("DEFENDER_INDICATOR_LIMIT", "60");
+    let report = world.tick().await;
+    assert_eq!((counts(&report).created, held(&world).len()), (30, 60), "{report:#?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tenant_that_is_full_of_others_is_no_error() {
     let mut world = world("defender");
     world.defender.knobs(|knobs| knobs.capacity = 10);

@@ -19,6 +19,8 @@ mod chaos;
 mod dice;
 mod oracle;
 mod run;
+mod second;
+mod tally;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -30,7 +32,7 @@ use std::{
 
 use mati_sync::mutant::{Mutant, plant};
 
-use self::run::{Tally, simulate};
+use self::{run::simulate, tally::Tally};
 
 /// Seeds of an ordinary test run; `cargo simulate` sets others.
 const SEEDS: u64 = 300;

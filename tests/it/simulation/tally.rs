@@ -1,0 +1,33 @@
+//! What is counted.
+
+use std::{fmt, ops::AddAssign};
+
+/// What happened, over all seeds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub records: u64,
+    pub passes: u64,
+    pub kills: u64,
+    pub faults: u64,
+    pub resent: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.records += other.records;
+        self.passes += other.passes;
+        self.kills += other.kills;
+        self.faults += other.faults;
+        self.resent += other.resent;
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, passes, kills, faults, resent } = self;
+        write!(
+            f,
+            "{records} records, {passes} passes, {kills} kills, {faults} faults, {resent} records sent twice, none lost"
+        )
+    }
+}
