@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use chrono::TimeDelta;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
@@ -42,8 +41,6 @@ use crate::{
 
 /// The version of the form in which indicators are sent. A new one sends everything again.
 const FORM: u32 = 1;
-/// How often the timer fires where nothing says otherwise.
-const SCHEDULE: TimeDelta = TimeDelta::hours(1);
 
 /// The program, ready to run passes.
 pub struct App {
@@ -218,7 +215,7 @@ fn lane(
     let policy = Policy {
         filter: settings.filter.clone(),
         expirations: settings.expirations,
-        renewal_margin: settings.expirations.renewal_margin(SCHEDULE),
+        renewal_margin: settings.expirations.renewal_margin(settings.longest_pause),
         hash_type,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,

@@ -13,6 +13,7 @@ use crate::domain::{
     observable::{HashType, Subject, SubjectKind},
     plan::Planned,
 };
+use crate::http::text::{cut, percent_encoded};
 
 /// What marks an indicator of the tenant as ours: [`wire::Indicator::application`].
 pub const APPLICATION: &str = "mati-sync";
@@ -198,25 +199,6 @@ fn description(indicator: &Indicator) -> String {
 fn names(indicator: &Indicator) -> impl Iterator<Item = &str> {
     let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns];
     related.into_iter().flatten().map(|reference| reference.name.as_str())
-}
-
-/// `text` in `longest` characters, an ellipsis among them where something is missing.
-fn cut(mut text: String, longest: usize) -> String {
-    if let Some((end, _)) = text.char_indices().nth(longest - 1)
-        && text[end..].chars().nth(1).is_some()
-    {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
-}
-
-/// For a path segment; Mandiant's ids need none of it, but ids come from outside.
-fn percent_encoded(text: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    text.bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 #[cfg(test)]

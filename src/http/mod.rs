@@ -5,5 +5,6 @@ pub mod error;
 pub mod identity;
 pub mod limiter;
 pub mod retry;
+pub mod text;
 pub mod traffic;
 pub mod transport;

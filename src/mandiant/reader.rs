@@ -23,6 +23,7 @@ use crate::{
     http::{
         error::HttpError,
         retry::{Failed, Patience, Transient, retry},
+        text::percent_encoded,
     },
 };
 
@@ -109,7 +110,7 @@ impl Reader {
             let parameters = match &self.position {
                 Position::End => return Ok(None),
                 Position::Start => self.first_parameters(),
-                Position::Next { cursor, .. } => format!("next={}&{INCLUDE}", encode(cursor)),
+                Position::Next { cursor, .. } => format!("next={}&{INCLUDE}", percent_encoded(cursor)),
             };
             let body = match self.fetch(&parameters, deadline).await {
                 Ok(body) => body,
@@ -354,17 +355,4 @@ fn parse(body: &[u8]) -> Result<wire::Page<'_>, SourceError> {
     serde_json::from_slice(body).map_err(|error| SourceError::Unreadable {
         reason: format!("{error}; it begins {:?}", crate::http::error::excerpt(&body[..body.len().min(80)])),
     })
-}
-
-/// Percent-encodes everything that is not unreserved (RFC 3986 §2.3): cursors end in `=`.
-fn encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }

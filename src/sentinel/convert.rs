@@ -11,6 +11,7 @@ use crate::domain::{
     observable::Observable,
     plan::Planned,
 };
+use crate::http::text::{cut, percent_encoded};
 
 const SOURCE: &str = "Mandiant Advantage";
 /// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
@@ -95,7 +96,7 @@ fn description(indicator: &indicator::Indicator) -> String {
             text.push_str(&format!(" {word}: {}.", names.join(", ")));
         }
     }
-    cut(text)
+    cut(text, LONGEST_DESCRIPTION)
 }
 
 fn full_name(reference: &Reference) -> String {
@@ -103,16 +104,6 @@ fn full_name(reference: &Reference) -> String {
         Some(title) => format!("{} ({title})", reference.name),
         None => reference.name.clone(),
     }
-}
-
-fn cut(mut text: String) -> String {
-    if let Some((end, _)) = text.char_indices().nth(LONGEST_DESCRIPTION - 1)
-        && text[end..].chars().nth(1).is_some()
-    {
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }
 
 /// Sentinel shows them as tags, and rules filter by them.
@@ -150,14 +141,6 @@ fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
         external_id: (!reference.id.is_empty()).then(|| reference.id.as_str().into()),
     });
     std::iter::once(page).chain(related).collect()
-}
-
-/// For a path segment; Mandiant's ids need none of it, but ids come from outside.
-pub(super) fn percent_encoded(text: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    text.bytes()
-        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-        .collect()
 }
 
 /// RFC 3339 in milliseconds, as STIX 2.1 §2.16 wants it.

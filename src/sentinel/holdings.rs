@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::{
     classify,
-    convert::percent_encoded,
     resource::{Unclear, read_page},
 };
 use crate::{
@@ -21,7 +20,7 @@ use crate::{
         observable::Key,
         outcome::{Refusal, UploadError},
     },
-    http::{error::retry_after, traffic::Traffic, transport::Answer},
+    http::{error::retry_after, text::percent_encoded, traffic::Traffic, transport::Answer},
     microsoft::{Api, Call, Verdict},
 };
 

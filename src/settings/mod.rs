@@ -8,9 +8,9 @@ mod source;
 pub mod table;
 pub mod vars;
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, str::FromStr, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta};
 
 pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
@@ -55,6 +55,8 @@ pub struct Settings {
     pub expirations: Expirations,
     /// How far a lane without state reads back.
     pub initial_lookback: TimeDelta,
+    /// Between two ticks of the schedule.
+    pub longest_pause: TimeDelta,
     pub action: Action,
     pub deduplicate: bool,
     /// `None`: no marking.
@@ -85,8 +87,6 @@ impl Settings {
         reader.parsed("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", |text| {
             tracing_subscriber::EnvFilter::try_new(text).ok()
         });
-        // The host resolves it; it is listed here so that nobody looks for it in vain.
-        reader.text("SYNC_CRON");
         if reader.raw("EXECUTION_INTERVAL").is_some() {
             reader.notice("EXECUTION_INTERVAL has no effect here: the schedule is SYNC_CRON, which the Functions host reads");
         }
@@ -97,6 +97,7 @@ impl Settings {
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
             expirations: expirations(&reader),
             initial_lookback: source::initial_lookback(&reader),
+            longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
             action,
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
@@ -143,6 +144,23 @@ fn targets(reader: &Reader<'_>) -> Targets {
 fn action(reader: &Reader<'_>) -> Action {
     let actions = [("alert", Action::Alert), ("block", Action::Block), ("allow", Action::Allow)];
     reader.choice("DEFAULT_ACTION", &actions).unwrap_or(Action::Alert)
+}
+
+/// The longest time between two ticks of `schedule`, NCRONTAB with or without seconds (learn.microsoft.com, "Timer trigger
+/// for Azure Functions"). Where it is not told, or in a form we do not read, a day: the host alone decides when it ticks,
+/// and here it only says how early an indicator is renewed.
+fn longest_pause(schedule: Option<&str>) -> TimeDelta {
+    const TICKS: usize = 100;
+    let parse = |text: &str| {
+        let fields = text.split_whitespace().count();
+        cron::Schedule::from_str(&if fields == 5 { format!("0 {text}") } else { text.to_owned() }).ok()
+    };
+    let ticks = schedule.and_then(parse).map(|schedule| {
+        // Any day would do, but a schedule of weekdays needs some weeks.
+        schedule.after(&DateTime::UNIX_EPOCH).take(TICKS).collect::<Vec<_>>()
+    });
+    let pauses = ticks.iter().flat_map(|ticks| ticks.windows(2)).map(|pair| pair[1] - pair[0]);
+    pauses.max().unwrap_or(TimeDelta::days(1))
 }
 
 /// Days of validity: a type's own value, else the older product's single one, else the default.

@@ -121,6 +121,21 @@ fn older_spellings_are_understood_named_and_checked_against_today_s() {
 }
 
 #[test]
+fn the_schedule_tells_how_far_apart_its_ticks_are() {
+    for (schedule, hours) in [
+        ("0 23 * * * *", 1),
+        ("0 23 */6 * * *", 6),
+        ("0 7 0 * * *", 24),
+        ("7 */8 * * *", 8),
+        ("0 0 9 * * MON-FRI", 72),
+        ("", 24),
+        ("01:00:00", 24),
+    ] {
+        assert_eq!(parse(&[("SYNC_CRON", schedule)]).unwrap().longest_pause.num_hours(), hours, "{schedule}");
+    }
+}
+
+#[test]
 fn the_legacy_upload_api_is_chosen_by_either_name() {
     let sentinel = |extra: &[(&str, &str)]| parse(extra).unwrap().sentinel.unwrap();
     let legacy = ("SENTINEL_API", "upload-indicators");

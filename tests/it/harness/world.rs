@@ -137,6 +137,7 @@ impl World {
             ("AZURE_TENANT_ID", TENANT),
             ("AZURE_CLIENT_ID", CLIENT),
             ("AZURE_CLIENT_SECRET", CLIENT_SECRET),
+            ("SYNC_CRON", "0 23 * * * *"),
             ("STATE_DIR", &directory),
         ] {
             world.set(name, value);
