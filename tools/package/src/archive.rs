@@ -41,7 +41,6 @@ pub fn write(
     for (name, mode, content) in &files {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
-            .compression_level(Some(9))
             // The earliest that a zip can say: when a file was written here is nobody's business.
             .last_modified_time(DateTime::DEFAULT)
             .system(System::Unix)
