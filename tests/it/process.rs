@@ -3,6 +3,7 @@
 mod command_line;
 mod corpus;
 mod kill;
+mod package;
 mod pass;
 mod requests;
 mod secrets;

@@ -34,6 +34,9 @@ struct Arguments {
     /// Where to serve the status page; any free port if this one is taken.
     #[arg(long, default_value_t = 7071)]
     port: u16,
+    /// Run the unpacked package in this folder, instead of building mati-sync.
+    #[arg(long, value_name = "FOLDER")]
+    app: Option<PathBuf>,
     /// Keep the folder with mati-sync's state and log.
     #[arg(long)]
     keep: bool,
@@ -61,7 +64,8 @@ async fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> Result<()> {
     println!("mati-sync against stand-ins for Mandiant, Entra ID and Microsoft Sentinel on this machine\n");
-    let mut stage = Stage::set(arguments.port, arguments.keep, arguments.verbose).await?;
+    let app = arguments.app.as_deref();
+    let mut stage = Stage::set(app, arguments.port, arguments.keep, arguments.verbose).await?;
     let now = stage.now();
     let records = match arguments.records.as_slice() {
         [] => records::generated(arguments.count, now),

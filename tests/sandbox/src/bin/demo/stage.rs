@@ -33,17 +33,22 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Builds mati-sync and starts everything. `keep` leaves the folder with state and log behind.
-    pub async fn set(port: u16, keep: bool, verbose: bool) -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-        let executable = build(&root)?;
+    /// Starts everything, with the unpacked package `app` or else with a mati-sync built here. `keep` leaves the
+    /// folder with state and log behind.
+    pub async fn set(app: Option<&Path>, port: u16, keep: bool, verbose: bool) -> Result<Self> {
+        let mut options = match app {
+            Some(app) => HostOptions::new(app),
+            None => {
+                let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+                let executable = Some(build(&root)?);
+                HostOptions { executable, ..HostOptions::new(root) }
+            }
+        };
         let now = clock::system();
         let world = World::start(Arc::clone(&now)).await?;
         let mut folder = tempfile::Builder::new().prefix("mati-sync-demo-").tempdir()?;
         folder.disable_cleanup(keep);
 
-        let mut options = HostOptions::new(root);
-        options.executable = Some(executable);
         options.settings = world.settings();
         let state = folder.path().join("state").display().to_string();
         options.settings.insert("STATE_DIR".into(), state);
