@@ -131,7 +131,7 @@ param hashType string = 'md5'
 
 // What is sent
 
-@description('Where to: sentinel. This version refuses defender.')
+@description('Where to: sentinel, defender, or both with a comma between.')
 param targetApplication string = 'sentinel'
 @description('Days for which addresses are valid, from their ingestion on.')
 @minValue(1)
@@ -150,11 +150,11 @@ param indicatorExpiration string = ''
 @description('Sent to Sentinel as the label action:… of each indicator.')
 @allowed(['alert', 'block', 'allow'])
 param defaultAction string = 'alert'
-@description('For Defender: only audit. This version accepts the default alone.')
+@description('For Defender: only audit, whatever the action.')
 param passiveOnly bool = false
 @description('Skips what Sentinel already holds unchanged.')
 param enableDeduplication bool = true
-@description('Retracts what no longer passes the filters. This version accepts the default alone.')
+@description('Retracts what no longer passes the filters.')
 param expireRetracted bool = true
 @description('The marking of every object.')
 @allowed(['clear', 'green', 'amber', 'red', 'none'])
@@ -164,7 +164,7 @@ param sourceSystem string = 'Mandiant'
 
 // Microsoft Sentinel, Defender for Endpoint, Azure
 
-@description('The upload API. This version refuses upload-indicators, the legacy one.')
+@description('The upload API: stix-objects, or the legacy upload-indicators.')
 @allowed(['stix-objects', 'upload-indicators'])
 param sentinelApi string = 'stix-objects'
 @description('The most requests in any 60 seconds. 100 is the service\'s own limit.')
@@ -182,7 +182,7 @@ param sentinelBaseUrl string = ''
 param sentinelUploadPath string = ''
 @description('Not in this version: leave it empty.')
 param defenderBaseUrl string = ''
-@description('Not in this version: leave it at its default.')
+@description('The most indicators that the tenant may come to hold.')
 @minValue(1)
 @maxValue(15000)
 param defenderIndicatorLimit int = 15000
