@@ -13,4 +13,5 @@ pub mod progress;
 pub mod report;
 pub mod request;
 pub mod room;
+pub mod schedule;
 pub mod segment;

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::reply::HttpAnswer;
 use crate::{
+    check::Finding,
     domain::report::Report,
     pass::{Overview, RunStatus},
 };
@@ -35,6 +36,25 @@ pub fn overview(overview: &Overview, html: bool) -> HttpAnswer {
     body.push_str("</table><h2>Newest passes</h2>");
     body.push_str(&reports(&overview.runs));
     HttpAnswer::html(page(&body))
+}
+
+/// What the checks of the connections came to.
+pub fn findings(findings: &[Finding], html: bool) -> HttpAnswer {
+    if !html {
+        return HttpAnswer::json(200, &json!(findings));
+    }
+    let mut table = String::from("<h1>mati-sync</h1><table><tr><th>check</th><th></th><th>what</th></tr>");
+    for finding in findings {
+        table.push_str(&format!(
+            "<tr><td>{}</td><td>{}</td><td>{}; {}</td></tr>",
+            escape(&finding.check),
+            if finding.ok { "ok" } else { "failed" },
+            escape(&finding.tried),
+            escape(&finding.result)
+        ));
+    }
+    table.push_str("</table>");
+    HttpAnswer::html(page(&table))
 }
 
 /// One pass.

@@ -66,6 +66,8 @@ pub struct Settings {
     pub azure: AzureSettings,
     pub key_vault: Option<KeyVaultSettings>,
     pub state: StateSettings,
+    /// When the timer fires. The host reads it; here it is only told to people.
+    pub schedule: Option<String>,
     /// The host's limit for one invocation, where a setting overrides host.json.
     pub function_timeout: Option<Duration>,
     /// Worth a line in the log: older spellings in use and the like.
@@ -85,8 +87,6 @@ impl Settings {
         reader.parsed("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", |text| {
             tracing_subscriber::EnvFilter::try_new(text).ok()
         });
-        // The host resolves it; it is listed here so that nobody looks for it in vain.
-        reader.text("SYNC_CRON");
         if reader.raw("EXECUTION_INTERVAL").is_some() {
             reader.notice("EXECUTION_INTERVAL has no effect here: the schedule is SYNC_CRON, which the Functions host reads");
         }
@@ -106,6 +106,7 @@ impl Settings {
             state: StateSettings::read(&reader, azure.cloud),
             azure,
             key_vault,
+            schedule: reader.text("SYNC_CRON"),
             function_timeout: reader.parsed(
                 "AzureFunctionsJobHost__functionTimeout",
                 "hours:minutes:seconds such as 00:10:00, or -1",

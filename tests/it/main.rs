@@ -5,6 +5,7 @@
 
 mod adoption;
 mod azurite;
+mod check;
 mod contract;
 mod defects;
 mod defender;
