@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
@@ -45,7 +46,7 @@ pub struct Finding {
 
 /// One thing to try.
 enum Check<'a> {
-    Schedule(&'a str),
+    Schedule { engine: &'a Engine, text: &'a str },
     KeyVault { engine: &'a Engine, url: &'a str, names: Vec<&'a str> },
     Mandiant(&'a Engine),
     Token { api: &'a Api, is_blind: bool },
@@ -79,7 +80,8 @@ pub fn faulty(faults: &Faults) -> Vec<Finding> {
 }
 
 fn list<'a>(engine: &'a Engine, schedule: Option<&'a str>) -> Vec<Check<'a>> {
-    let mut checks: Vec<Check<'_>> = schedule.into_iter().map(Check::Schedule).collect();
+    let mut checks: Vec<Check<'_>> =
+        schedule.into_iter().map(|text| Check::Schedule { engine, text }).collect();
     let vault = engine.source.secrets().from_key_vault();
     checks.extend(vault.map(|(url, names)| Check::KeyVault { engine, url, names }));
     checks.push(Check::Mandiant(engine));
@@ -113,7 +115,7 @@ impl Check<'_> {
 
     fn name(&self) -> String {
         match self {
-            Self::Schedule(_) => "schedule".to_owned(),
+            Self::Schedule { .. } => "schedule".to_owned(),
             Self::KeyVault { .. } => "Key Vault".to_owned(),
             Self::Mandiant(_) => "Mandiant".to_owned(),
             Self::Token { api, .. } => format!("token for {}", api.name),
@@ -126,7 +128,7 @@ impl Check<'_> {
 
     fn tried(&self) -> String {
         match self {
-            Self::Schedule(text) => format!("SYNC_CRON, {text:?}, was read"),
+            Self::Schedule { text, .. } => format!("SYNC_CRON, {text:?}, was read"),
             Self::KeyVault { url, names, .. } => format!("{} in {url} were read", names.join(", ")),
             Self::Mandiant(engine) if engine.source.uses_tokens() => {
                 "a token was asked for, and one record of the last day".to_owned()
@@ -147,7 +149,7 @@ impl Check<'_> {
     /// What was shown, or what to do.
     async fn outcome(&self, deadline: &Deadline) -> Result<String, String> {
         match self {
-            Self::Schedule(text) => next_time(text),
+            Self::Schedule { engine, text } => next_time(text, engine.clock.now()),
             Self::KeyVault { engine, .. } => {
                 engine.source.secrets().probe().await.map_err(|error| error.to_string())?;
                 Ok("every secret that is needed is there".to_owned())
@@ -188,13 +190,15 @@ impl Check<'_> {
     }
 }
 
-fn next_time(text: &str) -> Result<String, String> {
+fn next_time(text: &str, now: DateTime<Utc>) -> Result<String, String> {
     // The host takes intervals as well, on plans that keep an instance.
     if text.contains(':') {
         return Ok("it is an interval, which the host takes on an App Service plan alone".to_owned());
     }
     let read = "it is no NCRONTAB expression of six fields, seconds first, such as 0 23 * * * * (every hour at minute 23): set SYNC_CRON to one; the host does not start SyncTimer with this";
-    Schedule::parse(text).map_or(Err(read.to_owned()), |_| Ok("it is an NCRONTAB expression".to_owned()))
+    let schedule = Schedule::parse(text).ok_or(read)?;
+    let next = schedule.next_after(now).ok_or("it names a day that never comes: set SYNC_CRON to another")?;
+    Ok(format!("the timer fires next at {}", next.format("%Y-%m-%d %H:%M:%S UTC")))
 }
 
 async fn token(api: &Api, is_blind: bool) -> Result<String, String> {

@@ -183,11 +183,15 @@ impl Server {
                     404,
                     &format!("there is no pass {run_id:?}; GET /api/status lists the newest"),
                 ),
-                Err(error) => HttpAnswer::error(503, &error.to_string()),
+                Err(error) => status_page::unavailable(&error, request.wants_html()),
+            },
+            None if request.wants_html() => match engine.detailed_overview().await {
+                Ok(overview) => status_page::overview_page(&overview, self.schedule.as_deref()),
+                Err(error) => status_page::unavailable(&error, true),
             },
             None => match engine.overview().await {
-                Ok(overview) => status_page::overview(&overview, request.wants_html()),
-                Err(error) => HttpAnswer::error(503, &error.to_string()),
+                Ok(overview) => status_page::overview(&overview),
+                Err(error) => status_page::unavailable(&error, false),
             },
         };
         Reply::http(answer)

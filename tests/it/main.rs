@@ -27,6 +27,7 @@ mod settings;
 mod simulation;
 mod source;
 mod state;
+mod status_page;
 mod stored;
 mod tidy;
 mod wire;
