@@ -170,17 +170,17 @@ param sentinelApi string = 'stix-objects'
 @description('The most requests in any 60 seconds. 100 is the service\'s own limit.')
 @minValue(1)
 param sentinelRequestsPerMinute int = 100
-@description('For adoption, which this version does not have: leave it empty.')
+@description('For adoption, with the next two: the workspace\'s name. Empty: the workspace is not asked what it holds.')
 param azureWorkspaceName string = ''
-@description('For adoption, which this version does not have: leave it empty.')
+@description('For adoption: the subscription of the workspace.')
 param azureSubscriptionId string = ''
-@description('For adoption, which this version does not have: leave it empty.')
+@description('For adoption: the resource group of the workspace.')
 param azureResourceGroupName string = ''
 @description('Another host of the upload API. Empty: that of the cloud.')
 param sentinelBaseUrl string = ''
 @description('Another path of the upload API, with {workspaceId} in it. Empty: that of the cloud.')
 param sentinelUploadPath string = ''
-@description('Not in this version: leave it empty.')
+@description('Another host of Defender for Endpoint. Empty: that of the cloud.')
 param defenderBaseUrl string = ''
 @description('The most indicators that the tenant may come to hold.')
 @minValue(1)
@@ -195,7 +195,7 @@ param azureTenantId string = ''
 param azureClientId string = ''
 @description('Another host of Entra ID. Empty: that of the cloud.')
 param azureAuthorityHost string = ''
-@description('For adoption, which this version does not have: leave it empty.')
+@description('Another host of Azure Resource Manager, for adoption. Empty: that of the cloud.')
 param azureResourceManagerUrl string = ''
 @description('Name of the vault\'s secret that holds Mandiant\'s API secret.')
 param keyVaultKeyName string = 'mati-secret'

@@ -47,6 +47,8 @@ pub struct App {
     pub engine: Engine,
     /// From the app settings, where they override host.json.
     pub function_timeout: Option<Duration>,
+    /// When the host's timer fires, as far as we are told.
+    pub schedule: Option<String>,
 }
 
 impl App {
@@ -88,7 +90,7 @@ impl App {
             gauge: Arc::new(Gauge::default()),
             announce,
         };
-        Ok(Self { engine, function_timeout: settings.function_timeout })
+        Ok(Self { engine, function_timeout: settings.function_timeout, schedule: settings.schedule.clone() })
     }
 }
 

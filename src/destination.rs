@@ -29,7 +29,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    fn api(&self) -> &Api {
+    /// The API that takes what is delivered.
+    pub fn api(&self) -> &Api {
         match self {
             Self::Sentinel { uploads, .. } => &uploads.api,
             Self::Defender(defender) => &defender.api,

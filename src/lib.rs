@@ -12,6 +12,7 @@
 //! Read on in [`pass`] for that line, in [`domain`] for the decisions on it, in [`state`] for what outlives it.
 
 pub mod app;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod defender;

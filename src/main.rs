@@ -48,13 +48,8 @@ async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
     match App::build(vars, &Transport::network(), &clock, announce) {
-        Ok(app) => cli::run(command, &app.engine, stop_signal()).await,
-        Err(faults) => {
-            for fault in &faults.0 {
-                eprintln!("mati-sync: {fault}");
-            }
-            ExitCode::FAILURE
-        }
+        Ok(app) => cli::run(command, &app.engine, app.schedule.as_deref(), stop_signal()).await,
+        Err(faults) => cli::faulty(&command, &faults),
     }
 }
 
@@ -84,16 +79,16 @@ async fn serve(vars: &dyn Vars) -> ExitCode {
     telemetry::start_server(vars.get("LOG_LEVEL").as_deref());
     let clock: SharedClock = Arc::new(SystemClock);
     let app = App::build(vars, &Transport::network(), &clock, telemetry::pass_ended);
-    let (engine, function_timeout) = match app {
-        Ok(app) => (Ok(app.engine), app.function_timeout),
+    let (engine, schedule, function_timeout) = match app {
+        Ok(app) => (Ok(app.engine), app.schedule, app.function_timeout),
         Err(faults) => {
             faults.0.iter().for_each(|fault| error!(setting = fault.setting, "{fault}"));
-            (Err(faults), None)
+            (Err(faults), None, None)
         }
     };
     let function_timeout = function_timeout.or_else(host_json_timeout).unwrap_or(FUNCTION_TIMEOUT);
     let stop = stop_signal();
-    let server = Arc::new(Server { engine, function_timeout, stop: stop.clone() });
+    let server = Arc::new(Server { engine, schedule, function_timeout, stop: stop.clone() });
     info!(
         function_timeout_seconds = function_timeout.as_secs(),
         "mati-sync {} serves",

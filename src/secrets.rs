@@ -10,7 +10,7 @@ use crate::{
     http::{
         azure::{client_options, is_transient, within_limit},
         error::chain,
-        identity::{Identity, IdentityError},
+        identity::{Identity, IdentityError, Principal},
         transport::Transport,
     },
     settings::{Auth, Settings},
@@ -90,6 +90,16 @@ impl Uploader {
         }
     }
 
+    /// As whom tokens are had at present.
+    pub async fn principal(&self) -> &Principal {
+        match &self.app {
+            Some(app) if self.secrets.get().await.is_ok_and(|secrets| secrets.client_secret.is_some()) => {
+                app.principal()
+            }
+            _ => self.platform.principal(),
+        }
+    }
+
     /// Forgets the token for `scope`, because it was refused.
     pub async fn forget(&self, scope: &str, refused: &Secret) {
         if let Some(app) = &self.app {
@@ -139,6 +149,27 @@ impl SecretStore {
         let secrets = self.fetch().await?;
         *fetched = Some(secrets.clone());
         Ok((secrets != *refused).then_some(secrets))
+    }
+
+    /// Which secrets are read from which key vault; `None` where all are given directly.
+    pub fn from_key_vault(&self) -> Option<(&str, Vec<&str>)> {
+        let vault = self.settings.key_vault.as_ref()?;
+        let (source, azure) = (&self.settings.source, &self.settings.azure);
+        let names = [
+            (MATI_KEY, source.key.is_none()),
+            (&vault.mati_secret_name, source.secret.is_none() && source.auth != Auth::ApiKey),
+            (CLIENT_SECRET, azure.client_secret.is_none() && azure.has_app_registration()),
+        ];
+        let names: Vec<&str> = names.into_iter().filter(|(_, asked)| *asked).map(|(name, _)| name).collect();
+        (!names.is_empty()).then_some((vault.url.as_str(), names))
+    }
+
+    /// Reads the secrets once more and changes nothing.
+    ///
+    /// # Errors
+    /// As [`SecretStore::get`].
+    pub async fn probe(&self) -> Result<(), SecretsError> {
+        self.fetch().await.map(drop)
     }
 
     async fn fetch(&self) -> Result<Secrets, SecretsError> {

@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::watch::Receiver;
 
 use crate::{
+    check::{self, Finding},
     clock::Deadline,
     domain::{
         manifest::{Handle, Known, State},
@@ -23,6 +24,7 @@ use crate::{
         request::{LOOKBACK_DAYS, Order},
     },
     pass::{Engine, StateError, Work},
+    settings::Faults,
 };
 
 /// Keeps Microsoft Sentinel supplied with indicators of compromise from Mandiant Advantage.
@@ -44,15 +46,19 @@ Examples:
   mati-sync --settings local.settings.json sync             one pass, now
   mati-sync --settings local.settings.json sync --dry-run   what would be sent, and why not the rest
   mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
+  mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
 
-Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.";
+Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
+Exit status of check: 0 all is well; 1 something failed.";
 
 #[derive(Subcommand)]
 pub enum Command {
     /// Runs one pass: reads what is new, uploads what changed.
     Sync(SyncArguments),
+    /// Reads every setting and tries every connection; says what to do where one fails.
+    Check,
     /// Shows how far each lane is, and the newest passes.
     Status {
         /// The same object that GET /api/status answers with.
@@ -101,14 +107,20 @@ impl Command {
     pub fn prints(&self) -> bool {
         match self {
             Self::Sync(_) => false,
-            Self::Status { .. } | Self::State(_) => true,
+            Self::Check | Self::Status { .. } | Self::State(_) => true,
         }
     }
 }
 
-/// Runs a command.
-pub async fn run(command: Command, engine: &Engine, stop: Receiver<bool>) -> ExitCode {
+/// Runs a command; `schedule` is `SYNC_CRON`.
+pub async fn run(
+    command: Command,
+    engine: &Engine,
+    schedule: Option<&str>,
+    stop: Receiver<bool>,
+) -> ExitCode {
     let outcome = match command {
+        Command::Check => return findings(&check::run(engine, schedule).await),
         Command::Sync(arguments) => return sync(arguments.into(), engine, stop).await,
         Command::Status { json } => status(engine, json).await,
         Command::State(StateCommand::Export { destination }) => export(engine, &destination).await,
@@ -117,6 +129,22 @@ pub async fn run(command: Command, engine: &Engine, stop: Receiver<bool>) -> Exi
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(&error.to_string()),
     }
+}
+
+/// Says what cannot be used of the settings, as each command does.
+pub fn faulty(command: &Command, faults: &Faults) -> ExitCode {
+    if matches!(command, Command::Check) {
+        return findings(&check::faulty(faults));
+    }
+    for fault in &faults.0 {
+        eprintln!("mati-sync: {fault}");
+    }
+    ExitCode::FAILURE
+}
+
+fn findings(findings: &[Finding]) -> ExitCode {
+    print!("{}", show::findings(findings));
+    if findings.iter().all(|finding| finding.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Tells a person what went wrong.

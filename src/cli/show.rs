@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::{
+    check::Finding,
     domain::{
         outcome::{Changes, Counts},
         report::Report,
@@ -89,6 +90,16 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
         (counts.retried, "made again"),
     ];
     always.into_iter().chain(sometimes.into_iter().filter(|(count, _)| *count > 0)).collect()
+}
+
+/// One line for each check.
+pub fn findings(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for Finding { check, ok, tried, result } in findings {
+        let word = if *ok { "ok" } else { "failed" };
+        line(&mut text, &format!("{word:<7} {check}: {tried}; {result}"));
+    }
+    text
 }
 
 /// Every lane and the newest passes.

@@ -204,6 +204,21 @@ impl Defender {
         )))
     }
 
+    /// Asks for one indicator of the list; true when there was one.
+    ///
+    /// # Errors
+    /// See [`UploadError`].
+    pub async fn probe(&self, deadline: &Deadline, traffic: &Traffic) -> Result<bool, UploadError> {
+        let call = Call {
+            method: Method::GET,
+            url: format!("{}/api/indicators?$top=1", self.base_url),
+            settings: "DEFENDER_BASE_URL",
+            body: Bytes::new(),
+        };
+        let read = |answer: &Answer| -> Verdict<Page> { classify::page(answer, self.api.clock.now()) };
+        Ok(!self.api.call(&call, read, deadline, traffic).await?.value.is_empty())
+    }
+
     /// Whether `link` leads to the host of the settings: a token goes nowhere else.
     fn is_ours(&self, link: &str) -> bool {
         let origin = |url: &str| {

@@ -129,6 +129,11 @@ impl HttpRequest {
         found.and_then(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Whether a parameter of the query says yes.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.query(name).is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"))
+    }
+
     /// Whether whoever asks is a browser.
     pub fn wants_html(&self) -> bool {
         let accept = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("accept"));

@@ -27,6 +27,7 @@ use self::{
     reply::{HttpAnswer, Reply},
 };
 use crate::{
+    check::{self, Finding},
     clock::Deadline,
     pass::{Engine, Message, Work},
     settings::Faults,
@@ -47,6 +48,8 @@ const INVOCATION_ID: &str = "x-azure-functions-invocationid";
 pub struct Server {
     /// Bad settings do not stop the server: then every invocation fails with the list of faults.
     pub engine: Result<Engine, Faults>,
+    /// When the host's timer fires, as far as we are told.
+    pub schedule: Option<String>,
     /// The host kills the process when an invocation takes longer.
     pub function_timeout: Duration,
     /// Becomes true when the process is asked to end.
@@ -159,12 +162,18 @@ impl Server {
     }
 
     async fn status(&self, body: Arrival) -> Reply {
+        let request = body.map(|invocation| invocation.http());
+        if let Ok(request) = &request
+            && request.is_set("check")
+        {
+            return Reply::http(status_page::findings(&self.check().await, request.wants_html()));
+        }
         let engine = match &self.engine {
             Ok(engine) => engine,
             Err(faults) => return settings_failure(faults),
         };
-        let request = match body {
-            Ok(invocation) => invocation.http(),
+        let request = match request {
+            Ok(request) => request,
             Err(unreadable) => return Reply::http(unreadable.into()),
         };
         let answer = match request.query("run") {
@@ -174,14 +183,28 @@ impl Server {
                     404,
                     &format!("there is no pass {run_id:?}; GET /api/status lists the newest"),
                 ),
-                Err(error) => HttpAnswer::error(503, &error.to_string()),
+                Err(error) => status_page::unavailable(&error, request.wants_html()),
+            },
+            None if request.wants_html() => match engine.detailed_overview().await {
+                Ok(overview) => status_page::overview_page(&overview, self.schedule.as_deref()),
+                Err(error) => status_page::unavailable(&error, true),
             },
             None => match engine.overview().await {
-                Ok(overview) => status_page::overview(&overview, request.wants_html()),
-                Err(error) => HttpAnswer::error(503, &error.to_string()),
+                Ok(overview) => status_page::overview(&overview),
+                Err(error) => status_page::unavailable(&error, false),
             },
         };
         Reply::http(answer)
+    }
+}
+
+impl Server {
+    /// Bad settings are an answer here: whoever asks for a check wants to know.
+    async fn check(&self) -> Vec<Finding> {
+        match &self.engine {
+            Ok(engine) => check::run(engine, self.schedule.as_deref()).await,
+            Err(faults) => check::faulty(faults),
+        }
     }
 }
 

@@ -56,17 +56,28 @@ impl From<Reply> for Response {
 pub struct HttpAnswer {
     status: u16,
     content_type: &'static str,
-    location: Option<String>,
+    /// Of the answer's own.
+    headers: Vec<(&'static str, String)>,
     body: String,
 }
 
 impl HttpAnswer {
     pub fn json(status: u16, body: &Value) -> Self {
-        Self { status, content_type: "application/json", location: None, body: format!("{body:#}\n") }
+        Self { status, content_type: "application/json", headers: Vec::new(), body: format!("{body:#}\n") }
     }
 
-    pub fn html(body: String) -> Self {
-        Self { status: 200, content_type: "text/html; charset=utf-8", location: None, body }
+    /// A page that asks for nothing and runs nothing: of styles only the one that knows the `nonce`.
+    pub fn html(status: u16, body: String, nonce: &str) -> Self {
+        let policy = format!(
+            "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        );
+        let headers = vec![
+            ("Content-Security-Policy", policy),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+            // The address may hold the function's key.
+            ("Referrer-Policy", "no-referrer".to_owned()),
+        ];
+        Self { status, content_type: "text/html; charset=utf-8", headers, body }
     }
 
     pub fn error(status: u16, reason: &str) -> Self {
@@ -75,8 +86,8 @@ impl HttpAnswer {
 
     /// 202, with the place where the pass can be followed.
     pub fn accepted(run_id: &str) -> Self {
-        let location = Some(format!("/api/status?run={run_id}"));
-        Self { location, ..Self::json(202, &json!({ "run_id": run_id })) }
+        let headers = vec![("Location", format!("/api/status?run={run_id}"))];
+        Self { headers, ..Self::json(202, &json!({ "run_id": run_id })) }
     }
 }
 
@@ -85,7 +96,7 @@ impl From<HttpAnswer> for Value {
         let mut headers = Map::new();
         headers.insert("Content-Type".to_owned(), answer.content_type.into());
         headers.insert("Cache-Control".to_owned(), "no-store".into());
-        headers.extend(answer.location.map(|location| ("Location".to_owned(), location.into())));
+        headers.extend(answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value.into())));
         json!({ "statusCode": answer.status.to_string(), "headers": headers, "body": answer.body })
     }
 }

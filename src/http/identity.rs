@@ -1,6 +1,6 @@
 //! As whom we speak to Microsoft's APIs: an app registration, a managed identity, or the login of the Azure CLI.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_identity::{
@@ -29,6 +29,21 @@ pub enum Principal {
     ManagedIdentity { client_id: Option<String> },
     /// Whoever is logged in with `az login`: a person on a laptop.
     AzureCli,
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App { client_id, tenant_id, .. } => {
+                write!(f, "the app registration {client_id} of the tenant {tenant_id}")
+            }
+            Self::ManagedIdentity { client_id: Some(client_id) } => {
+                write!(f, "the user-assigned identity {client_id}")
+            }
+            Self::ManagedIdentity { client_id: None } => f.write_str("the app's system-assigned identity"),
+            Self::AzureCli => f.write_str("the login of the Azure CLI"),
+        }
+    }
 }
 
 /// No token could be had; the sentence says what to do.

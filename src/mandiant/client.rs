@@ -74,7 +74,7 @@ impl Transient for SourceError {
 /// The source as a lane reads it.
 pub struct Client {
     pub(super) access: Arc<Access>,
-    secrets: Arc<SecretStore>,
+    pub(super) secrets: Arc<SecretStore>,
     pub(super) query: Query,
 }
 

@@ -4,5 +4,6 @@ pub mod access;
 pub mod client;
 pub mod convert;
 mod lenient;
+mod probe;
 pub mod reader;
 pub mod wire;

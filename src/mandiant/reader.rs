@@ -30,7 +30,7 @@ use crate::{
 /// The most records the API gives at once.
 const PAGE: usize = 1000;
 /// What must be asked for, on every page: the cursor keeps the filters and not these.
-const INCLUDE: &str =
+pub(super) const INCLUDE: &str =
     "include_misp=false&include_threat_rating=true&include_category=true&include_campaigns=true";
 /// A cursor that ran out, or whose page was lost, is met by starting the window again; not for ever.
 const RESTARTS: u32 = 3;
@@ -347,7 +347,7 @@ fn check_form(body: &[u8]) -> Result<(), SourceError> {
     parse(body).map(|_| ())
 }
 
-fn parse(body: &[u8]) -> Result<wire::Page<'_>, SourceError> {
+pub(super) fn parse(body: &[u8]) -> Result<wire::Page<'_>, SourceError> {
     // An empty window has been seen as an empty body.
     if body.iter().all(u8::is_ascii_whitespace) || body.trim_ascii() == b"null" {
         return Ok(wire::Page::default());

@@ -9,15 +9,19 @@ use super::Engine;
 use crate::{
     domain::{
         manifest::Manifest,
-        progress::{Backfill, Progress},
+        progress::{Backfill, Progress, Withheld},
+        refused::Refused,
         report::Report,
         request::Request,
+        tally::Tally,
     },
-    state::{error::StateError, lane::read_manifest},
+    state::{error::StateError, lane::read_manifest, store::Store},
 };
 
 /// Passes shown in an overview.
-const SHOWN: usize = 20;
+const SHOWN: usize = 30;
+/// Refused records shown of each lane, out of so many files at most.
+const REFUSED_SHOWN: usize = 5;
 
 /// What is known of one run id.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +34,8 @@ pub enum RunStatus {
 /// Body of `GET /api/status`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Overview {
+    /// When it was taken.
+    pub at: DateTime<Utc>,
     /// `None`: the lane has not run yet.
     pub lanes: BTreeMap<String, Option<LaneOverview>>,
     /// Manual reruns not yet applied.
@@ -47,6 +53,21 @@ pub struct LaneOverview {
     pub manifest: u64,
     /// Ranges still to be read beside the live one.
     pub backfills: Vec<Backfill>,
+    /// Retractions that wait for somebody's word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
+    /// What takes longer to find out, for people who look.
+    #[serde(skip)]
+    pub detail: Option<LaneDetail>,
+}
+
+/// What a lane's whole memory says.
+#[derive(Clone, Debug)]
+pub struct LaneDetail {
+    /// The manifest in numbers, or why it cannot be read.
+    pub tally: Result<Tally, String>,
+    /// The newest of the refused records on file, newest first.
+    pub refused: Vec<Refused>,
 }
 
 impl From<&Progress> for LaneOverview {
@@ -55,6 +76,8 @@ impl From<&Progress> for LaneOverview {
             watermark: progress.watermark,
             manifest: progress.manifest_entries,
             backfills: progress.backfills.clone(),
+            withheld: progress.withheld,
+            detail: None,
         }
     }
 }
@@ -86,7 +109,26 @@ impl Engine {
             lanes.insert(lane.name.to_owned(), progress.as_ref().map(LaneOverview::from));
         }
         let requests = store.requests().await?.into_iter().map(|request| request.run_id).collect();
-        Ok(Overview { lanes, requests, runs: store.newest_reports(SHOWN).await? })
+        let runs = store.newest_reports(SHOWN).await?;
+        Ok(Overview { at: self.clock.now(), lanes, requests, runs })
+    }
+
+    /// The same with what takes longer to find out: every manifest is read whole.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn detailed_overview(&self) -> Result<Overview, StateError> {
+        let mut overview = self.overview().await?;
+        let store = (self.open_store)()?;
+        for (name, lane) in &mut overview.lanes {
+            let Some(lane) = lane else { continue };
+            let tally = match read_manifest(&store, name).await {
+                Ok(mut manifest) => Ok(Tally::of(manifest.entries(), overview.at)),
+                Err(error) => Err(error.to_string()),
+            };
+            lane.detail = Some(LaneDetail { tally, refused: newest_refused(&store, name).await? });
+        }
+        Ok(overview)
     }
 
     /// Everything a lane's manifest holds.
@@ -98,4 +140,14 @@ impl Engine {
         store.prepare().await?;
         read_manifest(&store, lane).await
     }
+}
+
+async fn newest_refused(store: &Store, lane: &str) -> Result<Vec<Refused>, StateError> {
+    let mut newest = Vec::new();
+    for run_id in store.refused_in(lane).await?.iter().rev().take(REFUSED_SHOWN) {
+        let content = store.rejected(lane, run_id).await?;
+        let missing = REFUSED_SHOWN - newest.len();
+        newest.extend(content.lines().rev().take(missing).map(Refused::of_line));
+    }
+    Ok(newest)
 }

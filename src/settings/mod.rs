@@ -8,9 +8,9 @@ mod source;
 pub mod table;
 pub mod vars;
 
-use std::{path::PathBuf, str::FromStr, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 
 pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
@@ -24,6 +24,7 @@ use crate::domain::{
     expiry::Expirations,
     filter::{Filter, PerType},
     observable::HashType,
+    schedule::Schedule,
 };
 
 /// What a destination is asked to do with a match. Sentinel's objects have no action: it becomes a label. `Allow`
@@ -68,6 +69,8 @@ pub struct Settings {
     pub azure: AzureSettings,
     pub key_vault: Option<KeyVaultSettings>,
     pub state: StateSettings,
+    /// When the timer fires. The host reads it; here it is only told to people.
+    pub schedule: Option<String>,
     /// The host's limit for one invocation, where a setting overrides host.json.
     pub function_timeout: Option<Duration>,
     /// Worth a line in the log: older spellings in use and the like.
@@ -107,6 +110,7 @@ impl Settings {
             state: StateSettings::read(&reader, azure.cloud),
             azure,
             key_vault,
+            schedule: reader.text("SYNC_CRON"),
             function_timeout: reader.parsed(
                 "AzureFunctionsJobHost__functionTimeout",
                 "hours:minutes:seconds such as 00:10:00, or -1",
@@ -146,21 +150,13 @@ fn action(reader: &Reader<'_>) -> Action {
     reader.choice("DEFAULT_ACTION", &actions).unwrap_or(Action::Alert)
 }
 
-/// The longest time between two ticks of `schedule`, NCRONTAB with or without seconds (learn.microsoft.com, "Timer trigger
-/// for Azure Functions"). Where it is not told, or in a form we do not read, a day: the host alone decides when it ticks,
-/// and here it only says how early an indicator is renewed.
+/// The longest time between two ticks of `schedule`. Where it is not told, or in a form we do not read, a day: the host
+/// alone decides when it ticks, and here it only says how early an indicator is renewed.
 fn longest_pause(schedule: Option<&str>) -> TimeDelta {
-    const TICKS: usize = 100;
-    let parse = |text: &str| {
-        let fields = text.split_whitespace().count();
-        cron::Schedule::from_str(&if fields == 5 { format!("0 {text}") } else { text.to_owned() }).ok()
-    };
-    let ticks = schedule.and_then(parse).map(|schedule| {
-        // Any day would do, but a schedule of weekdays needs some weeks.
-        schedule.after(&DateTime::UNIX_EPOCH).take(TICKS).collect::<Vec<_>>()
-    });
-    let pauses = ticks.iter().flat_map(|ticks| ticks.windows(2)).map(|pair| pair[1] - pair[0]);
-    pauses.max().unwrap_or(TimeDelta::days(1))
+    schedule
+        .and_then(Schedule::parse)
+        .and_then(|schedule| schedule.longest_pause())
+        .unwrap_or(TimeDelta::days(1))
 }
 
 /// Days of validity: a type's own value, else the older product's single one, else the default.

@@ -11,7 +11,8 @@ use azure_storage_blob::{
     BlobClient, BlobContainerClient, BlobServiceClient, BlobServiceClientOptions,
     models::{
         BlobClientAcquireLeaseOptions, BlobClientAcquireLeaseResultHeaders, BlobClientDownloadOptions,
-        BlobClientSetMetadataOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
+        BlobClientGetPropertiesResultHeaders, BlobClientSetMetadataOptions, BlobClientUploadOptions,
+        BlobContainerClientListBlobsOptions,
     },
 };
 use chrono::DateTime;
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     error::StateError,
-    home::{Condition, Item, Version},
+    home::{Condition, Item, Version, held_by},
 };
 use crate::{
     clock::Deadline,
@@ -70,6 +71,11 @@ impl BlobHome {
         let service = BlobServiceClient::new(endpoint, credential, Some(options))
             .map_err(|error| StateError::Refused(chain(&error)))?;
         Ok(Self { container: service.blob_container_client(container), place, remedy })
+    }
+
+    /// Where it is, for a person.
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     pub async fn prepare(&self) -> Result<(), StateError> {
@@ -199,6 +205,15 @@ impl BlobHome {
             Ok(Some(lease_id.clone()))
         })
         .await
+    }
+
+    /// Who took the lease last, in words.
+    pub async fn lease_holder(&self) -> Result<Option<String>, StateError> {
+        let blob = self.container.blob_client(LEASE_BLOB);
+        let metadata = self.patiently(|| async { blob.get_properties(None).await?.metadata() }).await?;
+        // The service gives names back in whichever case it likes.
+        let of = |name: &str| metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        Ok(of("run_id").zip(of("holder")).map(|((_, run_id), (_, holder))| held_by(run_id, holder)))
     }
 
     /// Keeps the lease for another [`LEASE_SECONDS`].

@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     error::StateError,
-    home::{Condition, Item, Version},
+    home::{Condition, Item, Version, held_by},
 };
 
 /// Files beneath one directory.
@@ -29,6 +29,11 @@ pub struct DirectoryLease {
 impl DirectoryHome {
     pub fn new(root: PathBuf) -> Self {
         Self { root }
+    }
+
+    /// Where it is, for a person.
+    pub fn place(&self) -> String {
+        self.root.display().to_string()
     }
 
     pub fn prepare(&self) -> Result<(), StateError> {
@@ -131,6 +136,14 @@ impl DirectoryHome {
             Ok(Some(DirectoryLease { _file: file }))
         };
         attempt().map_err(|error| self.refusal(&path, &error))
+    }
+
+    /// Who took the lease last, in words.
+    pub fn lease_holder(&self) -> Result<Option<String>, StateError> {
+        let content = self.read("lease")?.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
+        let content: serde_json::Value = content.unwrap_or_default();
+        let of = |name: &str| content.get(name).and_then(serde_json::Value::as_str);
+        Ok(of("run_id").zip(of("holder")).map(|(run_id, holder)| held_by(run_id, holder)))
     }
 
     fn open(&self, name: &str) -> io::Result<File> {

@@ -29,7 +29,28 @@ pub enum Home {
     Directory(DirectoryHome),
 }
 
+/// The holder of a lease, in words.
+pub(super) fn held_by(run_id: &str, holder: &str) -> String {
+    format!("{run_id} ({holder})")
+}
+
 impl Home {
+    /// Where it is, for a person.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Blob(home) => home.place().to_owned(),
+            Self::Directory(home) => home.place(),
+        }
+    }
+
+    /// Who took the lease last, in words.
+    pub async fn lease_holder(&self) -> Result<Option<String>, StateError> {
+        match self {
+            Self::Blob(home) => home.lease_holder().await,
+            Self::Directory(home) => home.lease_holder(),
+        }
+    }
+
     /// Makes sure that the container or directory exists.
     pub async fn prepare(&self) -> Result<(), StateError> {
         match self {

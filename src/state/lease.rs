@@ -82,7 +82,11 @@ impl Lease {
         }
     }
 
-    async fn try_acquire(home: &Arc<Home>, run_id: &str) -> Result<Option<Self>, StateError> {
+    /// The lease, if nobody holds it at this moment.
+    ///
+    /// # Errors
+    /// As [`Lease::acquire`].
+    pub async fn try_acquire(home: &Arc<Home>, run_id: &str) -> Result<Option<Self>, StateError> {
         if is_live(Mutant::LeaseIgnored) || is_live(Mutant::SwapWithoutCompare) {
             return Ok(Some(Self { hold: Hold::Pretended }));
         }

@@ -54,6 +54,41 @@ impl Store {
         Lease::acquire(&self.home, run_id, deadline).await
     }
 
+    /// Whether the lease can be had: `None`, and it was given back at once; else who holds it, in words.
+    pub async fn probe_lease(&self, run_id: &str) -> Result<Option<String>, StateError> {
+        match Lease::try_acquire(&self.home, run_id).await? {
+            Some(lease) => {
+                lease.release().await;
+                Ok(None)
+            }
+            None => Ok(Some(self.home.lease_holder().await?.unwrap_or_else(|| "somebody".to_owned()))),
+        }
+    }
+
+    /// Writes something of no use, reads it back and deletes it again.
+    ///
+    /// # Errors
+    /// The storage refuses one of the three, or gives back something else.
+    pub async fn probe(&self, run_id: &str) -> Result<(), StateError> {
+        let name = format!("check-{run_id}");
+        let bytes = run_id.as_bytes().to_vec();
+        self.home.write(&name, bytes.clone(), Condition::Absent).await?;
+        let read = self.home.read(&name).await;
+        self.home.delete(&name).await?;
+        match read? {
+            Some((read, _)) if read == bytes => Ok(()),
+            _ => Err(StateError::Unavailable(format!(
+                "{} did not give back what was written to it",
+                self.place()
+            ))),
+        }
+    }
+
+    /// Where the state is, for a person.
+    pub fn place(&self) -> String {
+        self.home.place()
+    }
+
     pub async fn write_report(&self, report: &Report) -> Result<(), StateError> {
         self.write_json(&format!("{RUNS}{}.json", report.run_id), report).await
     }

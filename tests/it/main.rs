@@ -6,6 +6,7 @@
 mod adoption;
 mod azurite;
 mod backlog;
+mod check;
 mod contract;
 mod defects;
 mod defender;
@@ -27,6 +28,7 @@ mod settings;
 mod simulation;
 mod source;
 mod state;
+mod status_page;
 mod stored;
 mod tidy;
 mod wire;

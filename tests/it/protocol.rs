@@ -21,8 +21,10 @@ use crate::harness::world::World;
 /// The server of a newly started process.
 pub fn serve(world: &World) -> Router {
     let (_, stop) = tokio::sync::watch::channel(false);
+    let app = world.start();
     router(Arc::new(Server {
-        engine: Ok(world.start().engine),
+        engine: Ok(app.engine),
+        schedule: app.schedule,
         function_timeout: Duration::from_secs(600),
         stop,
     }))
@@ -194,7 +196,8 @@ async fn a_stalled_pass_fails_the_invocation_and_a_paused_one_asks_to_go_on() {
     );
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
     let (_, stop) = tokio::sync::watch::channel(false);
-    let server = Server { engine: Ok(world.start().engine), function_timeout: Duration::from_secs(90), stop };
+    let limit = Duration::from_secs(90);
+    let server = Server { engine: Ok(world.start().engine), schedule: None, function_timeout: limit, stop };
     let app = router(Arc::new(server));
     let (status, body) = post(&app, "SyncTimer", "{\"Data\":{\"timer\":{}}}").await;
     assert_eq!(status, StatusCode::OK);
@@ -211,8 +214,8 @@ async fn a_stalled_pass_fails_the_invocation_and_a_paused_one_asks_to_go_on() {
 async fn bad_settings_fail_every_invocation_and_not_the_server() {
     let faults = Settings::parse(&std::collections::BTreeMap::<String, String>::new()).unwrap_err();
     let (_, stop) = tokio::sync::watch::channel(false);
-    let app =
-        router(Arc::new(Server { engine: Err(faults), function_timeout: Duration::from_secs(600), stop }));
+    let limit = Duration::from_secs(600);
+    let app = router(Arc::new(Server { engine: Err(faults), schedule: None, function_timeout: limit, stop }));
     let up = app.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(up.status(), StatusCode::OK);
     for function in ["SyncTimer", "SyncNow", "SyncContinue", "Status"] {
@@ -223,5 +226,14 @@ async fn bad_settings_fail_every_invocation_and_not_the_server() {
         for name in ["MATI_KEY", "MATI_SECRET", "AZURE_WORKSPACE_ID", "STORAGE_ACCOUNT_NAME"] {
             assert!(body["error"].as_str().unwrap().contains(name), "{name} is not in {body}");
         }
+    }
+    // Whoever asks what is wrong is told: the host would keep a failed invocation's body to itself.
+    let asked = http(None, json!({ "check": "true" }), json!({}));
+    let (inner, findings) = answered(&post(&app, "Status", asked).await.1);
+    assert_eq!(inner, "200");
+    for name in ["MATI_KEY", "MATI_SECRET", "AZURE_WORKSPACE_ID", "STORAGE_ACCOUNT_NAME"] {
+        let of_it =
+            |finding: &Value| finding["ok"] == false && finding["result"].as_str().unwrap().starts_with(name);
+        assert_eq!(findings.as_array().unwrap().iter().filter(|finding| of_it(finding)).count(), 1, "{name}");
     }
 }

@@ -126,7 +126,7 @@ fn secrets(world: &World) -> BTreeSet<String> {
     secrets
 }
 
-/// Ticks and asks for the status, in a new process, and keeps all it says.
+/// Ticks, asks for the status and has every connection checked, in a new process, and keeps all it says.
 async fn tick(world: &World, said: &Lines) {
     let app = serve(world);
     let (_, body) = post(&app, "SyncTimer", r#"{"Data":{"timer":{}}}"#).await;
@@ -135,6 +135,11 @@ async fn tick(world: &World, said: &Lines) {
         [("text/html", ""), ("application/json", ""), ("text/html", "20260302T120000000Z-0000")]
     {
         let invocation = http(None, json!({ "run": run }), json!({ "Accept": [accept] }));
+        let (_, body) = post(&app, "Status", invocation).await;
+        said.add(body.to_string());
+    }
+    for accept in ["text/html", "application/json"] {
+        let invocation = http(None, json!({ "check": "true" }), json!({ "Accept": [accept] }));
         let (_, body) = post(&app, "Status", invocation).await;
         said.add(body.to_string());
     }
@@ -173,7 +178,7 @@ async fn no_secret_is_said_or_stored_whatever_goes_wrong() {
     }
     let text = said.text();
     assert!(secret.len() > 50, "tokens and signatures were seen: {secret:?}");
-    for heard in ["lane sentinel ended", "cannot be served", "was not given back"] {
+    for heard in ["lane sentinel ended", "cannot be served", "was not given back", "was asked for, and one"] {
         assert!(text.contains(heard), "{heard} was not heard");
     }
     for secret in &secret {

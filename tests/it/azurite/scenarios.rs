@@ -215,6 +215,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
 /// The lease says whose it is, keeps others out, and is free at once when given back.
 async fn one_holder_at_a_time(place: Place) {
     let (here, there) = (place.ready().await, place.open());
+    there.probe(&run(9)).await.unwrap();
     for number in [1, 2] {
         let ours = lease(&here, &run(number)).await;
         let seen = place.raw(Method::HEAD, "lease", "").await.headers;
@@ -222,8 +223,11 @@ async fn one_holder_at_a_time(place: Place) {
         assert_eq!(seen["x-ms-meta-run_id"], *run(number));
         assert_eq!(seen["x-ms-meta-holder"], *format!("process {}", std::process::id()));
         assert!(there.lease(&run(9), &at_once()).await.unwrap().is_none());
+        let holder = format!("{} (process {})", &*run(number), std::process::id());
+        assert_eq!(there.probe_lease(&run(9)).await, Ok(Some(holder)));
         ours.check().unwrap();
         ours.release().await;
+        assert_eq!(there.probe_lease(&run(9)).await, Ok(None));
         assert_eq!(place.raw(Method::HEAD, "lease", "").await.headers["x-ms-lease-state"], "available");
     }
     // Whoever waits gets it at the next look, without the lease having to run out.

@@ -104,3 +104,34 @@ async fn bad_settings_are_told_all_at_once() {
     assert_eq!(alone.status.code(), Some(1));
     assert!(text(&alone.stderr).contains("func start"), "{}", text(&alone.stderr));
 }
+
+#[tokio::test]
+async fn a_check_says_of_each_connection_whether_it_is_well() {
+    let mut bench = Bench::new().await;
+    bench.settings.extend(bench.world.adoption());
+    bench.settings.insert("TARGET_APPLICATION".into(), "sentinel,defender".into());
+    let well = mati_sync(&["check"], &bench.settings).await;
+    let lines = text(&well.stdout);
+    assert_eq!(well.status.code(), Some(0), "{lines}");
+    assert!(lines.lines().count() == 9 && lines.lines().all(|line| line.starts_with("ok ")), "{lines}");
+    assert_keeps_secrets(lines);
+    assert!(bench.world.sentinel.requests().is_empty() && bench.world.defender.stored().is_empty());
+
+    bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
+    let refused = mati_sync(&["check"], &bench.settings).await;
+    let lines = text(&refused.stdout);
+    assert_eq!(refused.status.code(), Some(1), "{lines}");
+    let failed: Vec<&str> = lines.lines().filter(|line| line.starts_with("failed ")).collect();
+    assert!(failed.len() == 1 && failed[0].contains("MATI_SECRET is wrong"), "{lines}");
+    assert!(!lines.contains("a-secret-nobody-knows"));
+
+    bench.settings.remove("MATI_SECRET");
+    bench.settings.insert("INITIAL_LOOKBACK".into(), "90".into());
+    let faulty = mati_sync(&["check"], &bench.settings).await;
+    let lines = text(&faulty.stdout);
+    assert_eq!((faulty.status.code(), lines.lines().count()), (Some(1), 2), "{lines}");
+    for name in ["MATI_SECRET", "INITIAL_LOOKBACK"] {
+        assert!(lines.contains(name), "{lines}");
+    }
+    assert_keeps_secrets(lines);
+}

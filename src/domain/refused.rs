@@ -1,0 +1,73 @@
+//! A record that a destination refused, as it is kept on file and shown to a person.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::observable::Observable;
+
+/// The longest text that is kept of one, in characters.
+const LONGEST: usize = 300;
+
+/// What a person needs to know of a refused record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub at: Option<DateTime<Utc>>,
+    /// What the indicator is about, or its id where that cannot be told.
+    pub value: String,
+    pub reason: String,
+}
+
+impl Refused {
+    /// Reads a line of `rejected/<run_id>.jsonl`. A line is never passed over: of one that is damaged, that is said.
+    pub fn of_line(line: &str) -> Self {
+        let line: Value = serde_json::from_str(line).unwrap_or_default();
+        let text = |name: &str| line.get(name).and_then(Value::as_str);
+        let about = line.pointer("/indicator/observable").cloned();
+        let about = about.and_then(|about| serde_json::from_value(about).ok()).and_then(value);
+        let id = || text("id").or(text("source_id")).unwrap_or("unknown").to_owned();
+        Self {
+            at: text("at").and_then(|at| at.parse().ok()),
+            value: cut(&about.unwrap_or_else(id)),
+            reason: cut(text("reason").unwrap_or("its line in the file of refused records is damaged")),
+        }
+    }
+}
+
+fn value(observable: Observable) -> Option<String> {
+    match observable {
+        Observable::Ipv4(address) => Some(address.to_string()),
+        Observable::Ipv6(address) => Some(address.to_string()),
+        Observable::Domain(text) | Observable::Url(text) => Some(text),
+        Observable::File(hashes) => hashes.all().next().map(|(_, digest)| digest.to_owned()),
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whatever_stands_in_the_line_something_is_shown() {
+        let whole = json!({
+            "at": "2026-03-02T12:00:00Z", "id": "indicator--1", "reason": "no",
+            "indicator": {"observable": {"domain": "evil.example"}},
+        });
+        let shown = Refused::of_line(&whole.to_string());
+        assert_eq!((shown.value.as_str(), shown.reason.as_str()), ("evil.example", "no"));
+        assert!(shown.at.is_some());
+        let without = |observable: Value| {
+            let line = json!({"id": "indicator--1", "indicator": {"observable": observable}});
+            Refused::of_line(&line.to_string()).value
+        };
+        assert_eq!(without(json!({"file": {}})), "indicator--1");
+        assert_eq!(without(json!({"file": {"md5": "0".repeat(32)}})), "0".repeat(32));
+        assert_eq!(without(json!({"url": "u".repeat(9000)})).len(), LONGEST);
+        assert!(Refused::of_line("{").reason.contains("damaged"));
+    }
+}
