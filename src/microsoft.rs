@@ -6,7 +6,7 @@ use axum::{
     body::Bytes,
     http::{HeaderValue, Method, Request, header},
 };
-use azure_core::credentials::Secret;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     clock::{Deadline, SharedClock},
@@ -186,8 +186,8 @@ impl Api {
         }
     }
 
-    fn request(&self, call: &Call, token: &Secret) -> Result<Request<Bytes>, UploadError> {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.secret()))
+    fn request(&self, call: &Call, token: &SecretString) -> Result<Request<Bytes>, UploadError> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
             .map_err(|_| UploadError::Stalled("Entra's token cannot be carried by a header".to_owned()))?;
         bearer.set_sensitive(true);
         let mut request = Request::new(call.body.clone());

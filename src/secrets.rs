@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use azure_core::credentials::Secret;
 use azure_security_keyvault_secrets::{SecretClient, SecretClientOptions};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -21,12 +21,26 @@ const MATI_KEY: &str = "mati-key";
 const CLIENT_SECRET: &str = "azure-client-secret";
 
 /// Everything that must not be shown.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone)]
 pub struct Secrets {
-    pub mati_key: Secret,
-    pub mati_secret: Secret,
+    pub mati_key: SecretString,
+    pub mati_secret: SecretString,
     /// Of the app registration; without one the managed identity makes the uploads.
-    pub client_secret: Option<Secret>,
+    pub client_secret: Option<SecretString>,
+}
+
+impl Secrets {
+    /// Whether none of them differs from its counterpart. Nobody outside chooses either side, so the time that the
+    /// comparison takes tells nobody anything.
+    fn are_same(&self, other: &Self) -> bool {
+        self.exposed() == other.exposed()
+    }
+
+    fn exposed(&self) -> [Option<&str>; 3] {
+        let Self { mati_key, mati_secret, client_secret } = self;
+        [Some(mati_key), Some(mati_secret), client_secret.as_ref()]
+            .map(|secret| Some(secret?.expose_secret()))
+    }
 }
 
 /// A secret could not be had; the sentence says what to do.
@@ -73,7 +87,7 @@ impl Uploader {
     ///
     /// # Errors
     /// No token could be had.
-    pub async fn token(&self, scope: &str) -> Result<Secret, UploaderError> {
+    pub async fn token(&self, scope: &str) -> Result<SecretString, UploaderError> {
         let Some(app) = &self.app else { return Ok(self.platform.token(scope, None).await?) };
         let secrets = self.secrets.get().await?;
         let Some(secret) = &secrets.client_secret else {
@@ -101,7 +115,7 @@ impl Uploader {
     }
 
     /// Forgets the token for `scope`, because it was refused.
-    pub async fn forget(&self, scope: &str, refused: &Secret) {
+    pub async fn forget(&self, scope: &str, refused: &SecretString) {
         if let Some(app) = &self.app {
             app.forget(scope, refused).await;
         }
@@ -143,12 +157,12 @@ impl SecretStore {
     pub async fn renew(&self, refused: &Secrets) -> Result<Option<Secrets>, SecretsError> {
         let mut fetched = self.fetched.lock().await;
         // Somebody else may have renewed them meanwhile.
-        if let Some(secrets) = fetched.as_ref().filter(|secrets| *secrets != refused) {
+        if let Some(secrets) = fetched.as_ref().filter(|secrets| !secrets.are_same(refused)) {
             return Ok(Some(secrets.clone()));
         }
         let secrets = self.fetch().await?;
         *fetched = Some(secrets.clone());
-        Ok((secrets != *refused).then_some(secrets))
+        Ok((!secrets.are_same(refused)).then_some(secrets))
     }
 
     /// Which secrets are read from which key vault; `None` where all are given directly.
@@ -181,7 +195,7 @@ impl SecretStore {
         };
         let mati_key = self.one(source.key.as_ref(), MATI_KEY, "MATI_KEY").await?;
         let mati_secret = match source.auth {
-            Auth::ApiKey => Some(Secret::from(String::new())),
+            Auth::ApiKey => Some(SecretString::default()),
             Auth::Bearer | Auth::Basic => {
                 self.one(source.secret.as_ref(), mati_secret_name, "MATI_SECRET").await?
             }
@@ -201,10 +215,10 @@ impl SecretStore {
     /// A secret as given, or from Key Vault; `None` where neither has it.
     async fn one(
         &self,
-        given: Option<&Secret>,
+        given: Option<&SecretString>,
         name: &str,
         setting: &str,
-    ) -> Result<Option<Secret>, SecretsError> {
+    ) -> Result<Option<SecretString>, SecretsError> {
         if let Some(secret) = given {
             return Ok(Some(secret.clone()));
         }
@@ -234,7 +248,7 @@ impl SecretStore {
         match within_limit(client.get_secret(name, None)).await {
             Ok(answer) => {
                 let secret = answer.into_model().map_err(told_by_sdk)?;
-                Ok(secret.value.filter(|value| !value.is_empty()).map(Secret::from))
+                Ok(secret.value.filter(|value| !value.is_empty()).map(SecretString::from))
             }
             Err(error) if error.http_status() == Some(azure_core::http::StatusCode::NotFound) => Ok(None),
             Err(error) => Err(told_by_sdk(error)),
@@ -248,6 +262,30 @@ impl SecretStore {
                 "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
             ),
             is_transient: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_any_secret_is_seen() {
+        let secrets = |key: &str, secret: &str, client: Option<&str>| Secrets {
+            mati_key: key.into(),
+            mati_secret: secret.into(),
+            client_secret: client.map(Into::into),
+        };
+        let refused = secrets("key", "secret", Some("client"));
+        assert!(refused.are_same(&secrets("key", "secret", Some("client"))));
+        for renewed in [
+            secrets("new", "secret", Some("client")),
+            secrets("key", "new", Some("client")),
+            secrets("key", "secret", Some("new")),
+            secrets("key", "secret", None),
+        ] {
+            assert!(!refused.are_same(&renewed));
         }
     }
 }

@@ -8,6 +8,7 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::{
@@ -65,7 +66,7 @@ pub struct Identity {
 
 #[derive(Clone)]
 struct Token {
-    secret: Secret,
+    secret: SecretString,
     expires_at: DateTime<Utc>,
 }
 
@@ -83,13 +84,17 @@ impl Identity {
     ///
     /// # Errors
     /// Values the SDK refuses.
-    pub fn credential(&self, secret: Option<&Secret>) -> Result<Arc<dyn TokenCredential>, IdentityError> {
+    pub fn credential(
+        &self,
+        secret: Option<&SecretString>,
+    ) -> Result<Arc<dyn TokenCredential>, IdentityError> {
         let credential: azure_core::Result<Arc<dyn TokenCredential>> = match &self.principal {
             Principal::App { authority_host, tenant_id, client_id } => {
                 let client_options = credential_options(&self.transport, authority_host);
-                let secret = secret.cloned().unwrap_or_else(|| Secret::from(String::new()));
+                // The SDK holds it in a type of its own that does not clear itself; see `token` for how long.
+                let secret = secret.map(|secret| secret.expose_secret().to_owned()).unwrap_or_default();
                 let options = ClientSecretCredentialOptions { client_options };
-                ClientSecretCredential::new(tenant_id, client_id.clone(), secret, Some(options))
+                ClientSecretCredential::new(tenant_id, client_id.clone(), Secret::from(secret), Some(options))
                     .map(|credential| credential as _)
             }
             Principal::ManagedIdentity { client_id } => {
@@ -108,28 +113,34 @@ impl Identity {
     ///
     /// # Errors
     /// Entra or the identity endpoint gives none.
-    pub async fn token(&self, scope: &str, secret: Option<&Secret>) -> Result<Secret, IdentityError> {
+    pub async fn token(
+        &self,
+        scope: &str,
+        secret: Option<&SecretString>,
+    ) -> Result<SecretString, IdentityError> {
         let now = self.clock.now();
         // Held while one is fetched: uploads that start together share it.
         let mut tokens = self.tokens.lock().await;
         if let Some(token) = tokens.get(scope).filter(|token| token.expires_at - RENEWAL > now) {
             return Ok(token.secret.clone());
         }
-        // A credential made anew each time: the SDK's own cache would hand out a token that was just refused.
+        // A credential made anew each time: the SDK's own cache would hand out a token that was just refused, and
+        // its copies of secret and token, which nothing clears, would stay as long as the process.
         let credential = self.credential(secret)?;
         let token =
             within_limit(credential.get_token(&[scope], None)).await.map_err(|error| self.explain(&error))?;
         // The SDK dates tokens by the machine's clock; what counts is how long this one has left.
         let life = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
         let expires_at = now + TimeDelta::seconds(life.whole_seconds());
-        tokens.insert(scope.to_owned(), Token { secret: token.token.clone(), expires_at });
-        Ok(token.token)
+        let secret = SecretString::from(token.token.secret());
+        tokens.insert(scope.to_owned(), Token { secret: secret.clone(), expires_at });
+        Ok(secret)
     }
 
     /// Forgets the token for `scope`, because it was refused; a newer one that somebody fetched meanwhile stays.
-    pub async fn forget(&self, scope: &str, refused: &Secret) {
+    pub async fn forget(&self, scope: &str, refused: &SecretString) {
         let mut tokens = self.tokens.lock().await;
-        if tokens.get(scope).is_some_and(|token| token.secret == *refused) {
+        if tokens.get(scope).is_some_and(|token| token.secret.expose_secret() == refused.expose_secret()) {
             tokens.remove(scope);
         }
     }

@@ -6,8 +6,9 @@ use axum::{
     body::Bytes,
     http::{HeaderValue, Method, Request, header},
 };
-use azure_core::{base64, credentials::Secret};
+use azure_core::base64;
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{client::SourceError, wire::Token};
 use crate::{
@@ -32,10 +33,9 @@ pub enum Scheme {
 }
 
 /// Key id and secret.
-#[derive(Clone, PartialEq)]
 pub struct Credentials {
-    pub key: Secret,
-    pub secret: Secret,
+    pub key: SecretString,
+    pub secret: SecretString,
 }
 
 /// The token in use.
@@ -44,7 +44,7 @@ pub struct Access {
     pub base_url: String,
     pub transport: Transport,
     pub clock: SharedClock,
-    token: Mutex<Option<(Secret, DateTime<Utc>)>>,
+    token: Mutex<Option<(SecretString, DateTime<Utc>)>>,
 }
 
 impl Access {
@@ -64,11 +64,11 @@ impl Access {
         let (name, value) = match self.scheme {
             Scheme::Bearer => {
                 let token = self.token(credentials).await?;
-                (header::AUTHORIZATION, format!("Bearer {}", token.secret()))
+                (header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
             }
             Scheme::Basic => (header::AUTHORIZATION, basic(credentials)),
             Scheme::ApiKey => {
-                (header::HeaderName::from_static("x-apikey"), credentials.key.secret().to_owned())
+                (header::HeaderName::from_static("x-apikey"), credentials.key.expose_secret().to_owned())
             }
         };
         request.headers_mut().insert(name, sensitive(&value)?);
@@ -80,7 +80,7 @@ impl Access {
         *self.held() = None;
     }
 
-    async fn token(&self, credentials: &Credentials) -> Result<Secret, SourceError> {
+    async fn token(&self, credentials: &Credentials) -> Result<SecretString, SourceError> {
         let now = self.clock.now();
         if let Some((token, expires_at)) = &*self.held()
             && *expires_at - RENEWAL > now
@@ -100,9 +100,8 @@ impl Access {
         let life = token.expires_in.unwrap_or(UNSTATED_LIFE).clamp(0.0, 86_400.0);
         #[expect(clippy::cast_possible_truncation, reason = "clamped to a day")]
         let expires_at = now + TimeDelta::seconds(life as i64);
-        let token = Secret::from(token.access_token);
-        *self.held() = Some((token.clone(), expires_at));
-        Ok(token)
+        *self.held() = Some((token.access_token.clone(), expires_at));
+        Ok(token.access_token)
     }
 
     fn read_token(&self, answer: &Answer) -> Result<Token, SourceError> {
@@ -118,17 +117,17 @@ impl Access {
         }
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Option<(Secret, DateTime<Utc>)>> {
+    fn held(&self) -> std::sync::MutexGuard<'_, Option<(SecretString, DateTime<Utc>)>> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn basic(credentials: &Credentials) -> String {
-    let pair = format!("{}:{}", credentials.key.secret(), credentials.secret.secret());
+    let pair = format!("{}:{}", credentials.key.expose_secret(), credentials.secret.expose_secret());
     format!("Basic {}", base64::encode(pair))
 }
 
-/// A header that no debug print shows.
+/// A header that no debug print shows. It is plain text in memory, as the HTTP client needs it, for one request.
 fn sensitive(value: &str) -> Result<HeaderValue, SourceError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| SourceError::Unauthorized {
         status: 401,

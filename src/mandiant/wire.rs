@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -10,7 +11,7 @@ use super::lenient::{List, Object, Scalar};
 /// Answer to `POST /token` (RFC 6749 §5.1).
 #[derive(Deserialize)]
 pub struct Token {
-    pub access_token: String,
+    pub access_token: SecretString,
     /// Seconds; differs from call to call, because the server hands out tokens that run already.
     pub expires_in: Option<f64>,
 }

@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use azure_core::{credentials::Secret, http::Url};
+use azure_core::http::Url;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     path,
@@ -78,7 +79,7 @@ pub struct AzureSettings {
     tenant_id: Option<String>,
     client_id: Option<String>,
     /// Given directly; otherwise it may come from Key Vault.
-    pub client_secret: Option<Secret>,
+    pub client_secret: Option<SecretString>,
     managed_identity_client_id: Option<String>,
     has_managed_identity: bool,
 }
@@ -218,8 +219,8 @@ impl StateSettings {
             let endpoint = endpoint.or_else(|| account_endpoint(&account, cloud));
             return Self::by_identity(reader, "STORAGE_ACCOUNT_NAME", endpoint, container, None);
         }
-        if let Some(text) = reader.text("AzureWebJobsStorage") {
-            return match ConnectionString::parse(&text) {
+        if let Some(text) = reader.secret("AzureWebJobsStorage") {
+            return match ConnectionString::parse(text.expose_secret()) {
                 Ok(connection) if is_sound(&connection.blob_endpoint) => {
                     Self::ConnectionString { connection: Box::new(connection), container }
                 }

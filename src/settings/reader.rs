@@ -2,7 +2,8 @@
 
 use std::{cell::RefCell, collections::BTreeSet, fmt, net::IpAddr, ops::RangeInclusive, str::FromStr};
 
-use azure_core::{credentials::Secret, http::Url};
+use azure_core::http::Url;
+use secrecy::SecretString;
 
 use super::{
     table::{ALIASES, PLATFORM, SETTINGS},
@@ -134,8 +135,8 @@ impl<'a> Reader<'a> {
     }
 
     /// A value that must not be shown.
-    pub fn secret(&self, name: &str) -> Option<Secret> {
-        self.text(name).map(Secret::from)
+    pub fn secret(&self, name: &str) -> Option<SecretString> {
+        self.text(name).map(SecretString::from)
     }
 
     /// A URL to which a secret or token may travel: https, or http to this machine.

@@ -1,7 +1,8 @@
 //! Settings of the source: access to Mandiant, and which of its indicators are wanted.
 
-use azure_core::{credentials::Secret, http::Url};
+use azure_core::http::Url;
 use chrono::TimeDelta;
+use secrecy::SecretString;
 
 use super::reader::Reader;
 use crate::domain::{
@@ -26,8 +27,8 @@ pub struct SourceSettings {
     pub base_url: Url,
     pub auth: Auth,
     /// Given directly; otherwise it comes from Key Vault.
-    pub key: Option<Secret>,
-    pub secret: Option<Secret>,
+    pub key: Option<SecretString>,
+    pub secret: Option<SecretString>,
 }
 
 impl SourceSettings {

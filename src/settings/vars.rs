@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 /// Named texts: the process's environment, a settings file, a test's map.
@@ -9,7 +10,8 @@ pub trait Vars: Send + Sync {
     fn get(&self, name: &str) -> Option<String>;
 }
 
-/// The process's environment, which is where the Functions host puts app settings.
+/// The process's environment, which is where the Functions host puts app settings. Secrets given there stay readable
+/// in it as long as the process lives; those in Key Vault do not.
 pub struct Environment;
 
 impl Vars for Environment {
@@ -22,6 +24,13 @@ impl Vars for Environment {
 impl Vars for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Option<String> {
         BTreeMap::get(self, name).cloned()
+    }
+}
+
+/// Values that are cleared when they are dropped: any of them may be a secret.
+impl Vars for BTreeMap<String, SecretString> {
+    fn get(&self, name: &str) -> Option<String> {
+        BTreeMap::get(self, name).map(|value| value.expose_secret().to_owned())
     }
 }
 
@@ -38,15 +47,16 @@ impl Vars for Layered {
 ///
 /// # Errors
 /// A file that cannot be read or has another form.
-pub fn from_file(path: &Path) -> Result<BTreeMap<String, String>, String> {
+pub fn from_file(path: &Path) -> Result<BTreeMap<String, SecretString>, String> {
     #[derive(Deserialize)]
     struct File {
         #[serde(rename = "Values")]
-        values: BTreeMap<String, String>,
+        values: BTreeMap<String, SecretString>,
     }
     let text = std::fs::read_to_string(path)
+        .map(SecretString::from)
         .map_err(|error| format!("the settings file {} cannot be read: {error}", path.display()))?;
-    let file: File = serde_json::from_str(&text).map_err(|error| {
+    let file: File = serde_json::from_str(text.expose_secret()).map_err(|error| {
         format!(
             "the settings file {} is not of the form {{\"Values\": {{\"NAME\": \"text\"}}}}: {error}",
             path.display()

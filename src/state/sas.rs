@@ -6,22 +6,23 @@
 
 use azure_core::{credentials::Secret, hmac::hmac_sha256, http::Url};
 use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::{ExposeSecret, SecretString};
 
 /// The emulator's well-known account and key (learn.microsoft.com, "Use the Azurite emulator"); not a secret.
 const DEVELOPMENT: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1";
 
 /// A parsed connection string.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ConnectionString {
     /// Of the blob service, with the account in its path where an emulator wants it.
     pub blob_endpoint: Url,
     authorization: Authorization,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 enum Authorization {
-    Key { account: String, key: Secret },
-    Signature(Secret),
+    Key { account: String, key: SecretString },
+    Signature(SecretString),
 }
 
 impl ConnectionString {
@@ -51,10 +52,10 @@ impl ConnectionString {
         let blob_endpoint = Url::parse(&endpoint).map_err(|_| "its BlobEndpoint is not a URL".to_owned())?;
         let authorization = match (part("SharedAccessSignature"), account, part("AccountKey")) {
             (Some(signature), _, _) => {
-                Authorization::Signature(Secret::from(signature.trim_start_matches('?').to_owned()))
+                Authorization::Signature(SecretString::from(signature.trim_start_matches('?')))
             }
             (None, Some(account), Some(key)) => {
-                Authorization::Key { account: account.to_owned(), key: Secret::from(key.to_owned()) }
+                Authorization::Key { account: account.to_owned(), key: SecretString::from(key) }
             }
             _ => return Err("it holds neither AccountKey nor SharedAccessSignature".to_owned()),
         };
@@ -63,12 +64,14 @@ impl ConnectionString {
 
     /// The endpoint with a signature good for two days in its query; clients made from it keep the query.
     ///
+    /// A URL is plain text, and the SDK's clients take a signature in no other form. They live for one invocation.
+    ///
     /// # Errors
     /// A key that is not base64.
     pub fn signed_endpoint(&self, now: DateTime<Utc>) -> Result<Url, String> {
         let mut url = self.blob_endpoint.clone();
         match &self.authorization {
-            Authorization::Signature(signature) => url.set_query(Some(signature.secret())),
+            Authorization::Signature(signature) => url.set_query(Some(signature.expose_secret())),
             Authorization::Key { account, key } => sign(&mut url, account, key, now)?,
         }
         Ok(url)
@@ -76,7 +79,7 @@ impl ConnectionString {
 }
 
 /// An account SAS (learn.microsoft.com, "Create an account SAS": string-to-sign of version 2020-12-06 and later).
-fn sign(url: &mut Url, account: &str, key: &Secret, now: DateTime<Utc>) -> Result<(), String> {
+fn sign(url: &mut Url, account: &str, key: &SecretString, now: DateTime<Utc>) -> Result<(), String> {
     const VERSION: &str = "2025-11-05";
     let stamp = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
     // The storage's clock may be a little behind ours.
@@ -85,7 +88,9 @@ fn sign(url: &mut Url, account: &str, key: &Secret, now: DateTime<Utc>) -> Resul
     let to_sign = format!(
         "{account}\n{permissions}\n{services}\n{resources}\n{start}\n{end}\n\n{protocols}\n{VERSION}\n\n"
     );
-    let signature = hmac_sha256(&to_sign, key).map_err(|_| "its AccountKey is not base64".to_owned())?;
+    // Signing needs the SDK's own type, which does not clear itself; the copy lasts no longer than this.
+    let key = Secret::from(key.expose_secret().to_owned());
+    let signature = hmac_sha256(&to_sign, &key).map_err(|_| "its AccountKey is not base64".to_owned())?;
     url.query_pairs_mut()
         .append_pair("sv", VERSION)
         .append_pair("ss", services)
