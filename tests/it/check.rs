@@ -78,7 +78,7 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let laptop = World::new();
     let findings = self::findings(&laptop).await;
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(checks, ["settings", "Mandiant", "token for Sentinel", "state", "lease"]);
+    assert_eq!(checks, ["settings", "schedule", "Mandiant", "token for Sentinel", "state", "lease"]);
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let left: Vec<_> =
         std::fs::read_dir(laptop.state.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
@@ -203,9 +203,9 @@ async fn the_same_is_told_over_http() {
         list.as_array().unwrap().iter().map(|finding| finding["check"].as_str().unwrap()).collect();
     assert_eq!(
         (status.as_str(), checks),
-        ("200", vec!["settings", "Mandiant", "token for Sentinel", "state", "lease"])
+        ("200", vec!["settings", "schedule", "Mandiant", "token for Sentinel", "state", "lease"])
     );
-    let mandiant = &list[1];
+    let mandiant = &list[2];
     assert_eq!(mandiant["ok"], false);
     assert!(mandiant["result"].as_str().unwrap().contains("MATI_BASE_URL"), "{mandiant}");
     let (status, page) = answered(&post(&app, "Status", asked("text/html")).await.1);
