@@ -33,8 +33,8 @@ pub struct Policy {
 /// What a page is read for, beside what is new.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Purpose {
-    /// A refresh: a file that stood under another digest, before `HASH_TYPE` changed, is taken back there.
-    pub refresh: bool,
+    /// Settings changed: a file that stood under another digest, before `HASH_TYPE` did, is taken back there.
+    pub settings_changed: bool,
     /// Offers again what was refused before.
     pub retry: bool,
 }
@@ -133,8 +133,10 @@ pub fn plan_page(
         }
         let fingerprint = Fingerprint::of(&indicator, policy.salt);
         let hash_type = policy.hash_type;
-        if purpose.refresh && policy.retract {
-            planned.extend(formerly(&indicator, fingerprint, policy, manifest, now));
+        if purpose.settings_changed && policy.retract {
+            let before = formerly(&indicator, fingerprint, policy, manifest, now);
+            // Another record may stand for it there.
+            planned.extend(before.into_iter().filter(|item| !newest.contains_key(&item.key)));
         }
         let held = manifest.get(key);
         let decision = match admitted {

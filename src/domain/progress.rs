@@ -67,6 +67,9 @@ pub struct Backfill {
     /// `None`: it takes back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub survey: Option<u64>,
+    /// A refresh because settings changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settings_changed: bool,
 }
 
 /// Retractions that wait for somebody's word, because they are too many to be believed.
@@ -247,6 +250,8 @@ impl Progress {
     /// Schedules a refresh of the last `span` instead of one that is under way. With `survey` it first counts what it
     /// would take back.
     pub fn schedule_refresh(&mut self, run_id: String, now: DateTime<Utc>, span: TimeDelta, survey: bool) {
+        // One that is replaced may have had this still to do.
+        let settings_changed = self.backfills.iter().any(|backfill| backfill.settings_changed);
         self.backfills.retain(|backfill| backfill.kind != BackfillKind::Refresh);
         self.refreshed = Some(now);
         self.withheld = None;
@@ -254,7 +259,7 @@ impl Progress {
         let survey = survey.then_some(0);
         let to = whole_second(now - LAG);
         let kind = BackfillKind::Refresh;
-        self.backfills.push(Backfill { run_id, kind, from, to, position: from, survey });
+        self.backfills.push(Backfill { run_id, kind, from, to, position: from, survey, settings_changed });
     }
 
     /// The refresh that `range` is of.

@@ -76,10 +76,13 @@ impl Room {
             }
             self.take(key, place);
         }
+        // One that gives way is not updated.
+        turned_away.extend(&admitted.displaced);
         turned_away.sort_unstable();
-        admitted.over_limit = turned_away.len() as u64;
+        let count = planned.len();
         let has_room = |item: &Planned| turned_away.binary_search(&item.key).is_err();
         admitted.sent = planned.into_iter().filter(has_room).collect();
+        admitted.over_limit = (count - admitted.sent.len()) as u64;
         admitted
     }
 

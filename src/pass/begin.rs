@@ -61,6 +61,7 @@ impl LanePass<'_> {
             to: whole_second(self.pass.started_at - LAG),
             position: from,
             survey: None,
+            settings_changed: false,
         });
     }
 
@@ -83,6 +84,9 @@ impl LanePass<'_> {
         progress.settings_hash.clone_from(&self.lane.settings_hash);
         let run_id = format!("{}-refresh", self.pass.run_id);
         progress.schedule_refresh(run_id, now, span, self.lane.policy.retract && self.lease.is_some());
+        if let Some(refresh) = progress.backfills.last_mut() {
+            refresh.settings_changed |= has_changed;
+        }
         true
     }
 

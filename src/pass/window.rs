@@ -81,7 +81,8 @@ impl LanePass<'_> {
 
     fn window_pass(&self, state: &mut LaneState, task: &Task) -> WindowPass {
         let refresh = state.progress.refresh(&task.range);
-        let purpose = Purpose { refresh: refresh.is_some(), retry: false };
+        let settings_changed = refresh.as_ref().is_some_and(|refresh| refresh.settings_changed);
+        let purpose = Purpose { settings_changed, retry: false };
         let retractions = match refresh.map(|refresh| refresh.survey) {
             Some(Some(_)) => Retractions::Counted,
             Some(None) => Retractions::Free,

@@ -5,11 +5,12 @@ use mati_sync::domain::{
     expiry::Expirations,
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
     indicator::Indicator,
-    manifest::Manifest,
+    manifest::{Handle, Manifest},
     observable::{HashType, Hashes, Observable},
-    outcome::Counts,
+    outcome::{Change, Counts},
     plan::{Policy, Purpose, plan_page},
     progress::{Backfill, BackfillKind, LAG, Progress, Range, SHORTEST_WINDOW, Target, Window, whole_second},
+    room::Room,
 };
 use proptest::prelude::*;
 
@@ -97,6 +98,81 @@ proptest! {
         prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
     }
 
+    /// Reading again after a change of mind: whatever is held, is known and is no longer wanted is taken back, and a
+    /// third reading changes nothing.
+    #[test]
+    fn what_is_no_longer_wanted_is_taken_back_once(page in prop::collection::vec(indicator(), 0..80), stricter in 80..=86_u8) {
+        let (mut policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
+        let read = |policy: &Policy, manifest: &Manifest, counts: &mut Counts| {
+            let purpose = Purpose { settings_changed: true, retry: false };
+            plan_page(page.clone(), policy, manifest, purpose, start(), counts)
+        };
+        read(&policy, &manifest, &mut counts).iter().for_each(|item| manifest.put(item.acknowledged(None)));
+        policy.filter.thresholds.ip.confidence = stricter;
+        let planned = read(&policy, &manifest, &mut counts);
+        for item in &planned {
+            prop_assert_eq!(item.change, Change::Retracted);
+            prop_assert!(policy.filter.admit(&item.indicator).is_err() && manifest.get(item.key).is_some());
+        }
+        planned.iter().for_each(|item| manifest.put(item.acknowledged(None)));
+        let key = |indicator: &Indicator| indicator.observable.subject(policy.hash_type).key();
+        for (place, indicator) in page.iter().enumerate().filter(|(_, one)| policy.filter.admit(one).is_err()) {
+            let rivals = page.iter().enumerate().filter(|(_, other)| key(other) == key(indicator));
+            let newest = rivals.max_by_key(|(place, other)| (other.last_updated, *place)).unwrap().0;
+            let held = manifest.get(key(indicator)).is_some_and(|entry| entry.is_held(start()));
+            prop_assert!(newest != place || !held, "{:?}", indicator);
+        }
+        prop_assert!(read(&policy, &manifest, &mut counts).is_empty());
+    }
+
+    /// Whatever comes, in whatever pages: the limit is kept, and at the end nobody outside is better than anybody
+    /// inside.
+    #[test]
+    fn the_best_have_room(pages in prop::collection::vec(prop::collection::vec(indicator(), 0..30), 0..6), limit in 0..20_usize) {
+        let (policy, mut manifest) = (policy(), Manifest::default());
+        let mut room = Room::new(limit, []);
+        let mut inside = std::collections::BTreeMap::new();
+        let mut outside = std::collections::BTreeMap::new();
+        let mut only_new = true;
+        for page in pages {
+            let planned = plan_page(page, &policy, &manifest, Purpose::default(), start(), &mut Counts::default());
+            let (gone, planned): (Vec<_>, Vec<_>) =
+                planned.into_iter().partition(|item| item.change == Change::Retracted);
+            for item in gone {
+                inside.remove(&item.key);
+                room.leave(item.key);
+                manifest.put(item.acknowledged(None));
+                only_new = false;
+            }
+            let places: std::collections::BTreeMap<_, _> = planned
+                .iter()
+                .map(|item| (item.key, (item.rank(), item.acknowledged(None).entry.updated_minutes())))
+                .collect();
+            let count = planned.len();
+            only_new &= planned.iter().all(|item| item.change == Change::Created);
+            let admitted = room.admit(planned, |_| false);
+            prop_assert_eq!(admitted.sent.len() + admitted.over_limit as usize, count);
+            for key in admitted.displaced {
+                let place = inside.remove(&key).expect("only one that is held gives way");
+                outside.insert(key, place);
+                manifest.put(manifest.get(key).unwrap().taken_back(start()));
+            }
+            outside.extend(places.iter().map(|(key, place)| (*key, *place)));
+            for item in &admitted.sent {
+                outside.remove(&item.key);
+                inside.insert(item.key, places[&item.key]);
+                let handle = Handle::Numbered { id: 1, rank: item.rank() };
+                manifest.put(item.acknowledged(Some(handle)));
+            }
+            prop_assert!(inside.len() <= limit, "{} of {}", inside.len(), limit);
+            prop_assert!(outside.is_empty() || inside.len() == limit || !only_new);
+            let (best, weakest) = (outside.values().max(), inside.values().min());
+            // One inside that becomes weaker stays until the others are offered again.
+            let settled = best.is_none() || weakest.is_none() || best <= weakest;
+            prop_assert!(settled || !only_new, "{:?} {:?}", best, weakest);
+        }
+    }
+
     /// However passes are cut short and windows halve and double, everything up to the watermark was read whole,
     /// the watermark never moves back, and the end is reached.
     #[test]
@@ -108,7 +184,7 @@ proptest! {
         let from = progress.begin - TimeDelta::days(3);
         if backfill {
             let to = whole_second(now - LAG);
-            progress.backfills.push(Backfill { run_id: "r".to_owned(), kind: BackfillKind::Lookback, from, to, position: from, survey: None });
+            progress.backfills.push(Backfill { run_id: "r".to_owned(), kind: BackfillKind::Lookback, from, to, position: from, survey: None, settings_changed: false });
         }
         let mut fates = fates.into_iter();
         let mut fresh = true;
