@@ -19,13 +19,15 @@ use sandbox::{
 };
 use tempfile::TempDir;
 
-use crate::report::Report;
+use crate::{lanes::Lane, report::Report};
 
 /// A pass of the demo that takes longer has gone wrong.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Stage {
     pub world: World,
+    /// Where the indicators go.
+    pub lanes: Vec<Lane>,
     host: FunctionsHost,
     client: reqwest::Client,
     now: Now,
@@ -34,7 +36,7 @@ pub struct Stage {
 
 impl Stage {
     /// Builds mati-sync and starts everything. `keep` leaves the folder with state and log behind.
-    pub async fn set(port: u16, keep: bool, verbose: bool) -> Result<Self> {
+    pub async fn set(lanes: Vec<Lane>, port: u16, keep: bool, verbose: bool) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let executable = build(&root)?;
         let now = clock::system();
@@ -47,6 +49,8 @@ impl Stage {
         options.settings = world.settings();
         let state = folder.path().join("state").display().to_string();
         options.settings.insert("STATE_DIR".into(), state);
+        let targets: Vec<_> = lanes.iter().map(|lane| lane.name()).collect();
+        options.settings.insert("TARGET_APPLICATION".into(), targets.join(","));
         // The story fires the timer by itself: nobody wants to wait for the full hour.
         options.settings.insert("SYNC_CRON".into(), "0 0 * * * *".into());
         options.run_queues = true;
@@ -54,7 +58,7 @@ impl Stage {
         options.echo = Some(log(&folder.path().join("log"), verbose)?);
         let host = FunctionsHost::start(options).await?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { world, host, client, now, folder })
+        Ok(Self { world, lanes, host, client, now, folder })
     }
 
     pub fn now(&self) -> DateTime<Utc> {
