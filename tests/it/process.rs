@@ -3,6 +3,7 @@
 mod command_line;
 mod corpus;
 mod kill;
+mod lifecycle;
 mod pass;
 mod requests;
 mod secrets;
