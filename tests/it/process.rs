@@ -3,6 +3,7 @@
 mod command_line;
 mod corpus;
 mod kill;
+mod lifecycle;
 mod package;
 mod pass;
 mod requests;

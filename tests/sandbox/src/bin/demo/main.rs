@@ -1,8 +1,10 @@
 //! `cargo demo`: the whole of mati-sync at work on one machine, without an account anywhere.
 //!
-//! The executable is the real one, under a double of the Functions host; Mandiant, Entra ID and Microsoft
-//! Sentinel are stand-ins. Every number that is told is checked, and a wrong one ends the demo with exit code 1.
+//! The executable is the real one, under a double of the Functions host; Mandiant, Entra ID, Microsoft Sentinel and
+//! Defender for Endpoint are stand-ins. Every number that is told is checked, and a wrong one ends the demo with exit
+//! code 1.
 
+mod lanes;
 mod records;
 mod report;
 mod stage;
@@ -13,6 +15,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Result;
 use clap::Parser;
 
+use lanes::Lane;
 use stage::Stage;
 
 /// How often the timer fires once the story is told.
@@ -25,6 +28,9 @@ struct Arguments {
     /// End after the story instead of serving the status page.
     #[arg(long)]
     once: bool,
+    /// Microsoft Defender for Endpoint as a second destination, beside Sentinel.
+    #[arg(long)]
+    both: bool,
     /// Answers recorded from Mandiant's API, instead of generated indicators.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "count")]
     records: Vec<PathBuf>,
@@ -63,9 +69,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> Result<()> {
-    println!("mati-sync against stand-ins for Mandiant, Entra ID and Microsoft Sentinel on this machine\n");
+    let (lanes, destinations) = match arguments.both {
+        false => (vec![Lane::Sentinel], " and Microsoft Sentinel"),
+        true => (vec![Lane::Sentinel, Lane::Defender], ", Microsoft Sentinel and Defender for Endpoint"),
+    };
+    println!("mati-sync against stand-ins for Mandiant, Entra ID{destinations} on this machine\n");
     let app = arguments.app.as_deref();
-    let mut stage = Stage::set(app, arguments.port, arguments.keep, arguments.verbose).await?;
+    let mut stage = Stage::set(lanes, app, arguments.port, arguments.keep, arguments.verbose).await?;
     let now = stage.now();
     let records = match arguments.records.as_slice() {
         [] => records::generated(arguments.count, now),

@@ -11,9 +11,10 @@ use sandbox::corpus::{CorpusSettings, Generator, Record, load_recorded};
 
 use crate::say;
 
-/// Indicators of the last 20 days, the same at every start but for their dates.
+/// Indicators of the last days, the same at every start but for their dates. A day takes a request at each destination
+/// at least, and Defender takes one every 2.4 seconds.
 pub fn generated(count: u32, now: DateTime<Utc>) -> Vec<Record> {
-    let (from, to) = (now - TimeDelta::days(20), now - TimeDelta::minutes(10));
+    let (from, to) = (now - TimeDelta::days(4), now - TimeDelta::minutes(10));
     let settings = CorpusSettings::new(7, 2 * count as usize, from, to).hostile(1.0 / 7.0);
     // Of two records of one value the later speaks for it. The story reads everything again, and would have to
     // explain how the earlier one takes its turn.
@@ -21,7 +22,7 @@ pub fn generated(count: u32, now: DateTime<Utc>) -> Vec<Record> {
     let first_of_value =
         |record: &Record| values.insert((record.kind().to_owned(), record.value().to_owned()));
     let records: Vec<_> = Generator::new(&settings).filter(first_of_value).take(count as usize).collect();
-    say("Mandiant", format!("{} generated indicators, updated within the last 20 days", records.len()));
+    say("Mandiant", format!("{} generated indicators, updated within the last 4 days", records.len()));
     records
 }
 

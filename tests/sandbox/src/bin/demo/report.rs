@@ -3,6 +3,8 @@
 use anyhow::{Result, ensure};
 use serde_json::Value;
 
+use crate::lanes::Lane;
+
 /// Why a record was not wanted, in the words of the story.
 const REASONS: [(&str, &str); 6] = [
     ("confidence", "below confidence 80"),
@@ -17,23 +19,24 @@ const REASONS: [(&str, &str); 6] = [
 pub struct Report(pub Value);
 
 impl Report {
-    /// A number of the lane `sentinel`; `name` may lead into an object, as `dropped/osint` does.
-    pub fn count(&self, name: &str) -> u64 {
-        self.0.pointer(&format!("/lanes/sentinel/{name}")).and_then(Value::as_u64).unwrap_or_default()
+    /// A number of a lane; `name` may lead into an object, as `dropped/osint` does.
+    pub fn count(&self, lane: Lane, name: &str) -> u64 {
+        let place = format!("/lanes/{}/{name}", lane.name());
+        self.0.pointer(&place).and_then(Value::as_u64).unwrap_or_default()
     }
 
-    /// What went to Sentinel.
-    pub fn uploaded(&self) -> u64 {
-        self.count("created") + self.count("updated") + self.count("renewed") + self.count("retracted")
+    /// What went to a destination, new or not.
+    pub fn uploaded(&self, lane: Lane) -> u64 {
+        ["created", "updated", "renewed"].iter().map(|name| self.count(lane, name)).sum()
     }
 
-    pub fn dropped(&self) -> u64 {
-        REASONS.iter().map(|(name, _)| self.count(&format!("dropped/{name}"))).sum()
+    pub fn dropped(&self, lane: Lane) -> u64 {
+        REASONS.iter().map(|(name, _)| self.count(lane, &format!("dropped/{name}"))).sum()
     }
 
     /// The reasons that occurred, with their numbers.
-    pub fn reasons(&self) -> String {
-        let known = REASONS.iter().map(|(name, words)| (self.count(&format!("dropped/{name}")), words));
+    pub fn reasons(&self, lane: Lane) -> String {
+        let known = REASONS.iter().map(|(name, words)| (self.count(lane, &format!("dropped/{name}")), words));
         let found = known.filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}"));
         found.collect::<Vec<_>>().join(", ")
     }
@@ -47,16 +50,18 @@ impl Report {
         self.0["message"].as_str().unwrap_or_default()
     }
 
-    /// Everything was settled, and the numbers account for every record.
-    pub fn check(&self) -> Result<()> {
+    /// Everything was settled, and each lane's numbers account for every record.
+    pub fn check(&self, lanes: &[Lane]) -> Result<()> {
         ensure!(self.0["end"] == "caught_up", "a pass ended {}: {}", self.0["end"], self.message());
-        let others = ["unchanged", "rejected", "over_limit", "left"].map(|name| self.count(name));
-        let sum = self.dropped() + self.uploaded() + others.iter().sum::<u64>();
-        ensure!(
-            self.count("read") == sum,
-            "{} records were read and {sum} accounted for",
-            self.count("read")
-        );
+        let told = self.0["lanes"].as_object().map_or(0, |told| told.len());
+        ensure!(told == lanes.len(), "{told} lanes are told of, and there are {}", lanes.len());
+        for lane in lanes {
+            let others = ["unchanged", "retracted", "rejected", "over_limit", "left"];
+            let others: u64 = others.iter().map(|name| self.count(*lane, name)).sum();
+            let (read, sum) =
+                (self.count(*lane, "read"), self.dropped(*lane) + self.uploaded(*lane) + others);
+            ensure!(read == sum, "{}: {read} records were read and {sum} accounted for", lane.title());
+        }
         Ok(())
     }
 }

@@ -19,13 +19,15 @@ use sandbox::{
 };
 use tempfile::TempDir;
 
-use crate::report::Report;
+use crate::{lanes::Lane, report::Report};
 
 /// A pass of the demo that takes longer has gone wrong.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct Stage {
     pub world: World,
+    /// Where the indicators go.
+    pub lanes: Vec<Lane>,
     host: FunctionsHost,
     client: reqwest::Client,
     now: Now,
@@ -35,7 +37,13 @@ pub struct Stage {
 impl Stage {
     /// Starts everything, with the unpacked package `app` or else with a mati-sync built here. `keep` leaves the
     /// folder with state and log behind.
-    pub async fn set(app: Option<&Path>, port: u16, keep: bool, verbose: bool) -> Result<Self> {
+    pub async fn set(
+        lanes: Vec<Lane>,
+        app: Option<&Path>,
+        port: u16,
+        keep: bool,
+        verbose: bool,
+    ) -> Result<Self> {
         let mut options = match app {
             Some(app) => HostOptions::new(app),
             None => {
@@ -52,6 +60,8 @@ impl Stage {
         options.settings = world.settings();
         let state = folder.path().join("state").display().to_string();
         options.settings.insert("STATE_DIR".into(), state);
+        let targets: Vec<_> = lanes.iter().map(|lane| lane.name()).collect();
+        options.settings.insert("TARGET_APPLICATION".into(), targets.join(","));
         // The story fires the timer by itself: nobody wants to wait for the full hour.
         options.settings.insert("SYNC_CRON".into(), "0 0 * * * *".into());
         options.run_queues = true;
@@ -59,7 +69,7 @@ impl Stage {
         options.echo = Some(log(&folder.path().join("log"), verbose)?);
         let host = FunctionsHost::start(options).await?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { world, host, client, now, folder })
+        Ok(Self { world, lanes, host, client, now, folder })
     }
 
     pub fn now(&self) -> DateTime<Utc> {
