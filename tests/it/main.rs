@@ -12,6 +12,7 @@ mod defects;
 mod defender;
 mod defender_api;
 mod delivery;
+mod dependencies;
 mod domain;
 mod faults;
 mod fuzz;

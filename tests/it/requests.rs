@@ -21,6 +21,25 @@ fn world() -> World {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_chain_without_end_is_cut_off_and_somebody_hears_of_it() {
+    let mut world = world();
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
+    let limit = Duration::from_secs(90);
+    let mut message = world.run(Work::Timer, limit).await.continuation.expect("one request fits");
+    world.mandiant.put_all(
+        (1..=200).map(|n| Record::ipv4(&format!("203.0.113.{n}")).updated(world.ago(TimeDelta::minutes(3)))),
+    );
+    message.hop = 150;
+    let ended = world.run(Work::Message(message), limit).await;
+    let [report] = ended.reports.as_slice() else { panic!("{ended:#?}") };
+    assert_eq!((report.end, ended.continuation.is_none(), ended.is_failure()), (End::Paused, true, true));
+    assert!(report.message.contains("150 continuations ends here"), "{}", report.message);
+    // The timer goes on.
+    let reports = world.chain(LIMIT).await;
+    assert_eq!((reports.last().unwrap().end, world.held().len()), (End::CaughtUp, 350));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dry_run_counts_and_leaves_no_trace_but_its_report() {
     let world = world();
     let report = world.command(Order { dry_run: true, ..Order::default() }).await;
