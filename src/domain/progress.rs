@@ -192,7 +192,8 @@ impl Progress {
             let overlap = if fresh { OVERLAP } else { TimeDelta::zero() };
             let from = (self.watermark.min(end) - overlap).max(self.begin.min(end));
             let length = TimeDelta::seconds(self.window_seconds) + overlap;
-            return Some(task(Range::Live, from, end, length, now));
+            let border = self.selective_until().filter(|border| self.watermark < *border && *border < end);
+            return Some(task(Range::Live, from, border.unwrap_or(end), length, now));
         }
         let backfill = self.backfills.first()?;
         let length = TimeDelta::seconds(self.window_seconds);
@@ -294,10 +295,15 @@ impl Progress {
         withheld.retractions += retractions;
     }
 
-    /// Whether the records that changed in `window` may be asked for without those that the settings do not admit:
-    /// nothing that was updated before the lane began can be the drop of something it holds.
+    /// Whether the records that changed in a window may be asked for without those that the settings do not admit.
     pub fn may_be_selective(&self, task: &Task) -> bool {
-        task.range == Range::Live && self.created.is_some_and(|created| task.window.to <= created)
+        task.range == Range::Live && self.selective_until().is_some_and(|border| task.window.to <= border)
+    }
+
+    /// Nothing that was updated before the lane began can be the drop of something it holds; and what it was indexed
+    /// late for lies within the overlap.
+    fn selective_until(&self) -> Option<DateTime<Utc>> {
+        self.created.map(|created| whole_second(created - OVERLAP))
     }
 
     /// Whether a request has been applied, wholly or in part.

@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use mati_sync::domain::outcome::End;
 use sandbox::{
     corpus::Record,
-    mandiant::{EndOfData, LaterFlags},
+    mandiant::{EndOfData, FeedRequest, LaterFlags},
     net::Fault,
 };
 
@@ -53,9 +53,17 @@ async fn the_requests_are_those_of_the_fact_sheet() {
     assert_eq!(first.parameter("sort_by"), Some("last_updated:asc"));
     assert_eq!(first.parameter("limit"), Some("1000"));
     assert_eq!(first.app_name(), Some(concat!("mati-sync-v", env!("CARGO_PKG_VERSION"))));
-    let epoch = |name: &str| first.parameter(name).unwrap().parse::<i64>().unwrap();
     let now = mati_sync_start().timestamp();
-    assert_eq!((now - epoch("start_epoch"), now - epoch("end_epoch")), (86_400, 120));
+    let ago =
+        |request: &FeedRequest, name: &str| now - request.parameter(name).unwrap().parse::<i64>().unwrap();
+    assert_eq!((ago(first, "start_epoch"), ago(first, "end_epoch")), (86_400, 900));
+    let last = requests.iter().rfind(|request| request.next().is_none()).unwrap();
+    assert_eq!((ago(last, "start_epoch"), ago(last, "end_epoch")), (900, 120));
+    assert_eq!(
+        (last.parameter("gte_mscore"), last.parameter("exclude_osint")),
+        (Some("0"), None),
+        "drops are seen"
+    );
     let second = requests.iter().find(|request| request.next().is_some()).unwrap();
     for flag in ["include_threat_rating", "include_category", "include_campaigns"] {
         assert_eq!(second.parameter(flag), Some("true"), "the cursor does not keep {flag}");
