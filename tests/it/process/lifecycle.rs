@@ -170,3 +170,57 @@ async fn googles_compatible_surface_gives_the_same_records() {
     assert!(requests.iter().all(|request| request.header("x-apikey").is_some()), "{requests:?}");
     assert_disciplined(&host.output());
 }
+
+#[tokio::test]
+async fn what_nobody_touches_is_renewed_when_a_refresh_is_due() {
+    let mut bench = Bench::new().await;
+    bench.settings.insert("IP_INDICATOR_EXPIRATION".into(), "1".into());
+    bench.settings.insert("SYNC_CRON".into(), "0 0 0 * * *".into());
+    fill(&bench, 1..=7, 90);
+    let host = bench.host().await;
+    assert_eq!(count(&tick(&host).await, "created"), 7);
+    assert_eq!(count(&tick(&host).await, "renewed"), 0);
+    host.stop().await;
+    // As if the last refresh were two days ago.
+    let file = bench.path().join("state/lanes/sentinel/progress.json");
+    let mut progress: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    progress["refreshed"] = (now() - TimeDelta::days(2)).to_rfc3339().into();
+    std::fs::write(&file, progress.to_string()).unwrap();
+
+    let host = bench.host().await;
+    let report = tick(&host).await;
+    assert_adds_up(&report);
+    assert_eq!((count(&report, "renewed"), count(&report, "created")), (7, 0), "{report:#}");
+    assert_eq!((valid(&bench), bench.world.sentinel.log().len()), (7, 14));
+    assert_disciplined(&host.output());
+}
+
+#[tokio::test]
+async fn another_hash_type_and_another_limit_change_what_is_held() {
+    let mut bench = Bench::new().await;
+    bench.settings.insert("TARGET_APPLICATION".into(), "sentinel,defender".into());
+    bench.settings.insert("DEFENDER_INDICATOR_LIMIT".into(), "5".into());
+    let digits = |n: u32, length: usize| format!("{n:0>length$x}");
+    let at = now() - TimeDelta::hours(3);
+    bench
+        .world
+        .mandiant
+        .put_all((1..=8).map(|n| Record::file(Some(&digits(n, 32)), None, Some(&digits(n, 64))).updated(at)));
+    let host = bench.host().await;
+    let report = tick(&host).await;
+    assert_adds_up(&report);
+    let defender = &report["lanes"]["defender"];
+    assert_eq!((&defender["created"], &defender["over_limit"]), (&5.into(), &3.into()), "{report:#}");
+    assert_eq!((valid(&bench), bench.world.defender.stored().len()), (8, 5));
+    host.stop().await;
+
+    bench.settings.insert("HASH_TYPE".into(), "sha256".into());
+    bench.settings.insert("DEFENDER_INDICATOR_LIMIT".into(), "3".into());
+    let host = bench.host().await;
+    let report = tick(&host).await;
+    assert_adds_up(&report);
+    let sentinel = &report["lanes"]["sentinel"];
+    assert_eq!((&sentinel["created"], &sentinel["displaced"]), (&8.into(), &8.into()), "{report:#}");
+    assert_eq!(report["lanes"]["defender"]["displaced"], 2, "{report:#}");
+    assert_eq!((valid(&bench), bench.world.defender.stored().len()), (8, 3));
+}
