@@ -102,11 +102,15 @@ def check(root):
 def allowed(repository, main):
     """What a parameter allows, the README's row of the setting names."""
     faults, rows = [], {}
+    # The README also has a table of the vendor's settings, some of which are none of the program's.
+    table = (repository / "src/settings/table.rs").read_text(encoding="utf-8")
+    ours = set(re.findall(r'setting\("(\w+)"', table))
     for line in (repository / "README.md").read_text(encoding="utf-8").splitlines():
         cells = line.strip("|").split(" | ")
         if len(cells) == 3 and line.startswith("| `"):
             for name in re.findall(r"`(\w+)`", cells[0]):
-                rows[parameter(name)] = set(re.findall(r"`([^`]+)`", cells[1] + cells[2]))
+                if name in ours:
+                    rows[parameter(name)] = set(re.findall(r"`([^`]+)`", cells[1] + cells[2]))
     for one in main.of("param"):
         if "allowed" in one.decorators and one.name in rows:
             values = [text_of(node) for node in one.decorators["allowed"][0].items]

@@ -165,3 +165,15 @@ async fn throttling_is_waited_for_and_a_dry_run_adopts_nothing_for_good() {
     assert_eq!((dry.end, dry.totals().created, dry.totals().unchanged), (End::CaughtUp, 0, 250), "{dry:#?}");
     assert!(!world.state.path().join("lanes").exists());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_pointed_elsewhere_adopts_what_is_there() {
+    let mut world = world();
+    world.tick().await;
+    world.set("SOURCE_SYSTEM", "Another");
+    let report = world.tick().await;
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, 250), "a new source: {report:#?}");
+    world.set("SOURCE_SYSTEM", "Mandiant");
+    let report = world.tick().await;
+    assert_eq!((report.totals().created, report.totals().unchanged), (0, 250), "{report:#?}");
+}
