@@ -13,14 +13,14 @@ use mati_sync::{
         outcome::Counts,
         plan::{Planned, Policy, Purpose, plan_page},
     },
-    mandiant::{convert, wire},
+    mandiant::page::parse,
     sentinel::{
         convert::{Style, object},
         wire::{STIX_OBJECTS, Upload},
     },
 };
 use sandbox::corpus::{CorpusSettings, generate};
-use serde_json::{from_slice, from_str, json, to_vec};
+use serde_json::{json, to_vec};
 
 fn now() -> DateTime<Utc> {
     "2026-03-02T12:00:00Z".parse().expect("a date")
@@ -62,26 +62,16 @@ fn policy() -> Policy {
 }
 
 fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
-    let page: wire::Page<'_> = from_slice(page).expect("a page");
-    let records = page.indicators.unwrap_or_default();
-    let indicators = records.into_iter().filter_map(|raw| {
-        let record: wire::Record<'_> = from_str(raw.get()).ok()?;
-        convert::indicator(&record).ok()
-    });
-    plan_page(
-        indicators.collect(),
-        policy,
-        &Manifest::default(),
-        Purpose::default(),
-        now(),
-        &mut Counts::default(),
-    )
+    let indicators = parse(page).expect("a page").page.indicators;
+    plan_page(indicators, policy, &Manifest::default(), Purpose::default(), now(), &mut Counts::default())
 }
 
 fn encode(planned: &[Planned]) -> usize {
     let style = Style { action: "alert", marking: None };
     let bodies = planned.chunks(100).map(|batch| {
-        let objects: Vec<_> = batch.iter().map(|item| object(item, &style, now())).collect();
+        let subjects: Vec<_> = batch.iter().map(Planned::subject).collect();
+        let objects = batch.iter().zip(&subjects);
+        let objects: Vec<_> = objects.map(|(item, subject)| object(item, subject, &style, now())).collect();
         to_vec(&Upload { source_system: "Mandiant", array: STIX_OBJECTS, objects: &objects })
             .expect("JSON")
             .len()

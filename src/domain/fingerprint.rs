@@ -1,7 +1,7 @@
 //! A hash of what would be sent, without the times that change with every sending.
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     indicator::{Indicator, Reference},
@@ -34,7 +34,7 @@ impl Fingerprint {
     /// The fingerprint of `indicator` as a lane with this `salt` would send it. The salt stands for all that is
     /// the same for every indicator of a lane (marking, action, the form of the object).
     pub fn of(indicator: &Indicator, salt: u64) -> Self {
-        let mut hasher = Hasher(Xxh3::with_seed(salt));
+        let mut hasher = Hasher(Vec::with_capacity(512));
         hasher.text(&indicator.source_id);
         hasher.observable(&indicator.observable);
         hasher.number(u64::from(indicator.confidence));
@@ -47,21 +47,21 @@ impl Fingerprint {
         for references in [&indicator.malware, &indicator.threat_actors, &indicator.campaigns] {
             hasher.references(references);
         }
-        Self(hasher.0.digest().max(Self::FIRST))
+        Self(xxh3_64_with_seed(&hasher.0, salt).max(Self::FIRST))
     }
 }
 
-/// Feeds values so that no two different sequences feed the same bytes: each text is preceded by its length.
-struct Hasher(Xxh3);
+/// Collects values, to be hashed at once, so that no two different sequences feed the same bytes: each text is preceded by its length.
+struct Hasher(Vec<u8>);
 
 impl Hasher {
     fn number(&mut self, number: u64) {
-        self.0.update(&number.to_le_bytes());
+        self.0.extend_from_slice(&number.to_le_bytes());
     }
 
     fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        self.0.update(text.as_bytes());
+        self.0.extend_from_slice(text.as_bytes());
     }
 
     fn texts(&mut self, texts: &[String]) {

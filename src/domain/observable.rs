@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    fmt,
     net::{Ipv4Addr, Ipv6Addr},
 };
 
@@ -287,6 +288,17 @@ impl Subject<'_> {
     }
 }
 
+/// Writes a key as a STIX id, see [`Key::stix_id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StixId(pub Key);
+
+impl fmt::Display for StixId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("indicator--")?;
+        f.write_str(self.0.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+    }
+}
+
 /// UUIDv5 of type and normalised value: the same wherever and whenever it is computed, so that a resend is an
 /// upsert whatever state was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -295,7 +307,7 @@ pub struct Key(pub Uuid);
 impl Key {
     /// The STIX id (STIX 2.1 §2.9: type, two dashes, UUID).
     pub fn stix_id(self) -> String {
-        format!("indicator--{}", self.0)
+        StixId(self).to_string()
     }
 
     /// The key in a STIX id of an indicator.

@@ -1,6 +1,6 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::BuildHasherDefault};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -9,8 +9,8 @@ use super::{
     filter::{DropReason, Filter},
     fingerprint::Fingerprint,
     indicator::Indicator,
-    manifest::{Entry, Handle, Known, Manifest, Rank, State},
-    observable::{HashType, Key, Observable, Subject, SubjectKind},
+    manifest::{Entry, Handle, KeyHasher, Known, Manifest, Rank, State},
+    observable::{HashType, Key, Observable, StixId, Subject, SubjectKind},
     outcome::{Change, Counts},
 };
 
@@ -55,10 +55,10 @@ pub struct Planned {
 
 impl Planned {
     /// The id under which Sentinel knows it.
-    pub fn stix_id(&self) -> String {
+    pub fn stix_id(&self) -> StixId {
         match self.handle {
-            Some(Handle::Foreign(id)) => Key(id).stix_id(),
-            _ => self.key.stix_id(),
+            Some(Handle::Foreign(id)) => StixId(Key(id)),
+            _ => StixId(self.key),
         }
     }
 
@@ -167,9 +167,11 @@ impl Policy {
     }
 }
 
+type Newest = HashMap<Key, usize, BuildHasherDefault<KeyHasher>>;
+
 /// The place of the record updated last, for each key; of equals the later one.
-fn newest_of_each(indicators: &[Indicator], keys: &[Key]) -> HashMap<Key, usize> {
-    let mut newest: HashMap<Key, usize> = HashMap::with_capacity(keys.len());
+fn newest_of_each(indicators: &[Indicator], keys: &[Key]) -> Newest {
+    let mut newest = Newest::with_capacity_and_hasher(keys.len(), BuildHasherDefault::default());
     for (place, key) in keys.iter().enumerate() {
         let best = newest.entry(*key).or_insert(place);
         if indicators[*best].last_updated <= indicators[place].last_updated {

@@ -12,6 +12,9 @@ use crate::{
     mutant::{Mutant, is_live},
 };
 
+/// Timers are no finer than this: a shorter sleep would only come too late.
+const GRAIN: Duration = Duration::from_millis(1);
+
 /// Spaces requests evenly, so that no 60 seconds hold more than the permitted number, wherever one starts to
 /// count.
 ///
@@ -51,9 +54,11 @@ impl Limiter {
                 return Ok(());
             }
             let at = self.reserve(deadline)?;
-            deadline.sleep_until(at).await?;
+            if at.saturating_duration_since(Instant::now()) >= GRAIN {
+                deadline.sleep_until(at).await?;
+            }
             // The server may have asked for a pause while we slept, or we overslept: then take a new place.
-            let overslept = at.elapsed() > self.interval;
+            let overslept = at.elapsed() > self.interval.max(5 * GRAIN);
             if self.lock().held_until <= at && !overslept {
                 return Ok(());
             }
@@ -124,6 +129,20 @@ mod tests {
         let (slot, ()) = tokio::join!(limiter.slot(&deadline), held);
         assert_eq!(slot, Ok(()));
         assert!(start.elapsed() >= Duration::from_millis(30_500));
+    }
+
+    /// Places that lie closer together than timers can tell are taken all the same.
+    #[tokio::test]
+    async fn a_limit_finer_than_timers_does_not_stand_still() {
+        let limiter = Limiter::new(1_000_000);
+        let deadline = Deadline::after(Duration::from_secs(60));
+        let slots = async {
+            for _ in 0..2000 {
+                limiter.slot(&deadline).await?;
+            }
+            Ok(())
+        };
+        assert_eq!(tokio::time::timeout(Duration::from_secs(30), slots).await, Ok(Ok::<_, OutOfTime>(())));
     }
 
     #[tokio::test(start_paused = true)]

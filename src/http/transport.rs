@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, Request, Response, StatusCode},
+    http::{HeaderMap, Request, Response, StatusCode, header},
 };
 use futures::{StreamExt, future::BoxFuture};
 
@@ -118,7 +118,11 @@ impl Transport {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let whole = async {
             let (parts, body) = self.send(request, false).await?.into_parts();
-            let body = read(body, &host, limit_bytes).await?;
+            let length = parts
+                .headers
+                .get(header::CONTENT_LENGTH)
+                .and_then(|length| length.to_str().ok()?.parse().ok());
+            let body = read(body, &host, length.unwrap_or(0), limit_bytes).await?;
             Ok(Answer { status: parts.status, headers: parts.headers, body })
         };
         match tokio::time::timeout(limit, whole).await {
@@ -128,9 +132,10 @@ impl Transport {
     }
 }
 
-async fn read(body: Body, host: &str, limit_bytes: usize) -> Result<Bytes, HttpError> {
+/// `length` is what the body is said to have; what it has is what counts.
+async fn read(body: Body, host: &str, length: usize, limit_bytes: usize) -> Result<Bytes, HttpError> {
     let mut stream = body.into_data_stream();
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(length.min(limit_bytes));
     while let Some(chunk) = stream.next().await {
         let chunk =
             chunk.map_err(|error| HttpError::Interrupted { host: host.to_owned(), reason: chain(&error) })?;

@@ -1,6 +1,6 @@
 //! Mandiant's records to our indicators.
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 
 use super::{
     lenient::{List, Object, Scalar},
@@ -177,8 +177,32 @@ pub fn date(text: &str) -> Option<DateTime<Utc>> {
             (&text[..at], offset(&text[at..])?)
         }
     };
-    let local = NaiveDateTime::parse_from_str(local, "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-    local.checked_sub_signed(offset).map(|time| time.and_utc())
+    local_time(local.as_bytes())?.checked_sub_signed(offset).map(|time| time.and_utc())
+}
+
+/// `yyyy-mm-ddThh:mm:ss` and perhaps a fraction. By hand: a parser that is given the format takes ten times as long,
+/// and there are two dates in every record.
+fn local_time(text: &[u8]) -> Option<NaiveDateTime> {
+    let (time, fraction) = text.split_at_checked(19)?;
+    let number = |from: usize, digits: usize| digits_of(&time[from..from + digits]);
+    if [4, 7, 10, 13, 16].map(|at| time[at]) != *b"--T::" {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)?).ok()?, number(5, 2)?, number(8, 2)?)?;
+    let nanoseconds = match fraction.split_first() {
+        None => 0,
+        Some((b'.', digits @ [_, ..])) if digits.len() <= 9 => {
+            digits_of(digits)? * 10_u32.pow(9 - u32::try_from(digits.len()).ok()?)
+        }
+        Some(_) => return None,
+    };
+    date.and_hms_nano_opt(number(11, 2)?, number(14, 2)?, number(17, 2)?, nanoseconds)
+}
+
+/// At most nine digits.
+fn digits_of(text: &[u8]) -> Option<u32> {
+    text.iter()
+        .try_fold(0, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0')))
 }
 
 fn offset(text: &str) -> Option<TimeDelta> {
@@ -206,8 +230,17 @@ mod tests {
         ] {
             assert_eq!(date(text), Some(expected.parse().unwrap()), "{text}");
         }
-        for text in ["", "yesterday", "2023-13-26T08:19:49Z", "2023-01-26T08:19:49", "2023-01-26T08:19:49+1"]
-        {
+        for text in [
+            "",
+            "yesterday",
+            "2023-01-26 08:19:49Z",
+            "2023-01-26T08:19:49.Z",
+            "2023-01-26T08:60:49Z",
+            "2023-01-26T08:19:4xZ",
+            "2023-13-26T08:19:49Z",
+            "2023-01-26T08:19:49",
+            "2023-01-26T08:19:49+1",
+        ] {
             assert_eq!(date(text), None, "{text}");
         }
     }

@@ -4,6 +4,7 @@ pub mod access;
 pub mod client;
 pub mod convert;
 mod lenient;
+pub mod page;
 mod probe;
 pub mod reader;
 pub mod wire;

@@ -5,7 +5,8 @@ use chrono::TimeDelta;
 use super::{
     access::Scheme,
     client::{Client, SourceError},
-    reader::{INCLUDE, parse},
+    page::parse,
+    reader::INCLUDE,
 };
 use crate::{
     clock::{Deadline, OutOfTime},
@@ -29,7 +30,7 @@ impl Client {
             let answer = deadline.within(self.get(&parameters)).await;
             let answer = answer.map_err(|OutOfTime| SourceError::OutOfTime)??;
             match answer.status.as_u16() {
-                200 => Ok(parse(&answer.body)?.indicators.is_some_and(|records| !records.is_empty())),
+                200 => Ok(parse(&answer.body)?.page.records > 0),
                 204 => Ok(false),
                 _ => Err(self.unexpected(&answer)),
             }

@@ -2,24 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Bytes,
-    http::{HeaderMap, header},
-};
+use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
-use serde_json::from_str;
 use tracing::warn;
 
 use super::{
     client::{Client, Query, SourceError},
-    convert::{self, Unusable},
-    wire,
+    page::{Fields, Page, Parsed, parse},
 };
 #[cfg(feature = "mutants")]
 use crate::mutant::{Mutant, is_live};
 use crate::{
     clock::{Deadline, OutOfTime},
-    domain::{indicator::Indicator, progress::Window},
+    domain::progress::Window,
     http::{
         error::HttpError,
         retry::{Failed, Patience, Transient, retry},
@@ -34,29 +29,6 @@ pub(super) const INCLUDE: &str =
     "include_misp=false&include_threat_rating=true&include_category=true&include_campaigns=true";
 /// A cursor that ran out, or whose page was lost, is met by starting the window again; not for ever.
 const RESTARTS: u32 = 3;
-
-/// A whole page.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// Records on it, usable or not.
-    pub records: u64,
-    pub indicators: Vec<Indicator>,
-    pub unusable: Vec<Unusable>,
-}
-
-/// Which of the fields that must be asked for came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Fields {
-    threat_rating: bool,
-    category: bool,
-    campaigns: bool,
-}
-
-impl Fields {
-    fn none(self) -> bool {
-        self == Self::default()
-    }
-}
 
 enum Position {
     Start,
@@ -112,15 +84,15 @@ impl Reader {
                 Position::Start => self.first_parameters(),
                 Position::Next { cursor, .. } => format!("next={}&{INCLUDE}", percent_encoded(cursor)),
             };
-            let body = match self.fetch(&parameters, deadline).await {
-                Ok(body) => body,
+            let answered = match self.fetch(&parameters, deadline).await {
+                Ok(answered) => answered,
                 Err(Failed::For(error)) if self.may_start_again(&error) => {
                     self.start_again(error, deadline).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            let (page, fields) = self.take(&body).map_err(Failed::For)?;
+            let (page, fields) = self.take(answered).map_err(Failed::For)?;
             if !self.lacks_fields(page.records, fields) {
                 return Ok(Some(page));
             }
@@ -168,10 +140,10 @@ impl Reader {
         );
         let parameters = format!("{parameters}&{}", self.filters());
         let first_id = self.first_id.take();
-        let body = self.fetch(&parameters, deadline).await?;
+        let answered = self.fetch(&parameters, deadline).await?;
         // It is the same page by intent, which must not look like a cursor that stands still.
         self.position = Position::Start;
-        let (page, fields) = self.take(&body).map_err(Failed::For)?;
+        let (page, fields) = self.take(answered).map_err(Failed::For)?;
         // A cursor that moved on gave the page after, and this one would be lost.
         if self.lacks_fields(page.records, fields) || self.first_id != first_id {
             return Err(Failed::For(SourceError::FieldsLost));
@@ -188,13 +160,13 @@ impl Reader {
         !first.none() && fields.none()
     }
 
-    async fn fetch(&self, parameters: &str, deadline: &Deadline) -> Result<Body, Failed<SourceError>> {
+    async fn fetch(&self, parameters: &str, deadline: &Deadline) -> Result<Answered, Failed<SourceError>> {
         let attempt = || async {
             let answer = deadline.within(self.client.get(parameters)).await;
             let answer = answer.unwrap_or(Err(SourceError::OutOfTime))?;
             match answer.status.as_u16() {
-                200 => check_form(&answer.body).map(|()| Body::of(&answer.headers, answer.body)),
-                204 => Ok(Body::of(&answer.headers, Bytes::new())),
+                200 => Answered::read(&answer.headers, &answer.body),
+                204 => Answered::read(&answer.headers, &[]),
                 _ => Err(self.client.unexpected(&answer)),
             }
         };
@@ -212,29 +184,10 @@ impl Reader {
         fetched.await.map_err(|failed| failed.map(|failed| failed.error))
     }
 
-    /// Reads a page out of `body` and moves on.
-    fn take(&mut self, body: &Body) -> Result<(Page, Fields), SourceError> {
-        self.asked_at = self.asked_at.or(body.answered_at);
-        let wire = body.page()?;
-        let records = wire.indicators.unwrap_or_default();
-        let mut page = Page { records: records.len() as u64, ..Page::default() };
-        let mut fields = Fields::default();
-        let mut first_id = None;
-        for raw in records {
-            // Only an element that is no object at all fails here.
-            let record: wire::Record<'_> = from_str(raw.get()).unwrap_or_default();
-            fields.threat_rating |= record.threat_rating.is_some();
-            fields.category |= record.category.is_some();
-            fields.campaigns |= record.campaigns.is_some();
-            if first_id.is_none() {
-                first_id = record.id.text().map(str::to_owned);
-            }
-            match convert::indicator(&record) {
-                Ok(indicator) => page.indicators.push(indicator),
-                Err(unusable) => page.unusable.push(unusable),
-            }
-        }
-        let cursor = wire.next.filter(|cursor| !cursor.is_empty()).map(|cursor| cursor.into_owned());
+    /// Takes a page that was answered, and moves on.
+    fn take(&mut self, answered: Answered) -> Result<(Page, Fields), SourceError> {
+        self.asked_at = self.asked_at.or(answered.at);
+        let Parsed { page, fields, first_id, cursor } = answered.parsed;
         self.first_id.clone_from(&first_id);
         persist(self.window, cursor.as_deref());
         self.position = match cursor {
@@ -325,34 +278,16 @@ fn was_not_seen(error: &SourceError) -> bool {
     )
 }
 
-/// A body that is known to be a page.
-struct Body {
-    bytes: Bytes,
-    answered_at: Option<DateTime<Utc>>,
+/// A page, and when it was answered.
+struct Answered {
+    parsed: Parsed,
+    at: Option<DateTime<Utc>>,
 }
 
-impl Body {
-    fn of(headers: &HeaderMap, bytes: Bytes) -> Self {
+impl Answered {
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, SourceError> {
         let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        Self { bytes, answered_at: date.map(|date| date.to_utc()) }
+        Ok(Self { parsed: parse(body)?, at: date.map(|date| date.to_utc()) })
     }
-
-    fn page(&self) -> Result<wire::Page<'_>, SourceError> {
-        parse(&self.bytes)
-    }
-}
-
-fn check_form(body: &[u8]) -> Result<(), SourceError> {
-    parse(body).map(|_| ())
-}
-
-pub(super) fn parse(body: &[u8]) -> Result<wire::Page<'_>, SourceError> {
-    // An empty window has been seen as an empty body.
-    if body.iter().all(u8::is_ascii_whitespace) || body.trim_ascii() == b"null" {
-        return Ok(wire::Page::default());
-    }
-    serde_json::from_slice(body).map_err(|error| SourceError::Unreadable {
-        reason: format!("{error}; it begins {:?}", crate::http::error::excerpt(&body[..body.len().min(80)])),
-    })
 }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use secrecy::SecretString;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::lenient::{List, Object, Scalar};
 
@@ -16,11 +15,12 @@ pub struct Token {
     pub expires_in: Option<f64>,
 }
 
-/// Answer to `GET /v4/indicator`. Every record is decoded by itself, so that one bad one spoils no other.
+/// Answer to `GET /v4/indicator`, its records read as `R`.
 #[derive(Default, Deserialize)]
-pub struct Page<'a> {
-    #[serde(borrow, default)]
-    pub indicators: Option<Vec<&'a RawValue>>,
+#[serde(bound(deserialize = "R: Deserialize<'de>"))]
+pub struct Page<'a, R> {
+    #[serde(default = "Option::default")]
+    pub indicators: Option<R>,
     #[serde(borrow, default)]
     pub next: Option<Cow<'a, str>>,
 }

@@ -186,7 +186,7 @@ impl LanePass<'_> {
                     "at": self.engine.clock.now(),
                     "destination": self.lane.name,
                     "run_id": self.pass.run_id,
-                    "id": item.stix_id(),
+                    "id": item.stix_id().to_string(),
                     "source_id": id,
                     "change": item.change,
                     "reason": reason,

@@ -14,7 +14,7 @@ use crate::{
         plan::{Planned, Purpose, plan_page},
         progress::{Range, Task, most_retractions},
     },
-    mandiant::reader::{Page, Reader},
+    mandiant::{page::Page, reader::Reader},
     mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };

@@ -19,6 +19,8 @@ use crate::{
 
 /// The most objects in one request, by Microsoft's documentation.
 pub const BATCH: usize = 100;
+/// Bytes that are set aside for an object; a longer one costs a copy.
+const TYPICAL_OBJECT: usize = 1500;
 /// The longest answer that is read.
 pub const ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -36,7 +38,8 @@ pub struct Sentinel {
 impl Sentinel {
     /// The STIX object that stands for `planned`, for a person to read.
     pub fn preview(&self, planned: &Planned) -> serde_json::Value {
-        let object = object(planned, &self.style, self.api.clock.now());
+        let subject = planned.subject();
+        let object = object(planned, &subject, &self.style, self.api.clock.now());
         serde_json::to_value(object).unwrap_or_default()
     }
 
@@ -51,9 +54,13 @@ impl Sentinel {
         traffic: &Traffic,
     ) -> Result<Vec<Delivery>, UploadError> {
         let now = self.api.clock.now();
-        let objects: Vec<_> = batch.iter().map(|planned| object(planned, &self.style, now)).collect();
+        let subjects: Vec<_> = batch.iter().map(Planned::subject).collect();
+        let objects = batch.iter().zip(&subjects);
+        let objects: Vec<_> =
+            objects.map(|(planned, subject)| object(planned, subject, &self.style, now)).collect();
         let upload = Upload { source_system: &self.source_system, array: self.array, objects: &objects };
-        let body = serde_json::to_vec(&upload).expect("our own types are JSON");
+        let mut body = Vec::with_capacity(batch.len() * TYPICAL_OBJECT);
+        serde_json::to_writer(&mut body, &upload).expect("our own types are JSON");
         let call = Call {
             method: Method::POST,
             url: self.upload_url.clone(),

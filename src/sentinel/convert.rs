@@ -1,14 +1,16 @@
 //! Our indicators to STIX objects as Sentinel reads them.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use std::fmt::{self, Write};
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    pattern,
-    wire::{ExternalReference, Indicator},
+    pattern::Pattern,
+    wire::{ExternalReference, FullName, Indicator, Label, Timestamp},
 };
 use crate::domain::{
-    indicator::{self, Reference},
-    observable::Observable,
+    indicator,
+    observable::{Observable, Subject},
     plan::Planned,
 };
 use crate::http::text::{cut, percent_encoded};
@@ -26,10 +28,14 @@ pub struct Style {
     pub marking: Option<&'static str>,
 }
 
-/// The object for `planned`, sent at `now`.
-pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> Indicator<'a> {
+/// The object for `planned`, whose `subject` it is, sent at `now`.
+pub fn object<'a>(
+    planned: &'a Planned,
+    subject: &'a Subject<'_>,
+    style: &Style,
+    now: DateTime<Utc>,
+) -> Indicator<'a> {
     let indicator = &planned.indicator;
-    let subject = planned.subject();
     // An update must not be older than its original (STIX 2.1 §3.6); all clocks but ours may be ahead.
     let created =
         indicator.first_seen.into_iter().chain(indicator.last_updated).min().unwrap_or(now).min(now);
@@ -38,20 +44,20 @@ pub fn object<'a>(planned: &'a Planned, style: &Style, now: DateTime<Utc>) -> In
         r#type: "indicator",
         spec_version: "2.1",
         id: planned.stix_id(),
-        created: timestamp(created),
-        modified: timestamp(now),
-        pattern: pattern::write(&subject),
+        created: Timestamp(created),
+        modified: Timestamp(now),
+        pattern: Pattern { kind: subject.kind, value: &subject.value },
         pattern_type: "stix",
         pattern_version: "2.1",
-        valid_from: timestamp(valid_from),
-        valid_until: timestamp(planned.valid_until),
+        valid_from: Timestamp(valid_from),
+        valid_until: Timestamp(planned.valid_until),
         confidence: indicator.confidence,
         indicator_types: [indicator_type(indicator.confidence)],
         description: description(indicator),
         labels: labels(indicator, style),
         external_references: references(indicator),
         object_marking_refs: style.marking.map(|marking| [marking]),
-        name: subject.value,
+        name: &subject.value,
     }
 }
 
@@ -65,62 +71,77 @@ fn indicator_type(confidence: u8) -> &'static str {
 }
 
 fn description(indicator: &indicator::Indicator) -> String {
-    let mut text = format!("Mandiant: confidence (mscore) {} of 100", indicator.confidence);
+    let mut text = String::with_capacity(512);
+    // Writing into memory does not fail.
+    let _ = write_description(&mut text, indicator);
+    cut(text, LONGEST_DESCRIPTION)
+}
+
+fn write_description(text: &mut String, indicator: &indicator::Indicator) -> fmt::Result {
+    write!(text, "Mandiant: confidence (mscore) {} of 100", indicator.confidence)?;
     match indicator.threat_score {
-        Some(score) => text.push_str(&format!(", threat score {score} of 100")),
+        Some(score) => write!(text, ", threat score {score} of 100")?,
         None => text.push_str(", no threat score"),
     }
     if let Some(severity) = &indicator.severity {
-        text.push_str(&format!(", severity {severity}"));
+        write!(text, ", severity {severity}")?;
         if !indicator.severity_reasons.is_empty() {
-            text.push_str(&format!(" ({})", indicator.severity_reasons.join(", ")));
+            write_list(text, " (", &indicator.severity_reasons)?;
+            text.push(')');
         }
     }
     text.push('.');
     if !indicator.sources.is_empty() {
         let kind = if indicator.osint_only { "open source only" } else { "not only open source" };
-        text.push_str(&format!(" Sources ({kind}): {}.", indicator.sources.join(", ")));
+        write!(text, " Sources ({kind}): ")?;
+        write_list(text, "", &indicator.sources)?;
+        text.push('.');
     }
     if let Observable::File(hashes) = &indicator.observable {
         for (hash_type, value) in hashes.all() {
-            text.push_str(&format!(" {} {value}.", hash_type.name()));
+            write!(text, " {} {value}.", hash_type.name())?;
         }
     }
-    for (word, references) in [
-        ("Malware", &indicator.malware),
-        ("Threat actors", &indicator.threat_actors),
-        ("Campaigns", &indicator.campaigns),
+    for (begin, references) in [
+        (" Malware: ", &indicator.malware),
+        (" Threat actors: ", &indicator.threat_actors),
+        (" Campaigns: ", &indicator.campaigns),
     ] {
         if !references.is_empty() {
-            let names: Vec<String> = references.iter().map(full_name).collect();
-            text.push_str(&format!(" {word}: {}.", names.join(", ")));
+            write_list(text, begin, references.iter().map(FullName))?;
+            text.push('.');
         }
     }
-    cut(text, LONGEST_DESCRIPTION)
+    Ok(())
 }
 
-fn full_name(reference: &Reference) -> String {
-    match &reference.title {
-        Some(title) => format!("{} ({title})", reference.name),
-        None => reference.name.clone(),
+fn write_list(
+    text: &mut String,
+    begin: &str,
+    items: impl IntoIterator<Item = impl fmt::Display>,
+) -> fmt::Result {
+    let mut before = begin;
+    for item in items {
+        write!(text, "{before}{item}")?;
+        before = ", ";
     }
+    Ok(())
 }
 
 /// Sentinel shows them as tags, and rules filter by them.
-fn labels(indicator: &indicator::Indicator, style: &Style) -> Vec<String> {
-    let mut labels: Vec<String> =
-        indicator.categories.iter().map(|category| format!("category:{category}")).collect();
-    for (prefix, references) in [
-        ("malware", &indicator.malware),
-        ("threat-actor", &indicator.threat_actors),
-        ("campaign", &indicator.campaigns),
-    ] {
-        labels.extend(references.iter().map(|reference| format!("{prefix}:{}", reference.name)));
-    }
-    labels.extend(indicator.severity.iter().map(|severity| format!("severity:{severity}")));
-    labels.extend(indicator.osint_only.then(|| "osint".to_owned()));
-    labels.push(format!("action:{}", style.action));
-    labels
+fn labels<'a>(indicator: &'a indicator::Indicator, style: &Style) -> Vec<Label<'a>> {
+    let categories = indicator.categories.iter().map(|category| Label("category:", category));
+    let named = [
+        ("malware:", &indicator.malware),
+        ("threat-actor:", &indicator.threat_actors),
+        ("campaign:", &indicator.campaigns),
+    ];
+    let named = named
+        .into_iter()
+        .flat_map(|(kind, references)| references.iter().map(move |reference| Label(kind, &reference.name)));
+    let severity = indicator.severity.iter().map(|severity| Label("severity:", severity));
+    let osint = indicator.osint_only.then_some(Label("osint", ""));
+    categories.chain(named).chain(severity).chain(osint).chain([Label("action:", style.action)]).collect()
 }
 
 fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
@@ -131,19 +152,14 @@ fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
             "https://advantage.mandiant.com/indicator/{}",
             percent_encoded(&indicator.source_id)
         )),
-        external_id: Some(indicator.source_id.as_str().into()),
+        external_id: Some(&indicator.source_id),
     };
     let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns];
     let related = related.into_iter().flatten().map(|reference| ExternalReference {
         source_name: SOURCE,
-        description: Some(full_name(reference)),
+        description: Some(FullName(reference)),
         url: None,
-        external_id: (!reference.id.is_empty()).then(|| reference.id.as_str().into()),
+        external_id: Some(reference.id.as_str()).filter(|id| !id.is_empty()),
     });
     std::iter::once(page).chain(related).collect()
-}
-
-/// RFC 3339 in milliseconds, as STIX 2.1 §2.16 wants it.
-fn timestamp(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

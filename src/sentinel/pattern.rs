@@ -3,22 +3,30 @@
 //! Sentinel takes apart no other patterns, and its rules match on nothing else (learn.microsoft.com, "Work with
 //! STIX objects and indicators").
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use crate::domain::observable::{HashType, Hashes, Key, Malformed, Observable, Subject, SubjectKind};
+use crate::domain::observable::{HashType, Hashes, Key, Malformed, Observable, SubjectKind};
 
-/// The pattern for `subject`.
-pub fn write(subject: &Subject<'_>) -> String {
-    let path = match subject.kind {
-        SubjectKind::Ipv4 => "ipv4-addr:value",
-        SubjectKind::Ipv6 => "ipv6-addr:value",
-        SubjectKind::Domain => "domain-name:value",
-        SubjectKind::Url => "url:value",
-        SubjectKind::File(HashType::Md5) => "file:hashes.MD5",
-        SubjectKind::File(HashType::Sha1) => "file:hashes.'SHA-1'",
-        SubjectKind::File(HashType::Sha256) => "file:hashes.'SHA-256'",
-    };
-    format!("[{path} = '{}']", escape(&subject.value))
+/// The pattern for a subject, which its [`Display`](fmt::Display) writes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern<'a> {
+    pub kind: SubjectKind,
+    pub value: &'a str,
+}
+
+impl fmt::Display for Pattern<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match self.kind {
+            SubjectKind::Ipv4 => "ipv4-addr:value",
+            SubjectKind::Ipv6 => "ipv6-addr:value",
+            SubjectKind::Domain => "domain-name:value",
+            SubjectKind::Url => "url:value",
+            SubjectKind::File(HashType::Md5) => "file:hashes.MD5",
+            SubjectKind::File(HashType::Sha1) => "file:hashes.'SHA-1'",
+            SubjectKind::File(HashType::Sha256) => "file:hashes.'SHA-256'",
+        };
+        write!(f, "[{path} = '{}']", escape(self.value))
+    }
 }
 
 /// STIX 2.1 §9.2: in a string literal only `\` and `'` are escaped.
@@ -174,6 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::observable::Subject;
 
     fn subject(kind: SubjectKind, value: &str) -> Key {
         Subject { kind, value: value.into() }.key()
@@ -279,7 +288,8 @@ mod tests {
         #[test]
         fn what_we_send_is_recognised(observable in observable(), wanted in 0..3_usize) {
             let subject = observable.subject([HashType::Md5, HashType::Sha1, HashType::Sha256][wanted]);
-            prop_assert_eq!(read(&write(&subject)), Ok(subject.key()));
+            let pattern = Pattern { kind: subject.kind, value: &subject.value };
+            prop_assert_eq!(read(&pattern.to_string()), Ok(subject.key()));
         }
 
         #[test]

@@ -9,7 +9,7 @@ use mati_sync::{
     clock::{SharedClock, SystemClock},
     domain::segment,
     http::transport::Transport,
-    mandiant::{convert, wire},
+    mandiant::{convert, page, wire},
     settings::{
         Settings, function_timeout,
         table::{ALIASES, PLATFORM, SETTINGS},
@@ -126,9 +126,9 @@ proptest! {
     #[test]
     fn any_value_and_any_bytes_are_a_page_or_none(value in any_json(), bytes in vec(any::<u8>(), 0..200)) {
         let text = value.to_string();
-        let _ = serde_json::from_str::<wire::Page<'_>>(&text);
+        let _ = page::parse(text.as_bytes());
         let _ = serde_json::from_str::<wire::Record<'_>>(&text).map(|record| convert::indicator(&record));
-        let _ = serde_json::from_slice::<wire::Page<'_>>(&bytes);
+        let _ = page::parse(&bytes);
         let _ = serde_json::from_slice::<wire::Record<'_>>(&bytes);
         let _ = convert::date(&String::from_utf8_lossy(&bytes));
     }

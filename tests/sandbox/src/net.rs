@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,6 +14,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     http::{HeaderMap, Method, Request, Response, StatusCode, Uri},
+    serve::ListenerExt,
 };
 use futures::StreamExt;
 use tokio::net::TcpListener;
@@ -200,10 +204,25 @@ fn cut(body: Body, length: usize) -> Body {
 
 /// Serves `router` on a free loopback port until the runtime ends; with `tls`, over https.
 pub async fn serve(router: Router, tls: Option<&Tls>) -> std::io::Result<SocketAddr> {
+    serve_counted(router, tls, &Arc::default()).await
+}
+
+/// The same, and counts the connections without `tls`.
+pub async fn serve_counted(
+    router: Router,
+    tls: Option<&Tls>,
+    connections: &Arc<AtomicUsize>,
+) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
     match tls {
-        None => tokio::spawn(async move { axum::serve(listener, router).await }),
+        None => {
+            let connections = Arc::clone(connections);
+            let listener = listener.tap_io(move |_| {
+                connections.fetch_add(1, Ordering::Relaxed);
+            });
+            tokio::spawn(async move { axum::serve(listener, router).await })
+        }
         Some(tls) => {
             let listener = tls.listener(listener);
             tokio::spawn(async move { axum::serve(listener, router).await })

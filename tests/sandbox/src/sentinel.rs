@@ -97,6 +97,8 @@ pub struct Knobs {
     pub max_body: Option<usize>,
     /// Given instead of our own answers, one per request; such a request stores nothing and uses no quota.
     pub script: VecDeque<Answer>,
+    /// Whether what is accepted is kept; measurements of a million objects do without.
+    pub keep: bool,
     /// How long each request takes.
     pub delay: Duration,
 }
@@ -112,6 +114,7 @@ impl Default for Knobs {
             retry_after_header: true,
             max_body: None,
             script: VecDeque::new(),
+            keep: true,
             delay: Duration::ZERO,
         }
     }
@@ -322,11 +325,14 @@ impl Inner {
                 errors.push(json!({"recordIndex": index, "errorMessages": messages}));
                 continue;
             }
+            note.accepted += 1;
+            if !self.knobs.keep {
+                continue;
+            }
             let id = object["id"].as_str().unwrap_or_default().to_string();
             let source = upload.source.clone();
             self.stored.insert((source.clone(), id.clone()), object.clone());
             self.log.push(LogRow { at, source, id, object });
-            note.accepted += 1;
         }
         if errors.is_empty() {
             return StatusCode::OK.into_response();

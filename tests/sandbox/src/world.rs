@@ -1,6 +1,12 @@
 //! All services at once on loopback sockets, and the app settings that lead mati-sync to them.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use tempfile::TempDir;
 
@@ -53,6 +59,8 @@ pub struct World {
     resource_manager_address: SocketAddr,
     defender_address: SocketAddr,
     vault_address: SocketAddr,
+    /// To Mandiant and to Sentinel, so far.
+    connections: [Arc<AtomicUsize>; 2],
     certificates: TempDir,
 }
 
@@ -85,11 +93,13 @@ impl World {
         key_vault.set("mati-secret", MATI_SECRET);
         key_vault.set("azure-client-secret", CLIENT_SECRET);
 
+        let connections = <[Arc<AtomicUsize>; 2]>::default();
+        let [to_mandiant, to_sentinel] = &connections;
         Ok(Self {
-            mandiant_address: net::serve(mandiant.router(), None).await?,
+            mandiant_address: net::serve_counted(mandiant.router(), None, to_mandiant).await?,
             identity_address: net::serve(entra.managed_identity_router(), None).await?,
             authority_address: net::serve(entra.router(), Some(&tls)).await?,
-            sentinel_address: net::serve(sentinel.router(), None).await?,
+            sentinel_address: net::serve_counted(sentinel.router(), None, to_sentinel).await?,
             resource_manager_address: net::serve(resource_manager.router(), None).await?,
             defender_address: net::serve(defender.router(), None).await?,
             vault_address: net::serve(key_vault.router(), Some(&tls)).await?,
@@ -99,8 +109,14 @@ impl World {
             resource_manager,
             defender,
             key_vault,
+            connections,
             certificates,
         })
+    }
+
+    /// Connections made so far to Mandiant and to Sentinel.
+    pub fn connections(&self) -> [usize; 2] {
+        self.connections.each_ref().map(|connections| connections.load(Ordering::Relaxed))
     }
 
     /// Settings that lead to the services; uploads are made by the managed identity. Where the state goes is

@@ -157,6 +157,13 @@ impl Mandiant {
         documents.iter().map(|document| document.record()).collect()
     }
 
+    /// So many of the records that were updated first.
+    pub fn oldest(&self, count: usize) -> Vec<Record> {
+        let mut documents: Vec<_> = self.service().documents.values().cloned().collect();
+        documents.sort_by_key(|document| document.last_updated);
+        documents.iter().take(count).map(|document| document.record()).collect()
+    }
+
     /// Every request of the feed so far, the oldest first.
     pub fn requests(&self) -> Vec<FeedRequest> {
         self.service().requests.clone()

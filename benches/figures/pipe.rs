@@ -1,0 +1,85 @@
+//! What the pass costs beyond moving records: a bare pipe (fetch, decode, encode, post; no filter, no comparison, no
+//! state) beside the whole pass, both inside a process like this one, of the same build.
+
+use std::{process::Command, sync::Arc, time::Duration};
+
+use chrono::{TimeDelta, Utc};
+use futures::{StreamExt, stream};
+use mati_sync::{
+    app::App,
+    clock::{Deadline, SharedClock, SystemClock},
+    domain::{
+        fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, progress::Window,
+    },
+    http::{traffic::Traffic, transport::Transport},
+    mandiant::reader::Reader,
+    pass::{Lane, Work},
+};
+
+use crate::{Vars, program::own_cpu};
+
+pub const PIPE: &str = "pipe";
+pub const PASS: &str = "pass";
+
+/// Runs one of the two in a process of its own; CPU seconds.
+pub fn run(role: &str, vars: &Vars) -> f64 {
+    let this = std::env::current_exe().expect("this executable");
+    let output = Command::new(this).arg(role).env_clear().envs(vars).output().expect("start a process");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+}
+
+/// The process's own part.
+pub fn measure(role: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let clock: SharedClock = Arc::new(SystemClock);
+    let vars: Vars = std::env::vars().collect();
+    let app = App::build(&vars, &Transport::network(), &clock, |_, _| {}).expect("sound settings");
+    let deadline = Deadline::after(Duration::from_secs(3600));
+    let began = own_cpu();
+    let sent = match role {
+        PIPE => runtime.block_on(pipe(&app, &deadline)),
+        _ => {
+            let ended = runtime.block_on(app.engine.run(Work::Timer, None, &deadline));
+            ended.reports[0].totals().created
+        }
+    };
+    assert!(sent > 0, "nothing was sent");
+    println!("{}", own_cpu() - began);
+}
+
+/// The indicator as it is sent, without a look at anything but itself.
+fn planned(lane: &Lane, indicator: Indicator) -> Planned {
+    let policy = &lane.policy;
+    Planned {
+        key: indicator.observable.subject(policy.hash_type).key(),
+        hash_type: policy.hash_type,
+        handle: None,
+        fingerprint: Fingerprint::VOID,
+        change: Change::Created,
+        valid_until: policy.valid_until(&indicator, Change::Created, Utc::now()),
+        indicator,
+    }
+}
+
+/// Every page of the feed to the destination; returns how many records went.
+async fn pipe(app: &App, deadline: &Deadline) -> u64 {
+    let lane = &app.engine.lanes[0];
+    let (now, traffic) = (Utc::now(), Traffic::default());
+    let window = Window { from: now - TimeDelta::hours(30), to: now };
+    let mut reader = Reader::new(Arc::clone(&app.engine.source), window, false);
+    let mut sent = 0;
+    let mut next = reader.next_page(deadline).await.expect("a page");
+    while let Some(page) = next {
+        let planned: Vec<Planned> =
+            page.indicators.into_iter().map(|indicator| planned(lane, indicator)).collect();
+        sent += planned.len() as u64;
+        let uploads = stream::iter(planned.chunks(lane.destination.batch()))
+            .map(|batch| lane.destination.deliver(batch, deadline, &traffic))
+            .buffer_unordered(4)
+            .for_each(|outcome| async { drop(outcome.expect("it is taken")) });
+        let ((), following) = tokio::join!(uploads, reader.next_page(deadline));
+        next = following.expect("a page");
+    }
+    sent
+}

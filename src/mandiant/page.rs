@@ -1,0 +1,161 @@
+//! The bytes of a page to its indicators, in one reading.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use serde_json::{from_slice, from_str, value::RawValue};
+
+use super::{
+    client::SourceError,
+    convert::{self, Unusable},
+    lenient::Object,
+    wire::{self, Record},
+};
+use crate::{domain::indicator::Indicator, http::error::excerpt};
+
+/// A whole page.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Records on it, usable or not.
+    pub records: u64,
+    pub indicators: Vec<Indicator>,
+    pub unusable: Vec<Unusable>,
+}
+
+/// Which of the fields that must be asked for came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    threat_rating: bool,
+    category: bool,
+    campaigns: bool,
+}
+
+impl Fields {
+    pub fn none(self) -> bool {
+        self == Self::default()
+    }
+}
+
+/// A page, and what else its bytes tell.
+#[derive(Debug, Default)]
+pub struct Parsed {
+    pub page: Page,
+    pub fields: Fields,
+    /// Of the first record.
+    pub first_id: Option<String>,
+    pub cursor: Option<String>,
+}
+
+/// Reads a page.
+///
+/// # Errors
+/// Bytes that are no page at all. A record that is odd, whatever is wrong with it, is an unusable one.
+pub fn parse(body: &[u8]) -> Result<Parsed, SourceError> {
+    // An empty window has been seen as an empty body.
+    if body.iter().all(u8::is_ascii_whitespace) || body.trim_ascii() == b"null" {
+        return Ok(Parsed::default());
+    }
+    // A record that breaks the rules of JSON's types (a field twice, a number beyond all bounds) fails the page; then
+    // the page is read again, each record by itself, so that it spoils no other.
+    let page = match from_slice::<wire::Page<'_, Together>>(body) {
+        Ok(wire::Page { indicators, next }) => (indicators.map(|Together(gathered)| gathered), next),
+        Err(_) => {
+            let wire::Page { indicators, next } =
+                from_slice::<wire::Page<'_, Apart>>(body).map_err(|error| SourceError::Unreadable {
+                    reason: format!("{error}; it begins {:?}", excerpt(&body[..body.len().min(80)])),
+                })?;
+            (indicators.map(|Apart(gathered)| gathered), next)
+        }
+    };
+    let (gathered, next) = page;
+    let cursor = next.filter(|cursor| !cursor.is_empty()).map(|cursor| cursor.into_owned());
+    Ok(Parsed { cursor, ..gathered.unwrap_or_default() })
+}
+
+/// Records, each decoded as it is come upon.
+struct Together(Parsed);
+
+/// Records, each cut out first and then decoded by itself.
+struct Apart(Parsed);
+
+impl<'de> Deserialize<'de> for Together {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Records;
+        impl<'de> Visitor<'de> for Records {
+            type Value = Together;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of records")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut records: A) -> Result<Together, A::Error> {
+                let mut gathered = Parsed::default();
+                while let Some(Object(record)) = records.next_element::<Object<Record<'de>>>()? {
+                    gathered.gather(&record);
+                }
+                Ok(Together(gathered))
+            }
+        }
+        deserializer.deserialize_seq(Records)
+    }
+}
+
+impl<'de> Deserialize<'de> for Apart {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut gathered = Parsed::default();
+        for record in Vec::<&'de RawValue>::deserialize(deserializer)? {
+            gathered.gather(&from_str(record.get()).unwrap_or_default());
+        }
+        Ok(Self(gathered))
+    }
+}
+
+impl Parsed {
+    fn gather(&mut self, record: &Record<'_>) {
+        self.page.records += 1;
+        self.fields.threat_rating |= record.threat_rating.is_some();
+        self.fields.category |= record.category.is_some();
+        self.fields.campaigns |= record.campaigns.is_some();
+        if self.first_id.is_none() {
+            self.first_id = record.id.text().map(str::to_owned);
+        }
+        match convert::indicator(record) {
+            Ok(indicator) => self.page.indicators.push(indicator),
+            Err(unusable) => self.page.unusable.push(unusable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_breaks_all_rules_spoils_no_other() {
+        let sound = r#"{"id":"ipv4--1","type":"ipv4","value":"198.51.100.7","mscore":90,"category":[]}"#;
+        for odd in [
+            r#"{"id":"a","id":"b"}"#,
+            r#"{"id":"a","mscore":1e999}"#,
+            r#"{"id":"\ud800"}"#,
+            r#"{"unknown":[[[[{"deep":1e999}]]]]}"#,
+            "7",
+            "[1]",
+            "null",
+        ] {
+            let body = format!(r#"{{"indicators":[{sound},{odd},{sound}],"next":"on"}}"#);
+            let parsed = parse(body.as_bytes()).unwrap();
+            let Parsed { page, fields, first_id, cursor } = parsed;
+            assert_eq!((page.records, page.indicators.len(), page.unusable.len()), (3, 2, 1), "{odd}");
+            assert_eq!((first_id.as_deref(), cursor.as_deref()), (Some("ipv4--1"), Some("on")), "{odd}");
+            assert!(fields.category && !fields.none(), "{odd}");
+        }
+        for body in ["", " \n", "null", "{}", r#"{"indicators":null,"next":""}"#] {
+            let parsed = parse(body.as_bytes()).unwrap();
+            assert_eq!((parsed.page.records, parsed.cursor), (0, None), "{body}");
+        }
+        for body in ["{", r#"{"indicators":{}}"#, "[]x", r#"{"indicators":[{"id":1]}"#] {
+            assert!(parse(body.as_bytes()).is_err(), "{body}");
+        }
+    }
+}
