@@ -63,7 +63,14 @@ fn policy() -> Policy {
 
 fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
     let indicators = parse(page).expect("a page").page.indicators;
-    plan_page(indicators, policy, &Manifest::default(), Purpose::default(), now(), &mut Counts::default())
+    plan_page(
+        policy.keyed(indicators),
+        policy,
+        &Manifest::default(),
+        Purpose::default(),
+        now(),
+        &mut Counts::default(),
+    )
 }
 
 fn encode(planned: &[Planned]) -> usize {

@@ -76,6 +76,11 @@ impl Deadline {
         !*self.stop.borrow() && self.at.is_none_or(|at| Instant::now() + duration <= at)
     }
 
+    /// How long there is until nothing new is begun; `None` where nobody cuts the run off.
+    pub fn left(&self) -> Option<Duration> {
+        self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
     /// Errors when no time is left at all.
     pub fn check(&self) -> Result<(), OutOfTime> {
         if self.fits(Duration::ZERO) { Ok(()) } else { Err(OutOfTime) }

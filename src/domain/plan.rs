@@ -110,18 +110,16 @@ enum Decision {
 /// The same observable may stand on a page more than once; only the record updated last speaks for it, the
 /// others count as unchanged, since they change nothing any more.
 pub fn plan_page(
-    indicators: Vec<Indicator>,
+    indicators: Vec<(Key, Indicator)>,
     policy: &Policy,
     manifest: &Manifest,
     purpose: Purpose,
     now: DateTime<Utc>,
     counts: &mut Counts,
 ) -> Vec<Planned> {
-    let keys: Vec<Key> =
-        indicators.iter().map(|indicator| indicator.observable.subject(policy.hash_type).key()).collect();
-    let newest = newest_of_each(&indicators, &keys);
+    let newest = newest_of_each(&indicators);
     let mut planned = Vec::new();
-    for (place, (indicator, key)) in indicators.into_iter().zip(keys).enumerate() {
+    for (place, (key, indicator)) in indicators.into_iter().enumerate() {
         let speaks = newest[&key] == place;
         let admitted = policy.filter.admit(&indicator);
         if !speaks {
@@ -158,6 +156,12 @@ pub fn plan_page(
 }
 
 impl Policy {
+    /// Each indicator with the key under which it is known.
+    pub fn keyed(&self, indicators: Vec<Indicator>) -> Vec<(Key, Indicator)> {
+        let key = |indicator: &Indicator| indicator.observable.subject(self.hash_type).key();
+        indicators.into_iter().map(|indicator| (key(&indicator), indicator)).collect()
+    }
+
     /// The end of validity of what is sent at `now`; what is taken back ends at once.
     pub fn valid_until(&self, indicator: &Indicator, change: Change, now: DateTime<Utc>) -> DateTime<Utc> {
         if change.takes_back() {
@@ -170,11 +174,11 @@ impl Policy {
 type Newest = HashMap<Key, usize, BuildHasherDefault<KeyHasher>>;
 
 /// The place of the record updated last, for each key; of equals the later one.
-fn newest_of_each(indicators: &[Indicator], keys: &[Key]) -> Newest {
-    let mut newest = Newest::with_capacity_and_hasher(keys.len(), BuildHasherDefault::default());
-    for (place, key) in keys.iter().enumerate() {
+fn newest_of_each(indicators: &[(Key, Indicator)]) -> Newest {
+    let mut newest = Newest::with_capacity_and_hasher(indicators.len(), BuildHasherDefault::default());
+    for (place, (key, indicator)) in indicators.iter().enumerate() {
         let best = newest.entry(*key).or_insert(place);
-        if indicators[*best].last_updated <= indicators[place].last_updated {
+        if indicators[*best].1.last_updated <= indicator.last_updated {
             *best = place;
         }
     }

@@ -1,5 +1,7 @@
 //! How far a lane has come: the one object that says what is true, and the ranges still to read.
 
+use std::time::Duration;
+
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -145,6 +147,24 @@ pub struct Task {
     pub out_of_reach: Option<Window>,
 }
 
+impl Task {
+    /// The same task, its window at most so long.
+    pub fn cut(mut self, longest: TimeDelta) -> Self {
+        let to = self.window.from + longest.max(SHORTEST_WINDOW);
+        self.window.to = self.window.to.min(whole_second(to));
+        self
+    }
+}
+
+/// The length of a window that should be read within `left`, when `window` took `took`. A window that a pass cannot
+/// finish is read again by the next one, which costs the destination's rate; a fifth is left for the unforeseen.
+pub fn fitting(window: Window, took: Duration, left: Duration) -> TimeDelta {
+    let share = 0.8 * left.as_secs_f64() / took.as_secs_f64().max(0.001);
+    let seconds = (window.to - window.from).as_seconds_f64() * share;
+    #[expect(clippy::cast_possible_truncation, reason = "at most a day")]
+    TimeDelta::seconds(seconds.min(LONGEST_WINDOW.as_seconds_f64()) as i64)
+}
+
 /// A step that does not continue from where the lane is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a window up to {to} does not continue from {at}")]
@@ -198,6 +218,28 @@ impl Progress {
         let backfill = self.backfills.first()?;
         let length = TimeDelta::seconds(self.window_seconds);
         Some(task(Range::Backfill(backfill.run_id.clone()), backfill.position, backfill.to, length, now))
+    }
+
+    /// Settles a window that was read whole at `now`.
+    ///
+    /// # Errors
+    /// As [`Progress::advance`].
+    pub fn settle(&mut self, task: &Task, now: DateTime<Utc>) -> Result<(), Discontinuous> {
+        let mut task = task.clone();
+        if task.range == Range::Live {
+            // What the source has yet to index is not settled, whatever our clock says.
+            task.window.to = task.window.to.min(whole_second(now - LAG));
+        }
+        self.advance(&task)?;
+        self.double_window();
+        Ok(())
+    }
+
+    /// What will come after `task`, unless its end changes something.
+    pub fn after(&self, task: &Task, now: DateTime<Utc>) -> Option<Task> {
+        let mut ahead = self.clone();
+        ahead.settle(task, now).ok()?;
+        ahead.next_task(now, false)
     }
 
     /// Notes that a window of `range` is settled whole.

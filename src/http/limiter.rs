@@ -19,7 +19,7 @@ const GRAIN: Duration = Duration::from_millis(1);
 /// count.
 ///
 /// The first request of a pass waits too, see [`Limiter::take_over`]: passes of several processes, one of them
-/// killed perhaps, keep one pace. One percent is left unused, because the server counts arrivals and not departures.
+/// killed perhaps, keep one pace. Half a percent is left unused, because the server counts arrivals and not departures.
 #[derive(Debug)]
 pub struct Limiter {
     interval: Duration,
@@ -39,7 +39,7 @@ impl Limiter {
     /// If `per_minute` is 0; settings refuse that.
     pub fn new(per_minute: u32) -> Self {
         assert!(per_minute > 0, "a limit of no requests at all");
-        let interval = Duration::from_secs(60).mul_f64(1.01) / per_minute;
+        let interval = Duration::from_secs(60).mul_f64(1.005) / per_minute;
         let now = Instant::now();
         Self { interval, row: Mutex::new(Row { next: now + interval, held_until: now }) }
     }

@@ -1,15 +1,23 @@
 //! Uploads side by side, and a commit for everything they settled.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::pending,
+    hash::BuildHasherDefault,
+    pin::pin,
+    sync::Arc,
+};
 
-use futures::{StreamExt, stream::FuturesUnordered};
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::json;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
-        manifest::Known,
+        manifest::{KeyHasher, Known},
+        observable::Key,
         outcome::{Change, Delivery, Refusal, UploadError},
         plan::Planned,
     },
@@ -22,10 +30,18 @@ const IN_FLIGHT: usize = 4;
 /// So many requests refused one after another, and none accepted: then it is not the records.
 const SUSPICIOUS: usize = 8;
 
-/// What a page's delivery has come to so far.
+type Outcome = (Vec<Planned>, Result<Vec<Delivery>, UploadError>);
+
+/// What a delivery has come to so far. It outlives a page: while the last uploads of one are under way, the first of
+/// the next begin, else the destination's rate would go unused at every page's end.
 #[derive(Default)]
-struct Desk {
+pub(super) struct Desk<'a> {
     waiting: VecDeque<Vec<Planned>>,
+    uploads: FuturesUnordered<BoxFuture<'a, Outcome>>,
+    /// Answered, and not looked at yet.
+    arrived: Vec<Outcome>,
+    /// What was begun and is not settled: the manifest knows nothing of it yet.
+    under_way: HashSet<Key, BuildHasherDefault<KeyHasher>>,
     /// Entries for the next commit.
     settled: Vec<Known>,
     /// Records whose request was refused although they were alone in it.
@@ -33,8 +49,27 @@ struct Desk {
     halt: Option<Halt>,
 }
 
-impl LanePass<'_> {
-    /// Delivers what a page calls for: first what is taken back, for that may make room for the others.
+impl Desk<'_> {
+    /// Whether something about `key` is under way.
+    pub(super) fn knows(&self, key: Key) -> bool {
+        self.under_way.contains(&key)
+    }
+}
+
+/// How far a delivery is carried on.
+#[derive(Clone, Copy)]
+pub(super) enum Until<'n> {
+    /// Every upload has begun.
+    Begun,
+    /// Every upload is settled, or somebody has more to do.
+    Called(&'n Notify),
+    /// Every upload is settled.
+    Settled,
+}
+
+impl<'a> LanePass<'a> {
+    /// Delivers what a page calls for: first what is taken back, for that may make room for the others. Of the others
+    /// the last uploads may still be under way when this returns; [`LanePass::carry_on`] sees to them.
     ///
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
@@ -42,66 +77,66 @@ impl LanePass<'_> {
         &mut self,
         store: &Store,
         state: &mut LaneState,
+        desk: &mut Desk<'a>,
         planned: Vec<Planned>,
     ) -> Result<(), Halt> {
+        if self.lease.is_none() {
+            return self.pretend(state, planned).await;
+        }
+        let size = self.lane.destination.batch();
         let (taken_back, others): (Vec<_>, Vec<_>) =
             planned.into_iter().partition(|item| item.change.takes_back());
         if !taken_back.is_empty() {
-            self.upload(store, state, taken_back).await?;
+            desk.waiting = batches(taken_back, size);
+            self.carry_on(store, state, desk, Until::Settled).await?;
         }
         let others = self.fit_in(state, others).await?;
-        self.upload(store, state, others).await
+        desk.waiting = batches(others, size);
+        // Who has room is reckoned with what is settled.
+        let until = if self.room.is_some() { Until::Settled } else { Until::Begun };
+        self.carry_on(store, state, desk, until).await
     }
 
-    /// Uploads `planned` in batches. What an upload settled is committed before another one takes its place.
+    /// Carries a delivery on. What an upload settled is committed before another one takes its place.
     ///
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
-    async fn upload(
+    pub(super) async fn carry_on(
         &mut self,
         store: &Store,
         state: &mut LaneState,
-        planned: Vec<Planned>,
+        desk: &mut Desk<'a>,
+        until: Until<'_>,
     ) -> Result<(), Halt> {
-        let Some(lease) = self.lease else { return self.pretend(state, planned).await };
-        let (destination, deadline, clock) = (&self.lane.destination, self.deadline, &self.engine.clock);
-        let policy = &self.lane.policy;
-        let mut desk = Desk { waiting: batches(planned, destination.batch()), ..Desk::default() };
-        let mut uploads = FuturesUnordered::new();
-        let mut arrived = Vec::new();
         loop {
-            while uploads.len() + arrived.len() < IN_FLIGHT && desk.halt.is_none() {
-                // Whoever took over the lease uploads now, under the same rate limit.
-                if let Err(lost) = lease.check() {
-                    desk.halt = Some(lost.into());
-                    break;
-                }
-                let Some(mut batch) = desk.waiting.pop_front() else { break };
-                let now = clock.now();
-                for item in &mut batch {
-                    item.valid_until = policy.valid_until(&item.indicator, item.change, now);
-                }
-                if is_live(Mutant::ManifestBeforeUpload) {
-                    self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;
-                }
-                let traffic = Arc::clone(&self.traffic);
-                uploads.push(async move {
-                    let outcome = destination.deliver(&batch, deadline, &traffic).await;
-                    (batch, outcome)
-                });
+            self.begin_uploads(state, desk).await?;
+            let is_begun = desk.waiting.is_empty() && desk.halt.is_none();
+            if matches!(until, Until::Begun) && is_begun && desk.arrived.is_empty() {
+                return Ok(());
             }
-            if arrived.is_empty() {
-                arrived.extend(uploads.next().await);
+            if desk.arrived.is_empty() {
+                let called = async {
+                    match until {
+                        Until::Called(notify) if is_begun => notify.notified().await,
+                        _ => pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    outcome = desk.uploads.next() => desk.arrived.extend(outcome),
+                    () = called => return Ok(()),
+                }
             }
-            if arrived.is_empty() {
+            if desk.arrived.is_empty() {
                 break;
             }
-            for (batch, outcome) in arrived.drain(..) {
-                self.take(state, &mut desk, batch, outcome);
+            for (batch, outcome) in std::mem::take(&mut desk.arrived) {
+                self.take(state, desk, batch, outcome);
             }
-            self.judge_suspects(state, &mut desk, uploads.is_empty());
+            self.judge_suspects(state, desk);
             // The others go on meanwhile: an upload that is not looked at misses its place under the rate limit.
-            let mut commit = pin!(self.commit_settled(store, state, &mut desk.settled));
+            let Desk { uploads, arrived, settled, .. } = desk;
+            let mut commit = pin!(self.commit_settled(store, state, settled));
             loop {
                 tokio::select! {
                     biased;
@@ -110,14 +145,42 @@ impl LanePass<'_> {
                 }
             }
         }
-        desk.halt.map_or(Ok(()), Err)
+        desk.halt.take().map_or(Ok(()), Err)
+    }
+
+    /// Begins as many uploads as may be under way at once.
+    async fn begin_uploads(&mut self, state: &mut LaneState, desk: &mut Desk<'a>) -> Result<(), Halt> {
+        let Some(lease) = self.lease else { return Ok(()) };
+        let (lane, deadline) = (self.lane, self.deadline);
+        while desk.uploads.len() + desk.arrived.len() < IN_FLIGHT && desk.halt.is_none() {
+            // Whoever took over the lease uploads now, under the same rate limit.
+            if let Err(lost) = lease.check() {
+                desk.halt = Some(lost.into());
+                return Ok(());
+            }
+            let Some(mut batch) = desk.waiting.pop_front() else { return Ok(()) };
+            let now = self.engine.clock.now();
+            for item in &mut batch {
+                item.valid_until = lane.policy.valid_until(&item.indicator, item.change, now);
+                desk.under_way.insert(item.key);
+            }
+            if is_live(Mutant::ManifestBeforeUpload) {
+                self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;
+            }
+            let traffic = Arc::clone(&self.traffic);
+            desk.uploads.push(Box::pin(async move {
+                let outcome = lane.destination.deliver(&batch, deadline, &traffic).await;
+                (batch, outcome)
+            }));
+        }
+        Ok(())
     }
 
     /// Takes an upload's outcome to the desk.
     fn take(
         &mut self,
         state: &LaneState,
-        desk: &mut Desk,
+        desk: &mut Desk<'a>,
         mut batch: Vec<Planned>,
         outcome: Result<Vec<Delivery>, UploadError>,
     ) {
@@ -126,6 +189,7 @@ impl LanePass<'_> {
                 // Records that were set aside without being sent prove nothing.
                 self.accepted |= deliveries.iter().any(|delivery| !matches!(delivery, Delivery::Rejected(_)));
                 for (item, delivery) in batch.into_iter().zip(deliveries) {
+                    desk.under_way.remove(&item.key);
                     desk.settled.extend(self.settle_record(state, &item, delivery));
                 }
             }
@@ -149,10 +213,11 @@ impl LanePass<'_> {
 
     /// A record that is refused alone is rejected, once the destination has shown that it accepts others. When
     /// it accepts none, something else is wrong with our requests, and no record is blamed for it.
-    fn judge_suspects(&mut self, state: &LaneState, desk: &mut Desk, is_last: bool) {
-        let all_in = is_last && desk.waiting.is_empty();
+    fn judge_suspects(&mut self, state: &LaneState, desk: &mut Desk<'a>) {
+        let all_in = desk.uploads.is_empty() && desk.waiting.is_empty();
         if self.accepted || all_in && desk.suspects.len() == 1 {
             for (item, refusal) in std::mem::take(&mut desk.suspects) {
+                desk.under_way.remove(&item.key);
                 desk.settled.extend(self.settle_record(state, &item, Delivery::Rejected(refusal)));
             }
         } else if desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty() {

@@ -2,20 +2,21 @@
 
 use std::{collections::HashSet, panic::AssertUnwindSafe, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use tracing::{info, warn};
 
 use super::{
     Engine, Lane, Pass,
     halt::{Halt, described},
+    window::Ahead,
 };
 use crate::{
     clock::Deadline,
     domain::{
         manifest::Known,
         outcome::{Counts, End},
-        progress::{LAG, Progress, Range, Withheld, whole_second},
+        progress::{LAG, Progress, Withheld},
         report::{ByType, LaneReport},
         room::Room,
     },
@@ -61,6 +62,10 @@ pub struct LanePass<'a> {
     pub(super) refused_before: Option<String>,
     /// The window's later pages did not come, however often it was started again.
     pub(super) pages_lost: bool,
+    /// What comes after the window that was read last, as far as it is known.
+    pub(super) ahead: Option<Ahead>,
+    /// The longest window that should fit into what is left of the pass, once that can be told.
+    pub(super) longest: Option<TimeDelta>,
 }
 
 impl<'a> LanePass<'a> {
@@ -90,6 +95,8 @@ impl<'a> LanePass<'a> {
             refused_unwritten: false,
             refused_before: None,
             pages_lost: false,
+            ahead: None,
+            longest: None,
         }
     }
 
@@ -125,7 +132,8 @@ impl<'a> LanePass<'a> {
         self.begin(store, state).await?;
         let mut fresh = !is_live(Mutant::OverlapDropped);
         let mut now = self.pass.started_at;
-        while let Some(mut task) = state.progress.next_task(now, fresh) {
+        while let Some(whole) = state.progress.next_task(now, fresh) {
+            let task = self.cut(whole.clone());
             self.deadline.check()?;
             if let Some(gap) = task.out_of_reach {
                 warn!(
@@ -135,9 +143,9 @@ impl<'a> LanePass<'a> {
                     gap.to
                 );
             }
-            match self.read_window(store, state, &task).await {
-                Ok((found, asked_at)) => {
-                    now = self.earlier(now, asked_at);
+            match self.read_window(store, state, &task, now).await {
+                Ok((found, then)) => {
+                    now = then;
                     self.note_retractions(state, &task, &found);
                 }
                 Err(Halt::Stalled(_)) if is_live(Mutant::CheckpointBeforeAcknowledgement) => {}
@@ -146,15 +154,12 @@ impl<'a> LanePass<'a> {
                 Err(Halt::Stalled(_)) if self.pages_lost && state.progress.halve_window(task.window) => {
                     continue;
                 }
+                // It was a remainder that should have fitted: that says nothing about the next pass.
+                Err(halt @ Halt::OutOfTime { .. }) if task != whole => return Err(halt),
                 Err(halt @ Halt::OutOfTime { .. }) => return self.shorten(state, &task, fresh, halt),
                 Err(halt) => return Err(halt),
             }
-            if task.range == Range::Live {
-                // What the source has yet to index is not settled, whatever our clock says.
-                task.window.to = task.window.to.min(whole_second(now - LAG));
-            }
-            state.progress.advance(&task).map_err(|gap| Halt::Failed(gap.to_string()))?;
-            state.progress.double_window();
+            state.progress.settle(&task, now).map_err(|gap| Halt::Failed(gap.to_string()))?;
             // What a survey only counted was not counted as read.
             self.counts.read += state.progress.judge_survey(state.manifest.len() as u64);
             self.commit(state, Vec::new()).await?;
@@ -169,7 +174,7 @@ impl<'a> LanePass<'a> {
     }
 
     /// The earlier of our time and the source's: a clock that is ahead must not make us skip what is to come.
-    fn earlier(&self, now: DateTime<Utc>, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    pub(super) fn earlier(&self, now: DateTime<Utc>, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
         let Some(theirs) = theirs.filter(|theirs| *theirs + LAG < now) else { return now };
         warn!(
             lane = self.lane.name,

@@ -3,7 +3,11 @@
 use serde::Deserialize;
 use tracing::warn;
 
-use super::{halt::Halt, lane::LanePass};
+use super::{
+    deliver::{Desk, Until},
+    halt::Halt,
+    lane::LanePass,
+};
 use crate::{
     domain::{
         indicator::Indicator,
@@ -52,8 +56,17 @@ impl LanePass<'_> {
                 let purpose = Purpose { retry: true, ..Purpose::default() };
                 let now = self.engine.clock.now();
                 let policy = &self.lane.policy;
-                let planned = plan_page(indicators, policy, &state.manifest, purpose, now, &mut self.counts);
-                self.deliver(store, state, planned).await?;
+                let planned = plan_page(
+                    policy.keyed(indicators),
+                    policy,
+                    &state.manifest,
+                    purpose,
+                    now,
+                    &mut self.counts,
+                );
+                let mut desk = Desk::default();
+                self.deliver(store, state, &mut desk, planned).await?;
+                self.carry_on(store, state, &mut desk, Until::Settled).await?;
                 if let Some(lease) = self.lease {
                     let left: String = lines.iter().map(|line| format!("{line}\n")).collect();
                     let left = format!("{kept}{left}");

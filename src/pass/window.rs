@@ -3,18 +3,24 @@
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, warn};
 
-use super::{halt::Halt, lane::LanePass};
+use super::{
+    deliver::{Desk, Until},
+    halt::Halt,
+    lane::LanePass,
+};
 use crate::{
     domain::{
         filter::DropReason,
         observable::Key,
         outcome::Change,
         plan::{Planned, Purpose, plan_page},
-        progress::{Range, Task, most_retractions},
+        progress::{Progress, Range, Task, Window, fitting, most_retractions},
     },
-    mandiant::{page::Page, reader::Reader},
+    http::retry::Failed,
+    mandiant::{client::SourceError, page::Page, reader::Reader},
     mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };
@@ -39,18 +45,26 @@ pub struct WindowPass {
     pub withheld: HashSet<Key>,
 }
 
-impl LanePass<'_> {
-    /// Page after page; the next one is fetched while this one uploads. Returns what was found, and what o'clock it
-    /// was at the source.
+/// The first page of the window that comes next, fetched while the last uploads of this one were under way.
+pub(super) struct Ahead {
+    task: Task,
+    reader: Reader,
+    first: Result<Option<Page>, Failed<SourceError>>,
+}
+
+impl<'a> LanePass<'a> {
+    /// Page after page; the next one is fetched while this one uploads, and at the end the next window's first. Returns
+    /// what was found, and what o'clock it is, by our clock or the source's, whichever is behind.
     pub(super) async fn read_window(
         &mut self,
         store: &Store,
         state: &mut LaneState,
         task: &Task,
-    ) -> Result<(WindowPass, Option<DateTime<Utc>>), Halt> {
+        now: DateTime<Utc>,
+    ) -> Result<(WindowPass, DateTime<Utc>), Halt> {
         debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
         self.engine.gauge.enter(task.window);
-        let deadline = self.deadline;
+        let (deadline, began) = (self.deadline, Instant::now());
         let mut window = task.window;
         if is_live(Mutant::TiesSkipped) {
             window.from += TimeDelta::seconds(1);
@@ -60,23 +74,64 @@ impl LanePass<'_> {
             self.look_around(state).await?;
         }
         let mut found = self.window_pass(state, task);
-        let selective = !self.lane.policy.retract || state.progress.may_be_selective(task);
-        let mut reader = Reader::new(Arc::clone(&self.engine.source), window, selective);
-        let first = reader.next_page(deadline).await;
+        let ahead = self.ahead.take().filter(|ahead| ahead.task == *task && window == task.window);
+        let Ahead { mut reader, first, .. } = match ahead {
+            Some(ahead) => ahead,
+            None => self.look_ahead(&state.progress, task.clone(), window).await,
+        };
         let mut next = first.map_err(|failed| Halt::from(failed).unless_in_vain(!self.heard))?;
+        let mut desk = Desk::default();
         while let Some(page) = next {
             self.heard = true;
-            let (delivered, following) =
-                tokio::join!(self.settle_page(store, state, page, &mut found), reader.next_page(deadline));
-            delivered?;
+            let fetched = Notify::new();
+            let settled = async {
+                self.settle_page(store, state, &mut desk, page, &mut found).await?;
+                self.carry_on(store, state, &mut desk, Until::Called(&fetched)).await
+            };
+            let following = async {
+                let following = reader.next_page(deadline).await;
+                fetched.notify_one();
+                following
+            };
+            let (settled, following) = tokio::join!(settled, following);
+            settled?;
             self.pages_lost = following.is_err() && reader.wants_a_shorter_window();
             next = match following {
                 Err(_) if is_live(Mutant::ErrorEndsWindow) => None,
-                following => following?,
+                Err(failed) => {
+                    self.carry_on(store, state, &mut desk, Until::Settled).await?;
+                    return Err(failed.into());
+                }
+                Ok(page) => page,
             };
         }
         self.heard = true;
-        Ok((found, reader.asked_at()))
+        let now = self.earlier(now, reader.asked_at());
+        self.longest = deadline.left().map(|left| fitting(task.window, began.elapsed(), left));
+        let coming = state.progress.after(task, now).map(|task| self.cut(task));
+        let coming = coming.map(|task| self.look_ahead(&state.progress, task.clone(), task.window));
+        let ahead = async { Some(coming?.await) };
+        let (settled, ahead) = tokio::join!(self.carry_on(store, state, &mut desk, Until::Settled), ahead);
+        self.ahead = ahead;
+        settled?;
+        Ok((found, now))
+    }
+
+    /// Opens the window of `task` and fetches its first page.
+    fn look_ahead(
+        &self,
+        progress: &Progress,
+        task: Task,
+        window: Window,
+    ) -> impl Future<Output = Ahead> + use<'a> {
+        // What is read for drops must show them.
+        let selective = !self.lane.policy.retract || progress.may_be_selective(&task);
+        let (engine, deadline) = (self.engine, self.deadline);
+        async move {
+            let mut reader = Reader::new(Arc::clone(&engine.source), window, selective);
+            let first = reader.next_page(deadline).await;
+            Ahead { task, reader, first }
+        }
     }
 
     fn window_pass(&self, state: &mut LaneState, task: &Task) -> WindowPass {
@@ -98,6 +153,7 @@ impl LanePass<'_> {
         &mut self,
         store: &Store,
         state: &mut LaneState,
+        desk: &mut Desk<'a>,
         page: Page,
         found: &mut WindowPass,
     ) -> Result<(), Halt> {
@@ -112,10 +168,14 @@ impl LanePass<'_> {
                 _ => warn!(lane = self.lane.name, "{} cannot be used: {}", unusable.id, unusable.detail),
             }
         }
-        let now = self.engine.clock.now();
         let policy = &self.lane.policy;
-        let mut planned =
-            plan_page(page.indicators, policy, &state.manifest, found.purpose, now, &mut self.counts);
+        let keyed = policy.keyed(page.indicators);
+        // The plan compares with what is known, and of what is under way nothing is known yet.
+        if keyed.iter().any(|(key, _)| desk.knows(*key)) || found.purpose.settings_changed {
+            self.carry_on(store, state, desk, Until::Settled).await?;
+        }
+        let now = self.engine.clock.now();
+        let mut planned = plan_page(keyed, policy, &state.manifest, found.purpose, now, &mut self.counts);
         self.hold_back(state, &mut planned, found);
         if is_live(Mutant::RetractionsIgnored) {
             let stay = planned.extract_if(.., |item| item.change == Change::Retracted);
@@ -127,7 +187,7 @@ impl LanePass<'_> {
             self.counts.unchanged += changed.len() as u64;
             planned = others;
         }
-        self.deliver(store, state, planned).await
+        self.deliver(store, state, desk, planned).await
     }
 
     /// Takes out of `planned` the retractions that are not to be made now.
@@ -156,6 +216,14 @@ impl LanePass<'_> {
         }
         if !found.withheld.is_empty() {
             state.progress.withhold(found.withheld.len() as u64, state.manifest.len() as u64);
+        }
+    }
+
+    /// The task, cut to what should fit into the pass.
+    pub(super) fn cut(&self, task: Task) -> Task {
+        match self.longest {
+            Some(longest) => task.cut(longest),
+            None => task,
         }
     }
 

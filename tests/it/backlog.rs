@@ -30,10 +30,10 @@ const PAGE: i64 = 1000;
 const PER_MINUTE: usize = 100;
 const BATCH: i64 = 100;
 const IN_FLIGHT: i64 = 4;
-/// How long a page and an upload take. Uploads that took longer than the space between two of them (0.6 s) would cost
-/// some of the rate: the last one of a page is waited for before the next page is begun.
+/// How long a page and an upload take: longer than the space between two uploads (0.6 s), so that nothing may wait for
+/// a page's end.
 const PAGE_LATENCY: Duration = Duration::from_secs(1);
-const UPLOAD_LATENCY: Duration = Duration::from_millis(500);
+const UPLOAD_LATENCY: Duration = Duration::from_millis(1000);
 /// What the host grants an invocation.
 const LIMIT: Duration = Duration::from_secs(600);
 
@@ -135,7 +135,7 @@ async fn a_first_sync_uses_the_permitted_rate_and_holds_two_pages() {
     let permitted = PER_MINUTE as f64 * (last - first).as_seconds_f64() / 60.0;
     let used = seen.uploads.len() as f64 / permitted;
     println!("{:.1} % of the permitted rate, {} records held at a time", 100.0 * used, seen.held);
-    assert!(used >= 0.95, "{used} of the permitted rate");
+    assert!(used >= 0.98, "{used} of the permitted rate");
 
     // The chain as a whole can be followed under the id of its first pass.
     let status = world.start().engine.report_of(&reports[0].run_id).await.unwrap().unwrap();

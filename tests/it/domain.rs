@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn a_plan_accounts_for_every_record(page in prop::collection::vec(indicator(), 0..80)) {
         let (policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
-        let planned = plan_page(page.clone(), &policy, &manifest, Purpose::default(), start(), &mut counts);
+        let planned = plan_page(policy.keyed(page.clone()), &policy, &manifest, Purpose::default(), start(), &mut counts);
         prop_assert_eq!(counts.settled() + planned.len() as u64, page.len() as u64);
         let mut keys: Vec<_> = planned.iter().map(|item| item.key).collect();
         keys.sort_unstable();
@@ -94,7 +94,7 @@ proptest! {
             manifest.put(item.acknowledged(None));
         }
         let mut again = Counts::default();
-        let rest = plan_page(page, &policy, &manifest, Purpose::default(), start(), &mut again);
+        let rest = plan_page(policy.keyed(page), &policy, &manifest, Purpose::default(), start(), &mut again);
         prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
     }
 
@@ -105,7 +105,7 @@ proptest! {
         let (mut policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
         let read = |policy: &Policy, manifest: &Manifest, counts: &mut Counts| {
             let purpose = Purpose { settings_changed: true, retry: false };
-            plan_page(page.clone(), policy, manifest, purpose, start(), counts)
+            plan_page(policy.keyed(page.clone()), policy, manifest, purpose, start(), counts)
         };
         read(&policy, &manifest, &mut counts).iter().for_each(|item| manifest.put(item.acknowledged(None)));
         policy.filter.thresholds.ip.confidence = stricter;
@@ -135,7 +135,7 @@ proptest! {
         let mut outside = std::collections::BTreeMap::new();
         let mut only_new = true;
         for page in pages {
-            let planned = plan_page(page, &policy, &manifest, Purpose::default(), start(), &mut Counts::default());
+            let planned = plan_page(policy.keyed(page), &policy, &manifest, Purpose::default(), start(), &mut Counts::default());
             let (gone, planned): (Vec<_>, Vec<_>) =
                 planned.into_iter().partition(|item| item.change == Change::Retracted);
             for item in gone {
