@@ -4,7 +4,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The version of `progress.json` this program writes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A window is one day at most.
 pub const LONGEST_WINDOW: TimeDelta = TimeDelta::days(1);
@@ -33,11 +33,15 @@ pub struct Window {
     pub to: DateTime<Utc>,
 }
 
-/// A stored part of the manifest.
+/// A file of the manifest, as far as it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRef {
     pub name: String,
     pub entries: u64,
+    /// The length in bytes up to which the file counts: what lies beyond does not exist. Of files that are never
+    /// added to, as schemas 1 and 2 listed them, it is not known, and they count whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// What a range beside the watermark is read for.

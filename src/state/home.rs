@@ -67,6 +67,27 @@ impl Home {
         }
     }
 
+    /// The first `length` bytes of `name`, if it exists; fewer where it is shorter. Others may be adding to it.
+    pub async fn read_part(&self, name: &str, length: u64) -> Result<Option<Vec<u8>>, StateError> {
+        match self {
+            Self::Blob(home) => home.read_range(name, 0..length).await,
+            Self::Directory(home) => home.read_part(name, length),
+        }
+    }
+
+    /// Adds `bytes` to the end of `name`, if that is at `position`. At 0 the name is new, or has nothing in it yet.
+    /// Only names that were begun in this way can be added to.
+    ///
+    /// # Errors
+    /// [`StateError::Conflict`] when it ends elsewhere, and no byte was changed; or, in a blob container, when it
+    /// takes no more.
+    pub async fn append(&self, name: &str, position: u64, bytes: Vec<u8>) -> Result<(), StateError> {
+        match self {
+            Self::Blob(home) => home.append(name, position, bytes).await,
+            Self::Directory(home) => home.append(name, position, &bytes),
+        }
+    }
+
     /// Writes `name` if `condition` holds.
     ///
     /// # Errors
