@@ -27,6 +27,10 @@ impl Handles {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn remove(&mut self, key: Key) {
         if !self.0.is_empty() {
             self.0.remove(&key);

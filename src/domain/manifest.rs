@@ -9,7 +9,8 @@ use super::{
     fingerprint::Fingerprint,
     handles::{ByKey, Handles},
     observable::{IndicatorType, Key},
-    sorted::{merge, sorted},
+    segment::Content,
+    sorted::{merge, sort},
 };
 
 /// How an indicator stands at the destination.
@@ -235,18 +236,24 @@ impl Manifest {
         }
     }
 
-    /// Takes in a stored part of a manifest, in the order in which it was written: later entries win over earlier
-    /// ones, and all of them over what is known already. What was stored in order, and follows on what is known, is
-    /// only copied.
-    pub fn absorb(&mut self, known: impl Iterator<Item = Known> + Clone) {
+    /// An empty one with room for so many. Room that is not used takes no memory.
+    pub fn with_room(entries: usize) -> Self {
+        Self { settled: Vec::with_capacity(entries), ..Self::default() }
+    }
+
+    /// Takes in a stored part of a manifest: later entries win over earlier ones, and all of them over what is known
+    /// already. What was stored in order, and follows on what is known, is only copied; `scratch` is for what is not.
+    pub fn absorb(&mut self, stored: &Content<'_>, scratch: &mut Vec<Entry>) {
         self.settle();
-        known.clone().for_each(|Known { entry, handle }| self.handles.set(entry.key, handle));
-        let entries = known.map(|known| known.entry);
+        if stored.has_handles() || !self.handles.is_empty() {
+            stored.known().for_each(|Known { entry, handle }| self.handles.set(entry.key, handle));
+        }
         let mut last = self.settled.last().map(|entry| entry.key);
-        if entries.clone().all(|entry| last.replace(entry.key).is_none_or(|before| before < entry.key)) {
-            entries.for_each(|entry| self.settled.push(entry));
+        if stored.entries().all(|entry| last.replace(entry.key).is_none_or(|before| before < entry.key)) {
+            stored.entries().for_each(|entry| self.settled.push(entry));
         } else {
-            merge(&mut self.settled, sorted(entries));
+            sort(stored.entries(), scratch);
+            merge(&mut self.settled, scratch);
         }
     }
 
@@ -308,7 +315,7 @@ impl Manifest {
     fn settle(&mut self) {
         let mut recent: Vec<Entry> = std::mem::take(&mut self.recent).into_values().collect();
         recent.sort_unstable_by_key(|entry| entry.key);
-        merge(&mut self.settled, recent);
+        merge(&mut self.settled, &mut recent);
         self.new = 0;
     }
 }
@@ -330,6 +337,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::segment::{decode, encode};
 
     fn entry(key: u16, fingerprint: u64) -> Entry {
         let mut bytes = [0; 16];
@@ -363,7 +371,7 @@ mod tests {
             (prop::collection::vec((0..400_u16, 1..9_u64, prop::option::of(0..3_u64)), 0..60), any::<bool>(), any::<bool>()),
             0..12,
         )) {
-            let (mut manifest, mut put) = (Manifest::default(), Manifest::default());
+            let (mut manifest, mut put, mut scratch) = (Manifest::default(), Manifest::default(), Vec::new());
             for (part, in_order, at_once) in parts {
                 let rank = Rank::default();
                 let known = |(key, fingerprint, id): (u16, u64, Option<u64>)| Known {
@@ -376,7 +384,7 @@ mod tests {
                 }
                 part.iter().for_each(|known| put.put(*known));
                 match at_once {
-                    true => manifest.absorb(part.into_iter()),
+                    true => manifest.absorb(&decode(&encode(part.into_iter())).unwrap(), &mut scratch),
                     false => part.into_iter().for_each(|known| manifest.put(known)),
                 }
                 prop_assert_eq!(manifest.len(), put.len());

@@ -107,10 +107,10 @@ pub struct Progress {
     /// When the last refresh was scheduled, or the lane began.
     #[serde(default)]
     pub refreshed: Option<DateTime<Utc>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
     /// While it is under way.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<Adoption>,
     /// Everything the source had updated from `begin` up to here is settled.
     pub watermark: DateTime<Utc>,
@@ -124,7 +124,7 @@ pub struct Progress {
     /// The settings that decide what is sent; a change calls for a refresh.
     pub settings_hash: String,
     /// Of the one continuation message that counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
     /// Number of indicators in the manifest.
     pub manifest_entries: u64,
@@ -238,8 +238,7 @@ impl Progress {
                 backfill.position = backfill.position.max(to);
                 let surveyed = backfill.survey.is_some_and(|retractions| retractions > 0);
                 if backfill.position >= backfill.to && !surveyed {
-                    self.backfills.remove(index);
-                    self.mark_applied(run_id);
+                    self.finish(index);
                 }
             }
         }
@@ -287,8 +286,7 @@ impl Progress {
             backfill.position = backfill.from;
             return 0;
         }
-        let run_id = self.backfills.remove(index).run_id;
-        self.mark_applied(&run_id);
+        self.finish(index);
         self.withhold(retractions, known);
         retractions
     }
@@ -316,10 +314,19 @@ impl Progress {
             || self.backfills.iter().any(|backfill| backfill.run_id == run_id)
     }
 
+    /// Ends a backfill. A refresh is nobody's request, and none is delivered again.
+    fn finish(&mut self, index: usize) {
+        let Backfill { run_id, kind, .. } = self.backfills.remove(index);
+        if kind != BackfillKind::Refresh {
+            self.mark_applied(&run_id);
+        }
+    }
+
     /// Remembers that a request is done, so that a redelivered message does not apply it again.
     pub fn mark_applied(&mut self, run_id: &str) {
-        // Redeliveries come within days; a few hundred requests are more than that.
-        const REMEMBERED: usize = 200;
+        // Redeliveries come within days, and a few dozen requests are more than that. All of them are written with
+        // every commit.
+        const REMEMBERED: usize = 40;
         self.applied.push(run_id.to_owned());
         let surplus = self.applied.len().saturating_sub(REMEMBERED);
         self.applied.drain(..surplus);

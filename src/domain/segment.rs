@@ -151,7 +151,7 @@ fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
 /// Whether `bytes` are handles of so many records, in their order and one each at most.
 fn are_handles(bytes: &[u8], records: usize) -> bool {
     let mut next = 0;
-    bytes.len() % HANDLE == 0
+    bytes.len().is_multiple_of(HANDLE)
         && bytes.chunks_exact(HANDLE).all(|bytes| {
             let index = u32::from_le_bytes(array(bytes)) as usize;
             let follows = (next..records).contains(&index);
@@ -162,23 +162,30 @@ fn are_handles(bytes: &[u8], records: usize) -> bool {
 
 impl<'a> Content<'a> {
     /// The entries in the order in which they were written.
-    pub fn known(&self) -> impl Iterator<Item = Known> + Clone + '_ {
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
+        self.frames.iter().flat_map(|frame| frame.entries())
+    }
+
+    /// The same with their handles.
+    pub fn known(&self) -> impl Iterator<Item = Known> + '_ {
         self.frames.iter().flat_map(|frame| frame.known())
     }
 
-    /// How many these are.
-    pub fn entries(&self) -> u64 {
-        self.frames.iter().map(|frame| (frame.records.len() / RECORD) as u64).sum()
+    /// Whether any of them has a handle.
+    pub fn has_handles(&self) -> bool {
+        self.frames.iter().any(|frame| !frame.handles.is_empty())
     }
 }
 
 impl<'a> Frame<'a> {
-    fn known(self) -> impl Iterator<Item = Known> + Clone + 'a {
+    fn entries(self) -> impl Iterator<Item = Entry> + Clone + 'a {
+        self.records.chunks_exact(RECORD).map(move |bytes| record(bytes, self.version))
+    }
+
+    fn known(self) -> impl Iterator<Item = Known> + 'a {
         let mut handles = self.handles;
-        (0_u32..).zip(self.records.chunks_exact(RECORD)).map(move |(index, bytes)| Known {
-            entry: record(bytes, self.version),
-            handle: next_handle(&mut handles, index),
-        })
+        let known = move |(index, entry)| Known { entry, handle: next_handle(&mut handles, index) };
+        (0_u32..).zip(self.entries()).map(known)
     }
 }
 
@@ -197,8 +204,10 @@ fn record(bytes: &[u8], version: u16) -> Entry {
     let fingerprint = Fingerprint(u64::from_le_bytes(array(&bytes[16..])));
     let valid_until = u32::from_le_bytes(array(&bytes[24..]));
     let mark = u32::from_le_bytes(array(&bytes[28..]));
-    let stored = if version == 1 { Entry::stored_v1 } else { Entry::stored };
-    stored(key, fingerprint, valid_until, mark)
+    match version {
+        1 => Entry::stored_v1(key, fingerprint, valid_until, mark),
+        _ => Entry::stored(key, fingerprint, valid_until, mark),
+    }
 }
 
 fn handle(bytes: &[u8]) -> Option<Handle> {
@@ -260,7 +269,8 @@ mod tests {
             let bytes = file(&frames);
             let content = decode(&bytes).unwrap();
             let known = frames.concat();
-            prop_assert_eq!(content.entries(), known.len() as u64);
+            prop_assert!(content.entries().eq(known.iter().map(|known| known.entry)));
+            prop_assert_eq!(content.has_handles(), known.iter().any(|known| known.handle.is_some()));
             prop_assert_eq!(content.known().collect::<Vec<_>>(), known);
         }
 

@@ -6,18 +6,19 @@ use super::manifest::Entry;
 /// Keys are hashes: their first two bytes spread a file's entries over places of a few each.
 const PLACES: usize = 1 << 16;
 /// Fewer than this are sorted as they are, because filling and walking the places costs more than it saves.
-const FEW: usize = 1 << 14;
+const FEW: u32 = 1 << 14;
 
-/// `entries` in the order of their keys, the last one of each key.
+/// Puts `entries` into `sorted` in the order of their keys, the last one of each key. What was in there is gone; its
+/// room is used again.
 ///
 /// One reading counts how many come to each place, a second puts each where it belongs, and what shares a place is
 /// put in order there. Keys that do not spread cost what sorting costs, and no more.
-pub fn sorted(entries: impl Iterator<Item = Entry> + Clone) -> Vec<Entry> {
-    let Some(filler) = entries.clone().next() else { return Vec::new() };
-    let mut ends = vec![0_usize; PLACES];
+pub fn sort(entries: impl Iterator<Item = Entry> + Clone, sorted: &mut Vec<Entry>) {
+    sorted.clear();
+    let Some(filler) = entries.clone().next() else { return };
+    let mut ends = vec![0_u32; PLACES];
     entries.clone().for_each(|entry| ends[place(&entry)] += 1);
-    let count = ends.iter().sum();
-    let mut sorted = Vec::new();
+    let count: u32 = ends.iter().sum();
     if count < FEW {
         sorted.extend(entries);
         sorted.sort_by_key(|entry| entry.key);
@@ -26,16 +27,16 @@ pub fn sorted(entries: impl Iterator<Item = Entry> + Clone) -> Vec<Entry> {
         for end in &mut ends {
             start += std::mem::replace(end, start);
         }
-        sorted.resize(count, filler);
+        sorted.resize(count as usize, filler);
         entries.for_each(|entry| {
             let end = &mut ends[place(&entry)];
-            sorted[*end] = entry;
+            sorted[*end as usize] = entry;
             *end += 1;
         });
         let mut start = 0;
         for end in ends {
-            sorted[start..end].sort_by_key(|entry| entry.key);
-            start = end;
+            sorted[start..end as usize].sort_by_key(|entry| entry.key);
+            start = end as usize;
         }
     }
     sorted.dedup_by(|later, kept| {
@@ -45,7 +46,6 @@ pub fn sorted(entries: impl Iterator<Item = Entry> + Clone) -> Vec<Entry> {
         }
         is_same
     });
-    sorted
 }
 
 /// The first two bytes of the key.
@@ -54,9 +54,10 @@ fn place(entry: &Entry) -> usize {
     usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))
 }
 
-/// Merges `newer` into `settled`; of one key the newer wins. Both are in the order of their keys, each key once, and
-/// so is the result. It happens in place and from the end, so that nothing is copied beside `settled`.
-pub fn merge(settled: &mut Vec<Entry>, mut newer: Vec<Entry>) {
+/// Merges `newer` into `settled` and leaves it empty; of one key the newer wins. Both are in the order of their keys,
+/// each key once, and so is the result. It happens in place and from the end, so that nothing is copied beside
+/// `settled`.
+pub fn merge(settled: &mut Vec<Entry>, newer: &mut Vec<Entry>) {
     let mut at = 0;
     newer.retain(|entry| {
         at = seek(settled, at, entry);
@@ -126,27 +127,32 @@ mod tests {
         #[test]
         fn the_last_of_each_key_stays_in_order(keys in any_keys()) {
             let entries: Vec<Entry> = keys.into_iter().map(entry).collect();
-            prop_assert_eq!(sorted(entries.iter().copied()), model(&entries));
+            let mut sorted = entries.clone();
+            sort(entries.iter().copied(), &mut sorted);
+            prop_assert_eq!(sorted, model(&entries));
         }
 
         #[test]
         fn merging_is_putting_one_map_over_another(older in any_keys(), newer in any_keys()) {
             let [older, newer] = [older, newer].map(|keys| keys.into_iter().map(entry).collect::<Vec<_>>());
-            let mut settled = model(&older);
-            merge(&mut settled, model(&newer));
+            let (mut settled, mut merged) = (model(&older), model(&newer));
+            merge(&mut settled, &mut merged);
             prop_assert_eq!(settled, model(&[older, newer].concat()));
+            prop_assert!(merged.is_empty());
         }
     }
 
     /// So many that they are spread, of keys that do spread and of keys that all begin alike.
     #[test]
     fn many_are_put_in_order_as_few_are() {
-        let count = u64::try_from(FEW).unwrap() + 1000;
+        let count = u64::from(FEW) + 1000;
         let odd = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
         let spread = (0..count).map(|n| entry((u128::from(n % 9000).wrapping_mul(odd), n)));
         let alike = (0..count).map(|n| entry((u128::from(n * 7919 % 9001), n)));
         for entries in [spread.collect::<Vec<_>>(), alike.collect()] {
-            assert!(sorted(entries.iter().copied()) == model(&entries));
+            let mut sorted = Vec::new();
+            sort(entries.iter().copied(), &mut sorted);
+            assert!(sorted == model(&entries));
         }
     }
 }

@@ -52,17 +52,18 @@ impl DirectoryHome {
         }
     }
 
-    pub fn read_part(&self, name: &str, length: u64) -> Result<Option<Vec<u8>>, StateError> {
+    pub fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
         let path = self.root.join(name);
-        let read = || -> io::Result<Vec<u8>> {
+        let mut read = || -> io::Result<()> {
             let file = File::open(&path)?;
-            let mut bytes = Vec::with_capacity(file.metadata()?.len().min(length) as usize);
-            file.take(length).read_to_end(&mut bytes)?;
-            Ok(bytes)
+            into.clear();
+            into.reserve(file.metadata()?.len().min(length) as usize);
+            file.take(length).read_to_end(into)?;
+            Ok(())
         };
         match read() {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(self.refusal(&path, &error)),
         }
     }
@@ -242,4 +243,53 @@ fn in_folder(path: &Path, mut open: impl FnMut() -> io::Result<File>) -> io::Res
 /// No two contents ever written to one name are equal where it matters, so the content is its own version.
 fn version(bytes: &[u8]) -> Version {
     Version(format!("{:032x}", xxh3_128(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, DirectoryHome) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = DirectoryHome::new(folder.path().join("not/yet/there"));
+        (folder, home)
+    }
+
+    #[test]
+    fn a_file_grows_only_at_its_end() {
+        let (_folder, home) = home();
+        let conflict = || Err(StateError::Conflict { name: "a/b".to_owned() });
+        assert_eq!(home.append("a/b", 3, b"x"), conflict(), "there is none to add to");
+        assert_eq!(home.append("a/b", 0, b"one "), Ok(()));
+        assert_eq!(home.append("a/b", 0, b"one "), conflict());
+        assert_eq!(home.append("a/b", 4, b"two"), Ok(()));
+        for elsewhere in [3, 4, 6, 8] {
+            assert_eq!(home.append("a/b", elsewhere, b"x"), conflict());
+        }
+        assert_eq!(home.read("a/b").unwrap().unwrap().0, b"one two");
+    }
+
+    #[test]
+    fn a_part_is_read_as_far_as_there_is_any() {
+        let (_folder, home) = home();
+        home.append("a", 0, b"content").unwrap();
+        let mut bytes = b"what was in there".to_vec();
+        for (length, content) in [(3, "con"), (7, "content"), (u64::MAX, "content"), (0, "")] {
+            assert_eq!(home.read_part("a", length, &mut bytes), Ok(true));
+            assert_eq!(bytes, content.as_bytes());
+        }
+        assert_eq!(home.read_part("b", 3, &mut bytes), Ok(false));
+    }
+
+    #[test]
+    fn what_is_replaced_was_compared() {
+        let (_folder, home) = home();
+        let first = home.write("a/b", b"1", &Condition::Absent).unwrap();
+        let second = home.write("a/b", b"2", &Condition::Is(first.clone())).unwrap();
+        for condition in [Condition::Absent, Condition::Is(first)] {
+            let conflict = StateError::Conflict { name: "a/b".to_owned() };
+            assert_eq!(home.write("a/b", b"3", &condition), Err(conflict));
+        }
+        assert_eq!(home.read("a/b"), Ok(Some((b"2".to_vec(), second))));
+    }
 }

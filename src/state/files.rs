@@ -14,20 +14,18 @@
 
 use std::sync::Arc;
 
-use futures::{StreamExt, stream};
 use tracing::{debug, warn};
 
 use super::{error::StateError, home::Home};
 use crate::domain::{
     compaction::FULL,
-    manifest::Manifest,
+    manifest::{Entry, Manifest},
     progress::SegmentRef,
     segment::{self, SegmentError},
 };
 
-/// So many files are fetched at once: the next one comes while one is taken in, and no more than two lie in memory
-/// beside the manifest.
-const FETCHES: usize = 2;
+/// Room is made for at most so many entries at once, whatever is listed.
+const MOST_ROOM: u64 = 1 << 24;
 
 /// A writer's way to the files of one lane.
 pub struct Files {
@@ -43,23 +41,27 @@ impl Files {
         Self { home, lane: lane.to_owned(), writer: writer.to_owned(), begun: 0 }
     }
 
-    /// The manifest that `segments` hold, later ones winning over earlier ones. With `drop_damaged`, those that cannot
-    /// be read leave the list.
+    /// The manifest of about so many `entries` that `segments` hold, later ones winning over earlier ones. With
+    /// `drop_damaged`, those that cannot be read leave the list. One file at a time lies in memory beside the manifest.
     ///
     /// # Errors
     /// What cannot be read, or is not what was written.
     pub async fn load(
         &self,
         segments: &mut Vec<SegmentRef>,
+        entries: u64,
         drop_damaged: bool,
     ) -> Result<Manifest, StateError> {
-        let mut manifest = Manifest::default();
+        let stored = segments.iter().map(|part| part.entries).sum::<u64>().min(MOST_ROOM);
+        let mut manifest = Manifest::with_room(entries.min(stored) as usize);
         let mut whole = Vec::with_capacity(segments.len());
-        let mut fetched = stream::iter(segments.drain(..))
-            .map(async |part| (self.fetch(&part).await, part))
-            .buffered(FETCHES);
-        while let Some((bytes, part)) = fetched.next().await {
-            match bytes.and_then(|bytes| self.take_in(&part, &bytes, &mut manifest)) {
+        let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
+        for part in segments.drain(..) {
+            let taken_in = match self.fetch(&part, &mut bytes).await {
+                Ok(()) => self.take_in(&part, &bytes, &mut manifest, &mut scratch),
+                Err(error) => Err(error),
+            };
+            match taken_in {
                 Ok(()) => whole.push(part),
                 Err(error @ StateError::DamagedSegment { .. }) if drop_damaged => {
                     warn!(lane = self.lane, "{error}; it is dropped, as this rebuild asks");
@@ -67,26 +69,37 @@ impl Files {
                 Err(error) => return Err(error),
             }
         }
-        drop(fetched);
         *segments = whole;
         Ok(manifest)
     }
 
-    async fn fetch(&self, part: &SegmentRef) -> Result<Vec<u8>, StateError> {
+    async fn fetch(&self, part: &SegmentRef, into: &mut Vec<u8>) -> Result<(), StateError> {
         let name = self.path(&part.name);
-        let bytes = match part.bytes {
-            Some(length) => self.home.read_part(&name, length).await?,
-            None => self.home.read(&name).await?.map(|(bytes, _)| bytes),
+        let exists = match part.bytes {
+            Some(length) => self.home.read_part(&name, length, into).await?,
+            None => match self.home.read(&name).await? {
+                Some((bytes, _)) => {
+                    *into = bytes;
+                    true
+                }
+                None => false,
+            },
         };
-        bytes.ok_or_else(|| self.damaged(part, SegmentError::Missing))
+        if exists { Ok(()) } else { Err(self.damaged(part, SegmentError::Missing)) }
     }
 
-    fn take_in(&self, part: &SegmentRef, bytes: &[u8], into: &mut Manifest) -> Result<(), StateError> {
+    fn take_in(
+        &self,
+        part: &SegmentRef,
+        bytes: &[u8],
+        into: &mut Manifest,
+        scratch: &mut Vec<Entry>,
+    ) -> Result<(), StateError> {
         if part.bytes.is_some_and(|length| length != bytes.len() as u64) {
             return Err(self.damaged(part, SegmentError::Damaged));
         }
         let content = segment::decode(bytes).map_err(|error| self.damaged(part, error))?;
-        into.absorb(content.known());
+        into.absorb(&content, scratch);
         Ok(())
     }
 

@@ -67,11 +67,15 @@ impl Home {
         }
     }
 
-    /// The first `length` bytes of `name`, if it exists; fewer where it is shorter. Others may be adding to it.
-    pub async fn read_part(&self, name: &str, length: u64) -> Result<Option<Vec<u8>>, StateError> {
+    /// Reads the first `length` bytes of `name` into a buffer, fewer where it is shorter; others may be adding to it.
+    /// False if it does not exist. What was in the buffer is gone; its room is used again where that can be.
+    pub async fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
         match self {
-            Self::Blob(home) => home.read_range(name, 0..length).await,
-            Self::Directory(home) => home.read_part(name, length),
+            Self::Blob(home) => {
+                let found = home.read_range(name, 0..length).await?;
+                Ok(found.map(|bytes| *into = bytes).is_some())
+            }
+            Self::Directory(home) => home.read_part(name, length, into),
         }
     }
 

@@ -88,7 +88,10 @@ impl LaneState {
             Some(progress) => {
                 state.progress = Progress { schema: SCHEMA, ..progress };
                 state.is_new = false;
-                state.manifest = state.files.load(&mut state.progress.segments, drop_damaged).await?;
+                state.manifest = {
+                    let Progress { segments, manifest_entries, .. } = &mut state.progress;
+                    state.files.load(segments, *manifest_entries, drop_damaged).await?
+                };
             }
         }
         Ok(state)
