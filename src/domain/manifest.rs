@@ -337,7 +337,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::segment::{decode, encode};
 
     fn entry(key: u16, fingerprint: u64) -> Entry {
         let mut bytes = [0; 16];
@@ -365,33 +364,6 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is absorbed between puts, in order or not: later entries win, with their handles.
-        #[test]
-        fn absorbing_is_putting_many(parts in prop::collection::vec(
-            (prop::collection::vec((0..400_u16, 1..9_u64, prop::option::of(0..3_u64)), 0..60), any::<bool>(), any::<bool>()),
-            0..12,
-        )) {
-            let (mut manifest, mut put, mut scratch) = (Manifest::default(), Manifest::default(), Vec::new());
-            for (part, in_order, at_once) in parts {
-                let rank = Rank::default();
-                let known = |(key, fingerprint, id): (u16, u64, Option<u64>)| Known {
-                    entry: entry(key, fingerprint),
-                    handle: id.map(|id| Handle::Numbered { id, rank }),
-                };
-                let mut part: Vec<Known> = part.into_iter().map(known).collect();
-                if in_order {
-                    part.sort_by_key(|known| known.entry.key);
-                }
-                part.iter().for_each(|known| put.put(*known));
-                match at_once {
-                    true => manifest.absorb(&decode(&encode(part.into_iter())).unwrap(), &mut scratch),
-                    false => part.into_iter().for_each(|known| manifest.put(known)),
-                }
-                prop_assert_eq!(manifest.len(), put.len());
-            }
-            prop_assert!(manifest.known().eq(put.known()));
-        }
-
         #[test]
         fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..4_u32, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
             let time = DateTime::from_timestamp(i64::from(valid_until), 0).unwrap();

@@ -104,7 +104,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{fingerprint::Fingerprint, manifest::State, observable::Key};
+    use crate::domain::{
+        fingerprint::Fingerprint,
+        manifest::{Handle, Known, Manifest, Rank, State},
+        observable::Key,
+        segment::{decode, encode},
+    };
 
     fn entry((key, fingerprint): (u128, u64)) -> Entry {
         let key: Key = key.to_be_bytes().into();
@@ -139,6 +144,33 @@ mod tests {
             merge(&mut settled, &mut merged);
             prop_assert_eq!(settled, model(&[older, newer].concat()));
             prop_assert!(merged.is_empty());
+        }
+
+        /// Whatever is absorbed between puts, in order or not: later entries win, with their handles.
+        #[test]
+        fn absorbing_is_putting_many(parts in prop::collection::vec(
+            (prop::collection::vec((0..400_u16, 1..9_u64, prop::option::of(0..3_u64)), 0..60), any::<bool>(), any::<bool>()),
+            0..12,
+        )) {
+            let (mut manifest, mut put, mut scratch) = (Manifest::default(), Manifest::default(), Vec::new());
+            for (part, in_order, at_once) in parts {
+                let rank = Rank::default();
+                let known = |(key, fingerprint, id): (u16, u64, Option<u64>)| Known {
+                    entry: entry((u128::from(key), fingerprint)),
+                    handle: id.map(|id| Handle::Numbered { id, rank }),
+                };
+                let mut part: Vec<Known> = part.into_iter().map(known).collect();
+                if in_order {
+                    part.sort_by_key(|known| known.entry.key);
+                }
+                part.iter().for_each(|known| put.put(*known));
+                match at_once {
+                    true => manifest.absorb(&decode(&encode(part.into_iter())).unwrap(), &mut scratch),
+                    false => part.into_iter().for_each(|known| manifest.put(known)),
+                }
+                prop_assert_eq!(manifest.len(), put.len());
+            }
+            prop_assert!(manifest.known().eq(put.known()));
         }
     }
 
