@@ -1,63 +1,94 @@
-//! Which of a manifest's segments are merged, so that few are to be read and each entry is written again only a
-//! few times.
+//! When a manifest is written anew, so that little is to be read and an entry is seldom written again.
 
-/// As many segments of one size class are merged into one.
-const FAN_IN: usize = 8;
-/// Segments up to this many entries are of the smallest class; each next class is [`FAN_IN`] times larger.
-const SMALLEST: u64 = 100;
+/// A file of the manifest is full with so many entries: 8 MiB of them.
+pub const FULL: u64 = 262_144;
+/// What is stored may be so many times what is live. Then, whenever the live entries are written again, more than
+/// twice as many have been superseded or have run out since they were written: so of all that is written, a third at
+/// most is compaction's.
+const SURPLUS: u64 = 3;
+/// Up to here nobody gains from it.
+const FEW: u64 = 4096;
+/// So many files more than are needed do no harm either: passes that were killed leave them half empty.
+const HALF_EMPTY: u64 = 24;
 
-/// The index from which on all segments are to be merged, given their numbers of entries, oldest first. `None`
-/// when they are well as they are.
-///
-/// A class is merged when it has [`FAN_IN`] segments behind the last larger one; smaller ones among them go
-/// along, because a segment may only be merged with its neighbours: later ones win over earlier ones.
-pub fn first_to_merge(sizes: &[u64]) -> Option<usize> {
-    let classes: Vec<u32> = sizes.iter().map(|entries| class(*entries)).collect();
-    let largest = classes.iter().copied().max()?;
-    (0..=largest).find_map(|class| {
-        let start = classes.iter().rposition(|other| *other > class).map_or(0, |larger| larger + 1);
-        let members = classes[start..].iter().filter(|other| **other == class).count();
-        (members >= FAN_IN).then_some(start)
-    })
+/// What of a manifest lies in the storage, and what of it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    pub entries: u64,
+    pub files: u64,
+    /// Entries that are not superseded and have not run out.
+    pub live: u64,
 }
 
-fn class(entries: u64) -> u32 {
-    (entries.max(SMALLEST) / SMALLEST).ilog(FAN_IN as u64)
+/// Whether writing the live entries anew pays. Where nothing is live it always does, for it costs nothing.
+pub fn pays(stored: Stored) -> bool {
+    let Stored { entries, files, live } = stored;
+    match live {
+        0 => files > 0,
+        _ => entries > FEW.max(SURPLUS * live) || files > SURPLUS * live.div_ceil(FULL) + HALF_EMPTY,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    /// Appends segments of `sizes` one after another, merging as asked; returns what is left and how many
-    /// entries were written.
-    fn run(sizes: impl Iterator<Item = u64>) -> (Vec<u64>, u64) {
-        let (mut segments, mut written) = (Vec::new(), 0);
-        for size in sizes {
-            segments.push(size);
-            written += size;
-            while let Some(start) = first_to_merge(&segments) {
-                let merged = segments.drain(start..).sum();
-                written += merged;
-                segments.push(merged);
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// So many entries are written, of which so many in a hundred were not known.
+        Write(u64, u64),
+        /// So many in a hundred of the live entries run out.
+        Expire(u64),
+    }
+
+    fn any_step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (1..200_000_u64, 0..=100_u64).prop_map(|(entries, new)| Step::Write(entries, new)),
+            1 => (0..=100_u64).prop_map(Step::Expire),
+        ]
+    }
+
+    proptest! {
+        /// Whatever is written, replaced or runs out: compaction writes half as much again at most, and what is to be
+        /// read stays within three times what is live.
+        #[test]
+        fn an_entry_is_written_again_half_a_time_at_most(steps in prop::collection::vec(any_step(), 1..200)) {
+            let (mut entries, mut live, mut written, mut again) = (0, 0_u64, 0, 0);
+            for step in steps {
+                match step {
+                    Step::Write(count, new) => {
+                        entries += count;
+                        written += count;
+                        // What is replaced was live.
+                        live += count - (count - count * new / 100).min(live);
+                    }
+                    Step::Expire(share) => live -= live * share / 100,
+                }
+                let files = entries.div_ceil(FULL);
+                if pays(Stored { entries, files, live }) {
+                    entries = live;
+                    again += live;
+                }
+                prop_assert!(2 * again <= written, "{again} written again of {written}");
+                prop_assert!(entries <= FEW.max(SURPLUS * live));
             }
         }
-        (segments, written)
     }
 
     #[test]
-    fn few_segments_stay_and_little_is_rewritten() {
-        for sizes in [vec![100], vec![1000, 100], vec![30, 40_000, 100, 900]] {
-            let (segments, written) = run(sizes.iter().copied().cycle().take(4000));
-            let total: u64 = segments.iter().sum();
-            assert!(segments.len() <= 64, "{} segments of {sizes:?}", segments.len());
-            assert!(written <= 7 * total, "{written} entries written for {total}");
-        }
+    fn a_million_entries_of_which_each_changes_twice_are_written_anew_once() {
+        let stored = |entries: u64, live| Stored { entries, files: entries.div_ceil(FULL), live };
+        assert!(!pays(stored(3_000_000, 1_000_000)));
+        assert!(pays(stored(3_000_001, 1_000_000)));
+        assert!(!pays(stored(FEW, 1)) && pays(stored(FEW + 1, 1)));
+        assert!(pays(stored(1, 0)) && !pays(stored(0, 0)));
     }
 
     #[test]
-    fn a_large_segment_is_left_alone_by_small_ones() {
-        assert_eq!(first_to_merge(&[1_000_000, 100, 100, 100, 100, 100, 100, 100]), None);
-        assert_eq!(first_to_merge(&[1_000_000, 100, 100, 100, 100, 100, 100, 100, 100]), Some(1));
+    fn many_files_of_few_entries_become_one() {
+        assert!(!pays(Stored { entries: 27, files: 27, live: 27 }));
+        assert!(pays(Stored { entries: 28, files: 28, live: 28 }));
     }
 }

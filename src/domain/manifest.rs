@@ -1,16 +1,16 @@
 //! What a lane knows of every indicator it sent: the memory that makes a second reading send nothing twice.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
     fingerprint::Fingerprint,
+    handles::{ByKey, Handles},
     observable::{IndicatorType, Key},
+    segment::Content,
+    sorted::{merge, sort},
 };
 
 /// How an indicator stands at the destination.
@@ -107,8 +107,18 @@ impl Entry {
     /// From when on the entry need not be kept. A retracted one is remembered as long as an older record of the
     /// same value may be read again.
     pub fn leaves_at(&self) -> DateTime<Utc> {
-        let kept = if self.state() == State::Retracted { TimeDelta::days(90) } else { TimeDelta::days(1) };
-        self.valid_until() + kept
+        self.valid_until() + TimeDelta::days(self.days_kept())
+    }
+
+    /// Whether the entry is still to be kept at `seconds` since 1970: [`Entry::leaves_at`] for a million entries,
+    /// without a calendar.
+    pub fn is_kept(&self, seconds: i64) -> bool {
+        i64::from(self.valid_until) + self.days_kept() * 86_400 > seconds
+    }
+
+    /// How long the entry is remembered after its validity.
+    fn days_kept(&self) -> i64 {
+        if self.state() == State::Retracted { 90 } else { 1 }
     }
 
     pub fn valid_until(&self) -> DateTime<Utc> {
@@ -189,16 +199,18 @@ fn type_bits(indicator_type: IndicatorType) -> u32 {
     }
 }
 
+/// So many recent entries are kept beside the others at most: a few megabytes with their table.
+const MOST_RECENT: usize = 1 << 15;
+
 /// All entries of a lane, by key. Old ones lie sorted in one block; recent ones in a small table beside it, so
-/// that a million cost about their own size and a change costs no search.
+/// that a million cost about their own size and a change moves no others.
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     settled: Vec<Entry>,
-    recent: HashMap<Key, Entry, BuildHasherDefault<KeyHasher>>,
+    recent: ByKey<Entry>,
     /// Entries of `recent` that `settled` does not have.
     new: usize,
-    /// Most entries need none.
-    handles: HashMap<Key, Handle, BuildHasherDefault<KeyHasher>>,
+    handles: Handles,
 }
 
 impl Manifest {
@@ -208,23 +220,40 @@ impl Manifest {
 
     /// The handle that goes with an entry.
     pub fn handle(&self, key: Key) -> Option<Handle> {
-        self.handles.get(&key).copied()
+        self.handles.get(key)
     }
 
     /// Adds or replaces an entry and its handle.
     pub fn put(&mut self, known: impl Into<Known>) {
         let Known { entry, handle } = known.into();
-        match handle {
-            Some(handle) => drop(self.handles.insert(entry.key, handle)),
-            None if self.handles.is_empty() => {}
-            None => drop(self.handles.remove(&entry.key)),
-        }
+        self.handles.set(entry.key, handle);
         let known = self.find_settled(entry.key).is_some();
         if self.recent.insert(entry.key, entry).is_none() && !known {
             self.new += 1;
         }
-        if self.recent.len() > 1024.max(self.settled.len() / 8) {
+        if self.recent.len() > (self.settled.len() / 16).clamp(1024, MOST_RECENT) {
             self.settle();
+        }
+    }
+
+    /// An empty one with room for so many. Room that is not used takes no memory.
+    pub fn with_room(entries: usize) -> Self {
+        Self { settled: Vec::with_capacity(entries), ..Self::default() }
+    }
+
+    /// Takes in a stored part of a manifest: later entries win over earlier ones, and all of them over what is known
+    /// already. What was stored in order, and follows on what is known, is only copied; `scratch` is for what is not.
+    pub fn absorb(&mut self, stored: &Content<'_>, scratch: &mut Vec<Entry>) {
+        self.settle();
+        if stored.has_handles() || !self.handles.is_empty() {
+            stored.known().for_each(|Known { entry, handle }| self.handles.set(entry.key, handle));
+        }
+        let mut last = self.settled.last().map(|entry| entry.key);
+        if stored.entries().all(|entry| last.replace(entry.key).is_none_or(|before| before < entry.key)) {
+            stored.entries().for_each(|entry| self.settled.push(entry));
+        } else {
+            sort(stored.entries(), scratch);
+            merge(&mut self.settled, scratch);
         }
     }
 
@@ -245,8 +274,13 @@ impl Manifest {
 
     /// The entries with their handles, in the order of their keys.
     pub fn known(&mut self) -> impl ExactSizeIterator<Item = Known> + '_ {
+        self.known_in(0..self.len())
+    }
+
+    /// The same of a part of them, given by its place in that order.
+    pub fn known_in(&mut self, part: Range<usize>) -> impl ExactSizeIterator<Item = Known> + '_ {
         self.settle();
-        self.settled.iter().map(|entry| Known { entry: *entry, handle: self.handle(entry.key) })
+        self.settled[part].iter().map(|entry| Known { entry: *entry, handle: self.handle(entry.key) })
     }
 
     /// Drops the entries for which `keep` is false and tells how many.
@@ -256,8 +290,8 @@ impl Manifest {
         let handles = &mut self.handles;
         self.settled.retain(|entry| {
             let keep = keep(entry);
-            if !keep && !handles.is_empty() {
-                handles.remove(&entry.key);
+            if !keep {
+                handles.remove(entry.key);
             }
             keep
         });
@@ -277,32 +311,12 @@ impl Manifest {
         self.settled.binary_search_by_key(&key, |entry| entry.key).ok()
     }
 
-    /// Merges the recent entries into the sorted block, in place and from its end, so that nothing is copied
-    /// beside it.
+    /// Merges the recent entries into the sorted block.
     fn settle(&mut self) {
         let mut recent: Vec<Entry> = std::mem::take(&mut self.recent).into_values().collect();
-        self.new = 0;
-        recent.retain(|entry| match self.find_settled(entry.key) {
-            Some(index) => {
-                self.settled[index] = *entry;
-                false
-            }
-            None => true,
-        });
-        let Some(filler) = recent.first().copied() else { return };
         recent.sort_unstable_by_key(|entry| entry.key);
-        let mut source = self.settled.len();
-        self.settled.resize(source + recent.len(), filler);
-        for target in (0..self.settled.len()).rev() {
-            let Some(last) = recent.last() else { break };
-            if source > 0 && self.settled[source - 1].key > last.key {
-                source -= 1;
-                self.settled[target] = self.settled[source];
-            } else {
-                self.settled[target] = *last;
-                recent.pop();
-            }
-        }
+        merge(&mut self.settled, &mut recent);
+        self.new = 0;
     }
 }
 
@@ -313,34 +327,6 @@ impl<K: Into<Known>> FromIterator<K> for Manifest {
         entries.into_iter().for_each(|known| manifest.put(known));
         manifest.settle();
         manifest
-    }
-}
-
-/// Keys are hashes already: their first bytes spread well enough.
-#[derive(Default)]
-pub struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = self.0.rotate_left(32) ^ u64::from_le_bytes(word);
-        }
-    }
-
-    /// The length prefix of a byte array says nothing about a key.
-    fn write_usize(&mut self, _length: usize) {}
-}
-
-/// A key read back from its 16 bytes.
-impl From<[u8; 16]> for Key {
-    fn from(bytes: [u8; 16]) -> Self {
-        Self(Uuid::from_bytes(bytes))
     }
 }
 
@@ -374,6 +360,16 @@ mod tests {
                 prop_assert_eq!(manifest.get(entry(key, 0).key), model.get(&entry(key, 0).key));
             }
             prop_assert!(manifest.entries().iter().eq(model.values()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..4_u32, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
+            let time = DateTime::from_timestamp(i64::from(valid_until), 0).unwrap();
+            let entry = Entry::new([0; 16].into(), Fingerprint(1), time, None, State::from_bits(state));
+            let now = entry.leaves_at() + TimeDelta::seconds(off) + TimeDelta::nanoseconds(nanoseconds.into());
+            prop_assert_eq!(entry.is_kept(now.timestamp()), entry.leaves_at() > now);
         }
     }
 

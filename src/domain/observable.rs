@@ -304,6 +304,13 @@ impl fmt::Display for StixId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub Uuid);
 
+/// A key read back from its 16 bytes.
+impl From<[u8; 16]> for Key {
+    fn from(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
 impl Key {
     /// The STIX id (STIX 2.1 §2.9: type, two dashes, UUID).
     pub fn stix_id(self) -> String {

@@ -6,7 +6,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// The version of `progress.json` this program writes.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
 /// A window is one day at most.
 pub const LONGEST_WINDOW: TimeDelta = TimeDelta::days(1);
@@ -35,11 +35,15 @@ pub struct Window {
     pub to: DateTime<Utc>,
 }
 
-/// A stored part of the manifest.
+/// A file of the manifest, as far as it counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRef {
     pub name: String,
     pub entries: u64,
+    /// The length in bytes up to which the file counts: what lies beyond does not exist. Of files that are never
+    /// added to, as schemas 1 and 2 listed them, it is not known, and they count whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// What a range beside the watermark is read for.
@@ -105,10 +109,10 @@ pub struct Progress {
     /// When the last refresh was scheduled, or the lane began.
     #[serde(default)]
     pub refreshed: Option<DateTime<Utc>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
     /// While it is under way.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<Adoption>,
     /// Everything the source had updated from `begin` up to here is settled.
     pub watermark: DateTime<Utc>,
@@ -122,7 +126,7 @@ pub struct Progress {
     /// The settings that decide what is sent; a change calls for a refresh.
     pub settings_hash: String,
     /// Of the one continuation message that counts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
     /// Number of indicators in the manifest.
     pub manifest_entries: u64,
@@ -276,8 +280,7 @@ impl Progress {
                 backfill.position = backfill.position.max(to);
                 let surveyed = backfill.survey.is_some_and(|retractions| retractions > 0);
                 if backfill.position >= backfill.to && !surveyed {
-                    self.backfills.remove(index);
-                    self.mark_applied(run_id);
+                    self.finish(index);
                 }
             }
         }
@@ -325,8 +328,7 @@ impl Progress {
             backfill.position = backfill.from;
             return 0;
         }
-        let run_id = self.backfills.remove(index).run_id;
-        self.mark_applied(&run_id);
+        self.finish(index);
         self.withhold(retractions, known);
         retractions
     }
@@ -354,10 +356,19 @@ impl Progress {
             || self.backfills.iter().any(|backfill| backfill.run_id == run_id)
     }
 
+    /// Ends a backfill. A refresh is nobody's request, and none is delivered again.
+    fn finish(&mut self, index: usize) {
+        let Backfill { run_id, kind, .. } = self.backfills.remove(index);
+        if kind != BackfillKind::Refresh {
+            self.mark_applied(&run_id);
+        }
+    }
+
     /// Remembers that a request is done, so that a redelivered message does not apply it again.
     pub fn mark_applied(&mut self, run_id: &str) {
-        // Redeliveries come within days; a few hundred requests are more than that.
-        const REMEMBERED: usize = 200;
+        // Redeliveries come within days, and a few dozen requests are more than that. All of them are written with
+        // every commit.
+        const REMEMBERED: usize = 40;
         self.applied.push(run_id.to_owned());
         let surplus = self.applied.len().saturating_sub(REMEMBERED);
         self.applied.drain(..surplus);

@@ -1,16 +1,14 @@
-//! The stored form of manifest entries: an immutable file of fixed-size records behind a header, with a
-//! checksum at its end.
+//! The stored form of manifest entries: frames, one behind the other, each of which is what one commit settled.
 //!
 //! ```text
-//! "MSEG" | version u16 | record size u16 | count u32 | records… | handles… | xxh3-64 of all before
+//! "MSEG" | version u16 | record size u16 | count u32 | handles u32 | records… | handles… | xxh3-64 of all before
 //! record: key 16 | fingerprint u64 | valid_until u32 | mark u32      (integers little-endian)
-//! handle: index of its record u32 | kind u8 | 16 bytes
+//! handle: index of its record u32 | kind u8 | 16 bytes, in the order of their records
 //!         kind 1, foreign: the UUID; kind 2, numbered: number u64 | threat score u8 | confidence u8 | zeros
 //! ```
 //!
-//! Version 1 had no handles, its marks no type; it is read as well.
-
-use std::collections::HashMap;
+//! This is version 3. Versions 1 and 2 were one frame alone, and whole files: they did not tell the number of
+//! handles, and version 1 had none and marks without a type. Both are read as well.
 
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,10 +19,12 @@ use super::{
 };
 
 const MAGIC: &[u8; 4] = b"MSEG";
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 const RECORD: usize = 32;
 const HANDLE: usize = 21;
-const HEADER: usize = 12;
+const HEADER: usize = 16;
+/// Of versions 1 and 2.
+const SHORT_HEADER: usize = 12;
 const CHECKSUM: usize = 8;
 
 /// Why a segment cannot be read.
@@ -40,7 +40,7 @@ pub enum SegmentError {
     Damaged,
 }
 
-/// The stored form of `known`.
+/// A frame that holds `known`.
 pub fn encode(known: impl ExactSizeIterator<Item = Known>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + known.len() * RECORD + CHECKSUM);
     bytes.extend_from_slice(MAGIC);
@@ -48,6 +48,7 @@ pub fn encode(known: impl ExactSizeIterator<Item = Known>) -> Vec<u8> {
     bytes.extend_from_slice(&(RECORD as u16).to_le_bytes());
     let count = u32::try_from(known.len()).expect("a manifest has fewer than 2^32 entries");
     bytes.extend_from_slice(&count.to_le_bytes());
+    bytes.extend_from_slice(&0_u32.to_le_bytes());
     let mut handles = Vec::new();
     for (index, Known { entry, handle }) in (0_u32..).zip(known) {
         bytes.extend_from_slice(entry.key.0.as_bytes());
@@ -59,6 +60,8 @@ pub fn encode(known: impl ExactSizeIterator<Item = Known>) -> Vec<u8> {
             handles.extend_from_slice(&stored_handle(handle));
         }
     }
+    let of_handles = u32::try_from(handles.len() / HANDLE).expect("no more than entries");
+    bytes[SHORT_HEADER..HEADER].copy_from_slice(&of_handles.to_le_bytes());
     bytes.append(&mut handles);
     let checksum = xxh3_64(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -82,35 +85,118 @@ fn stored_handle(handle: Handle) -> [u8; 17] {
     bytes
 }
 
-/// The entries of a stored segment.
+/// Stored entries that were found to be whole.
+#[derive(Clone, Debug)]
+pub struct Content<'a> {
+    frames: Vec<Frame<'a>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame<'a> {
+    version: u16,
+    records: &'a [u8],
+    handles: &'a [u8],
+}
+
+/// The entries of a file, up to the length at which it counts.
 ///
 /// # Errors
-/// Bytes that are no segment, a newer format, or content that is not what was written.
-pub fn decode(bytes: &[u8]) -> Result<impl ExactSizeIterator<Item = Known>, SegmentError> {
-    if bytes.len() < HEADER + CHECKSUM || &bytes[..4] != MAGIC {
+/// Bytes that are no frames, a newer format, or content that is not what was written, to the last byte.
+pub fn decode(bytes: &[u8]) -> Result<Content<'_>, SegmentError> {
+    let (first, mut rest) = frame(bytes)?;
+    let mut frames = vec![first];
+    while !rest.is_empty() {
+        // Only the first bytes tell what the file is; what is wrong behind them is damage.
+        let (frame, others) = frame(rest).map_err(|_| SegmentError::Damaged)?;
+        frames.push(frame);
+        rest = others;
+    }
+    Ok(Content { frames })
+}
+
+/// The first frame, and what follows on it.
+fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
+    if bytes.len() < SHORT_HEADER + CHECKSUM || &bytes[..4] != MAGIC {
         return Err(SegmentError::NotASegment);
     }
     let version = u16::from_le_bytes(array(&bytes[4..]));
     if version > VERSION {
         return Err(SegmentError::Newer(version));
     }
-    let (content, checksum) = bytes.split_at(bytes.len() - CHECKSUM);
-    let count = u32::from_le_bytes(array(&bytes[8..]));
-    let records = count as usize * RECORD;
-    if content.len() < HEADER + records
-        || bytes[6..8] != (RECORD as u16).to_le_bytes()
+    let number = |at: usize| u32::from_le_bytes(array(&bytes[at..])) as usize;
+    let header = if version < 3 { SHORT_HEADER } else { HEADER };
+    let records = number(8) * RECORD;
+    let handles = match version {
+        1 => 0,
+        3.. => number(SHORT_HEADER) * HANDLE,
+        // As many as there is room for.
+        _ => bytes.len().saturating_sub(header + records + CHECKSUM),
+    };
+    let sealed = header + records + handles;
+    let (frame, rest) = bytes.split_at_checked(sealed + CHECKSUM).ok_or(SegmentError::Damaged)?;
+    let (content, checksum) = frame.split_at(sealed);
+    if bytes[6..8] != (RECORD as u16).to_le_bytes()
         || xxh3_64(content) != u64::from_le_bytes(array(checksum))
+        || version < 3 && !rest.is_empty()
     {
         return Err(SegmentError::Damaged);
     }
-    let (records, handles) = content[HEADER..].split_at(records);
-    let whole = handles.len() % HANDLE == 0 && (version > 1 || handles.is_empty());
-    let handles: Option<HashMap<usize, Handle>> = handles.chunks_exact(HANDLE).map(handle).collect();
-    let handles = handles.filter(|_| whole).ok_or(SegmentError::Damaged)?;
-    Ok(records.chunks_exact(RECORD).enumerate().map(move |(index, bytes)| Known {
-        entry: record(bytes, version),
-        handle: handles.get(&index).copied(),
-    }))
+    let (records, handles) = content[header..].split_at(records);
+    if !are_handles(handles, records.len() / RECORD) {
+        return Err(SegmentError::Damaged);
+    }
+    Ok((Frame { version, records, handles }, rest))
+}
+
+/// Whether `bytes` are handles of so many records, in their order and one each at most.
+fn are_handles(bytes: &[u8], records: usize) -> bool {
+    let mut next = 0;
+    bytes.len().is_multiple_of(HANDLE)
+        && bytes.chunks_exact(HANDLE).all(|bytes| {
+            let index = u32::from_le_bytes(array(bytes)) as usize;
+            let follows = (next..records).contains(&index);
+            next = index + 1;
+            follows && handle(bytes).is_some()
+        })
+}
+
+impl<'a> Content<'a> {
+    /// The entries in the order in which they were written.
+    pub fn entries(&self) -> impl Iterator<Item = Entry> + Clone + '_ {
+        self.frames.iter().flat_map(|frame| frame.entries())
+    }
+
+    /// The same with their handles.
+    pub fn known(&self) -> impl Iterator<Item = Known> + '_ {
+        self.frames.iter().flat_map(|frame| frame.known())
+    }
+
+    /// Whether any of them has a handle.
+    pub fn has_handles(&self) -> bool {
+        self.frames.iter().any(|frame| !frame.handles.is_empty())
+    }
+}
+
+impl<'a> Frame<'a> {
+    fn entries(self) -> impl Iterator<Item = Entry> + Clone + 'a {
+        self.records.chunks_exact(RECORD).map(move |bytes| record(bytes, self.version))
+    }
+
+    fn known(self) -> impl Iterator<Item = Known> + 'a {
+        let mut handles = self.handles;
+        let known = move |(index, entry)| Known { entry, handle: next_handle(&mut handles, index) };
+        (0_u32..).zip(self.entries()).map(known)
+    }
+}
+
+/// Takes the first of the handles away, if it is the one of this record.
+fn next_handle(handles: &mut &[u8], index: u32) -> Option<Handle> {
+    let (first, others) = handles.split_at_checked(HANDLE)?;
+    if first[..4] != index.to_le_bytes() {
+        return None;
+    }
+    *handles = others;
+    handle(first)
 }
 
 fn record(bytes: &[u8], version: u16) -> Entry {
@@ -118,20 +204,21 @@ fn record(bytes: &[u8], version: u16) -> Entry {
     let fingerprint = Fingerprint(u64::from_le_bytes(array(&bytes[16..])));
     let valid_until = u32::from_le_bytes(array(&bytes[24..]));
     let mark = u32::from_le_bytes(array(&bytes[28..]));
-    let stored = if version == 1 { Entry::stored_v1 } else { Entry::stored };
-    stored(key, fingerprint, valid_until, mark)
+    match version {
+        1 => Entry::stored_v1(key, fingerprint, valid_until, mark),
+        _ => Entry::stored(key, fingerprint, valid_until, mark),
+    }
 }
 
-fn handle(bytes: &[u8]) -> Option<(usize, Handle)> {
-    let handle = match bytes[4] {
-        1 => Handle::Foreign(Uuid::from_bytes(array(&bytes[5..]))),
-        2 => Handle::Numbered {
+fn handle(bytes: &[u8]) -> Option<Handle> {
+    match bytes[4] {
+        1 => Some(Handle::Foreign(Uuid::from_bytes(array(&bytes[5..])))),
+        2 => Some(Handle::Numbered {
             id: u64::from_le_bytes(array(&bytes[5..])),
             rank: Rank { threat_score: bytes[13], confidence: bytes[14] },
-        },
-        _ => return None,
-    };
-    Some((u32::from_le_bytes(array(bytes)) as usize, handle))
+        }),
+        _ => None,
+    }
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
@@ -168,24 +255,44 @@ mod tests {
         prop::collection::vec(known, 0..50)
     }
 
+    fn any_file() -> impl Strategy<Value = Vec<Vec<Known>>> {
+        prop::collection::vec(entries(), 1..6)
+    }
+
+    fn file(frames: &[Vec<Known>]) -> Vec<u8> {
+        frames.iter().flat_map(|known| encode(known.iter().copied())).collect()
+    }
+
     proptest! {
         #[test]
-        fn what_was_written_is_read(known in entries()) {
-            let bytes = encode(known.iter().copied());
-            prop_assert_eq!(decode(&bytes).unwrap().collect::<Vec<_>>(), known);
+        fn what_was_written_is_read(frames in any_file()) {
+            let bytes = file(&frames);
+            let content = decode(&bytes).unwrap();
+            let known = frames.concat();
+            prop_assert!(content.entries().eq(known.iter().map(|known| known.entry)));
+            prop_assert_eq!(content.has_handles(), known.iter().any(|known| known.handle.is_some()));
+            prop_assert_eq!(content.known().collect::<Vec<_>>(), known);
         }
 
-        /// Any cut and any changed byte is noticed; nothing is ever read as something else.
+        /// Any changed bit is noticed, any cut, and anything behind the last frame; nothing is ever read as something
+        /// else.
         #[test]
-        fn damage_is_noticed(known in entries(), at in any::<prop::sample::Index>(), bit in 0..8_u8, cut in any::<bool>()) {
-            let mut bytes = encode(known.into_iter());
+        fn damage_is_noticed(
+            frames in any_file(),
+            at in any::<prop::sample::Index>(),
+            bit in 0..8_u8,
+            behind in prop::collection::vec(any::<u8>(), 1..100),
+        ) {
+            let bytes = file(&frames);
             let at = at.index(bytes.len());
-            if cut {
-                bytes.truncate(at);
-            } else {
-                bytes[at] ^= 1 << bit;
-            }
-            prop_assert!(decode(&bytes).is_err());
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            prop_assert!(decode(&changed).is_err());
+            prop_assert!(decode(&[&bytes[..], &behind].concat()).is_err());
+            // A cut between two frames leaves a file that is whole but not so long as is listed.
+            let ends = frames.iter().scan(0, |end, known| { *end += encode(known.iter().copied()).len(); Some(*end) });
+            let is_between = ends.into_iter().any(|end| end == at);
+            prop_assert_eq!(decode(&bytes[..at]).is_err(), !is_between);
         }
     }
 }

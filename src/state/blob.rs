@@ -1,18 +1,19 @@
 //! State in a blob container, through Microsoft's own client.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZero, ops::Range, sync::Arc, time::Duration};
 
 use azure_core::{
+    Bytes,
     credentials::TokenCredential,
     error::ErrorKind,
     http::{Etag, RequestContent, StatusCode, Url},
 };
 use azure_storage_blob::{
-    BlobClient, BlobContainerClient, BlobServiceClient, BlobServiceClientOptions,
+    AppendBlobClient, BlobClient, BlobContainerClient, BlobServiceClient, BlobServiceClientOptions,
     models::{
-        BlobClientAcquireLeaseOptions, BlobClientAcquireLeaseResultHeaders, BlobClientDownloadOptions,
-        BlobClientGetPropertiesResultHeaders, BlobClientSetMetadataOptions, BlobClientUploadOptions,
-        BlobContainerClientListBlobsOptions,
+        AppendBlobClientAppendBlockOptions, AppendBlobClientCreateOptions, BlobClientAcquireLeaseOptions,
+        BlobClientAcquireLeaseResultHeaders, BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders,
+        BlobClientSetMetadataOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
     },
 };
 use chrono::DateTime;
@@ -37,6 +38,8 @@ use crate::{
 pub const LEASE_SECONDS: i32 = 30;
 const LEASE_BLOB: &str = "lease";
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What every version of the service takes in one addition.
+const BLOCK: usize = 4 << 20;
 
 /// Blobs of one container.
 pub struct BlobHome {
@@ -137,6 +140,86 @@ impl BlobHome {
             Some((present, version)) if present == bytes => Ok(version),
             _ => Err(StateError::Conflict { name: name.to_owned() }),
         }
+    }
+
+    /// The bytes of `name` in this range, as far as there are any. They come in one piece: a second request for more
+    /// of them would fail if somebody added to the blob in between.
+    pub async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StateError> {
+        let blob = self.container.blob_client(name);
+        let length = usize::try_from(range.end - range.start).ok().and_then(NonZero::new);
+        let Some(length) = length else { return Ok(Some(Vec::new())) };
+        self.patiently(|| async {
+            let options = BlobClientDownloadOptions {
+                range: Some(range.clone().into()),
+                partition_size: Some(length),
+                ..BlobClientDownloadOptions::default()
+            };
+            match blob.download(Some(options)).await {
+                Ok(download) => Ok(Some(download.body.collect().await?.into())),
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(None),
+                Err(error) if error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable) => {
+                    Ok(Some(Vec::new()))
+                }
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    pub async fn append(&self, name: &str, position: u64, bytes: Vec<u8>) -> Result<(), StateError> {
+        let blob = self.container.blob_client(name).append_blob_client();
+        if position == 0 {
+            self.begin(&blob).await?;
+        }
+        let (mut position, mut rest) = (position, Bytes::from(bytes));
+        while !rest.is_empty() {
+            let block = rest.split_to(BLOCK.min(rest.len()));
+            let end = position + block.len() as u64;
+            // A lost reply makes our own addition look like somebody else's.
+            if !self.append_block(&blob, position, &block).await?
+                && self.read_range(name, position..end).await?.is_none_or(|present| present != block)
+            {
+                return Err(StateError::Conflict { name: name.to_owned() });
+            }
+            position = end;
+        }
+        Ok(())
+    }
+
+    /// Makes an empty blob that can be added to; that it exists is no error.
+    async fn begin(&self, blob: &AppendBlobClient) -> Result<(), StateError> {
+        self.patiently(|| async {
+            let options = AppendBlobClientCreateOptions::default().if_not_exists();
+            match blob.create(Some(options)).await {
+                Ok(_) => Ok(()),
+                Err(error) if is_conflict(&error) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Whether the block was added: not if the blob ends elsewhere, takes no more, or is gone.
+    async fn append_block(
+        &self,
+        blob: &AppendBlobClient,
+        position: u64,
+        block: &Bytes,
+    ) -> Result<bool, StateError> {
+        self.patiently(|| async {
+            let options = AppendBlobClientAppendBlockOptions {
+                append_position: Some(i64::try_from(position).unwrap_or(i64::MAX)),
+                ..AppendBlobClientAppendBlockOptions::default()
+            };
+            let content: RequestContent<_, _> = block.clone().into();
+            match blob.append_block(content, block.len() as u64, Some(options)).await {
+                Ok(_) => Ok(true),
+                Err(error) if is_conflict(&error) => Ok(false),
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
     }
 
     pub async fn delete(&self, name: &str) -> Result<(), StateError> {

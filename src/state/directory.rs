@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -52,13 +52,57 @@ impl DirectoryHome {
         }
     }
 
+    pub fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
+        let path = self.root.join(name);
+        let mut read = || -> io::Result<()> {
+            let file = File::open(&path)?;
+            into.clear();
+            into.reserve(file.metadata()?.len().min(length) as usize);
+            file.take(length).read_to_end(into)?;
+            Ok(())
+        };
+        match read() {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.refusal(&path, &error)),
+        }
+    }
+
     pub fn write(&self, name: &str, bytes: &[u8], condition: &Condition) -> Result<Version, StateError> {
         let path = self.root.join(name);
-        self.write_file(name, &path, bytes, condition).map_err(|error| match error {
-            WriteError::Conflict => StateError::Conflict { name: name.to_owned() },
-            WriteError::State(error) => error,
-            WriteError::Io(error) => self.refusal(&path, &error),
-        })
+        self.write_file(name, &path, bytes, condition).map_err(|error| self.explain(name, &path, error))
+    }
+
+    pub fn append(&self, name: &str, position: u64, bytes: &[u8]) -> Result<(), StateError> {
+        let path = self.root.join(name);
+        self.append_file(&path, position, bytes).map_err(|error| self.explain(name, &path, error))
+    }
+
+    fn append_file(&self, path: &Path, position: u64, bytes: &[u8]) -> Result<(), WriteError> {
+        // Held until the function returns: nobody else adds to the file after the comparison.
+        let _lock = self.write_lock()?;
+        let is_new = position == 0;
+        let mut options = OpenOptions::new();
+        let opened = in_folder(path, || options.create(is_new).append(true).open(path));
+        let mut file = match opened {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(WriteError::Conflict),
+            opened => opened?,
+        };
+        if file.metadata()?.len() != position {
+            return Err(WriteError::Conflict);
+        }
+        let written = file.write_all(bytes).and_then(|()| file.sync_data());
+        if let Err(error) = written {
+            // Half a frame counts for nothing; without it, the next pass needs no new file.
+            let _ = file.set_len(position);
+            return Err(error.into());
+        }
+        if is_new && let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
+            // The name is as durable as the content, before it is listed. Where folders cannot be opened, the file
+            // system sees to that itself.
+            folder.sync_all()?;
+        }
+        Ok(())
     }
 
     fn write_file(
@@ -68,10 +112,8 @@ impl DirectoryHome {
         bytes: &[u8],
         condition: &Condition,
     ) -> Result<Version, WriteError> {
-        fs::create_dir_all(path.parent().unwrap_or(&self.root))?;
         // Held until the function returns: nobody writes between the comparison and the replacement.
-        let lock = self.open("write.lock")?;
-        lock.lock()?;
+        let _lock = self.write_lock()?;
         if *condition != Condition::Always {
             let present = self.read(name).map_err(WriteError::State)?.map(|(_, version)| version);
             let expected = match condition {
@@ -83,9 +125,11 @@ impl DirectoryHome {
             }
         }
         let draft = path.with_extension("draft");
-        let mut file = File::create(&draft)?;
+        let mut file = in_folder(&draft, || File::create(&draft))?;
         file.write_all(bytes)?;
         file.sync_data()?;
+        // That the new name outlives a loss of power is not waited for: without it the old content is there, and
+        // nothing happened.
         fs::rename(&draft, path)?;
         Ok(version(bytes))
     }
@@ -150,6 +194,20 @@ impl DirectoryHome {
         OpenOptions::new().create(true).truncate(false).write(true).open(self.root.join(name))
     }
 
+    fn write_lock(&self) -> io::Result<File> {
+        let lock = in_folder(&self.root.join("write.lock"), || self.open("write.lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    fn explain(&self, name: &str, path: &Path, error: WriteError) -> StateError {
+        match error {
+            WriteError::Conflict => StateError::Conflict { name: name.to_owned() },
+            WriteError::State(error) => error,
+            WriteError::Io(error) => self.refusal(path, &error),
+        }
+    }
+
     fn refusal(&self, path: &Path, error: &io::Error) -> StateError {
         StateError::Refused(format!(
             "the state directory cannot be used: {}: {error}; check STATE_DIR ({})",
@@ -171,7 +229,67 @@ impl From<io::Error> for WriteError {
     }
 }
 
+/// Opens what is to be at `path`, and makes its folder only where there is none.
+fn in_folder(path: &Path, mut open: impl FnMut() -> io::Result<File>) -> io::Result<File> {
+    match (open(), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            open()
+        }
+        (opened, _) => opened,
+    }
+}
+
 /// No two contents ever written to one name are equal where it matters, so the content is its own version.
 fn version(bytes: &[u8]) -> Version {
     Version(format!("{:032x}", xxh3_128(bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, DirectoryHome) {
+        let folder = tempfile::tempdir().unwrap();
+        let home = DirectoryHome::new(folder.path().join("not/yet/there"));
+        (folder, home)
+    }
+
+    #[test]
+    fn a_file_grows_only_at_its_end() {
+        let (_folder, home) = home();
+        let conflict = || Err(StateError::Conflict { name: "a/b".to_owned() });
+        assert_eq!(home.append("a/b", 3, b"x"), conflict(), "there is none to add to");
+        assert_eq!(home.append("a/b", 0, b"one "), Ok(()));
+        assert_eq!(home.append("a/b", 0, b"one "), conflict());
+        assert_eq!(home.append("a/b", 4, b"two"), Ok(()));
+        for elsewhere in [3, 4, 6, 8] {
+            assert_eq!(home.append("a/b", elsewhere, b"x"), conflict());
+        }
+        assert_eq!(home.read("a/b").unwrap().unwrap().0, b"one two");
+    }
+
+    #[test]
+    fn a_part_is_read_as_far_as_there_is_any() {
+        let (_folder, home) = home();
+        home.append("a", 0, b"content").unwrap();
+        let mut bytes = b"what was in there".to_vec();
+        for (length, content) in [(3, "con"), (7, "content"), (u64::MAX, "content"), (0, "")] {
+            assert_eq!(home.read_part("a", length, &mut bytes), Ok(true));
+            assert_eq!(bytes, content.as_bytes());
+        }
+        assert_eq!(home.read_part("b", 3, &mut bytes), Ok(false));
+    }
+
+    #[test]
+    fn what_is_replaced_was_compared() {
+        let (_folder, home) = home();
+        let first = home.write("a/b", b"1", &Condition::Absent).unwrap();
+        let second = home.write("a/b", b"2", &Condition::Is(first.clone())).unwrap();
+        for condition in [Condition::Absent, Condition::Is(first)] {
+            let conflict = StateError::Conflict { name: "a/b".to_owned() };
+            assert_eq!(home.write("a/b", b"3", &condition), Err(conflict));
+        }
+        assert_eq!(home.read("a/b"), Ok(Some((b"2".to_vec(), second))));
+    }
 }

@@ -67,6 +67,31 @@ impl Home {
         }
     }
 
+    /// Reads the first `length` bytes of `name` into a buffer, fewer where it is shorter; others may be adding to it.
+    /// False if it does not exist. What was in the buffer is gone; its room is used again where that can be.
+    pub async fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
+        match self {
+            Self::Blob(home) => {
+                let found = home.read_range(name, 0..length).await?;
+                Ok(found.map(|bytes| *into = bytes).is_some())
+            }
+            Self::Directory(home) => home.read_part(name, length, into),
+        }
+    }
+
+    /// Adds `bytes` to the end of `name`, if that is at `position`. At 0 the name is new, or has nothing in it yet.
+    /// Only names that were begun in this way can be added to.
+    ///
+    /// # Errors
+    /// [`StateError::Conflict`] when it ends elsewhere, and no byte was changed; or, in a blob container, when it
+    /// takes no more.
+    pub async fn append(&self, name: &str, position: u64, bytes: Vec<u8>) -> Result<(), StateError> {
+        match self {
+            Self::Blob(home) => home.append(name, position, bytes).await,
+            Self::Directory(home) => home.append(name, position, &bytes),
+        }
+    }
+
     /// Writes `name` if `condition` holds.
     ///
     /// # Errors

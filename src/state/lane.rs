@@ -8,14 +8,15 @@ use uuid::Uuid;
 
 use super::{
     error::StateError,
+    files::Files,
     home::{Condition, Home, Version},
     lease::Lease,
     store::Store,
 };
 use crate::domain::{
-    compaction::first_to_merge,
+    compaction::{FULL, Stored, pays},
     manifest::{Known, Manifest},
-    progress::{Progress, SCHEMA, SegmentRef, Target},
+    progress::{Progress, SCHEMA, Target},
     segment,
 };
 use crate::mutant::{Mutant, is_live};
@@ -41,6 +42,7 @@ pub struct LaneState {
     /// Of the stored progress; `None` before the first commit.
     version: Option<Version>,
     pub manifest: Manifest,
+    files: Files,
     /// Tells this load's writes from every other's: a request that was not applied runs again under its run id.
     writer: String,
     commits: u32,
@@ -67,7 +69,9 @@ impl LaneState {
             None => (None, None),
             Some((bytes, version)) => (Some(parse_progress(&name, &bytes)?), Some(version)),
         };
+        let writer = format!("{run_id}-{:08x}", Uuid::new_v4().as_fields().0);
         let mut state = Self {
+            files: Files::new(Arc::clone(&home), lane, &writer),
             home,
             lane: lane.to_owned(),
             run_id: run_id.to_owned(),
@@ -75,7 +79,7 @@ impl LaneState {
             is_new: true,
             version,
             manifest: Manifest::default(),
-            writer: format!("{run_id}-{:08x}", Uuid::new_v4().as_fields().0),
+            writer,
             commits: 0,
         };
         match progress {
@@ -84,7 +88,10 @@ impl LaneState {
             Some(progress) => {
                 state.progress = Progress { schema: SCHEMA, ..progress };
                 state.is_new = false;
-                state.load_manifest(drop_damaged).await?;
+                state.manifest = {
+                    let Progress { segments, manifest_entries, .. } = &mut state.progress;
+                    state.files.load(segments, *manifest_entries, drop_damaged).await?
+                };
             }
         }
         Ok(state)
@@ -105,39 +112,9 @@ impl LaneState {
         Ok(())
     }
 
-    async fn load_manifest(&mut self, drop_damaged: bool) -> Result<(), StateError> {
-        let mut manifest = Manifest::default();
-        let mut damaged = HashSet::new();
-        for part in &self.progress.segments {
-            match self.read_segment(&part.name, &mut manifest).await {
-                Ok(()) => {}
-                Err(error @ StateError::DamagedSegment { .. }) if drop_damaged => {
-                    warn!(lane = self.lane, "{error}; it is dropped, as this rebuild asks");
-                    damaged.insert(part.name.clone());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        self.progress.segments.retain(|part| !damaged.contains(&part.name));
-        self.manifest = manifest;
-        Ok(())
-    }
-
-    async fn read_segment(&self, segment: &str, into: &mut Manifest) -> Result<(), StateError> {
-        let name = self.segment_path(segment);
-        let damaged = |source| StateError::DamagedSegment { name: name.clone(), source };
-        let (bytes, _) =
-            self.home.read(&name).await?.ok_or_else(|| damaged(segment::SegmentError::Missing))?;
-        segment::decode(&bytes).map_err(damaged)?.for_each(|known| into.put(known));
-        Ok(())
-    }
-
-    fn segment_path(&self, segment: &str) -> String {
-        format!("lanes/{}/manifest/{segment}", self.lane)
-    }
-
-    /// Makes `entries` and the current progress durable: first an immutable segment, then the swap of
-    /// `progress.json`. Dies anywhere in between: nothing happened.
+    /// Makes `entries` and the current progress durable: first a frame in the manifest's newest file, behind what
+    /// counts, then the swap of `progress.json`, which makes it count. Dies anywhere in between: nothing happened.
+    /// And whoever was overtaken without knowing it fails at the swap, see [`Files`].
     ///
     /// # Errors
     /// Somebody else took over, or the storage fails; then nothing was changed, except perhaps by an answer that
@@ -145,36 +122,42 @@ impl LaneState {
     pub async fn commit(&mut self, lease: &Lease, mut entries: Vec<Known>) -> Result<(), StateError> {
         lease.check()?;
         if !entries.is_empty() {
-            entries.sort_unstable_by_key(|known| known.entry.key);
-            let encoded = segment::encode(entries.iter().copied());
-            let segment = self.write_segment(encoded, entries.len()).await?;
-            self.progress.segments.push(segment);
+            entries.sort_by_key(|known| known.entry.key);
+            let frame = segment::encode(entries.iter().copied());
+            self.files.append(&mut self.progress.segments, frame, entries.len() as u64).await?;
             entries.into_iter().for_each(|known| self.manifest.put(known));
-            self.merge_segments().await?;
         }
         self.swap(lease).await
     }
 
-    /// Replaces all segments by one that holds the manifest as it is in memory, without entries that expired.
-    /// Returns how many left.
+    /// Replaces all files by new ones that hold the manifest as it is in memory, without entries that expired: one
+    /// after another, in the order of the keys, and then one swap. Returns how many left.
+    ///
+    /// # Errors
+    /// As [`LaneState::commit`]; the files that were written do not count then.
     pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
         lease.check()?;
         let left = self.manifest.retain(|entry| entry.leaves_at() > now);
-        let known = self.manifest.known();
-        let count = known.len();
-        let encoded = segment::encode(known);
-        self.progress.segments =
-            if count == 0 { Vec::new() } else { vec![self.write_segment(encoded, count).await?] };
+        let (count, full, mut segments) = (self.manifest.len(), FULL as usize, Vec::new());
+        for start in (0..count).step_by(full) {
+            let known = self.manifest.known_in(start..count.min(start + full));
+            let entries = known.len() as u64;
+            let frame = segment::encode(known);
+            segments.push(self.files.begin(frame, entries).await?);
+        }
+        self.progress.segments = segments;
         self.swap(lease).await?;
         info!(lane = self.lane, entries = self.manifest.len(), aged_out = left, "manifest compacted");
         Ok(left)
     }
 
-    /// Whether a compaction pays: a quarter of the manifest has expired.
+    /// Whether a compaction pays, see [`pays`].
     pub fn wants_compaction(&mut self, now: DateTime<Utc>) -> bool {
-        let entries = self.manifest.entries();
-        let aged_out = entries.iter().filter(|entry| entry.leaves_at() <= now).count();
-        aged_out > 0 && aged_out * 4 >= entries.len()
+        let seconds = now.timestamp();
+        let live = self.manifest.entries().iter().filter(|entry| entry.is_kept(seconds)).count() as u64;
+        let segments = &self.progress.segments;
+        let entries = segments.iter().map(|part| part.entries).sum();
+        pays(Stored { entries, files: segments.len() as u64, live })
     }
 
     /// Whether the lane had no progress, or delivered elsewhere, when it was loaded.
@@ -200,31 +183,6 @@ impl LaneState {
         let name = format!("lanes/{}/progress.json", self.lane);
         self.version = Some(self.home.write(&name, to_json(&self.progress), condition).await?);
         Ok(())
-    }
-
-    async fn write_segment(&mut self, encoded: Vec<u8>, entries: usize) -> Result<SegmentRef, StateError> {
-        self.commits += 1;
-        let name = format!("{}-{:05}", self.writer, self.commits);
-        self.home.write(&self.segment_path(&name), encoded, Condition::Always).await?;
-        Ok(SegmentRef { name, entries: entries as u64 })
-    }
-
-    /// Merges the newest segments as long as that pays, see [`first_to_merge`].
-    async fn merge_segments(&mut self) -> Result<(), StateError> {
-        loop {
-            let sizes: Vec<u64> = self.progress.segments.iter().map(|part| part.entries).collect();
-            let Some(start) = first_to_merge(&sizes) else { return Ok(()) };
-            let mut merged = Manifest::default();
-            for part in &self.progress.segments[start..] {
-                self.read_segment(&part.name, &mut merged).await?;
-            }
-            let known = merged.known();
-            let count = known.len();
-            let encoded = segment::encode(known);
-            let segment = self.write_segment(encoded, count).await?;
-            self.progress.segments.truncate(start);
-            self.progress.segments.push(segment);
-        }
     }
 }
 

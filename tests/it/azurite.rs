@@ -145,8 +145,10 @@ async fn a_lost_reply_is_no_conflict() {
         ("the lease's blob is made", |request| put(request, "/lease") && !has(request, "comp=")),
         ("the lease is taken", |request| acquires(request)),
         ("the lease is signed", |request| has(request, "comp=metadata")),
-        ("a block is sent", |request| has(request, "comp=block&")),
-        ("a segment is sent", |request| has(request, "comp=blocklist")),
+        ("a file of the manifest is begun", |request| {
+            request.headers().get("x-ms-blob-type").is_some_and(|kind| kind == "AppendBlob")
+        }),
+        ("a block is added", |request| has(request, "comp=appendblock")),
         ("the first progress is written", |request| {
             put(request, "progress.json") && request.headers().contains_key(header::IF_NONE_MATCH)
         }),

@@ -33,3 +33,4 @@ mod status_page;
 mod stored;
 mod tidy;
 mod wire;
+mod written;

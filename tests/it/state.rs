@@ -1,6 +1,6 @@
 //! Deadlines, continuations, two passes at once, and state that is not what it should be.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, io::Write, sync::Arc, time::Duration};
 
 use azure_core::{
     credentials::{AccessToken, TokenCredential, TokenRequestOptions},
@@ -142,6 +142,40 @@ async fn progress_that_cannot_be_read_is_said_so_and_never_overwritten() {
     assert_eq!(report.end, End::Failed);
     assert!(report.message.contains("lanes/sentinel/progress.json"), "{}", report.message);
     assert_eq!(fs::read_to_string(path).unwrap(), "{");
+}
+
+/// What a pass that was killed between its frame and its swap leaves behind counts for nothing and is in nobody's way;
+/// what is listed and gone is said.
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_not_listed_do_not_exist_and_those_that_are_must() {
+    let world = World::new();
+    let records = records(&world, 60);
+    let folder = world.state.path().join("lanes/sentinel/manifest");
+    let files = || {
+        let mut files: Vec<_> = fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path()).collect();
+        files.sort();
+        files
+    };
+    for (number, part) in records.chunks(20).enumerate() {
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let newest = world.ago(TimeDelta::minutes(10));
+        world.mandiant.put_all(part.iter().map(|record| record.clone().updated(newest)));
+        assert_eq!(world.tick().await.totals().created, 20);
+        assert_eq!(files().len(), number + 1, "a file that ends elsewhere is not added to");
+        let open = files().pop().unwrap();
+        let half_a_frame = fs::read(&open).unwrap()[..100].to_vec();
+        fs::OpenOptions::new().append(true).open(&open).unwrap().write_all(&half_a_frame).unwrap();
+    }
+    assert_eq!(world.tick().await.totals().created, 0);
+
+    let listed = files().pop().unwrap();
+    fs::OpenOptions::new().write(true).open(&listed).unwrap().set_len(300).unwrap();
+    let report = world.tick().await;
+    assert_eq!(report.end, End::Failed);
+    assert!(report.message.contains("manifest/") && report.message.contains("--rebuild"), "{report:#?}");
+    let order = mati_sync::domain::request::Order { rebuild: true, ..Default::default() };
+    assert_eq!(world.command(order).await.end, End::CaughtUp);
+    assert_eq!(world.tick().await.totals().created, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use mati_sync::domain::{
     fingerprint::Fingerprint,
     manifest::{Entry, Handle, Known, Rank, State},
     observable::IndicatorType,
-    progress::{BackfillKind, Progress, Withheld},
+    progress::{BackfillKind, Progress, SCHEMA, Withheld},
     report::Report,
     request::Request,
     segment,
@@ -34,12 +34,32 @@ fn entries() -> Vec<Known> {
 #[test]
 fn segment_version_1() {
     let bytes = fixture("segment-v1.bin");
-    assert_eq!(segment::decode(&bytes).unwrap().collect::<Vec<_>>(), entries());
+    assert_eq!(read(&bytes), entries());
 }
 
 #[test]
 fn segment_version_2() {
-    let bytes = fixture("segment-v2.bin");
+    assert_eq!(read(&fixture("segment-v2.bin")), with_handles());
+}
+
+/// Two frames, the first of them with handles.
+#[test]
+fn segment_version_3() {
+    let bytes = fixture("segment-v3.bin");
+    let frames = [with_handles(), entries()];
+    assert_eq!(read(&bytes), frames.concat());
+    let written = frames.map(|known| segment::encode(known.into_iter())).concat();
+    assert_eq!(written, bytes, "what is written today is version 3");
+    let mut newer = bytes;
+    newer[4] = 4;
+    assert!(matches!(segment::decode(&newer), Err(segment::SegmentError::Newer(4))));
+}
+
+fn read(bytes: &[u8]) -> Vec<Known> {
+    segment::decode(bytes).unwrap().known().collect()
+}
+
+fn with_handles() -> Vec<Known> {
     let rank = Rank { threat_score: 91, confidence: 87 };
     let handles = [
         None,
@@ -57,11 +77,7 @@ fn segment_version_2() {
         }
         assert_eq!(known.entry.indicator_type(), indicator_type);
     }
-    assert_eq!(segment::decode(&bytes).unwrap().collect::<Vec<_>>(), known);
-    assert_eq!(segment::encode(known.into_iter()), bytes, "what is written today is version 2");
-    let mut newer = bytes;
-    newer[4] = 3;
-    assert!(matches!(segment::decode(&newer), Err(segment::SegmentError::Newer(3))));
+    known
 }
 
 fn retracted() -> Entry {
@@ -99,6 +115,23 @@ fn progress_schema_2() {
     assert_eq!(progress.backfills[1].survey, None);
     let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
     let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v2.json")).unwrap();
+    assert_eq!(again, stored, "nothing is lost in reading and writing");
+}
+
+#[test]
+fn progress_schema_3() {
+    let progress: Progress = serde_json::from_slice(&fixture("progress-v3.json")).unwrap();
+    assert_eq!((progress.schema, SCHEMA), (3, 3));
+    // A file that an older version wrote counts whole; a newer one as far as is listed.
+    let listed: Vec<_> =
+        progress.segments.iter().map(|part| (part.name.as_str(), part.entries, part.bytes)).collect();
+    let expected = [
+        ("20260302T120000000Z-0001-00001", 3, None),
+        ("20260402T120000000Z-0002-1a2b3c4d-00001", 200, Some(6448)),
+    ];
+    assert_eq!(listed, expected);
+    let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v3.json")).unwrap();
     assert_eq!(again, stored, "nothing is lost in reading and writing");
 }
 

@@ -109,14 +109,27 @@ impl Place {
 
     /// A request about one blob that does not go through the product.
     pub async fn raw(&self, method: Method, name: &str, body: impl Into<Bytes>) -> Answer {
+        self.request(method, name, None, body.into()).await
+    }
+
+    /// Adds to the end of a blob, wherever that is.
+    pub async fn append(&self, name: &str, body: &'static str) {
+        let added = self.request(Method::PUT, name, Some("appendblock"), body.into()).await;
+        assert_eq!(added.status, 201, "{name}");
+    }
+
+    async fn request(&self, method: Method, name: &str, comp: Option<&str>, body: Bytes) -> Answer {
         let mut url = self.signed.clone();
         url.set_path(&format!("{}/{}/{name}", self.signed.path(), self.container));
+        if let Some(comp) = comp {
+            url.query_pairs_mut().append_pair("comp", comp);
+        }
         let request = Request::builder()
             .method(method)
             .uri(url.as_str())
             .header("x-ms-version", "2025-11-05")
             .header("x-ms-blob-type", "BlockBlob")
-            .body(body.into())
+            .body(body)
             .expect("a request");
         Transport::network().fetch(request, Duration::from_secs(20), 1 << 24).await.expect("an answer")
     }

@@ -4,6 +4,7 @@
 //! not modelled answers 501, so that a test notices. Nothing here is ever lost: faults are the network's.
 
 mod answer;
+mod append;
 mod lease;
 mod model;
 mod request;
@@ -117,12 +118,12 @@ impl BlobService {
         }
     }
 
-    /// How many writes were accepted: Put Blob, Put Block, Put Block List and Set Blob Metadata.
+    /// How many writes were accepted: Put Blob, Put Block, Put Block List, Append Block and Set Blob Metadata.
     pub fn writes(&self) -> u64 {
         self.lock().account.writes
     }
 
-    /// How many bytes Put Blob and Put Block brought in.
+    /// How many bytes Put Blob, Put Block and Append Block brought in.
     pub fn bytes_written(&self) -> u64 {
         self.lock().account.bytes_written
     }

@@ -49,6 +49,16 @@ errors! {
         "The specified blob or block content is invalid.";
     MISSING_HEADER = 400 "MissingRequiredHeader"
         "An HTTP header that's mandatory for this request is not specified.";
+    BODY_TOO_LARGE = 413 "RequestBodyTooLarge"
+        "The request body is too large and exceeds the maximum permissible limit.";
+    OTHER_TYPE = 409 "InvalidBlobType"
+        "The blob type is invalid for this operation.";
+    TOO_MANY_BLOCKS = 409 "BlockCountExceedsLimit"
+        "The committed block count cannot exceed the maximum limit of 50,000 blocks.";
+    APPEND_POSITION = 412 "AppendPositionConditionNotMet"
+        "The append position condition specified was not met.";
+    APPEND_SIZE = 412 "MaxBlobSizeConditionNotMet"
+        "The max blob size condition specified was not met.";
     CONTAINER_EXISTS = 409 "ContainerAlreadyExists"
         "The specified container already exists.";
     CONTAINER_MISSING = 404 "ContainerNotFound"

@@ -11,7 +11,7 @@ use super::{
     lease::Lease,
 };
 
-/// One block blob.
+/// One blob.
 #[derive(Debug)]
 pub struct Blob {
     pub content: Bytes,
@@ -22,8 +22,24 @@ pub struct Blob {
     pub created: DateTime<Utc>,
     pub modified: DateTime<Utc>,
     pub lease: Option<Lease>,
+    /// Of an append blob, how many blocks were added; a block blob has none.
+    pub appended: Option<u32>,
     /// The blocks it was committed from, which a later list may name again.
     blocks: BTreeMap<String, Bytes>,
+}
+
+impl Blob {
+    /// The value of `x-ms-blob-type`.
+    pub fn kind(&self) -> &'static str {
+        if self.appended.is_some() { "AppendBlob" } else { "BlockBlob" }
+    }
+
+    /// Adds a block to the end.
+    pub fn append(&mut self, block: &[u8]) {
+        let mut content = Vec::from(std::mem::take(&mut self.content));
+        content.extend_from_slice(block);
+        self.content = content.into();
+    }
 }
 
 #[derive(Debug)]
@@ -107,7 +123,7 @@ impl Account {
         format!("\"0x8DE{:012X}\"", self.etags)
     }
 
-    /// Replaces a blob whole, in a container that exists. A lease that holds stays with the name; one that
+    /// Replaces a blob whole by a block blob, in a container that exists. A lease that holds stays with the name; one that
     /// is over cannot be renewed after a write, so it goes.
     pub fn write(&mut self, container: &str, name: &str, content: Bytes, now: DateTime<Utc>) -> &mut Blob {
         let etag = self.next_etag();
@@ -124,6 +140,7 @@ impl Account {
             created,
             modified: now,
             lease,
+            appended: None,
             blocks: BTreeMap::new(),
         })
     }

@@ -14,14 +14,14 @@ use super::{
     answer::{
         Answer, BAD_BLOCK_ID, BAD_CONTAINER_LENGTH, BAD_CONTAINER_NAME, BAD_HEADER, BAD_PARAMETER, BAD_RANGE,
         BAD_XML, BLOB_EXISTS, CONDITION, CONTAINER_EXISTS, Error, MISSING_HEADER, NOT_MODELLED, NOT_MODIFIED,
-        http_date,
+        OTHER_TYPE, http_date,
     },
     lease::{self, Lease},
     model::{Account, Blob, Container, Source},
     request::Call,
 };
 
-type Result<T = Response> = std::result::Result<T, Error>;
+pub type Result<T = Response> = std::result::Result<T, Error>;
 
 /// The most blobs one page of a listing names.
 const PAGE: usize = 5000;
@@ -49,6 +49,7 @@ impl Account {
         match (method, comp) {
             ("PUT", None) => self.put_blob(call, name, now),
             ("PUT", Some("block")) => self.put_block(call, name, now),
+            ("PUT", Some("appendblock")) => self.append_block(call, name, now),
             ("PUT", Some("blocklist")) => self.put_block_list(call, name, now),
             ("PUT", Some("metadata")) => self.put_metadata(call, name, now),
             ("PUT", Some("lease")) => {
@@ -96,15 +97,19 @@ impl Account {
     }
 
     fn put_blob(&mut self, call: &Call, name: &str, now: DateTime<Utc>) -> Result {
-        if call.header("x-ms-blob-type").ok_or(MISSING_HEADER)? != "BlockBlob"
-            || call.header("x-ms-copy-source").is_some()
-        {
-            return Err(NOT_MODELLED);
-        }
+        let appended = match call.header("x-ms-blob-type").ok_or(MISSING_HEADER)? {
+            _ if call.header("x-ms-copy-source").is_some() => return Err(NOT_MODELLED),
+            "BlockBlob" => None,
+            // It begins empty; content comes block by block.
+            "AppendBlob" if !call.body.is_empty() => return Err(BAD_HEADER),
+            "AppendBlob" => Some(0),
+            _ => return Err(NOT_MODELLED),
+        };
         self.admit_replacing(call, name, now)?;
         self.writes += 1;
         self.bytes_written += call.body.len() as u64;
         let blob = self.write(&call.container, name, call.body.clone(), now);
+        blob.appended = appended;
         describe(blob, call, call.header("x-ms-blob-content-type").or(call.header("content-type")));
         Ok(written(StatusCode::CREATED, &blob.etag, now)
             .with("x-ms-request-server-encrypted", "true")
@@ -114,8 +119,11 @@ impl Account {
     fn put_block(&mut self, call: &Call, name: &str, now: DateTime<Utc>) -> Result {
         let id = call.query("blockid").filter(|id| !id.is_empty()).ok_or(BAD_PARAMETER)?;
         let container = self.container(&call.container)?;
-        let lease = container.blobs.get(name).and_then(|blob| blob.lease.as_ref());
-        lease::admit_write(lease, call.lease_id(), now)?;
+        let blob = container.blobs.get(name);
+        lease::admit_write(blob.and_then(|blob| blob.lease.as_ref()), call.lease_id(), now)?;
+        if blob.is_some_and(|blob| blob.appended.is_some()) {
+            return Err(OTHER_TYPE);
+        }
         if !container.stage(name, id, call.body.clone()) {
             return Err(BAD_BLOCK_ID);
         }
@@ -127,7 +135,11 @@ impl Account {
     fn put_block_list(&mut self, call: &Call, name: &str, now: DateTime<Utc>) -> Result {
         let list = block_list(&call.body).ok_or(BAD_XML)?;
         self.admit_replacing(call, name, now)?;
-        let blocks = self.container(&call.container)?.blocks(name, &list)?;
+        let container = self.container(&call.container)?;
+        if container.blobs.get(name).is_some_and(|blob| blob.appended.is_some()) {
+            return Err(OTHER_TYPE);
+        }
+        let blocks = container.blocks(name, &list)?;
         self.writes += 1;
         let blob = self.commit(&call.container, name, blocks, now);
         describe(blob, call, call.header("x-ms-blob-content-type"));
@@ -158,7 +170,7 @@ fn describe(blob: &mut Blob, call: &Call, content_type: Option<&str>) {
     }
 }
 
-fn written(status: StatusCode, etag: &str, modified: DateTime<Utc>) -> Answer {
+pub fn written(status: StatusCode, etag: &str, modified: DateTime<Utc>) -> Answer {
     Answer::new(status).with("etag", etag).with("last-modified", http_date(modified))
 }
 
@@ -172,7 +184,7 @@ fn with_lease(answer: Answer, lease: Option<&Lease>, now: DateTime<Utc>) -> Answ
 }
 
 /// If-Match and If-None-Match. The etags of a listing are not quoted, and the emulator takes those too.
-fn conditions(call: &Call, blob: Option<&Blob>) -> Result<()> {
+pub fn conditions(call: &Call, blob: Option<&Blob>) -> Result<()> {
     let matches = |wanted: &str| {
         blob.is_some_and(|blob| wanted == "*" || blob.etag.trim_matches('"') == wanted.trim_matches('"'))
     };
@@ -203,9 +215,12 @@ fn read(call: &Call, blob: &Blob, now: DateTime<Utc>) -> Result {
         .with("content-length", content.len().to_string())
         .with("content-type", &blob.content_type)
         .with("accept-ranges", "bytes")
-        .with("x-ms-blob-type", "BlockBlob")
+        .with("x-ms-blob-type", blob.kind())
         .with("x-ms-creation-time", http_date(blob.created))
         .with("x-ms-server-encrypted", "true");
+    if let Some(blocks) = blob.appended {
+        answer = answer.with("x-ms-blob-committed-block-count", blocks.to_string());
+    }
     if let Some(range) = range {
         answer = answer.with("content-range", range);
     }
@@ -325,7 +340,7 @@ fn entry(name: &str, blob: &Blob, with_metadata: bool, now: DateTime<Utc>) -> St
     format!(
         "<Blob><Name>{}</Name><Properties><Creation-Time>{}</Creation-Time><Last-Modified>{}</Last-Modified>\
          <Etag>{}</Etag><Content-Length>{}</Content-Length><Content-Type>{}</Content-Type>\
-         <BlobType>BlockBlob</BlobType><LeaseStatus>{status}</LeaseStatus><LeaseState>{state}</LeaseState>{}\
+         <BlobType>{}</BlobType><LeaseStatus>{status}</LeaseStatus><LeaseState>{state}</LeaseState>{}\
          <ServerEncrypted>true</ServerEncrypted></Properties><Metadata>{metadata}</Metadata></Blob>",
         escape(name),
         http_date(blob.created),
@@ -333,6 +348,7 @@ fn entry(name: &str, blob: &Blob, with_metadata: bool, now: DateTime<Utc>) -> St
         blob.etag.trim_matches('"'),
         blob.content.len(),
         escape(blob.content_type.as_str()),
+        blob.kind(),
         duration.unwrap_or_default(),
     )
 }

@@ -228,6 +228,52 @@ async fn the_sdk_writes_reads_lists_and_deletes() {
 }
 
 #[tokio::test]
+async fn append_blobs_grow_only_at_their_end() {
+    let service = service();
+    let append = async |path: &str, position: &str, body: &str| {
+        let at = [("x-ms-blob-condition-appendpos", position)];
+        let (status, headers, _) =
+            call(&service, "PUT", &format!("{path}?comp=appendblock"), &at, body).await;
+        let answered = code(&headers).to_owned();
+        let of = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
+        (status, answered, of("x-ms-blob-append-offset"), of("x-ms-blob-committed-block-count"))
+    };
+    let refused = |status: u16, code: &str| (status, code.to_owned(), String::new(), String::new());
+    let (grows, block) = (("x-ms-blob-type", "AppendBlob"), ("x-ms-blob-type", "BlockBlob"));
+    assert_eq!(append("state/log", "0", "x").await, refused(404, "BlobNotFound"));
+    assert_eq!(call(&service, "PUT", "state/log", &[grows], "x").await.0, 400, "it begins empty");
+    assert_eq!(call(&service, "PUT", "state/log", &[grows], "").await.0, 201);
+    let again = call(&service, "PUT", "state/log", &[grows, ("if-none-match", "*")], "").await;
+    assert_eq!((again.0, code(&again.1)), (409, "BlobAlreadyExists"));
+
+    assert_eq!(append("state/log", "0", "one ").await, (201, String::new(), "0".into(), "1".into()));
+    assert_eq!(append("state/log", "0", "one ").await, refused(412, "AppendPositionConditionNotMet"));
+    assert_eq!(append("state/log", "9", "two").await, refused(412, "AppendPositionConditionNotMet"));
+    assert_eq!(append("state/log", "4", "two").await, (201, String::new(), "4".into(), "2".into()));
+    assert_eq!(append("state/log", "7", "").await, refused(400, "InvalidHeaderValue"));
+    assert_eq!(append("state/run.json", "2", "x").await, refused(409, "InvalidBlobType"));
+    let most = [("x-ms-blob-condition-maxsize", "8")];
+    let (status, headers, _) = call(&service, "PUT", "state/log?comp=appendblock", &most, "xx").await;
+    assert_eq!((status, code(&headers)), (412, "MaxBlobSizeConditionNotMet"));
+
+    let (_, headers, body) = call(&service, "GET", "state/log", &[], "").await;
+    assert_eq!((body.as_str(), headers["x-ms-blob-type"].to_str().unwrap()), ("one two", "AppendBlob"));
+    assert_eq!(headers["x-ms-blob-committed-block-count"], "2");
+    let (status, headers, _) = call(&service, "PUT", "state/log?comp=block&blockid=MDE=", &[], "x").await;
+    assert_eq!((status, code(&headers)), (409, "InvalidBlobType"));
+    let listed = call(&service, "GET", "state?restype=container&comp=list", &[], "").await.2;
+    assert_eq!((listed.matches(">AppendBlob<").count(), listed.matches(">BlockBlob<").count()), (1, 1));
+    assert_eq!((service.writes(), service.bytes_written()), (3, 7));
+
+    assert_eq!(
+        call(&service, "PUT", "state/log", &[block], "whole").await.0,
+        201,
+        "Put Blob replaces any kind"
+    );
+    assert_eq!(append("state/log", "5", "x").await, refused(409, "InvalidBlobType"));
+}
+
+#[tokio::test]
 async fn the_sdk_leases_and_commits_blocks() {
     let service = BlobService::new(clock::system());
     service.put("state", "lock", "");
