@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import baselines
+import commands
 import compile as compiler
 import contract
 import grammars
@@ -50,6 +51,7 @@ def checks(checkov, kusto):
         "the deployment plays, in every scenario": play,
         "the portal's form fits the template": template.check_form,
         "templates and program agree": contract.check,
+        "commands in the documents exist": commands.check,
         "the queries fit Kusto": lambda root: queries.check(root, kusto),
         "checkov, but for named exceptions": lambda root: security.check(root, checkov),
         "workflows are pinned": workflows.check,
