@@ -12,12 +12,12 @@ import compile as compiler
 from bicep import BicepError
 
 # Of the repository outside infra/.
-READ = ["README.md", "docs/cost.md", "docs/operations.md", "Cargo.toml", "host.json", "src/cli/mod.rs",
+READ = ["README.md", "docs/cost.md", "docs/operations.md", "Cargo.toml", "Cargo.lock", "host.json", "src/cli/mod.rs",
         "src/settings/table.rs", "src/secrets.rs", "src/telemetry.rs", "SyncContinue/function.json", ".cargo/config.toml",
         "tests/sandbox/src/bin/demo/main.rs", "tests/sandbox/src/bin/simulate.rs", "tools/package/src/main.rs",
         ".github/workflows/ci.yml", ".github/workflows/release.yml", ".ci/run", ".ci/host"]
 STORAGE, FLEX, CONSUMPTION = "modules/storage.bicep", "modules/app-flex.bicep", "modules/app-consumption.bicep"
-CALLS = "commands in the documents exist"
+CALLS, RELEASE = "commands in the documents exist", "a release reaches every place that names it"
 TYPES, PLAY, AGREE = "resources fit Azure's types", "the deployment plays, in every scenario", "templates and program agree"
 NAMES, FORM, ARM = ("names are declared and used", "the portal's form fits the template",
                     "azuredeploy.json fits ARM's schema and the Bicep")
@@ -88,6 +88,11 @@ PLANTS = [
     (AGREE, "../src/settings/table.rs", 'setting("LOG_LEVEL", "info")', 'setting("LOG_LEVELS", "info")', "LOG_LEVELS"),
     (AGREE, "kql/alert-rejected.kql", "[Lane].rejected", "[Lane].refused", "no refused"),
     (AGREE, "kql/alert-stalled.kql", "'stalled', 'failed'", "'stalled', 'broken'", "no pass ends broken"),
+    (RELEASE, "../README.md", "portal.azure.us/#create", "portal.azure.us/create", "button"),
+    (RELEASE, "../README.md", "Finfra%2FcreateUi", "Fother%2FcreateUi", "places look like"),
+    (RELEASE, "../Cargo.toml", "\nversion = ", "\nversion  = ", "places look like"),
+    (RELEASE, "main.bicep", "targetScope =", "// https://github.com/mati-sync/mati-sync\ntargetScope =", "still names"),
+    (AGREE, "../Cargo.lock", "name = \"mati-sync\"\nversion = \"", "name = \"mati-sync\"\nversion = \"9", "Cargo.lock"),
     (CALLS, "../README.md", "cargo demo -- --both", "cargo demo -- --all", "cargo demo has no --all"),
     (CALLS, "../README.md", "cargo simulate -- --kill 3", "cargo simulations -- --kill 3", "there is no cargo"),
     (CALLS, "../README.md", "az deployment group show", "az deployment groups show", "no az deployment groups show"),

@@ -16,6 +16,7 @@ import contract
 import grammars
 import plants
 import queries
+import release
 import scenarios
 import security
 import symbols
@@ -51,6 +52,7 @@ def checks(checkov, kusto):
         "the deployment plays, in every scenario": play,
         "the portal's form fits the template": template.check_form,
         "templates and program agree": contract.check,
+        "a release reaches every place that names it": release.check,
         "commands in the documents exist": commands.check,
         "the queries fit Kusto": lambda root: queries.check(root, kusto),
         "checkov, but for named exceptions": lambda root: security.check(root, checkov),
