@@ -12,10 +12,11 @@ import compile as compiler
 from bicep import BicepError
 
 # Of the repository outside infra/.
-READ = ["README.md", "docs/cost.md", "docs/operations.md", "Cargo.toml", "Cargo.lock", "host.json", "src/cli/mod.rs",
-        "src/settings/table.rs", "src/secrets.rs", "src/telemetry.rs", "SyncContinue/function.json", ".cargo/config.toml",
-        "tests/sandbox/src/bin/demo/main.rs", "tests/sandbox/src/bin/simulate.rs", "tools/package/src/main.rs",
-        ".github/workflows/ci.yml", ".github/workflows/release.yml", ".ci/run", ".ci/host"]
+READ = ["README.md", "docs/cost.md", "docs/operations.md", "docs/releasing.md", "docs/scale.md", "Cargo.toml",
+        "Cargo.lock", "host.json", "src/cli/mod.rs", "src/settings/table.rs", "src/secrets.rs", "src/telemetry.rs",
+        "SyncContinue/function.json", ".cargo/config.toml", "tests/sandbox/src/bin/demo/main.rs",
+        "tests/sandbox/src/bin/simulate.rs", "tools/package/src/main.rs", ".github/workflows/ci.yml",
+        ".github/workflows/release.yml", ".ci/run", ".ci/host"]
 STORAGE, FLEX, CONSUMPTION = "modules/storage.bicep", "modules/app-flex.bicep", "modules/app-consumption.bicep"
 CALLS, RELEASE = "commands in the documents exist", "a release reaches every place that names it"
 TYPES, PLAY, AGREE = "resources fit Azure's types", "the deployment plays, in every scenario", "templates and program agree"
