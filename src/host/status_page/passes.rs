@@ -96,5 +96,5 @@ fn head(report: &Report, end: End) -> String {
 
 /// A row of its own: beside the numbers it would be out of sight.
 fn sentence(message: &str) -> String {
-    format!("<tr><td class=\"said\" colspan=\"{COLUMNS}\">{}</td></tr>", text(message, 200))
+    format!("<tr><td class=\"said\" colspan=\"{COLUMNS}\">{}</td></tr>", text(message, 160))
 }
