@@ -1,7 +1,7 @@
 // Everything mati-sync needs in Azure, in one resource group: the function app, its identity and the identity's roles,
 // storage, key vault, telemetry, alerts and a workbook. Storage, vault and workspaces may exist already, anywhere in
 // the tenant. The settings of the app are parameters by the same names, spelt likeThis; those that say where things
-// are follow from what is deployed. `checks/compile` makes azuredeploy.json of this file.
+// are follow from what is deployed. `checks/compile.py` makes azuredeploy.json of this file.
 
 targetScope = 'resourceGroup'
 
@@ -147,12 +147,12 @@ param urlIndicatorExpiration int = 7
 param hashIndicatorExpiration int = 90
 @description('The older product\'s single value for all four. Those that are not at their default win over it. Empty: none.')
 param indicatorExpiration string = ''
-@description('Sent to Sentinel as the label action:… of each indicator.')
+@description('At Sentinel the label action:… of each indicator. At Defender alert audits and block prevents; allow is refused there.')
 @allowed(['alert', 'block', 'allow'])
 param defaultAction string = 'alert'
 @description('For Defender: only audit, whatever the action.')
 param passiveOnly bool = false
-@description('Skips what Sentinel already holds unchanged.')
+@description('Skips what the destination already holds unchanged.')
 param enableDeduplication bool = true
 @description('Retracts what no longer passes the filters.')
 param expireRetracted bool = true

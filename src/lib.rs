@@ -1,4 +1,5 @@
-//! Keeps Microsoft Sentinel supplied with indicators of compromise from Mandiant Advantage Threat Intelligence.
+//! Keeps Microsoft Sentinel and Microsoft Defender for Endpoint supplied with indicators of compromise from
+//! Mandiant Advantage Threat Intelligence.
 //!
 //! The program is a custom handler of the Azure Functions host. One pass, from an invocation to its answer:
 //!

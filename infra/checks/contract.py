@@ -137,6 +137,8 @@ def fixed(repository, root, main):
     version = re.search(r'^version = "([^"]+)"', (repository / "Cargo.toml").read_text(), re.M)[1]
     url = plain(main.get("packageUrl").value)
     same("the package's version", re.search(r"/download/v([^/]+)/", url)[1], version)
+    locked = re.search(r'^name = "mati-sync"\nversion = "([^"]+)"', (repository / "Cargo.lock").read_text(), re.M)[1]
+    same("the version in Cargo.lock", locked, version)
     readme = (repository / "README.md").read_text(encoding="utf-8")
     form = r"https://portal\.azure\.(com|us)/#create/Microsoft\.Template/uri/([^/)]+)/createUIDefinitionUri/([^/)]+)\)"
     buttons = re.findall(form, readme)

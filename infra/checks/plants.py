@@ -12,9 +12,13 @@ import compile as compiler
 from bicep import BicepError
 
 # Of the repository outside infra/.
-READ = ["README.md", "Cargo.toml", "host.json", "src/settings/table.rs", "src/secrets.rs", "src/telemetry.rs",
-        "SyncContinue/function.json", ".github/workflows/ci.yml", ".github/workflows/release.yml", ".ci/run", ".ci/host"]
+READ = ["README.md", "docs/cost.md", "docs/operations.md", "docs/releasing.md", "docs/scale.md", "Cargo.toml",
+        "Cargo.lock", "host.json", "src/cli/mod.rs", "src/settings/table.rs", "src/secrets.rs", "src/telemetry.rs",
+        "SyncContinue/function.json", ".cargo/config.toml", "tests/sandbox/src/bin/demo/main.rs",
+        "tests/sandbox/src/bin/simulate.rs", "tools/package/src/main.rs", ".github/workflows/ci.yml",
+        ".github/workflows/release.yml", ".ci/run", ".ci/host"]
 STORAGE, FLEX, CONSUMPTION = "modules/storage.bicep", "modules/app-flex.bicep", "modules/app-consumption.bicep"
+CALLS, RELEASE = "commands in the documents exist", "a release reaches every place that names it"
 TYPES, PLAY, AGREE = "resources fit Azure's types", "the deployment plays, in every scenario", "templates and program agree"
 NAMES, FORM, ARM = ("names are declared and used", "the portal's form fits the template",
                     "azuredeploy.json fits ARM's schema and the Bicep")
@@ -85,6 +89,21 @@ PLANTS = [
     (AGREE, "../src/settings/table.rs", 'setting("LOG_LEVEL", "info")', 'setting("LOG_LEVELS", "info")', "LOG_LEVELS"),
     (AGREE, "kql/alert-rejected.kql", "[Lane].rejected", "[Lane].refused", "no refused"),
     (AGREE, "kql/alert-stalled.kql", "'stalled', 'failed'", "'stalled', 'broken'", "no pass ends broken"),
+    (RELEASE, "../README.md", "portal.azure.us/#create", "portal.azure.us/create", "button"),
+    (RELEASE, "../README.md", "Finfra%2FcreateUi", "Fother%2FcreateUi", "places look like"),
+    (RELEASE, "../Cargo.toml", "\nversion = ", "\nversion  = ", "places look like"),
+    (RELEASE, "main.bicep", "targetScope =", "// https://github.com/mati-sync/mati-sync\ntargetScope =", "still names"),
+    (AGREE, "../Cargo.lock", "name = \"mati-sync\"\nversion = \"", "name = \"mati-sync\"\nversion = \"9", "Cargo.lock"),
+    (CALLS, "../README.md", "cargo demo -- --both", "cargo demo -- --all", "cargo demo has no --all"),
+    (CALLS, "../README.md", "cargo simulate -- --kill 3", "cargo simulations -- --kill 3", "there is no cargo"),
+    (CALLS, "../README.md", "az deployment group show", "az deployment groups show", "no az deployment groups show"),
+    (CALLS, "../README.md", "-f infra/azuredeploy.json", "-z infra/azuredeploy.json", "has no -z"),
+    (CALLS, "../docs/operations.md", "sync --retry-rejected", "sync --retry-refused", "has no --retry-refused"),
+    (CALLS, "../docs/operations.md", "mati-sync state export", "mati-sync export", "no mati-sync export"),
+    (CALLS, "../src/cli/mod.rs", "    rebuild: bool", "    resend: bool", "sync has no --rebuild"),
+    (CALLS, "main.bicep", "az functionapp keys list", "az functionapp key list", "no az functionapp key list"),
+    (CALLS, "grant-defender.sh", "ad sp list --filter", "ad sp list --where", "has no --where"),
+    ("the queries fit Kusto", "../docs/cost.md", "tobool(_IsBillable)", "_IsBillable", "type bool expected"),
     ("the queries fit Kusto", "kql/alert-no-pass.kql", "summarize Passes", "sumarize Passes", "alert-no-pass"),
     ("the queries fit Kusto", "kql/workbook-held.kql", "ObservableKey, ValidUntil", "Observable, ValidUntil", "Observable"),
     ("the queries fit Kusto", "kql/alert-stalled.kql", "{app}", "{apps}", "unknown placeholder"),

@@ -1,12 +1,25 @@
-"""The queries in kql/, with Microsoft's Kusto language service and the columns that Azure Monitor documents."""
+"""The queries in kql/ and in the documents, with Microsoft's Kusto language service and the columns that Azure Monitor
+documents."""
 
 import json
 import re
 import subprocess
+import textwrap
 from pathlib import Path
+
+import commands
 
 HERE = Path(__file__).resolve().parent
 PLACEHOLDERS = {"{app}": "mati-sync-abc", "{hours}": "2", "{source}": "Mandiant"}
+
+
+def documented(repository, tables):
+    """The blocks of the documents that begin with a table."""
+    for path in commands.documents(repository):
+        for block in re.finditer(r"^ *```\n(.*?)^ *```$", path.read_text(encoding="utf-8"), re.M | re.S):
+            query = textwrap.dedent(block[1])
+            if query.splitlines()[0] in tables:
+                yield f"{path.name}:{block.string.count(chr(10), 0, block.start(1)) + 1}", query
 
 
 def check(root, package):
@@ -22,8 +35,10 @@ def check(root, package):
         if re.search(r"\{[a-z]+\}", text):
             faults.append(f"{path.name}: an unknown placeholder")
         queries[path.name] = text
-    if not queries:
+    written = dict(documented(root.parent, tables))
+    if not queries or not written:
         return ["there are no queries"]
+    queries |= written
     done = subprocess.run(["node", str(HERE / "kql.mjs"), str(package)], text=True, capture_output=True,
                           input=json.dumps({"tables": tables, "queries": queries}))
     if done.returncode not in (0, 1) or done.stderr:

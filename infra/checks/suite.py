@@ -10,11 +10,13 @@ import time
 from pathlib import Path
 
 import baselines
+import commands
 import compile as compiler
 import contract
 import grammars
 import plants
 import queries
+import release
 import scenarios
 import security
 import symbols
@@ -50,6 +52,8 @@ def checks(checkov, kusto):
         "the deployment plays, in every scenario": play,
         "the portal's form fits the template": template.check_form,
         "templates and program agree": contract.check,
+        "a release reaches every place that names it": release.check,
+        "commands in the documents exist": commands.check,
         "the queries fit Kusto": lambda root: queries.check(root, kusto),
         "checkov, but for named exceptions": lambda root: security.check(root, checkov),
         "workflows are pinned": workflows.check,

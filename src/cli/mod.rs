@@ -27,7 +27,7 @@ use crate::{
     settings::Faults,
 };
 
-/// Keeps Microsoft Sentinel supplied with indicators of compromise from Mandiant Advantage.
+/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage.
 ///
 /// Without a command it serves the Azure Functions host. The commands below do the same work from a terminal,
 /// on the same state.

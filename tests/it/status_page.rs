@@ -196,6 +196,8 @@ async fn a_manifest_that_is_damaged_is_told_and_hides_nothing_else() {
         std::fs::write(segment.unwrap().path(), "no segment").unwrap();
     }
     let page = page(&world, json!({}), "damaged").await;
+    assert_eq!(page.title(), "mati-sync: needs attention");
+    assert!(page.text().contains("the manifest of Microsoft Sentinel cannot be read"), "{}", page.text());
     assert!(page.section("now").contains("--rebuild"), "{}", page.text());
     assert!(page.section("lane-sentinel").contains("not known"));
     assert!(page.section("lane-defender").contains("Domain names2"));

@@ -66,7 +66,9 @@ pub fn overview_page(overview: &Overview, schedule: Option<&str>) -> HttpAnswer 
             Health::Unknown => None,
         })
         .collect();
-    let (mood, title, headline) = mood(&spells, due, overview.at);
+    let damaged: Vec<&str> =
+        lanes.iter().filter(|(_, lane, _)| is_damaged(*lane)).map(|(name, ..)| *name).collect();
+    let (mood, title, headline) = mood(&spells, &damaged, due, overview.at);
 
     let mut body =
         format!("<header><h1>mati-sync</h1><p class=\"mood {}\">{headline}</p></header><main>", mood.class());
@@ -169,19 +171,28 @@ fn run_page(report: &Report) -> HttpAnswer {
     page(200, word, &body)
 }
 
-/// The one sentence on top, and in short for the title.
+/// Whether what a lane knows cannot be read, so that its next pass will fail.
+fn is_damaged(lane: Option<&LaneOverview>) -> bool {
+    lane.and_then(|lane| lane.detail.as_ref()).is_some_and(|detail| detail.tally.is_err())
+}
+
+/// The one sentence on top, and in short for the title. `damaged` are lanes whose manifest cannot be read.
 fn mood(
     spells: &[(&str, &Spell)],
+    damaged: &[&str],
     due: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> (Mood, &'static str, String) {
     let ill: Vec<&(&str, &Spell)> = spells.iter().filter(|(_, spell)| !spell.is_well()).collect();
-    if !ill.is_empty() {
-        let said = ill.iter().map(|(name, spell)| {
+    let mut said: Vec<String> = ill
+        .iter()
+        .map(|(name, spell)| {
             let least = if spell.is_open { "at least " } else { "" };
             format!("{} {} since {least}{}", shown(name), spell.end.word(), time(spell.since))
-        });
-        let said: Vec<String> = said.collect();
+        })
+        .collect();
+    said.extend(damaged.iter().map(|name| format!("the manifest of {} cannot be read", shown(name))));
+    if !said.is_empty() {
         return (
             Mood::Bad,
             "needs attention",

@@ -14,8 +14,21 @@ const SHOWN: usize = 12;
 /// Lanes shown of a pass, whatever its report says.
 const LANES: usize = 8;
 
-const NUMBERS: [&str; 9] =
-    ["Read", "Created", "Updated", "Renewed", "Retracted", "Unchanged", "Not wanted", "Refused", "Left"];
+/// What was read, and all that became of it.
+const NUMBERS: [&str; 10] = [
+    "Read",
+    "Created",
+    "Updated",
+    "Renewed",
+    "Retracted",
+    "Unchanged",
+    "Not wanted",
+    "Refused",
+    "No room",
+    "Left",
+];
+/// Those, and what stands before them.
+const COLUMNS: usize = NUMBERS.len() + 3;
 
 /// `reports` with those of their lanes that are `wanted`, or all.
 pub fn table(reports: &[Report], wanted: Option<&[&str]>) -> String {
@@ -26,9 +39,10 @@ pub fn table(reports: &[Report], wanted: Option<&[&str]>) -> String {
         NUMBERS.iter().map(|name| format!("<th scope=\"col\" class=\"number\">{name}</th>")).collect();
     let rows: String = reports.iter().take(SHOWN).map(|report| rows(report, wanted)).collect();
     let head = format!(
-        "<th scope=\"col\">Began</th><th scope=\"col\">End</th><th scope=\"col\">Destination</th>{numbers}<th scope=\"col\">In a sentence</th>"
+        "<th scope=\"col\">Began</th><th scope=\"col\">End</th><th scope=\"col\">Destination</th>{numbers}"
     );
-    layout::table("passes", "Newest first; one row for each destination", &head, &rows)
+    let caption = "Newest first; one row for each destination, and beneath it why it did not catch up";
+    format!("<div class=\"passes\">{}</div>", layout::table("passes", caption, &head, &rows))
 }
 
 fn rows(report: &Report, wanted: Option<&[&str]>) -> String {
@@ -36,7 +50,7 @@ fn rows(report: &Report, wanted: Option<&[&str]>) -> String {
     let names: Vec<&String> = report.lanes.keys().filter(is_wanted).take(LANES).collect();
     if names.is_empty() {
         return format!(
-            "<tr>{}<td colspan=\"{}\">no destination took part</td>{}</tr>",
+            "<tr>{}<td colspan=\"{}\">no destination took part</td></tr>{}",
             head(report, report.end),
             NUMBERS.len() + 1,
             sentence(&report.message)
@@ -56,12 +70,13 @@ fn row(report: &Report, name: &str, lane: &LaneReport) -> String {
         counts.unchanged,
         counts.dropped.total(),
         counts.rejected,
+        counts.over_limit,
         counts.left,
     ];
     let numbers: String =
         numbers.iter().map(|number| format!("<td class=\"number\">{}</td>", count(*number))).collect();
-    let message = lane.message.as_deref().unwrap_or("–");
-    format!("<tr>{}<td>{}</td>{numbers}{}</tr>", head(report, lane.end), shown(name), sentence(message))
+    let said = lane.message.as_deref().map(sentence).unwrap_or_default();
+    format!("<tr>{}<td>{}</td>{numbers}</tr>{said}", head(report, lane.end), shown(name))
 }
 
 fn head(report: &Report, end: End) -> String {
@@ -79,6 +94,7 @@ fn head(report: &Report, end: End) -> String {
     )
 }
 
+/// A row of its own: beside the numbers it would be out of sight.
 fn sentence(message: &str) -> String {
-    format!("<td class=\"wide\">{}</td>", text(message, 120))
+    format!("<tr><td class=\"said\" colspan=\"{COLUMNS}\">{}</td></tr>", text(message, 160))
 }

@@ -9,6 +9,8 @@ use crate::EXECUTABLE;
 
 /// The list of what stays behind; the host's own tools read it too, in the form of a .gitignore.
 const IGNORE_FILE: &str = ".funcignore";
+/// What has to go with every copy, by the licences of what is linked in.
+const LEGAL: [&str; 3] = ["LICENSE", "NOTICE", "THIRD-PARTY.txt"];
 
 /// The files of the checkout under `root` that are deployed, as paths with `/`, sorted.
 ///
@@ -40,12 +42,16 @@ pub fn contents(root: &Path) -> Result<Vec<String>> {
         names.push(name);
     }
     ensure!(names.iter().any(|name| name == "host.json"), "{} has no host.json", root.display());
-    ensure!(names.len() > 1, "{} has no function", root.display());
+    ensure!(names.iter().any(|name| is_function(name)), "{} has no function", root.display());
     names.sort();
     Ok(names)
 }
 
 fn is_of_a_function_app(name: &str) -> bool {
-    let function = name.strip_suffix("/function.json");
-    name == "host.json" || function.is_some_and(|folder| !folder.is_empty() && !folder.contains('/'))
+    name == "host.json" || LEGAL.contains(&name) || is_function(name)
+}
+
+fn is_function(name: &str) -> bool {
+    let folder = name.strip_suffix("/function.json");
+    folder.is_some_and(|folder| !folder.is_empty() && !folder.contains('/'))
 }

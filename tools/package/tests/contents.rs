@@ -25,16 +25,26 @@ fn refusal(folder: &TempDir) -> String {
 
 /// .funcignore speaks for the host's own tools, the packer knows what a function app is: here they agree.
 #[test]
-fn of_this_repository_host_json_and_the_functions_go_in() {
+fn of_this_repository_host_json_the_functions_and_the_licences_go_in() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let expected = [
+        "LICENSE",
+        "NOTICE",
         "Status/function.json",
         "SyncContinue/function.json",
         "SyncNow/function.json",
         "SyncTimer/function.json",
+        "THIRD-PARTY.txt",
         "host.json",
     ];
     assert_eq!(contents(&root).unwrap(), expected);
+}
+
+#[test]
+fn the_licences_alone_are_no_app() {
+    let folder = app(&["LICENSE", "NOTICE", "THIRD-PARTY.txt"]);
+    fs::remove_dir_all(folder.path().join("Tick")).unwrap();
+    assert!(refusal(&folder).contains("no function"));
 }
 
 #[test]
