@@ -8,9 +8,7 @@ use futures::{StreamExt, stream};
 use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock, SystemClock},
-    domain::{
-        fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, progress::Window,
-    },
+    domain::{fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, task::Window},
     http::{traffic::Traffic, transport::Transport},
     mandiant::reader::Reader,
     pass::{Lane, Work},

@@ -20,3 +20,4 @@ pub mod schedule;
 pub mod segment;
 pub mod sorted;
 pub mod tally;
+pub mod task;

@@ -1,15 +1,14 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
 
-use std::{collections::HashMap, hash::BuildHasherDefault};
-
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     expiry::Expirations,
     filter::{DropReason, Filter},
     fingerprint::Fingerprint,
+    handles::ByKey,
     indicator::Indicator,
-    manifest::{Entry, Handle, KeyHasher, Known, Manifest, Rank, State},
+    manifest::{Entry, Handle, Known, Manifest, Rank, State},
     observable::{HashType, Key, Observable, StixId, Subject, SubjectKind},
     outcome::{Change, Counts},
 };
@@ -171,11 +170,9 @@ impl Policy {
     }
 }
 
-type Newest = HashMap<Key, usize, BuildHasherDefault<KeyHasher>>;
-
 /// The place of the record updated last, for each key; of equals the later one.
-fn newest_of_each(indicators: &[(Key, Indicator)]) -> Newest {
-    let mut newest = Newest::with_capacity_and_hasher(indicators.len(), BuildHasherDefault::default());
+fn newest_of_each(indicators: &[(Key, Indicator)]) -> ByKey<usize> {
+    let mut newest = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
     for (place, (key, indicator)) in indicators.iter().enumerate() {
         let best = newest.entry(*key).or_insert(place);
         if indicators[*best].1.last_updated <= indicator.last_updated {

@@ -1,23 +1,12 @@
 //! How far a lane has come: the one object that says what is true, and the ranges still to read.
 
-use std::time::Duration;
-
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+
+use super::task::{LAG, LONGEST_WINDOW, OVERLAP, REACH, Range, SHORTEST_WINDOW, Task, Window, whole_second};
 
 /// The version of `progress.json` this program writes.
 pub const SCHEMA: u32 = 3;
-
-/// A window is one day at most.
-pub const LONGEST_WINDOW: TimeDelta = TimeDelta::days(1);
-/// A window that had to be left halves, down to this.
-pub const SHORTEST_WINDOW: TimeDelta = TimeDelta::seconds(1);
-/// Each pass reads this much again, because records are indexed late.
-pub const OVERLAP: TimeDelta = TimeDelta::minutes(15);
-/// The newest records are left to the next pass, because the source is still indexing them.
-pub const LAG: TimeDelta = TimeDelta::minutes(2);
-/// Mandiant answers 400 to a start 90 days ago or more.
-pub const REACH: TimeDelta = TimeDelta::days(89);
 
 /// The place a lane delivers to. A lane that finds itself pointed elsewhere starts anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,13 +15,6 @@ pub struct Target {
     pub place: String,
     /// `SOURCE_SYSTEM`, or host.
     pub name: String,
-}
-
-/// A stretch of the source's `last_updated`: whole seconds, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    pub from: DateTime<Utc>,
-    pub to: DateTime<Utc>,
 }
 
 /// A file of the manifest, as far as it counts.
@@ -134,41 +116,6 @@ pub struct Progress {
     pub segments: Vec<SegmentRef>,
 }
 
-/// Which range a window belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Range {
-    Live,
-    /// The backfill of this request.
-    Backfill(String),
-}
-
-/// The next stretch to read, and for what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    pub range: Range,
-    pub window: Window,
-    /// What the source no longer reaches back to: records updated in it cannot be had any more.
-    pub out_of_reach: Option<Window>,
-}
-
-impl Task {
-    /// The same task, its window at most so long.
-    pub fn cut(mut self, longest: TimeDelta) -> Self {
-        let to = self.window.from + longest.max(SHORTEST_WINDOW);
-        self.window.to = self.window.to.min(whole_second(to));
-        self
-    }
-}
-
-/// The length of a window that should be read within `left`, when `window` took `took`. A window that a pass cannot
-/// finish is read again by the next one, which costs the destination's rate; a fifth is left for the unforeseen.
-pub fn fitting(window: Window, took: Duration, left: Duration) -> TimeDelta {
-    let share = 0.8 * left.as_secs_f64() / took.as_secs_f64().max(0.001);
-    let seconds = (window.to - window.from).as_seconds_f64() * share;
-    #[expect(clippy::cast_possible_truncation, reason = "at most a day")]
-    TimeDelta::seconds(seconds.min(LONGEST_WINDOW.as_seconds_f64()) as i64)
-}
-
 /// A step that does not continue from where the lane is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a window up to {to} does not continue from {at}")]
@@ -217,11 +164,17 @@ impl Progress {
             let from = (self.watermark.min(end) - overlap).max(self.begin.min(end));
             let length = TimeDelta::seconds(self.window_seconds) + overlap;
             let border = self.selective_until().filter(|border| self.watermark < *border && *border < end);
-            return Some(task(Range::Live, from, border.unwrap_or(end), length, now));
+            return Some(Task::first_of(Range::Live, from, border.unwrap_or(end), length, now));
         }
         let backfill = self.backfills.first()?;
         let length = TimeDelta::seconds(self.window_seconds);
-        Some(task(Range::Backfill(backfill.run_id.clone()), backfill.position, backfill.to, length, now))
+        Some(Task::first_of(
+            Range::Backfill(backfill.run_id.clone()),
+            backfill.position,
+            backfill.to,
+            length,
+            now,
+        ))
     }
 
     /// Settles a window that was read whole at `now`.
@@ -392,17 +345,4 @@ impl Progress {
 /// or the source's.
 pub fn most_retractions(known: u64) -> u64 {
     (known / 5).max(100)
-}
-
-/// The first `length` of a range, as far as the source still reaches back.
-fn task(range: Range, from: DateTime<Utc>, to: DateTime<Utc>, length: TimeDelta, now: DateTime<Utc>) -> Task {
-    let reach = whole_second(now - REACH);
-    let start = from.max(reach);
-    let window = Window { from: start, to: (start + length).min(to).max(start) };
-    Task { range, window, out_of_reach: (from < reach).then_some(Window { from, to: reach }) }
-}
-
-/// `time` without its fraction of a second.
-pub fn whole_second(time: DateTime<Utc>) -> DateTime<Utc> {
-    time.duration_trunc(TimeDelta::seconds(1)).unwrap_or(time)
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::mutant::{Mutant, is_live};
 use crate::{
     clock::{Deadline, OutOfTime},
-    domain::progress::Window,
+    domain::task::Window,
     http::{
         error::HttpError,
         retry::{Failed, Patience, Transient, retry},

@@ -5,7 +5,10 @@ use tracing::info;
 
 use super::{halt::Halt, lane::LanePass};
 use crate::{
-    domain::progress::{Backfill, BackfillKind, LAG, REACH, whole_second},
+    domain::{
+        progress::{Backfill, BackfillKind},
+        task::{LAG, REACH, whole_second},
+    },
     state::{lane::LaneState, store::Store},
 };
 

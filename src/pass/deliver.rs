@@ -1,12 +1,6 @@
 //! Uploads side by side, and a commit for everything they settled.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    future::pending,
-    hash::BuildHasherDefault,
-    pin::pin,
-    sync::Arc,
-};
+use std::{collections::VecDeque, future::pending, pin::pin, sync::Arc};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::json;
@@ -16,7 +10,8 @@ use tracing::warn;
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
-        manifest::{KeyHasher, Known},
+        handles::ByKey,
+        manifest::Known,
         observable::Key,
         outcome::{Change, Delivery, Refusal, UploadError},
         plan::Planned,
@@ -41,7 +36,7 @@ pub(super) struct Desk<'a> {
     /// Answered, and not looked at yet.
     arrived: Vec<Outcome>,
     /// What was begun and is not settled: the manifest knows nothing of it yet.
-    under_way: HashSet<Key, BuildHasherDefault<KeyHasher>>,
+    under_way: ByKey<()>,
     /// Entries for the next commit.
     settled: Vec<Known>,
     /// Records whose request was refused although they were alone in it.
@@ -52,7 +47,7 @@ pub(super) struct Desk<'a> {
 impl Desk<'_> {
     /// Whether something about `key` is under way.
     pub(super) fn knows(&self, key: Key) -> bool {
-        self.under_way.contains(&key)
+        self.under_way.contains_key(&key)
     }
 }
 
@@ -162,7 +157,7 @@ impl<'a> LanePass<'a> {
             let now = self.engine.clock.now();
             for item in &mut batch {
                 item.valid_until = lane.policy.valid_until(&item.indicator, item.change, now);
-                desk.under_way.insert(item.key);
+                desk.under_way.insert(item.key, ());
             }
             if is_live(Mutant::ManifestBeforeUpload) {
                 self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;

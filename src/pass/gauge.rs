@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::domain::progress::Window;
+use crate::domain::task::Window;
 
 /// Written by a pass, read by a progress bar.
 #[derive(Debug, Default)]

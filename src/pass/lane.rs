@@ -16,9 +16,10 @@ use crate::{
     domain::{
         manifest::Known,
         outcome::{Counts, End},
-        progress::{LAG, Progress, Withheld},
+        progress::{Progress, Withheld},
         report::{ByType, LaneReport},
         room::Room,
+        task::LAG,
     },
     http::traffic::Traffic,
     mutant::{Mutant, is_live},

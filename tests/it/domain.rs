@@ -9,8 +9,9 @@ use mati_sync::domain::{
     observable::{HashType, Hashes, Observable},
     outcome::{Change, Counts},
     plan::{Policy, Purpose, plan_page},
-    progress::{Backfill, BackfillKind, LAG, Progress, Range, SHORTEST_WINDOW, Target, Window, whole_second},
+    progress::{Backfill, BackfillKind, Progress, Target},
     room::Room,
+    task::{LAG, Range, SHORTEST_WINDOW, Window, whole_second},
 };
 use proptest::prelude::*;
 

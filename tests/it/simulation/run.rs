@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use mati_sync::{
     app::App,
     clock::{Clock, Deadline},
-    domain::{outcome::End, progress::OVERLAP, request::Order},
+    domain::{outcome::End, request::Order, task::OVERLAP},
     pass::{Ended, Message, MessageKind, Work},
 };
 use sandbox::{blob::BlobService, corpus::Record};
