@@ -4,7 +4,8 @@
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::domain::report::Report;
 
@@ -62,10 +63,11 @@ impl Write for OverBar {
 
 /// What is logged when LOG_LEVEL is `level`: never the chatter of the libraries below us, which may hold URLs with
 /// signatures. An unusable one is a settings fault, told with all others; until then the default serves.
-pub fn filter(level: &str) -> EnvFilter {
-    let quiet = "azure_core=warn,azure_identity=warn,typespec_client_core=warn,hyper_util=warn,reqwest=warn";
-    let level = if EnvFilter::try_new(level).is_ok() { level } else { "info" };
-    EnvFilter::new(format!("{level},{quiet}"))
+pub fn filter(level: &str) -> Targets {
+    let quiet = ["azure_core", "azure_identity", "typespec_client_core", "hyper_util", "reqwest"];
+    let quiet = quiet.map(|library| (library, LevelFilter::WARN));
+    let filter = level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
+    filter.with_targets(quiet)
 }
 
 /// The last log line of a pass: its report, at the top level of a JSON line. Alerts read this line, so no log

@@ -100,16 +100,15 @@ fn first_pass(executable: &Path, records: usize, seconds: f64, mib: f64) {
 fn ratio(records: usize) {
     let stand_ins = StandIns::start(records);
     let seconds = |role| {
-        let mut tries: Vec<f64> = (0..3)
-            .map(|_| {
-                let folder = TempDir::new().expect("a folder");
-                pipe::run(role, &settings(&stand_ins.vars, folder.path()))
-            })
-            .collect();
-        tries.sort_by(f64::total_cmp);
-        tries[1]
+        let folder = TempDir::new().expect("a folder");
+        pipe::run(role, &settings(&stand_ins.vars, folder.path()))
     };
-    let (pipe, pass) = (seconds(pipe::PIPE), seconds(pipe::PASS));
+    // Turn by turn, and the least of each: whatever else the machine does only adds.
+    let (mut pipe, mut pass) = (f64::MAX, f64::MAX);
+    for _ in 0..7 {
+        pipe = seconds(pipe::PIPE).min(pipe);
+        pass = seconds(pipe::PASS).min(pass);
+    }
     println!(
         "{:<58} {:>10} {:>16}",
         "bare pipe and whole pass, in this build",

@@ -10,7 +10,7 @@ use super::{
     handles::{ByKey, Handles},
     observable::{IndicatorType, Key},
     segment::Content,
-    sorted::{merge, sort},
+    sorted::{Index, merge, sort},
 };
 
 /// How an indicator stands at the destination.
@@ -207,6 +207,7 @@ const MOST_RECENT: usize = 1 << 15;
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
     settled: Vec<Entry>,
+    index: Index,
     recent: ByKey<Entry>,
     /// Entries of `recent` that `settled` does not have.
     new: usize,
@@ -255,6 +256,7 @@ impl Manifest {
             sort(stored.entries(), scratch);
             merge(&mut self.settled, scratch);
         }
+        self.index = Index::of(&self.settled);
     }
 
     /// Number of indicators known.
@@ -295,6 +297,7 @@ impl Manifest {
             }
             keep
         });
+        self.index = Index::of(&self.settled);
         before - self.settled.len()
     }
 
@@ -308,14 +311,18 @@ impl Manifest {
     }
 
     fn find_settled(&self, key: Key) -> Option<usize> {
-        self.settled.binary_search_by_key(&key, |entry| entry.key).ok()
+        self.index.find(&self.settled, key)
     }
 
     /// Merges the recent entries into the sorted block.
     fn settle(&mut self) {
+        if self.recent.is_empty() {
+            return;
+        }
         let mut recent: Vec<Entry> = std::mem::take(&mut self.recent).into_values().collect();
         recent.sort_unstable_by_key(|entry| entry.key);
         merge(&mut self.settled, &mut recent);
+        self.index = Index::of(&self.settled);
         self.new = 0;
     }
 }

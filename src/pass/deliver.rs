@@ -79,8 +79,8 @@ impl<'a> LanePass<'a> {
             return self.pretend(state, planned).await;
         }
         let size = self.lane.destination.batch();
-        let (taken_back, others): (Vec<_>, Vec<_>) =
-            planned.into_iter().partition(|item| item.change.takes_back());
+        let mut others = planned;
+        let taken_back: Vec<Planned> = others.extract_if(.., |item| item.change.takes_back()).collect();
         if !taken_back.is_empty() {
             desk.waiting = batches(taken_back, size);
             self.carry_on(store, state, desk, Until::Settled).await?;

@@ -88,7 +88,7 @@ impl Settings {
         let targets = targets(&reader);
         let action = action(&reader);
         reader.parsed("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", |text| {
-            tracing_subscriber::EnvFilter::try_new(text).ok()
+            text.parse::<tracing_subscriber::filter::Targets>().ok()
         });
         if reader.raw("EXECUTION_INTERVAL").is_some() {
             reader.notice("EXECUTION_INTERVAL has no effect here: the schedule is SYNC_CRON, which the Functions host reads");

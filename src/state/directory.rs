@@ -6,6 +6,7 @@ use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use chrono::{DateTime, Utc};
@@ -19,6 +20,20 @@ use super::{
 /// Files beneath one directory.
 pub struct DirectoryHome {
     root: PathBuf,
+    /// The file that writers lock, once it is open.
+    write_lock: Mutex<Option<File>>,
+}
+
+/// Nobody else writes while it is held.
+struct WriteLock<'a>(MutexGuard<'a, Option<File>>);
+
+impl Drop for WriteLock<'_> {
+    fn drop(&mut self) {
+        // One that cannot be unlocked is closed, which unlocks it too.
+        if self.0.as_ref().is_some_and(|file| file.unlock().is_err()) {
+            *self.0 = None;
+        }
+    }
 }
 
 /// An operating system's lock, which a dead process cannot keep.
@@ -28,7 +43,7 @@ pub struct DirectoryLease {
 
 impl DirectoryHome {
     pub fn new(root: PathBuf) -> Self {
-        Self { root }
+        Self { root, write_lock: Mutex::default() }
     }
 
     /// Where it is, for a person.
@@ -194,10 +209,15 @@ impl DirectoryHome {
         OpenOptions::new().create(true).truncate(false).write(true).open(self.root.join(name))
     }
 
-    fn write_lock(&self) -> io::Result<File> {
-        let lock = in_folder(&self.root.join("write.lock"), || self.open("write.lock"))?;
-        lock.lock()?;
-        Ok(lock)
+    fn write_lock(&self) -> io::Result<WriteLock<'_>> {
+        let mut held = self.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match held.take() {
+            Some(file) => file,
+            None => in_folder(&self.root.join("write.lock"), || self.open("write.lock"))?,
+        };
+        file.lock()?;
+        *held = Some(file);
+        Ok(WriteLock(held))
     }
 
     fn explain(&self, name: &str, path: &Path, error: WriteError) -> StateError {
