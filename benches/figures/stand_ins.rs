@@ -5,6 +5,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use chrono::{TimeDelta, Utc};
@@ -21,6 +22,8 @@ use serde_json::{from_str, to_string};
 use crate::Vars;
 
 pub const ROLE: &str = "stand-ins";
+/// Of slow services: more than the space between two uploads at [`crate::PER_MINUTE`].
+pub const LATENCY: Duration = Duration::from_millis(80);
 /// So many records change at once.
 pub const CHANGED: usize = 20_000;
 
@@ -32,6 +35,8 @@ pub struct Counted {
     /// Of Mandiant and of Entra.
     pub tokens: [usize; 2],
     pub uploads: usize,
+    /// From the first upload's arrival to the last one's, in seconds.
+    pub span: f64,
     pub state_bytes: u64,
 }
 
@@ -64,6 +69,11 @@ impl StandIns {
 
     pub fn counted(&mut self) -> Counted {
         self.ask("count")
+    }
+
+    /// From now on a page and an upload take [`LATENCY`].
+    pub fn slow_down(&mut self) {
+        self.ask::<()>("slow");
     }
 
     /// Gives [`CHANGED`] records another score.
@@ -118,7 +128,13 @@ pub fn serve(records: usize) {
                 change(&world);
                 say(&());
             }
+            "slow" => {
+                world.sentinel.knobs(|knobs| knobs.delay = LATENCY);
+                world.mandiant.set(|knobs| knobs.page_delay = LATENCY);
+                say(&());
+            }
             _ => say(&Counted {
+                span: span(&world),
                 connections: world.connections(),
                 tokens: [world.mandiant.token_requests(), world.entra.issued().len()],
                 uploads: world.sentinel.requests().len(),
@@ -126,6 +142,12 @@ pub fn serve(records: usize) {
             }),
         }
     }
+}
+
+fn span(world: &World) -> f64 {
+    let requests = world.sentinel.requests();
+    let (Some(first), Some(last)) = (requests.first(), requests.last()) else { return 0.0 };
+    (last.at - first.at).as_seconds_f64()
 }
 
 fn change(world: &World) {
