@@ -3,7 +3,7 @@
 
 use std::{process::Command, sync::Arc, time::Duration};
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, stream};
 use mati_sync::{
     app::App,
@@ -47,7 +47,7 @@ pub fn measure(role: &str) {
 }
 
 /// The indicator as it is sent, without a look at anything but itself.
-fn planned(lane: &Lane, indicator: Indicator) -> Planned {
+fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
     Planned {
         key: indicator.observable.subject(policy.hash_type).key(),
@@ -55,7 +55,7 @@ fn planned(lane: &Lane, indicator: Indicator) -> Planned {
         handle: None,
         fingerprint: Fingerprint::VOID,
         change: Change::Created,
-        valid_until: policy.valid_until(&indicator, Change::Created, Utc::now()),
+        valid_until: policy.valid_until(&indicator, Change::Created, now),
         indicator,
     }
 }
@@ -63,14 +63,14 @@ fn planned(lane: &Lane, indicator: Indicator) -> Planned {
 /// Every page of the feed to the destination; returns how many records went.
 async fn pipe(app: &App, deadline: &Deadline) -> u64 {
     let lane = &app.engine.lanes[0];
-    let (now, traffic) = (Utc::now(), Traffic::default());
+    let (now, traffic) = (app.engine.clock.now(), Traffic::default());
     let window = Window { from: now - TimeDelta::hours(30), to: now };
     let mut reader = Reader::new(Arc::clone(&app.engine.source), window, false);
     let mut sent = 0;
     let mut next = reader.next_page(deadline).await.expect("a page");
     while let Some(page) = next {
         let planned: Vec<Planned> =
-            page.indicators.into_iter().map(|indicator| planned(lane, indicator)).collect();
+            page.indicators.into_iter().map(|indicator| planned(lane, indicator, now)).collect();
         sent += planned.len() as u64;
         let uploads = stream::iter(planned.chunks(lane.destination.batch()))
             .map(|batch| lane.destination.deliver(batch, deadline, &traffic))

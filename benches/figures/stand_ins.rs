@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use sandbox::{
     blob::BlobService,
     clock,
@@ -113,7 +113,7 @@ pub fn serve(records: usize) {
         knobs.quota = usize::MAX;
         knobs.keep = false;
     });
-    let now = Utc::now();
+    let now = clock::system()();
     let corpus = CorpusSettings::new(1, records, now - TimeDelta::hours(26), now - TimeDelta::minutes(20));
     world.mandiant.put_all(Generator::new(&corpus));
     let blobs = BlobService::new(clock::system());
@@ -152,7 +152,7 @@ fn span(world: &World) -> f64 {
 
 fn change(world: &World) {
     let records = world.mandiant.oldest(CHANGED);
-    let at = Utc::now() - TimeDelta::minutes(5);
+    let at = clock::system()() - TimeDelta::minutes(5);
     world.mandiant.put_all(records.into_iter().map(|record| {
         let score = if record.indexed_mscore() == 100 { 99 } else { 100 };
         record.mscore(score).updated(at)
