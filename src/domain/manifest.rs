@@ -232,7 +232,7 @@ impl Manifest {
         if self.recent.insert(entry.key, entry).is_none() && !known {
             self.new += 1;
         }
-        if self.recent.len() > (self.settled.len() / 16).clamp(1024, MOST_RECENT) {
+        if self.recent.len() > (self.settled.len() / 8).clamp(MOST_RECENT / 4, MOST_RECENT) {
             self.settle();
         }
     }
