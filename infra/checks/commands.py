@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # What cargo has itself, as the documents use it.
-CARGO = {"test", "test --test it backlog", "build --release", "deny check bans licenses sources"}
+CARGO = {"test", "test --test it backlog", "bench --bench figures", "bench --bench page", "build --release", "deny check bans licenses sources"}
 OURS = {"demo": "tests/sandbox/src/bin/demo/main.rs", "simulate": "tests/sandbox/src/bin/simulate.rs",
         "package-function": "tools/package/src/main.rs"}
 FOUND = re.compile(r"(?:^|[\s(|;&=`'\"])(mati-sync|az|cargo) ((?:[^|;&#>)`\n]|>=)*)")

@@ -321,3 +321,25 @@ async fn the_legacy_api_is_served_the_same() {
     assert_eq!(world.sentinel.requests().len(), uploads.len());
     assert_eq!(world.held().len(), 996);
 }
+
+/// The last uploads of a page are under way while the next page is decided about: what is about the same indicator
+/// waits for them, or it would be taken for new.
+#[tokio::test(start_paused = true)]
+async fn a_value_that_is_under_way_is_not_sent_as_new_by_the_next_page() {
+    let world = World::new();
+    let (early, late) = (world.ago(TimeDelta::hours(3)), world.ago(TimeDelta::hours(2)));
+    let value = |n: usize| format!("198.51.{}.{}", n / 250, n % 250 + 1);
+    world.mandiant.put_all((0..1000).map(|n| Record::ipv4(&value(n)).updated(early)));
+    // The same values under other ids, on the second page.
+    let again = |n: usize| Record::ipv4(&value(n)).set("id", format!("ipv4--{n}")).mscore(95).updated(late);
+    world.mandiant.put_all((0..1000).step_by(7).map(again));
+    world.sentinel.knobs(|knobs| knobs.delay = std::time::Duration::from_secs(5));
+
+    let totals = world.tick().await.totals();
+    assert_eq!((totals.created, totals.updated, totals.unchanged), (1000, 143, 0), "{totals:#?}");
+    for n in (0..1000).step_by(7) {
+        assert_eq!(world.object(&value(n))["confidence"], 95, "{}", value(n));
+    }
+    let second = world.tick().await.totals();
+    assert_eq!((second.created, second.updated), (0, 0), "{second:#?}");
+}
