@@ -111,24 +111,22 @@ fn start(executable: &Path) {
 }
 
 fn first_pass(executable: &Path, records: usize, seconds: f64, mib: f64) {
-    let (mut least_cpu, mut most_memory) = (f64::MAX, 0.0_f64);
-    for turn in 0..TURNS {
+    let (mut cpu, mut memory, mut connections, mut tokens) = (f64::MAX, 0.0_f64, 0, 0);
+    for _ in 0..TURNS {
         let mut stand_ins = StandIns::start(records);
         let folder = TempDir::new().expect("a folder");
         let program = Program::start(executable, &settings(&stand_ins.vars, folder.path()), folder.path());
         sent(&program.tick(), records);
-        least_cpu = least_cpu.min(program.cpu());
-        most_memory = most_memory.max(program.peak_mib());
-        if turn + 1 == TURNS {
-            let counted = stand_ins.counted();
-            at_most(&format!("first pass of {records}: CPU"), seconds, "s", least_cpu);
-            at_most(&format!("first pass of {records}: peak memory"), mib, "MiB", most_memory);
-            let most = counted.connections.into_iter().max().unwrap_or_default();
-            at_most(&format!("first pass of {records}: connections to one host"), 4.0, "", most as f64);
-            let most = counted.tokens.into_iter().max().unwrap_or_default();
-            at_most(&format!("first pass of {records}: tokens of one scope"), 1.0, "", most as f64);
-        }
+        cpu = cpu.min(program.cpu());
+        memory = memory.max(program.peak_mib());
+        let counted = stand_ins.counted();
+        connections = counted.connections.into_iter().fold(connections, usize::max);
+        tokens = counted.tokens.into_iter().fold(tokens, usize::max);
     }
+    at_most(&format!("first pass of {records}: CPU"), seconds, "s", cpu);
+    at_most(&format!("first pass of {records}: peak memory"), mib, "MiB", memory);
+    at_most(&format!("first pass of {records}: connections to one host"), 4.0, "", connections as f64);
+    at_most(&format!("first pass of {records}: tokens of one scope"), 1.0, "", tokens as f64);
 }
 
 fn ratio(records: usize) {
