@@ -6,12 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mati_sync::{
     domain::{
+        entry::Refreshes,
         expiry::Expirations,
         filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
         manifest::Manifest,
         observable::HashType,
         outcome::Counts,
-        plan::{Planned, Policy, Purpose, plan_page},
+        plan::{Planned, Policy, Reading, plan_page},
+        progress::Purpose,
     },
     mandiant::page::parse,
     sentinel::{
@@ -66,11 +68,11 @@ fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
     plan_page(
         policy.keyed(indicators),
         policy,
-        &Manifest::default(),
-        Purpose::default(),
-        now(),
+        &mut Manifest::default(),
+        &Reading { purpose: Purpose::Live, refreshes: Refreshes::default(), horizon: now(), now: now() },
         &mut Counts::default(),
     )
+    .send
 }
 
 fn encode(planned: &[Planned]) -> usize {

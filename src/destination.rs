@@ -6,7 +6,7 @@ use crate::{
     clock::Deadline,
     defender::client::{self as defender, Defender},
     domain::{
-        manifest::Handle,
+        entry::Handle,
         outcome::{Delivery, Refusal, UploadError},
         plan::Planned,
     },

@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use mati_sync::domain::manifest::Entry;
+use mati_sync::domain::entry::Entry;
 use serde_json::Value;
 use tempfile::TempDir;
 

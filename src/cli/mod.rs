@@ -17,7 +17,7 @@ use crate::{
     check::{self, Finding},
     clock::Deadline,
     domain::{
-        manifest::{Handle, Known, State},
+        entry::{Handle, Known, State},
         observable::Key,
         outcome::End,
         report::Report,
@@ -214,6 +214,9 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
             State::Rejected => "rejected",
             State::UpdateRejected => "update_rejected",
             State::Retracted => "retracted",
+            State::RetractionRejected => "retraction_rejected",
+            State::Unwanted => "unwanted",
+            State::Condemned => "confirmed",
         },
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use super::wire::{ErrorAnswer, ImportAnswer, ItemAnswer, Page};
 use crate::{
     domain::{
-        manifest::{Handle, Rank},
+        entry::{Handle, Rank},
         outcome::{Delivery, Refusal},
     },
     http::{

@@ -236,6 +236,8 @@ mod tests {
             last_updated: None,
         };
         Planned {
+            record: 0,
+            voice: crate::domain::entry::Voice::default(),
             hash_type: HashType::Sha256,
             key: indicator.observable.subject(HashType::Sha256).key(),
             handle: None,

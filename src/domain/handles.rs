@@ -5,7 +5,7 @@ use std::{
     hash::{BuildHasherDefault, Hasher},
 };
 
-use super::{manifest::Handle, observable::Key};
+use super::{entry::Handle, observable::Key};
 
 /// A table by key, of whatever.
 pub type ByKey<T> = HashMap<Key, T, BuildHasherDefault<KeyHasher>>;

@@ -92,6 +92,7 @@ mod tests {
             counts: crate::domain::outcome::Counts::default(),
             by_type: std::collections::BTreeMap::default(),
             watermark: None,
+            continues: None,
         };
         Report {
             run_id: format!("run-{hour}"),

@@ -1,6 +1,8 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod brake;
 pub mod compaction;
+pub mod entry;
 pub mod expiry;
 pub mod filter;
 pub mod fingerprint;

@@ -4,7 +4,7 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::{filter::DropReason, manifest::Handle};
+use super::{entry::Handle, filter::DropReason};
 
 /// How an indicator that is sent differs from what the destination holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,6 +21,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it is the fate of a record that was read; what is displaced goes beside one.
+    pub fn is_fate(self) -> bool {
+        self != Self::Displaced
+    }
+
     /// Whether the destination is to hold it no longer.
     pub fn takes_back(self) -> bool {
         matches!(self, Self::Retracted | Self::Displaced)
@@ -146,9 +151,9 @@ impl Counts {
             + self.over_limit
     }
 
-    /// Whatever was read and has no fate is left.
-    pub fn close(&mut self) {
-        self.left = self.read - self.settled();
+    /// Whether every record that was read has a fate, and one only.
+    pub fn add_up(&self) -> bool {
+        self.read == self.settled() + self.left
     }
 }
 

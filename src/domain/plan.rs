@@ -1,16 +1,23 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
+//!
+//! Of the records of one value that the source still lists, the one updated last decides, for or against. A record that
+//! does not decide changes nothing; but any that admits a held indicator keeps it from running out.
+
+use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    entry::{Entry, Handle, Known, Rank, Refreshes, State, Voice},
     expiry::Expirations,
     filter::{DropReason, Filter},
     fingerprint::Fingerprint,
     handles::ByKey,
     indicator::Indicator,
-    manifest::{Entry, Handle, Known, Manifest, Rank, State},
-    observable::{HashType, Key, Observable, StixId, Subject, SubjectKind},
+    manifest::Manifest,
+    observable::{HashType, Key, Observable, StixId, Subject},
     outcome::{Change, Counts},
+    progress::Purpose,
 };
 
 /// The user's choices that decide about a record, fixed for a pass.
@@ -29,19 +36,24 @@ pub struct Policy {
     pub salt: u64,
 }
 
-/// What a page is read for, beside what is new.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Purpose {
-    /// Settings changed: a file that stood under another digest, before `HASH_TYPE` did, is taken back there.
-    pub settings_changed: bool,
-    /// Offers again what was refused before.
-    pub retry: bool,
+/// The circumstances under which a page is decided about.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    pub purpose: Purpose,
+    pub refreshes: Refreshes,
+    /// The source's times are not believed beyond this: the end of the window that the records came in.
+    pub horizon: DateTime<Utc>,
+    pub now: DateTime<Utc>,
 }
 
 /// An indicator to send, and what the manifest will hold once it is settled.
 #[derive(Clone, Debug)]
 pub struct Planned {
     pub indicator: Indicator,
+    /// Which record of its page calls for it: a record may call for several.
+    pub record: usize,
+    /// The record that decides about the value from now on.
+    pub voice: Voice,
     /// Which of a file's digests stands for it.
     pub hash_type: HashType,
     pub key: Key,
@@ -77,89 +89,171 @@ impl Planned {
         Known { entry: self.entry(state), handle: handle.or(self.handle) }
     }
 
-    /// What is known once the destination refused it. What it held before, it still holds.
+    /// What is known once the destination refused it. What it held before, it still holds; a retraction that was refused
+    /// is made again at the next reading, an update when its content changes.
     pub fn rejected(&self, before: Option<&Entry>) -> Known {
-        let entry = match before {
-            Some(entry) if matches!(entry.state(), State::Held | State::UpdateRejected) => {
-                entry.refusing(self.fingerprint)
+        let entry = match before.filter(|entry| entry.state().is_held()) {
+            Some(entry) if self.change.takes_back() => {
+                entry.decided_by(self.voice).in_state(State::RetractionRejected)
             }
-            _ => self.entry(State::Rejected),
+            Some(entry) => entry.decided_by(self.voice).refusing(self.fingerprint),
+            None => self.entry(State::Rejected),
         };
         Known { entry, handle: self.handle }
     }
 
     fn entry(&self, state: State) -> Entry {
-        Entry::new(self.key, self.fingerprint, self.valid_until, self.indicator.last_updated, state)
+        Entry::new(self.key, self.fingerprint, self.valid_until, self.voice, state)
             .of_type(self.indicator.observable.indicator_type())
     }
+}
+
+/// What a page calls for.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub send: Vec<Planned>,
+    /// What changes in the manifest without anything being sent.
+    pub notes: Vec<Known>,
 }
 
 /// What a lane does about one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision {
-    Send(Change),
+    Send {
+        change: Change,
+        /// The record that decides from now on.
+        voice: Voice,
+    },
+    /// Nothing is sent; perhaps something is noted.
+    Keep { fate: Fate, note: Option<Entry> },
+}
+
+/// What becomes of a record for which nothing is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
     Unchanged,
     /// Refused before, with the same content.
     StillRejected,
-    Drop(DropReason),
+    Dropped(DropReason),
+}
+
+/// A record of the page that speaks for its value.
+struct Candidate<'a> {
+    indicator: &'a Indicator,
+    voice: Voice,
+    fingerprint: Fingerprint,
+    admitted: Result<(), DropReason>,
 }
 
 /// Decides about every indicator of a page; counts those that need no sending into `counts`, returns the others.
 ///
-/// The same observable may stand on a page more than once; only the record updated last speaks for it, the
-/// others count as unchanged, since they change nothing any more.
+/// The same value may stand on a page more than once: the record that decides among them speaks, the others count as
+/// unchanged.
 pub fn plan_page(
     indicators: Vec<(Key, Indicator)>,
     policy: &Policy,
-    manifest: &Manifest,
-    purpose: Purpose,
-    now: DateTime<Utc>,
+    manifest: &mut Manifest,
+    reading: &Reading,
     counts: &mut Counts,
-) -> Vec<Planned> {
-    let newest = newest_of_each(&indicators);
-    let mut planned = Vec::new();
+) -> Plan {
+    let voices: Vec<Voice> =
+        indicators.iter().map(|(_, indicator)| Voice::of(indicator, reading.horizon)).collect();
+    let speakers = speakers(&indicators, &voices);
+    let mut plan = Plan::default();
+    // Former names that were dealt with: two records may share one.
+    let mut displaced = HashSet::new();
     // All at once, because they wait for memory, and together they wait less.
     let known: Vec<Option<Entry>> = indicators.iter().map(|(key, _)| manifest.get(*key).copied()).collect();
-    for (place, ((key, indicator), held)) in indicators.into_iter().zip(known).enumerate() {
-        let speaks = newest[&key] == place;
+    for (record, ((key, indicator), held)) in indicators.into_iter().zip(known).enumerate() {
         let admitted = policy.filter.admit(&indicator);
-        if !speaks {
-            match admitted {
-                Ok(()) => counts.unchanged += 1,
-                Err(reason) => counts.dropped.add(reason),
-            }
+        if speakers[&key] != record {
+            keep(fate_of(admitted), counts);
             continue;
         }
         let fingerprint = Fingerprint::of(&indicator, policy.salt);
-        let hash_type = policy.hash_type;
-        if purpose.settings_changed && policy.retract {
-            let before = formerly(&indicator, fingerprint, policy, manifest, now);
-            // Another record may stand for it there.
-            planned.extend(before.into_iter().filter(|item| !newest.contains_key(&item.key)));
+        let candidate = Candidate { indicator: &indicator, voice: voices[record], fingerprint, admitted };
+        let voice = candidate.voice;
+        let mut decision = policy.decide(held.as_ref(), &candidate, reading);
+        let mut former = policy.former_names(key, held.as_ref(), &candidate, manifest, reading);
+        // Another record of the page stands for it there, or another had the same former name.
+        former.retain(|(key, _)| !speakers.contains_key(key) && displaced.insert(*key));
+        let mut name = (key, policy.hash_type);
+        if let Decision::Keep { fate: Fate::Dropped(_), note } = decision
+            && !former.is_empty()
+        {
+            // What is no longer wanted stands under another name only.
+            plan.notes.extend(note.map(|entry| noted(entry, manifest)));
+            name = former.remove(0);
+            decision = Decision::Send { change: Change::Retracted, voice };
         }
-        let decision = match admitted {
-            Ok(()) => decide(held.as_ref(), &indicator, fingerprint, policy, purpose, now),
-            Err(reason) => decide_unwanted(held.as_ref(), &indicator, fingerprint, policy, reason, now),
+        let planned = |indicator: Indicator, (key, hash_type), change, voice| Planned {
+            valid_until: policy.valid_until(&indicator, change, reading.now),
+            indicator,
+            record,
+            voice,
+            hash_type,
+            key,
+            handle: manifest.handle(key),
+            fingerprint,
+            change,
         };
+        // A former name stays as long as the new one is refused.
+        if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
+            let former = former.into_iter();
+            plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, voice)));
+        }
         match decision {
-            Decision::Unchanged => counts.unchanged += 1,
-            Decision::StillRejected => counts.rejected += 1,
-            Decision::Drop(reason) => counts.dropped.add(reason),
-            Decision::Send(change) => {
-                let valid_until = policy.valid_until(&indicator, change, now);
-                let handle = manifest.handle(key);
-                planned.push(Planned { indicator, hash_type, key, handle, fingerprint, change, valid_until });
+            Decision::Send { change, voice } => plan.send.push(planned(indicator, name, change, voice)),
+            Decision::Keep { fate, note } => {
+                keep(fate, counts);
+                plan.notes.extend(note.map(|entry| noted(entry, manifest)));
             }
         }
     }
-    planned
+    plan
+}
+
+fn noted(entry: Entry, manifest: &Manifest) -> Known {
+    Known { entry, handle: manifest.handle(entry.key) }
+}
+
+fn keep(fate: Fate, counts: &mut Counts) {
+    match fate {
+        Fate::Unchanged => counts.unchanged += 1,
+        Fate::StillRejected => counts.rejected += 1,
+        Fate::Dropped(reason) => counts.dropped.add(reason),
+    }
+}
+
+/// The fate of a record that changes nothing.
+fn fate_of(admitted: Result<(), DropReason>) -> Fate {
+    match admitted {
+        Ok(()) => Fate::Unchanged,
+        Err(reason) => Fate::Dropped(reason),
+    }
+}
+
+/// The place of the record that decides about each key, among those of the page.
+fn speakers(indicators: &[(Key, Indicator)], voices: &[Voice]) -> ByKey<usize> {
+    let mut speakers = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
+    for (record, (key, _)) in indicators.iter().enumerate() {
+        let best = speakers.entry(*key).or_insert(record);
+        if voices[*best] <= voices[record] {
+            *best = record;
+        }
+    }
+    speakers
 }
 
 impl Policy {
-    /// Each indicator with the key under which it is known.
+    /// The key under which an indicator is known.
+    pub fn key(&self, indicator: &Indicator) -> Key {
+        indicator.observable.subject(self.hash_type).key()
+    }
+
+    /// Each indicator with its key.
     pub fn keyed(&self, indicators: Vec<Indicator>) -> Vec<(Key, Indicator)> {
-        let key = |indicator: &Indicator| indicator.observable.subject(self.hash_type).key();
-        indicators.into_iter().map(|indicator| (key(&indicator), indicator)).collect()
+        indicators.into_iter().map(|indicator| (self.key(&indicator), indicator)).collect()
     }
 
     /// The end of validity of what is sent at `now`; what is taken back ends at once.
@@ -169,93 +263,149 @@ impl Policy {
         }
         self.expirations.valid_until(indicator.observable.indicator_type(), now)
     }
-}
 
-/// The place of the record updated last, for each key; of equals the later one.
-fn newest_of_each(indicators: &[(Key, Indicator)]) -> ByKey<usize> {
-    let mut newest = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
-    for (place, (key, indicator)) in indicators.iter().enumerate() {
-        let best = newest.entry(*key).or_insert(place);
-        if indicators[*best].1.last_updated <= indicator.last_updated {
-            *best = place;
+    fn decide(&self, held: Option<&Entry>, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
+        let Candidate { voice, admitted, .. } = *candidate;
+        let nothing = Decision::Keep { fate: fate_of(admitted), note: None };
+        let Some(entry) = held else {
+            return match admitted {
+                Ok(()) => Decision::Send { change: Change::Created, voice },
+                Err(_) => nothing,
+            };
+        };
+        // A refusal is judged again only if nothing has spoken since.
+        let is_past = !entry.state().is_refusal() || voice < entry.voice();
+        if reading.purpose == Purpose::Retry && is_past {
+            return nothing;
+        }
+        match (entry.hears(voice, reading.refreshes), admitted) {
+            (true, Ok(())) => self.decide_for(entry, candidate, reading),
+            (true, Err(reason)) => self.decide_against(entry, candidate, reason, reading),
+            (false, Ok(())) => self.support(entry, candidate, reading),
+            (false, Err(reason)) => {
+                let speaks_otherwise = self.retract
+                    && !entry.state().is_decided_against()
+                    && entry.is_held(reading.now)
+                    && self.filter.is_stated(candidate.indicator, reason);
+                let note = speaks_otherwise.then(|| contest(entry, reading)).flatten();
+                Decision::Keep { fate: Fate::Dropped(reason), note }
+            }
         }
     }
-    newest
-}
 
-fn decide(
-    held: Option<&Entry>,
-    indicator: &Indicator,
-    fingerprint: Fingerprint,
-    policy: &Policy,
-    purpose: Purpose,
-    now: DateTime<Utc>,
-) -> Decision {
-    let Some(entry) = held else { return Decision::Send(Change::Created) };
-    let same = entry.fingerprint.covers(fingerprint, indicator);
-    let void = entry.fingerprint == Fingerprint::VOID;
-    let ends_soon = entry.valid_until() - policy.renewal_margin <= now;
-    let is_older = entry.is_newer_than(indicator.last_updated) && !void;
-    match entry.state() {
-        // Mandiant may list one value under two ids: the record updated last speaks for it, wherever it is read.
-        State::Held | State::Retracted if is_older => Decision::Unchanged,
-        State::Held if !same => Decision::Send(Change::Updated),
-        State::Held if ends_soon || !policy.deduplicate => Decision::Send(Change::Renewed),
-        State::Held => Decision::Unchanged,
-        State::Rejected | State::UpdateRejected if same && !purpose.retry => Decision::StillRejected,
-        State::Rejected | State::Retracted => Decision::Send(Change::Created),
-        State::UpdateRejected => Decision::Send(Change::Updated),
-    }
-}
-
-/// What is held and no longer wanted is taken back, if the record says itself what speaks against it: a field that is
-/// missing says nothing.
-fn decide_unwanted(
-    held: Option<&Entry>,
-    indicator: &Indicator,
-    fingerprint: Fingerprint,
-    policy: &Policy,
-    reason: DropReason,
-    now: DateTime<Utc>,
-) -> Decision {
-    match held {
-        Some(entry)
-            if policy.retract
-                && entry.is_held(now)
-                && !entry.is_newer_than(indicator.last_updated)
-                && policy.filter.is_stated(indicator, reason) =>
-        {
-            let refused = entry.state() == State::UpdateRejected && entry.fingerprint == fingerprint;
-            if refused { Decision::StillRejected } else { Decision::Send(Change::Retracted) }
+    /// The deciding record is admitted.
+    fn decide_for(&self, entry: &Entry, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
+        let voice = candidate.voice;
+        let same = entry.fingerprint.covers(candidate.fingerprint, candidate.indicator);
+        let ends_soon = self.ends_soon(entry, reading);
+        let is_retry = reading.purpose == Purpose::Retry;
+        let heard = heard(entry, voice, reading);
+        let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
+        let send = |change| Decision::Send { change, voice };
+        match entry.state() {
+            State::Rejected if same && !is_retry => keep(Fate::StillRejected, heard),
+            State::Rejected | State::Retracted => send(Change::Created),
+            // A content that was refused is offered again before the one that is held runs out.
+            State::UpdateRejected if same && !is_retry && !ends_soon => keep(Fate::StillRejected, heard),
+            State::UpdateRejected => send(Change::Updated),
+            _ if !same => send(Change::Updated),
+            _ if ends_soon || !self.deduplicate => send(Change::Renewed),
+            _ => keep(Fate::Unchanged, heard.in_state(State::Held)),
         }
-        _ => Decision::Drop(reason),
+    }
+
+    /// The deciding record is not admitted: what is held is taken back, if the record says itself what speaks against it;
+    /// a field that is missing says nothing.
+    fn decide_against(
+        &self,
+        entry: &Entry,
+        candidate: &Candidate<'_>,
+        reason: DropReason,
+        reading: &Reading,
+    ) -> Decision {
+        let heard = heard(entry, candidate.voice, reading);
+        let fate = Fate::Dropped(reason);
+        if !self.retract || !self.filter.is_stated(candidate.indicator, reason) {
+            let met = (candidate.voice.tag == entry.voice().tag).then(|| changed(entry, met(entry, reading)));
+            return Decision::Keep { fate, note: met.flatten() };
+        }
+        if entry.is_held(reading.now) {
+            return Decision::Send { change: Change::Retracted, voice: candidate.voice };
+        }
+        // Nothing is held; an older record, or the line about an earlier refusal, must not bring it back.
+        Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
+    }
+
+    /// A record that does not decide is admitted: it keeps what is held from running out.
+    fn support(&self, entry: &Entry, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
+        // The deciding record goes on deciding.
+        let send = |change| Decision::Send { change, voice: entry.voice() };
+        let is_void = entry.fingerprint == Fingerprint::VOID;
+        let is_echo = candidate.voice.tag == entry.voice().tag;
+        match entry.state() {
+            State::Held | State::UpdateRejected if is_void => send(Change::Updated),
+            State::Held | State::UpdateRejected if self.ends_soon(entry, reading) => send(Change::Renewed),
+            state if state.is_decided_against() && !is_echo => {
+                Decision::Keep { fate: Fate::Unchanged, note: contest(entry, reading) }
+            }
+            _ => Decision::Keep { fate: Fate::Unchanged, note: None },
+        }
+    }
+
+    fn ends_soon(&self, entry: &Entry, reading: &Reading) -> bool {
+        entry.valid_until() - self.renewal_margin <= reading.now
+    }
+
+    /// Under which other keys the destination holds what `candidate` decides about: other digests of the same file, in
+    /// the record or not any more, and former spellings of the value. With each the digest that stands for it.
+    fn former_names(
+        &self,
+        current: Key,
+        held: Option<&Entry>,
+        candidate: &Candidate<'_>,
+        manifest: &mut Manifest,
+        reading: &Reading,
+    ) -> Vec<(Key, HashType)> {
+        let Candidate { indicator, voice, admitted, .. } = *candidate;
+        let is_silent = held.is_some_and(|entry| !entry.hears(voice, reading.refreshes));
+        let says_nothing =
+            admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason));
+        if is_silent || says_nothing {
+            return Vec::new();
+        }
+        let observable = &indicator.observable;
+        let mut names: Vec<(Key, HashType)> = Vec::new();
+        if let Observable::File(hashes) = observable {
+            names.extend(hashes.all().map(|(digest, _)| (observable.subject(digest).key(), digest)));
+            names.extend(manifest.files_of(voice.tag).map(|key| (key, self.hash_type)));
+        }
+        names.retain(|(key, _)| {
+            *key != current
+                && manifest
+                    .get(*key)
+                    .is_some_and(|entry| entry.is_held(reading.now) && entry.hears(voice, reading.refreshes))
+        });
+        names.sort_by_key(|(key, _)| *key);
+        names.dedup_by_key(|(key, _)| *key);
+        names
     }
 }
 
-/// A file's indicators under other digests than the one that stands for it now.
-fn formerly(
-    indicator: &Indicator,
-    fingerprint: Fingerprint,
-    policy: &Policy,
-    manifest: &Manifest,
-    now: DateTime<Utc>,
-) -> Vec<Planned> {
-    let Observable::File(hashes) = &indicator.observable else { return Vec::new() };
-    let current = indicator.observable.subject(policy.hash_type).kind;
-    let others = hashes.all().filter(|(hash_type, _)| SubjectKind::File(*hash_type) != current);
-    others
-        .filter_map(|(hash_type, _)| {
-            let key = indicator.observable.subject(hash_type).key();
-            let entry = manifest.get(key).filter(|entry| entry.is_held(now))?;
-            (!entry.is_newer_than(indicator.last_updated)).then(|| Planned {
-                indicator: indicator.clone(),
-                hash_type,
-                key,
-                handle: manifest.handle(key),
-                fingerprint,
-                change: Change::Displaced,
-                valid_until: now,
-            })
-        })
-        .collect()
+/// `entry` once the deciding record `voice` was met.
+fn heard(entry: &Entry, voice: Voice, reading: &Reading) -> Entry {
+    if voice == entry.voice() { met(entry, reading) } else { entry.decided_by(voice) }
+}
+
+/// `entry` once its deciding record was met.
+fn met(entry: &Entry, reading: &Reading) -> Entry {
+    if entry.misses_a_meeting(reading.refreshes) { entry.contested(reading.refreshes) } else { *entry }
+}
+
+/// What is to be noted where an older record speaks otherwise than the deciding one.
+fn contest(entry: &Entry, reading: &Reading) -> Option<Entry> {
+    (!entry.is_contested()).then(|| entry.contested(reading.refreshes))
+}
+
+fn changed(before: &Entry, after: Entry) -> Option<Entry> {
+    (*before != after).then_some(after)
 }

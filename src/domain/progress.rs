@@ -3,10 +3,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::task::{LAG, LONGEST_WINDOW, OVERLAP, REACH, Range, SHORTEST_WINDOW, Task, Window, whole_second};
+use super::{
+    brake::Brake,
+    entry::{Refreshes, WholeRefresh},
+    task::{LAG, LONGEST_WINDOW, OVERLAP, REACH, Range, SHORTEST_WINDOW, Task, Window, whole_second},
+};
 
 /// The version of `progress.json` this program writes.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
 /// The place a lane delivers to. A lane that finds itself pointed elsewhere starts anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,44 +32,120 @@ pub struct SegmentRef {
     pub bytes: Option<u64>,
 }
 
-/// What a range beside the watermark is read for.
+/// What records are read for: decides what is done about those that are held and no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BackfillKind {
-    /// Read again because somebody asked.
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Purpose {
+    /// What the source updated since the checkpoint. Takes back within the brake, as all do that say nothing else.
+    Live,
+    /// Read again because an operator asked.
     Lookback,
     /// Send again whatever is still wanted.
     Rebuild,
-    /// Everything that the source may still list, so that nothing expires that it has not touched, and nothing stays
-    /// that the settings no longer call for.
-    Refresh,
+    /// A refresh: everything that the source may still list, so that nothing expires that it has not touched, and
+    /// nothing stays that the settings no longer call for. Takes nothing back: what is held and no longer wanted is
+    /// marked and counted.
+    Survey,
+    /// The second reading of a refresh, which takes back what the survey marked. `allowance`: how much more it may take
+    /// back.
+    Collection { allowance: u64 },
+    /// A refresh that takes back what an operator confirmed.
+    Confirmation,
+    /// Not the source's records but those that the destination refused, offered again.
+    Retry,
+}
+
+impl Purpose {
+    /// Whether everything is read that the source may still list.
+    pub fn is_refresh(self) -> bool {
+        matches!(self, Self::Survey | Self::Collection { .. } | Self::Confirmation)
+    }
+
+    /// A word for logs and people.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Lookback => "lookback",
+            Self::Rebuild => "rebuild",
+            Self::Survey => "survey",
+            Self::Collection { .. } => "collection",
+            Self::Confirmation => "confirmation",
+            Self::Retry => "retry",
+        }
+    }
 }
 
 /// A range to read beside the live checkpoint, which it never moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredBackfill")]
 pub struct Backfill {
     /// The request it came from.
     pub run_id: String,
-    pub kind: BackfillKind,
+    #[serde(flatten)]
+    pub purpose: Purpose,
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
     /// Everything up to here is settled.
     pub position: DateTime<Utc>,
-    /// A refresh first counts what it would take back, and takes it back in a second reading: so far so many.
-    /// `None`: it takes back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub survey: Option<u64>,
-    /// A refresh because settings changed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub settings_changed: bool,
 }
 
-/// Retractions that wait for somebody's word, because they are too many to be believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+impl Backfill {
+    fn is_surveyed(&self) -> bool {
+        self.purpose == Purpose::Survey && self.position >= self.to
+    }
+}
+
+/// A backfill in any schema.
+#[derive(Deserialize)]
+struct StoredBackfill {
+    run_id: String,
+    kind: StoredKind,
+    #[serde(default)]
+    allowance: u64,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    position: DateTime<Utc>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredKind {
+    Live,
+    Lookback,
+    Rebuild,
+    Survey,
+    Collection,
+    Confirmation,
+    Retry,
+    /// Until schema 3: a refresh at either reading.
+    Refresh,
+}
+
+impl From<StoredBackfill> for Backfill {
+    fn from(stored: StoredBackfill) -> Self {
+        let StoredBackfill { run_id, kind, allowance, from, to, position } = stored;
+        // What an older version's survey counted is not marked in the manifest: it begins again.
+        let position = if kind == StoredKind::Refresh { from } else { position };
+        let purpose = match kind {
+            StoredKind::Live => Purpose::Live,
+            StoredKind::Lookback => Purpose::Lookback,
+            StoredKind::Rebuild => Purpose::Rebuild,
+            StoredKind::Survey | StoredKind::Refresh => Purpose::Survey,
+            StoredKind::Collection => Purpose::Collection { allowance },
+            StoredKind::Confirmation => Purpose::Confirmation,
+            StoredKind::Retry => Purpose::Retry,
+        };
+        Self { run_id, purpose, from, to, position }
+    }
+}
+
+/// Retractions that wait for confirmation because they are more than a lane takes back unasked. While they wait,
+/// nothing is taken back but what was confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withheld {
-    /// Indicators that would be taken back.
+    /// Indicators that wait, each counted once.
     pub retractions: u64,
-    /// Indicators that the lane knew then.
+    /// Indicators that the lane held then.
     pub of: u64,
 }
 
@@ -91,6 +171,11 @@ pub struct Progress {
     /// When the last refresh was scheduled, or the lane began.
     #[serde(default)]
     pub refreshed: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub refreshes: Refreshes,
+    /// What was held, and taken back, of late.
+    #[serde(default)]
+    pub brake: Brake,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
     /// While it is under way.
@@ -110,6 +195,9 @@ pub struct Progress {
     /// Of the one continuation message that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
+    /// The pass that the continuation goes on with, the first of its chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
     /// Number of indicators in the manifest.
     pub manifest_entries: u64,
     /// Later segments win over earlier ones.
@@ -140,6 +228,8 @@ impl Progress {
             begin,
             created: Some(created),
             refreshed: Some(created),
+            refreshes: Refreshes::default(),
+            brake: Brake::default(),
             withheld: None,
             adoption: None,
             watermark: begin,
@@ -148,6 +238,7 @@ impl Progress {
             applied: Vec::new(),
             settings_hash,
             continuation_id: None,
+            continues: None,
             manifest_entries: 0,
             segments: Vec::new(),
         }
@@ -231,8 +322,8 @@ impl Progress {
                     return Err(Discontinuous { at: backfill.position, to });
                 }
                 backfill.position = backfill.position.max(to);
-                let surveyed = backfill.survey.is_some_and(|retractions| retractions > 0);
-                if backfill.position >= backfill.to && !surveyed {
+                // A survey that has come to its end is judged first.
+                if backfill.position >= backfill.to && backfill.purpose != Purpose::Survey {
                     self.finish(index);
                 }
             }
@@ -242,54 +333,70 @@ impl Progress {
 
     /// Whether a refresh is due: none is under way, and the last one is `period` ago.
     pub fn wants_refresh(&self, now: DateTime<Utc>, period: TimeDelta) -> bool {
-        let is_under_way = self.backfills.iter().any(|backfill| backfill.kind == BackfillKind::Refresh);
+        let is_under_way = self.backfills.iter().any(|backfill| backfill.purpose.is_refresh());
         !is_under_way && self.refreshed.is_none_or(|last| last + period <= now)
     }
 
-    /// Schedules a refresh of the last `span` instead of one that is under way. With `survey` it first counts what it
-    /// would take back.
-    pub fn schedule_refresh(&mut self, run_id: String, now: DateTime<Utc>, span: TimeDelta, survey: bool) {
-        // One that is replaced may have had this still to do.
-        let settings_changed = self.backfills.iter().any(|backfill| backfill.settings_changed);
-        self.backfills.retain(|backfill| backfill.kind != BackfillKind::Refresh);
+    /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
+    pub fn schedule_refresh(
+        &mut self,
+        run_id: String,
+        purpose: Purpose,
+        now: DateTime<Utc>,
+        span: TimeDelta,
+    ) {
+        self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
         self.refreshed = Some(now);
-        self.withheld = None;
+        self.refreshes.begun += 1;
         let from = whole_second(now - span.min(REACH));
-        let survey = survey.then_some(0);
         let to = whole_second(now - LAG);
-        let kind = BackfillKind::Refresh;
-        self.backfills.push(Backfill { run_id, kind, from, to, position: from, survey, settings_changed });
+        self.backfills.push(Backfill { run_id, purpose, from, to, position: from });
     }
 
-    /// The refresh that `range` is of.
-    pub fn refresh(&mut self, range: &Range) -> Option<&mut Backfill> {
-        let Range::Backfill(run_id) = range else { return None };
-        let mut backfills = self.backfills.iter_mut();
-        backfills.find(|backfill| backfill.run_id == *run_id && backfill.kind == BackfillKind::Refresh)
+    /// Whether a survey was read to its end and is to be judged.
+    pub fn has_survey_to_judge(&self) -> bool {
+        self.backfills.iter().any(Backfill::is_surveyed)
     }
 
-    /// Judges a survey that has come to its end: what it counted is taken back in a second reading, or withheld
-    /// when it is too much of the `known` indicators. Returns how many are withheld.
-    pub fn judge_survey(&mut self, known: u64) -> u64 {
-        let surveyed = |backfill: &Backfill| {
-            backfill.survey.is_some_and(|retractions| retractions > 0) && backfill.position >= backfill.to
-        };
-        let Some(index) = self.backfills.iter().position(surveyed) else { return 0 };
-        let backfill = &mut self.backfills[index];
-        let retractions = backfill.survey.take().unwrap_or_default();
-        if retractions <= most_retractions(known) {
-            backfill.position = backfill.from;
-            return 0;
+    /// Judges a survey that was read to its end, which marked so many indicators of so many that are held: they are
+    /// collected in a second reading, or wait for confirmation if the brake leaves no room for so many. What waits
+    /// already goes on waiting.
+    pub fn judge_survey(&mut self, marked: u64, held: u64, now: DateTime<Utc>) {
+        let Some(index) = self.backfills.iter().position(Backfill::is_surveyed) else { return };
+        let from = self.backfills[index].from;
+        let fits = marked <= self.brake.left(now, self.created);
+        if marked > 0 && self.withheld.is_none() && fits {
+            let backfill = &mut self.backfills[index];
+            backfill.position = from;
+            // A tenth more, for what the source lowers meanwhile.
+            backfill.purpose = Purpose::Collection { allowance: marked + marked.div_ceil(10) };
+            self.note_whole_refresh(from);
+            return;
         }
         self.finish(index);
-        self.withhold(retractions, known);
-        retractions
+        self.wait_for(marked, held);
     }
 
-    /// Notes retractions that wait for confirmation.
-    pub fn withhold(&mut self, retractions: u64, known: u64) {
-        let withheld = self.withheld.get_or_insert(Withheld { retractions: 0, of: known });
-        withheld.retractions += retractions;
+    /// Notes that so many retractions, of so many indicators that are held, wait for confirmation; none: no longer.
+    pub fn wait_for(&mut self, retractions: u64, held: u64) {
+        self.withheld = (retractions > 0).then_some(Withheld { retractions, of: held });
+    }
+
+    /// Notes that an indicator was taken back unasked, at `now`, in a reading for `range`.
+    pub fn note_retracted(&mut self, range: &Range, now: DateTime<Utc>) {
+        self.brake.note_retracted(now, 1);
+        let Range::Backfill(run_id) = range else { return };
+        let backfill = self.backfills.iter_mut().find(|backfill| backfill.run_id == *run_id);
+        if let Some(Backfill { purpose: Purpose::Collection { allowance }, .. }) = backfill {
+            *allowance = allowance.saturating_sub(1);
+        }
+    }
+
+    /// What the backfill of `range` is read for at present; what is live is read for itself.
+    pub fn purpose(&self, range: &Range) -> Purpose {
+        let Range::Backfill(run_id) = range else { return Purpose::Live };
+        let backfill = self.backfills.iter().find(|backfill| backfill.run_id == *run_id);
+        backfill.map_or(Purpose::Lookback, |backfill| backfill.purpose)
     }
 
     /// Whether the records that changed in a window may be asked for without those that the settings do not admit.
@@ -309,12 +416,18 @@ impl Progress {
             || self.backfills.iter().any(|backfill| backfill.run_id == run_id)
     }
 
-    /// Ends a backfill. A refresh is nobody's request, and none is delivered again.
+    /// Ends a backfill. A refresh is no request, and none is delivered again.
     fn finish(&mut self, index: usize) {
-        let Backfill { run_id, kind, .. } = self.backfills.remove(index);
-        if kind != BackfillKind::Refresh {
+        let Backfill { run_id, purpose, from, .. } = self.backfills.remove(index);
+        if purpose.is_refresh() {
+            self.note_whole_refresh(from);
+        } else {
             self.mark_applied(&run_id);
         }
+    }
+
+    fn note_whole_refresh(&mut self, from: DateTime<Utc>) {
+        self.refreshes.whole = Some(WholeRefresh { number: self.refreshes.begun, from });
     }
 
     /// Remembers that a request is done, so that a redelivered message does not apply it again.
@@ -339,10 +452,4 @@ impl Progress {
     pub fn double_window(&mut self) {
         self.window_seconds = (self.window_seconds * 2).min(LONGEST_WINDOW.num_seconds());
     }
-}
-
-/// The most indicators a pass takes back of its own accord, where so many are known: more looks like a mistake, ours
-/// or the source's.
-pub fn most_retractions(known: u64) -> u64 {
-    (known / 5).max(100)
 }

@@ -53,6 +53,9 @@ pub struct LaneReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: ByType,
     pub watermark: Option<DateTime<Utc>>,
+    /// The pass that the lane went on with in this one, the first of its chain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
 }
 
 impl Report {
@@ -96,12 +99,18 @@ impl Report {
         sentence
     }
 
-    /// This pass and one that went on with it, seen as one.
+    /// This pass and what a later one did to go on with it, seen as one.
     pub fn continued_by(&mut self, later: &Self) {
+        let goes_on = |lane: &LaneReport| match &lane.continues {
+            Some(origin) => *origin == self.run_id,
+            None => later.continues.as_deref() == Some(&self.run_id),
+        };
+        let parts: Vec<_> = later.lanes.iter().filter(|(_, lane)| goes_on(lane)).collect();
+        if parts.is_empty() {
+            return;
+        }
         self.ended_at = later.ended_at;
-        self.end = later.end;
-        self.message.clone_from(&later.message);
-        for (name, theirs) in &later.lanes {
+        for (name, theirs) in parts {
             let Some(mine) = self.lanes.get_mut(name) else {
                 self.lanes.insert(name.clone(), theirs.clone());
                 continue;
@@ -114,6 +123,8 @@ impl Report {
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;
         }
+        self.end = self.lanes.values().map(|lane| lane.end).max().unwrap_or(later.end);
+        self.message = self.sentence();
     }
 }
 

@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::{
-    manifest::{Handle, Known, Rank},
+    entry::{Handle, Known, Rank},
     observable::Key,
     plan::Planned,
 };
 
-/// What ranks an indicator: its scores, then how recently the source updated it, in minutes since 1970.
+/// What ranks an indicator: its scores, then how recently the source updated it, in seconds since 1970.
 type Place = (Rank, u32);
 
 /// The room that a destination has for a lane's indicators, and who takes it up.
@@ -30,8 +30,8 @@ pub struct Admitted {
     pub sent: Vec<Planned>,
     /// Those that give way; to be taken back before the others are sent.
     pub displaced: Vec<Key>,
-    /// How many have no room.
-    pub over_limit: u64,
+    /// Those that have no room.
+    pub turned_away: Vec<Planned>,
 }
 
 impl Room {
@@ -43,7 +43,7 @@ impl Room {
                 Some(Handle::Numbered { rank, .. }) => rank,
                 Some(Handle::Foreign(_)) | None => Rank::default(),
             };
-            room.take(entry.key, (rank, entry.updated_minutes()));
+            room.take(entry.key, (rank, entry.updated()));
         }
         room
     }
@@ -53,7 +53,7 @@ impl Room {
     pub fn admit(&mut self, planned: Vec<Planned>, is_unfit: impl Fn(&Planned) -> bool) -> Admitted {
         let mut newcomers = Vec::new();
         for item in planned.iter().filter(|item| !is_unfit(item)) {
-            let place = (item.rank(), item.acknowledged(None).entry.updated_minutes());
+            let place = (item.rank(), item.acknowledged(None).entry.updated());
             if self.places.contains_key(&item.key) {
                 self.take(item.key, place);
             } else {
@@ -79,10 +79,8 @@ impl Room {
         // One that gives way is not updated.
         turned_away.extend(&admitted.displaced);
         turned_away.sort_unstable();
-        let count = planned.len();
         let has_room = |item: &Planned| turned_away.binary_search(&item.key).is_err();
-        admitted.sent = planned.into_iter().filter(has_room).collect();
-        admitted.over_limit = (count - admitted.sent.len()) as u64;
+        (admitted.sent, admitted.turned_away) = planned.into_iter().partition(has_room);
         admitted
     }
 

@@ -2,25 +2,28 @@
 //!
 //! ```text
 //! "MSEG" | version u16 | record size u16 | count u32 | handles u32 | records… | handles… | xxh3-64 of all before
-//! record: key 16 | fingerprint u64 | valid_until u32 | mark u32      (integers little-endian)
+//! record: key 16 | fingerprint u64 | valid_until u32 | updated u32 | tag 6 | met u8 | mark u8  (integers little-endian)
 //! handle: index of its record u32 | kind u8 | 16 bytes, in the order of their records
 //!         kind 1, foreign: the UUID; kind 2, numbered: number u64 | threat score u8 | confidence u8 | zeros
 //! ```
 //!
-//! This is version 3. Versions 1 and 2 were one frame alone, and whole files: they did not tell the number of
-//! handles, and version 1 had none and marks without a type. Both are read as well.
+//! This is version 4. Version 3 had no tag, and a mark of 32 bits with the minutes of the last update. Versions 1 and 2
+//! were one frame alone, and whole files: they did not tell the number of handles, and version 1 had none and marks
+//! without a type. All are read, and one file may hold frames of versions 3 and 4.
 
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    entry::{Entry, Handle, Known, Rank},
     fingerprint::Fingerprint,
-    manifest::{Entry, Handle, Known, Rank},
 };
 
 const MAGIC: &[u8; 4] = b"MSEG";
-const VERSION: u16 = 3;
-const RECORD: usize = 32;
+const VERSION: u16 = 4;
+const RECORD: usize = 40;
+/// Of versions 1 to 3.
+const SHORT_RECORD: usize = 32;
 const HANDLE: usize = 21;
 const HEADER: usize = 16;
 /// Of versions 1 and 2.
@@ -54,7 +57,10 @@ pub fn encode(known: impl ExactSizeIterator<Item = Known>) -> Vec<u8> {
         bytes.extend_from_slice(entry.key.0.as_bytes());
         bytes.extend_from_slice(&entry.fingerprint.0.to_le_bytes());
         bytes.extend_from_slice(&entry.valid_until.to_le_bytes());
-        bytes.extend_from_slice(&entry.mark().to_le_bytes());
+        let (updated, tag, met, mark) = entry.stored();
+        bytes.extend_from_slice(&updated.to_le_bytes());
+        bytes.extend_from_slice(&tag);
+        bytes.extend_from_slice(&[met, mark]);
         if let Some(handle) = handle {
             handles.extend_from_slice(&index.to_le_bytes());
             handles.extend_from_slice(&stored_handle(handle));
@@ -125,7 +131,8 @@ fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
     }
     let number = |at: usize| u32::from_le_bytes(array(&bytes[at..])) as usize;
     let header = if version < 3 { SHORT_HEADER } else { HEADER };
-    let records = number(8) * RECORD;
+    let size = record_size(version);
+    let records = number(8) * size;
     let handles = match version {
         1 => 0,
         3.. => number(SHORT_HEADER) * HANDLE,
@@ -135,14 +142,14 @@ fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
     let sealed = header + records + handles;
     let (frame, rest) = bytes.split_at_checked(sealed + CHECKSUM).ok_or(SegmentError::Damaged)?;
     let (content, checksum) = frame.split_at(sealed);
-    if bytes[6..8] != (RECORD as u16).to_le_bytes()
+    if bytes[6..8] != (size as u16).to_le_bytes()
         || xxh3_64(content) != u64::from_le_bytes(array(checksum))
         || version < 3 && !rest.is_empty()
     {
         return Err(SegmentError::Damaged);
     }
     let (records, handles) = content[header..].split_at(records);
-    if !are_handles(handles, records.len() / RECORD) {
+    if !are_handles(handles, records.len() / size) {
         return Err(SegmentError::Damaged);
     }
     Ok((Frame { version, records, handles }, rest))
@@ -179,7 +186,7 @@ impl<'a> Content<'a> {
 
 impl<'a> Frame<'a> {
     fn entries(self) -> impl Iterator<Item = Entry> + Clone + 'a {
-        self.records.chunks_exact(RECORD).map(move |bytes| record(bytes, self.version))
+        self.records.chunks_exact(record_size(self.version)).map(move |bytes| record(bytes, self.version))
     }
 
     fn known(self) -> impl Iterator<Item = Known> + 'a {
@@ -203,11 +210,21 @@ fn record(bytes: &[u8], version: u16) -> Entry {
     let key = array::<16>(bytes).into();
     let fingerprint = Fingerprint(u64::from_le_bytes(array(&bytes[16..])));
     let valid_until = u32::from_le_bytes(array(&bytes[24..]));
-    let mark = u32::from_le_bytes(array(&bytes[28..]));
+    let last = u32::from_le_bytes(array(&bytes[28..]));
     match version {
-        1 => Entry::stored_v1(key, fingerprint, valid_until, mark),
-        _ => Entry::stored(key, fingerprint, valid_until, mark),
+        1 => Entry::from_stored_v1(key, fingerprint, valid_until, last),
+        2 | 3 => Entry::from_stored_v3(key, fingerprint, valid_until, last),
+        _ => Entry::from_stored(
+            key,
+            fingerprint,
+            valid_until,
+            (last, array(&bytes[32..]), bytes[38], bytes[39]),
+        ),
     }
+}
+
+fn record_size(version: u16) -> usize {
+    if version < 4 { SHORT_RECORD } else { RECORD }
 }
 
 fn handle(bytes: &[u8]) -> Option<Handle> {
@@ -231,11 +248,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::manifest::State;
+    use crate::domain::entry::{State, Tag, Voice};
 
     fn entries() -> impl Strategy<Value = Vec<Known>> {
-        let states =
-            prop::sample::select(vec![State::Held, State::Rejected, State::UpdateRejected, State::Retracted]);
+        let states = prop::sample::select(State::ALL.to_vec());
         let rank = |(threat_score, confidence)| Rank { threat_score, confidence };
         let handles = prop_oneof![
             4 => Just(None),
@@ -247,8 +263,8 @@ mod tests {
         let known = (any::<[u8; 16]>(), any::<u64>(), any::<(u32, u32)>(), states, handles).prop_map(
             move |(key, fingerprint, (valid_until, updated), state, handle)| {
                 let fingerprint = Fingerprint(fingerprint);
-                let entry =
-                    Entry::new(key.into(), fingerprint, time(valid_until), Some(time(updated)), state);
+                let voice = Voice { updated, tag: Tag::of(&fingerprint.0.to_string()) };
+                let entry = Entry::new(key.into(), fingerprint, time(valid_until), voice, state);
                 Known { entry, handle }
             },
         );

@@ -1,7 +1,7 @@
 //! Entries in the order of their keys, many at a time: put in order and merged without a hash table, and without a
 //! copy of what they are merged into.
 
-use super::{manifest::Entry, observable::Key};
+use super::{entry::Entry, observable::Key};
 
 /// Keys are hashes: their first two bytes spread a file's entries over places of a few each.
 const PLACES: usize = 1 << 16;
@@ -162,14 +162,15 @@ mod tests {
 
     use super::*;
     use crate::domain::{
+        entry::{Handle, Known, Rank, State, Voice},
         fingerprint::Fingerprint,
-        manifest::{Handle, Known, Manifest, Rank, State},
+        manifest::Manifest,
         segment::{decode, encode},
     };
 
     fn entry((key, fingerprint): (u128, u64)) -> Entry {
         let key: Key = key.to_be_bytes().into();
-        Entry::new(key, Fingerprint(fingerprint), DateTime::UNIX_EPOCH, None, State::Held)
+        Entry::new(key, Fingerprint(fingerprint), DateTime::UNIX_EPOCH, Voice::default(), State::Held)
     }
 
     fn model(entries: &[Entry]) -> Vec<Entry> {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    manifest::{Entry, State},
+    entry::{Entry, State},
     observable::IndicatorType,
 };
 
@@ -56,9 +56,9 @@ impl Tally {
         for entry in entries {
             *match entry.state() {
                 _ if entry.is_held(now) => tally.held.of(entry.indicator_type()),
-                State::Held | State::UpdateRejected => &mut tally.expired,
                 State::Rejected => &mut tally.rejected,
                 State::Retracted => &mut tally.retracted,
+                _ => &mut tally.expired,
             } += 1;
         }
         tally
@@ -71,7 +71,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{fingerprint::Fingerprint, observable::Key};
+    use crate::domain::{entry::Voice, fingerprint::Fingerprint, observable::Key};
 
     /// A million is what a workspace may come to hold.
     #[test]
@@ -86,7 +86,7 @@ mod tests {
                 _ => State::Held,
             };
             let until = if number % 10 == 3 { now } else { now + TimeDelta::days(7) };
-            let entry = Entry::new(key, Fingerprint(1), until, None, state);
+            let entry = Entry::new(key, Fingerprint(1), until, Voice::default(), state);
             match number % 10 {
                 4 | 5 => entry.of_type(IndicatorType::Ipv4),
                 6 => entry.of_type(IndicatorType::Fqdn),

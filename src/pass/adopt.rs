@@ -6,8 +6,8 @@ use tracing::{info, warn};
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
+        entry::{Entry, Handle, Known, State, Voice},
         fingerprint::Fingerprint,
-        manifest::{Entry, Handle, Known, State},
         outcome::UploadError,
         progress::Adoption,
     },
@@ -81,6 +81,6 @@ fn is_better(holding: &Holding, state: &LaneState) -> bool {
 /// The confidence is all that is known of the content.
 fn known(holding: Holding) -> Known {
     let fingerprint = Fingerprint::adopted(holding.confidence);
-    let entry = Entry::new(holding.key, fingerprint, holding.valid_until, None, State::Held);
+    let entry = Entry::new(holding.key, fingerprint, holding.valid_until, Voice::default(), State::Held);
     Known { entry, handle: (!holding.is_ours).then_some(Handle::Foreign(holding.stix_id)) }
 }

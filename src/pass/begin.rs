@@ -6,7 +6,7 @@ use tracing::info;
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
-        progress::{Backfill, BackfillKind},
+        progress::{Backfill, Purpose},
         task::{LAG, REACH, whole_second},
     },
     state::{lane::LaneState, store::Store},
@@ -20,6 +20,7 @@ impl LanePass<'_> {
     pub(super) async fn begin(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.lane.destination.take_over();
         self.adopt(state).await?;
+        self.prepare_brake(state);
         if self.schedule_refresh(state) {
             self.commit(state, Vec::new()).await?;
         }
@@ -31,9 +32,7 @@ impl LanePass<'_> {
             self.retry_rejected(store, state).await?;
         }
         if order.confirm_retraction {
-            info!(lane = self.lane.name, "what is no longer wanted is taken back, as this request confirms");
-            let run_id = format!("{}-confirmed", self.pass.run_id);
-            state.progress.schedule_refresh(run_id, self.pass.started_at, self.refresh_span(), false);
+            self.confirm_retractions(state).await?;
         }
         if order.rebuild || order.lookback_days.is_some() {
             self.note_backfill(state);
@@ -52,6 +51,20 @@ impl LanePass<'_> {
         self.commit(state, Vec::new()).await
     }
 
+    /// Measures what is held before anything is taken back; what waits is counted anew.
+    fn prepare_brake(&mut self, state: &mut LaneState) {
+        let now = self.pass.started_at;
+        if state.progress.brake.is_new() {
+            let held = state.manifest.held(now);
+            state.progress.brake.note_held(now, held);
+            if state.progress.withheld.is_some() && self.lane.policy.retract {
+                // A version without marks withheld them: which they are, a survey finds.
+                state.progress.refreshed = None;
+            }
+        }
+        self.recount_withheld(state);
+    }
+
     fn note_backfill(&self, state: &mut LaneState) {
         let order = &self.pass.order;
         let lookback =
@@ -59,12 +72,10 @@ impl LanePass<'_> {
         let from = whole_second(self.pass.started_at - lookback);
         state.progress.backfills.push(Backfill {
             run_id: self.pass.run_id.clone(),
-            kind: if order.rebuild { BackfillKind::Rebuild } else { BackfillKind::Lookback },
+            purpose: if order.rebuild { Purpose::Rebuild } else { Purpose::Lookback },
             from,
             to: whole_second(self.pass.started_at - LAG),
             position: from,
-            survey: None,
-            settings_changed: false,
         });
     }
 
@@ -86,14 +97,11 @@ impl LanePass<'_> {
         );
         progress.settings_hash.clone_from(&self.lane.settings_hash);
         let run_id = format!("{}-refresh", self.pass.run_id);
-        progress.schedule_refresh(run_id, now, span, self.lane.policy.retract && self.lease.is_some());
-        if let Some(refresh) = progress.backfills.last_mut() {
-            refresh.settings_changed |= has_changed;
-        }
+        progress.schedule_refresh(run_id, Purpose::Survey, now, span);
         true
     }
 
-    fn refresh_span(&self) -> TimeDelta {
+    pub(super) fn refresh_span(&self) -> TimeDelta {
         self.lane.initial_lookback.max(SHORTEST_REFRESH).min(REACH)
     }
 }

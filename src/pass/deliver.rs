@@ -10,13 +10,13 @@ use tracing::warn;
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
+        entry::Known,
         handles::ByKey,
-        manifest::Known,
         observable::Key,
         outcome::{Change, Delivery, Refusal, UploadError},
-        plan::Planned,
+        plan::{Plan, Planned},
+        task::Range,
     },
-    mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };
 
@@ -29,8 +29,11 @@ type Outcome = (Vec<Planned>, Result<Vec<Delivery>, UploadError>);
 
 /// What a delivery has come to so far. It outlives a page: while the last uploads of one are under way, the first of
 /// the next begin, else the destination's rate would go unused at every page's end.
-#[derive(Default)]
 pub(super) struct Desk<'a> {
+    /// What the records were read for.
+    range: Range,
+    /// Records that have no fate yet.
+    open: u64,
     waiting: VecDeque<Vec<Planned>>,
     uploads: FuturesUnordered<BoxFuture<'a, Outcome>>,
     /// Answered, and not looked at yet.
@@ -45,6 +48,31 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// An empty one, for records that were read for `range`.
+    pub(super) fn for_range(range: Range) -> Self {
+        Self {
+            range,
+            open: 0,
+            waiting: VecDeque::new(),
+            uploads: FuturesUnordered::new(),
+            arrived: Vec::new(),
+            under_way: ByKey::default(),
+            settled: Vec::new(),
+            suspects: Vec::new(),
+            halt: None,
+        }
+    }
+
+    /// Records that were taken on and have no fate yet.
+    pub(super) fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// Notes that what `item` was planned for has its fate. What is displaced is no record that was read.
+    pub(super) fn close(&mut self, item: &Planned) {
+        self.open -= u64::from(item.change.is_fate());
+    }
+
     /// Whether something about `key` is under way.
     pub(super) fn knows(&self, key: Key) -> bool {
         self.under_way.contains_key(&key)
@@ -85,19 +113,25 @@ impl<'a> LanePass<'a> {
         store: &Store,
         state: &mut LaneState,
         desk: &mut Desk<'a>,
-        planned: Vec<Planned>,
+        plan: Plan,
     ) -> Result<(), Halt> {
+        desk.open += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
+        // The next page is compared with them at once; durable they become with the next commit.
+        for note in plan.notes {
+            state.manifest.put(note);
+            desk.settled.push(note);
+        }
         if self.lease.is_none() {
-            return self.pretend(state, planned).await;
+            return self.pretend(state, desk, plan.send).await;
         }
         let size = self.lane.destination.batch();
-        let mut others = planned;
+        let mut others = plan.send;
         let taken_back: Vec<Planned> = others.extract_if(.., |item| item.change.takes_back()).collect();
         if !taken_back.is_empty() {
             desk.waiting = batches(taken_back, size);
             self.carry_on(store, state, desk, Until::Settled).await?;
         }
-        let others = self.fit_in(state, others).await?;
+        let others = self.fit_in(state, desk, others).await?;
         desk.waiting = batches(others, size);
         // Who has room is reckoned with what is settled.
         let until = if self.room.is_some() { Until::Settled } else { Until::Begun };
@@ -116,7 +150,7 @@ impl<'a> LanePass<'a> {
         until: Until<'_>,
     ) -> Result<(), Halt> {
         loop {
-            self.begin_uploads(state, desk).await?;
+            self.begin_uploads(desk);
             let is_begun = desk.waiting.is_empty() && desk.halt.is_none();
             if matches!(until, Until::Begun) && is_begun && desk.arrived.is_empty() {
                 return Ok(());
@@ -135,6 +169,10 @@ impl<'a> LanePass<'a> {
                 }
             }
             if desk.arrived.is_empty() {
+                // Nothing is under way; what was only noted is committed when all is.
+                if matches!(until, Until::Settled) && desk.halt.is_none() {
+                    self.commit_settled(store, state, &mut desk.settled).await?;
+                }
                 break;
             }
             desk.gather().await;
@@ -157,23 +195,20 @@ impl<'a> LanePass<'a> {
     }
 
     /// Begins as many uploads as may be under way at once.
-    async fn begin_uploads(&mut self, state: &mut LaneState, desk: &mut Desk<'a>) -> Result<(), Halt> {
-        let Some(lease) = self.lease else { return Ok(()) };
+    fn begin_uploads(&mut self, desk: &mut Desk<'a>) {
+        let Some(lease) = self.lease else { return };
         let (lane, deadline) = (self.lane, self.deadline);
         while desk.uploads.len() + desk.arrived.len() < IN_FLIGHT && desk.halt.is_none() {
             // Whoever took over the lease uploads now, under the same rate limit.
             if let Err(lost) = lease.check() {
                 desk.halt = Some(lost.into());
-                return Ok(());
+                return;
             }
-            let Some(mut batch) = desk.waiting.pop_front() else { return Ok(()) };
+            let Some(mut batch) = desk.waiting.pop_front() else { return };
             let now = self.engine.clock.now();
             for item in &mut batch {
                 item.valid_until = lane.policy.valid_until(&item.indicator, item.change, now);
                 desk.under_way.insert(item.key, ());
-            }
-            if is_live(Mutant::ManifestBeforeUpload) {
-                self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;
             }
             let traffic = Arc::clone(&self.traffic);
             desk.uploads.push(Box::pin(async move {
@@ -181,13 +216,12 @@ impl<'a> LanePass<'a> {
                 (batch, outcome)
             }));
         }
-        Ok(())
     }
 
     /// Takes an upload's outcome to the desk.
     fn take(
         &mut self,
-        state: &LaneState,
+        state: &mut LaneState,
         desk: &mut Desk<'a>,
         mut batch: Vec<Planned>,
         outcome: Result<Vec<Delivery>, UploadError>,
@@ -197,8 +231,7 @@ impl<'a> LanePass<'a> {
                 // Records that were set aside without being sent prove nothing.
                 self.accepted |= deliveries.iter().any(|delivery| !matches!(delivery, Delivery::Rejected(_)));
                 for (item, delivery) in batch.into_iter().zip(deliveries) {
-                    desk.under_way.remove(&item.key);
-                    desk.settled.extend(self.settle_record(state, &item, delivery));
+                    self.settle_record(state, desk, &item, delivery);
                 }
             }
             Err(UploadError::Refused(refusal)) if batch.len() == 1 => {
@@ -221,12 +254,11 @@ impl<'a> LanePass<'a> {
 
     /// A record that is refused alone is rejected, once the destination has shown that it accepts others. When
     /// it accepts none, something else is wrong with our requests, and no record is blamed for it.
-    fn judge_suspects(&mut self, state: &LaneState, desk: &mut Desk<'a>) {
+    fn judge_suspects(&mut self, state: &mut LaneState, desk: &mut Desk<'a>) {
         let all_in = desk.uploads.is_empty() && desk.waiting.is_empty();
         if self.accepted || all_in && desk.suspects.len() == 1 {
             for (item, refusal) in std::mem::take(&mut desk.suspects) {
-                desk.under_way.remove(&item.key);
-                desk.settled.extend(self.settle_record(state, &item, Delivery::Rejected(refusal)));
+                self.settle_record(state, desk, &item, Delivery::Rejected(refusal));
             }
         } else if desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty() {
             let reason = &desk.suspects[0].1.reason;
@@ -235,12 +267,24 @@ impl<'a> LanePass<'a> {
         }
     }
 
-    /// Counts what became of one record; returns what is known of it now.
-    fn settle_record(&mut self, state: &LaneState, item: &Planned, delivery: Delivery) -> Option<Known> {
-        match delivery {
+    /// Counts what became of one record, and notes what is known of it now for the next commit.
+    fn settle_record(
+        &mut self,
+        state: &mut LaneState,
+        desk: &mut Desk<'a>,
+        item: &Planned,
+        delivery: Delivery,
+    ) {
+        desk.under_way.remove(&item.key);
+        desk.close(item);
+        let before = state.manifest.get(item.key).copied();
+        let known = match delivery {
             Delivery::Acknowledged(handle) => {
                 self.count(item);
                 self.engine.gauge.sent(1);
+                if item.change == Change::Retracted {
+                    self.note_retracted(state, before, &desk.range);
+                }
                 if let Some(room) = self.room.as_mut().filter(|_| item.change.takes_back()) {
                     room.leave(item.key);
                 }
@@ -248,11 +292,12 @@ impl<'a> LanePass<'a> {
             }
             Delivery::OverLimit => {
                 self.counts.over_limit += 1;
+                self.unsettled.insert(item.key);
                 None
             }
             Delivery::Rejected(Refusal { reason, request_id }) => {
                 // One that is displaced is not a record that was read.
-                self.counts.rejected += u64::from(item.change != Change::Displaced);
+                self.counts.rejected += u64::from(item.change.is_fate());
                 let id = &item.indicator.source_id;
                 warn!(lane = self.lane.name, "{id} was refused by {}: {reason}", self.lane.name);
                 let line = json!({
@@ -269,7 +314,6 @@ impl<'a> LanePass<'a> {
                 });
                 self.refused.push_str(&format!("{line}\n"));
                 self.refused_unwritten = true;
-                let before = state.manifest.get(item.key);
                 if let Some(room) = self
                     .room
                     .as_mut()
@@ -277,9 +321,10 @@ impl<'a> LanePass<'a> {
                 {
                     room.leave(item.key);
                 }
-                Some(item.rejected(before))
+                Some(item.rejected(before.as_ref()))
             }
-        }
+        };
+        desk.settled.extend(known);
     }
 
     fn count(&mut self, item: &Planned) {
@@ -298,8 +343,7 @@ impl<'a> LanePass<'a> {
         if settled.is_empty() {
             return Ok(());
         }
-        let unwritten = self.refused_unwritten && !is_live(Mutant::RefusalsForgotten);
-        if let Some(lease) = self.lease.filter(|_| unwritten) {
+        if let Some(lease) = self.lease.filter(|_| self.refused_unwritten) {
             if self.refused_before.is_none() {
                 let before = store.rejected(self.lane.name, &self.pass.run_id).await?;
                 self.refused.insert_str(0, self.refused_before.insert(before));
@@ -311,13 +355,16 @@ impl<'a> LanePass<'a> {
     }
 
     /// A dry run: what would be sent is counted and remembered, so that it counts once.
-    async fn pretend(&mut self, state: &mut LaneState, planned: Vec<Planned>) -> Result<(), Halt> {
-        let entries = planned.iter().map(|item| {
-            self.count(item);
-            item.acknowledged(None)
-        });
-        let entries = entries.collect();
-        self.commit(state, entries).await
+    async fn pretend(
+        &mut self,
+        state: &mut LaneState,
+        desk: &mut Desk<'a>,
+        planned: Vec<Planned>,
+    ) -> Result<(), Halt> {
+        for item in planned {
+            self.settle_record(state, desk, &item, Delivery::Acknowledged(item.handle));
+        }
+        self.commit(state, std::mem::take(&mut desk.settled)).await
     }
 }
 

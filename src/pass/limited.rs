@@ -5,18 +5,18 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::info;
 
-use super::{halt::Halt, lane::LanePass};
+use super::{deliver::Desk, halt::Halt, lane::LanePass};
 use crate::{
     defender::{client::Defender, convert::APPLICATION, wire::Listed},
     destination::Destination,
     domain::{
+        entry::{Entry, Handle, Known, Rank, State, Voice},
         fingerprint::Fingerprint,
-        manifest::{Entry, Handle, Known, Manifest, Rank, State},
+        manifest::Manifest,
         observable::Key,
         plan::Planned,
         room::Room,
     },
-    mutant::{Mutant, is_live},
     state::lane::LaneState,
 };
 
@@ -26,27 +26,32 @@ impl LanePass<'_> {
     pub(super) async fn fit_in(
         &mut self,
         state: &mut LaneState,
+        desk: &mut Desk<'_>,
         mut planned: Vec<Planned>,
     ) -> Result<Vec<Planned>, Halt> {
         let Destination::Defender(defender) = &self.lane.destination else { return Ok(planned) };
-        if planned.is_empty() || is_live(Mutant::LimitIgnored) {
+        if planned.is_empty() {
             return Ok(planned);
         }
         self.look_around(state).await?;
         let now = self.engine.clock.now();
-        let before = planned.len();
-        planned.retain(|item| !self.foreign.contains(&defender.about(item)));
-        let others = before - planned.len();
-        if others > 0 {
-            self.counts.unchanged += others as u64;
+        let is_foreign = |item: &mut Planned| self.foreign.contains(&defender.about(item));
+        let foreign: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
+        if !foreign.is_empty() {
+            self.counts.unchanged += foreign.len() as u64;
             info!(
                 lane = self.lane.name,
-                "{others} indicators are left as another application has them in the tenant"
+                "{} indicators are left as another application has them in the tenant",
+                foreign.len()
             );
         }
         let room = self.room.get_or_insert_default();
         let admitted = room.admit(planned, |item| defender.is_unfit(item, now));
-        self.counts.over_limit += admitted.over_limit;
+        self.counts.over_limit += admitted.turned_away.len() as u64;
+        for item in foreign.iter().chain(&admitted.turned_away) {
+            desk.close(item);
+            self.unsettled.insert(item.key);
+        }
         self.displace(defender, state, admitted.displaced).await?;
         Ok(admitted.sent)
     }
@@ -112,7 +117,7 @@ impl LanePass<'_> {
             return Ok(());
         }
         self.counts.displaced += ids.len() as u64;
-        if self.lease.is_some() && !is_live(Mutant::DisplacedStay) {
+        if self.lease.is_some() {
             defender.delete(&ids, self.deadline, &self.traffic).await?;
         }
         self.commit(state, gone).await
@@ -132,6 +137,7 @@ fn found(key: Key, listed: &Listed, manifest: &Manifest, now: DateTime<Utc>) -> 
         _ => Rank::default(),
     };
     let until = listed.expiration.unwrap_or(now + TimeDelta::days(90));
-    let entry = held.unwrap_or_else(|| Entry::new(key, Fingerprint::VOID, until, None, State::Held));
+    let entry =
+        held.unwrap_or_else(|| Entry::new(key, Fingerprint::VOID, until, Voice::default(), State::Held));
     Some(Known { entry, handle: listed.id.map(|id| Handle::Numbered { id, rank }) })
 }

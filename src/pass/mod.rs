@@ -22,11 +22,16 @@ mod lane;
 mod limited;
 mod message;
 mod rerun;
+mod retractions;
 mod retry;
 mod status;
 mod window;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{Instrument, info, info_span, warn};
@@ -54,7 +59,6 @@ use crate::{
         request::Order,
     },
     mandiant::client::Client,
-    mutant::{Mutant, is_live},
     state::{lease::Lease, store::Store},
 };
 
@@ -115,6 +119,62 @@ struct Pass {
     invocation_id: Option<String>,
     /// The pass that began the chain, and which lanes take part in it.
     continues: Option<Message>,
+}
+
+/// Which lanes are to be continued when an invocation ends. It has one continuation for all its passes: one for each
+/// would overwrite the other's.
+struct Continuation {
+    id: String,
+    lanes: BTreeSet<&'static str>,
+    /// The first pass of the chain.
+    origin: Option<String>,
+    hop: u32,
+    /// The chain is as long as it may be.
+    is_cut_off: bool,
+}
+
+impl Continuation {
+    fn new() -> Self {
+        let id = Uuid::new_v4().to_string();
+        Self { id, lanes: BTreeSet::new(), origin: None, hop: 0, is_cut_off: false }
+    }
+
+    /// Takes in how a pass ended: what paused waits, and what ended otherwise waits no longer.
+    fn take(&mut self, pass: &Pass, lanes: &[(&'static str, LaneEnd)]) {
+        let hop = pass.hop() + 1;
+        for (name, lane) in lanes {
+            if lane.report.end == End::Paused && hop <= MOST_HOPS {
+                self.lanes.insert(name);
+                self.origin.get_or_insert_with(|| pass.origin().to_owned());
+                self.hop = self.hop.max(hop);
+            } else {
+                self.lanes.remove(name);
+                self.is_cut_off |= lane.report.end == End::Paused;
+            }
+        }
+    }
+
+    fn message(self) -> Option<Message> {
+        let run_id = self.origin.filter(|_| !self.lanes.is_empty())?;
+        Some(Message { kind: MessageKind::Continue, run_id, continuation_id: Some(self.id), hop: self.hop })
+    }
+}
+
+impl Pass {
+    /// How many passes went before in its chain.
+    fn hop(&self) -> u32 {
+        self.continues.as_ref().map_or(0, |message| message.hop)
+    }
+
+    /// The first pass of its chain.
+    fn origin(&self) -> &str {
+        self.continued().map_or(&self.run_id, |message| &message.run_id)
+    }
+
+    /// The message by which it continues others.
+    fn continued(&self) -> Option<&Message> {
+        self.continues.as_ref().filter(|message| message.kind == MessageKind::Continue)
+    }
 }
 
 impl Engine {
@@ -193,9 +253,32 @@ impl Engine {
         deadline: &Deadline,
         ended: &mut Ended,
     ) -> Result<(), StateError> {
+        let mut continuation = Continuation::new();
+        let worked = self.run_passes(store, lease, work, pass, deadline, ended, &mut continuation).await;
+        let is_cut_off = continuation.is_cut_off;
+        ended.continuation = continuation.message().or(ended.continuation.take());
+        if ended.continuation.is_none()
+            && let Some(message) = pass.continued()
+        {
+            ended.chain_failed = is_cut_off || self.has_failed(store, &message.run_id).await;
+        }
+        worked
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one invocation")]
+    async fn run_passes(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        work: &Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+        continuation: &mut Continuation,
+    ) -> Result<(), StateError> {
         let is_request = matches!(work, Work::Message(Message { kind: MessageKind::Request, .. }));
         if !is_request {
-            self.run_pass(store, lease, pass, deadline, ended).await;
+            ended.reports.push(self.run_pass(store, lease, pass, deadline, continuation).await);
         }
         while let Some(request) = store.requests().await?.into_iter().find(|request| !request.order.dry_run) {
             if ended.reports.iter().any(|report| report.end == End::Fenced) {
@@ -211,7 +294,7 @@ impl Engine {
                 return Ok(());
             }
             let pass = self.pass_of(&request, pass);
-            self.run_pass(store, lease, &pass, deadline, ended).await;
+            ended.reports.push(self.run_pass(store, lease, &pass, deadline, continuation).await);
             if !self.is_applied(store, &request).await? {
                 // It could not even be noted in the lanes' progress: it stays for the next pass.
                 return Ok(());
@@ -228,37 +311,23 @@ impl Engine {
         lease: &Lease,
         pass: &Pass,
         deadline: &Deadline,
-        ended: &mut Ended,
-    ) {
-        let continuation_id = Uuid::new_v4().to_string();
+        continuation: &mut Continuation,
+    ) -> Report {
         let lanes =
             self.take_part(store, pass).await.into_iter().map(|lane| {
-                LanePass::new(self, lane, pass, Some(lease), &continuation_id, deadline).run(store)
+                LanePass::new(self, lane, pass, Some(lease), &continuation.id, deadline).run(store)
             });
         let span = info_span!("pass", run_id = pass.run_id);
         let lanes: Vec<(&'static str, LaneEnd)> = futures::future::join_all(lanes).instrument(span).await;
-        let paused = lanes.iter().any(|(_, lane)| lane.report.end == End::Paused);
-        let hop = pass.continues.as_ref().map_or(0, |message| message.hop) + 1;
-        let goes_on = paused && hop <= MOST_HOPS;
-        let report = self.close(store, pass, lanes, paused && !goes_on).await;
-        if goes_on {
-            let origin = report.continues.clone().unwrap_or_else(|| pass.run_id.clone());
-            ended.continuation = Some(Message {
-                kind: MessageKind::Continue,
-                run_id: origin,
-                continuation_id: Some(continuation_id),
-                hop,
-            });
-        } else if let Some(origin) = &report.continues {
-            ended.chain_failed |= paused || self.has_failed(store, origin).await;
-        }
-        ended.reports.push(report);
+        continuation.take(pass, &lanes);
+        self.close(store, pass, lanes).await
     }
 
-    /// Whether a lane stalled or failed in an earlier pass of the chain and took no part in the later ones.
+    /// Whether a lane ended badly since the chain began, and has not ended well since: in an earlier pass of the chain,
+    /// or in a request that an invocation of it worked off.
     async fn has_failed(&self, store: &Store, origin: &str) -> bool {
-        match store.report(origin).await {
-            Ok(whole) => whole.is_some_and(|whole| whole.lanes.values().any(|lane| lane.end.is_failure())),
+        match store.last_ends_since(origin).await {
+            Ok(ends) => ends.values().any(|end| end.is_failure()),
             Err(error) => {
                 warn!("how the passes before this one ended cannot be read: {error}");
                 false
@@ -285,9 +354,6 @@ impl Engine {
 
     async fn waits_for(&self, store: &Store, lane: &Lane, message: &Message) -> Result<bool, StateError> {
         let progress = store.progress(lane.name).await?;
-        if is_live(Mutant::StaleContinuationAccepted) {
-            return Ok(true);
-        }
         Ok(message.continuation_id.is_some()
             && progress.is_some_and(|progress| progress.continuation_id == message.continuation_id))
     }
@@ -310,13 +376,9 @@ impl Engine {
     }
 
     /// Puts the lanes' ends together and writes the report.
-    async fn close(
-        &self,
-        store: &Store,
-        pass: &Pass,
-        lanes: Vec<(&'static str, LaneEnd)>,
-        is_cut_off: bool,
-    ) -> Report {
+    async fn close(&self, store: &Store, pass: &Pass, lanes: Vec<(&'static str, LaneEnd)>) -> Report {
+        let is_cut_off =
+            pass.hop() >= MOST_HOPS && lanes.iter().any(|(_, lane)| lane.report.end == End::Paused);
         let end = lanes.iter().map(|(_, lane)| lane.report.end).max().unwrap_or(End::CaughtUp);
         let mut report = self.report(pass, end, String::new());
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane.report)).collect();
@@ -338,7 +400,7 @@ impl Engine {
     }
 
     fn report(&self, pass: &Pass, end: End, message: String) -> Report {
-        let continues = pass.continues.as_ref().filter(|message| message.kind == MessageKind::Continue);
+        let continues = pass.continued();
         Report {
             run_id: pass.run_id.clone(),
             trigger: pass.trigger,

@@ -59,7 +59,7 @@ impl Engine {
         let lanes = lanes.map(|lane| LanePass::new(self, lane, pass, None, "", deadline).run(store));
         let span = info_span!("dry_run", run_id = pass.run_id);
         let lanes = futures::future::join_all(lanes).instrument(span).await;
-        self.close(store, pass, lanes, false).await
+        self.close(store, pass, lanes).await
     }
 
     pub(super) fn pass_of(&self, request: &Request, invocation: &Pass) -> Pass {

@@ -1,4 +1,4 @@
-//! Refused records, offered once more because somebody asks for it.
+//! Refused records, offered once more because an operator asks for it.
 
 use serde::Deserialize;
 use tracing::warn;
@@ -11,7 +11,9 @@ use super::{
 use crate::{
     domain::{
         indicator::Indicator,
-        plan::{Purpose, plan_page},
+        plan::{Plan, Reading, plan_page},
+        progress::Purpose,
+        task::Range,
     },
     state::{lane::LaneState, store::Store},
 };
@@ -25,9 +27,10 @@ struct Line {
     indicator: Indicator,
 }
 
-impl LanePass<'_> {
-    /// Offers every refused record again. Whatever is accepted, or wanted no longer, leaves its file; whatever is
-    /// refused again moves to this pass's file.
+impl<'a> LanePass<'a> {
+    /// Offers every refused record again, if nothing newer speaks about its value. A line leaves its file when what it
+    /// stands for was done or is no longer wanted; what is refused again moves to this pass's file; what could not be
+    /// done (no room, a retraction that waits) stays.
     pub(super) async fn retry_rejected(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         for run_id in store.refused_in(self.lane.name).await? {
             if run_id == self.pass.run_id {
@@ -35,45 +38,67 @@ impl LanePass<'_> {
             }
             let content = store.rejected(self.lane.name, &run_id).await?;
             let mut lines: Vec<&str> = content.lines().collect();
-            let mut kept = String::new();
+            let mut kept: Vec<&str> = Vec::new();
             while !lines.is_empty() {
                 let rest = lines.split_off(lines.len().min(PAGE));
-                let mut indicators = Vec::new();
+                let mut offered = Vec::new();
                 for line in std::mem::replace(&mut lines, rest) {
                     match serde_json::from_str::<Line>(line) {
-                        Ok(Line { indicator }) => indicators.push(indicator),
+                        Ok(Line { indicator }) => offered.push((line, indicator)),
                         Err(error) => {
                             warn!(
                                 lane = self.lane.name,
                                 "a line of {run_id}.jsonl cannot be offered again: {error}"
                             );
-                            kept.push_str(&format!("{line}\n"));
+                            kept.push(line);
                         }
                     }
                 }
-                self.counts.read += indicators.len() as u64;
-                self.counts.replayed += indicators.len() as u64;
-                let purpose = Purpose { retry: true, ..Purpose::default() };
-                let now = self.engine.clock.now();
-                let policy = &self.lane.policy;
-                let planned = plan_page(
-                    policy.keyed(indicators),
-                    policy,
-                    &state.manifest,
-                    purpose,
-                    now,
-                    &mut self.counts,
-                );
-                let mut desk = Desk::default();
-                self.deliver(store, state, &mut desk, planned).await?;
-                self.carry_on(store, state, &mut desk, Until::Settled).await?;
+                kept.extend(self.offer(store, state, offered).await?);
                 if let Some(lease) = self.lease {
-                    let left: String = lines.iter().map(|line| format!("{line}\n")).collect();
-                    let left = format!("{kept}{left}");
+                    let left: String = kept.iter().chain(&lines).map(|line| format!("{line}\n")).collect();
                     store.rewrite_rejected(lease, self.lane.name, &run_id, &left).await?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Offers the records of these lines, and returns those lines that stand for something that is still to be done.
+    async fn offer<'l>(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        offered: Vec<(&'l str, Indicator)>,
+    ) -> Result<Vec<&'l str>, Halt> {
+        let (lines, indicators): (Vec<&str>, Vec<Indicator>) = offered.into_iter().unzip();
+        self.counts.read += indicators.len() as u64;
+        self.counts.replayed += indicators.len() as u64;
+        let now = self.engine.clock.now();
+        let reading =
+            Reading { purpose: Purpose::Retry, refreshes: state.progress.refreshes, horizon: now, now };
+        let policy = &self.lane.policy;
+        let keyed = policy.keyed(indicators);
+        let mut desk = Desk::for_range(Range::Live);
+        self.unsettled.clear();
+        let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
+        let mut plan = plan_page(keyed, policy, &mut state.manifest, &reading, &mut self.counts);
+        self.withhold(state, &mut plan, &reading);
+        let delivered = self.deliver_all(store, state, &mut desk, plan).await;
+        self.counts.left += desk.open();
+        delivered?;
+        let lines = lines.into_iter().zip(keys);
+        Ok(lines.filter(|(_, key)| self.unsettled.contains(key)).map(|(line, _)| line).collect())
+    }
+
+    async fn deliver_all(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        desk: &mut Desk<'a>,
+        plan: Plan,
+    ) -> Result<(), Halt> {
+        self.deliver(store, state, desk, plan).await?;
+        self.carry_on(store, state, desk, Until::Settled).await
     }
 }

@@ -1,8 +1,8 @@
 //! One window of the source: page after page, each decided about and delivered.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, warn};
 
@@ -14,37 +14,14 @@ use super::{
 use crate::{
     domain::{
         filter::DropReason,
-        observable::Key,
-        outcome::Change,
-        plan::{Planned, Purpose, plan_page},
-        progress::{Progress, most_retractions},
+        plan::{Reading, plan_page},
+        progress::Progress,
         task::{Range, Task, Window, fitting},
     },
     http::retry::Failed,
     mandiant::{client::SourceError, page::Page, reader::Reader},
-    mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };
-
-/// What is done about records that are held and no longer wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retractions {
-    /// They are only counted: the survey of a refresh.
-    Counted,
-    /// They are taken back, up to what a pass may take back of its own accord.
-    Bounded,
-    /// They are taken back: surveyed, or confirmed by somebody.
-    Free,
-}
-
-/// What a window is read with, and what it found beside its pages.
-pub struct WindowPass {
-    purpose: Purpose,
-    retractions: Retractions,
-    /// Keys, because a window that starts again is read twice.
-    pub surveyed: HashSet<Key>,
-    pub withheld: HashSet<Key>,
-}
 
 /// The first page of the window that comes next, fetched while the last uploads of this one were under way.
 pub(super) struct Ahead {
@@ -55,39 +32,51 @@ pub(super) struct Ahead {
 
 impl<'a> LanePass<'a> {
     /// Page after page; the next one is fetched while this one uploads, and at the end the next window's first. Returns
-    /// what was found, and what o'clock it is, by our clock or the source's, whichever is behind.
+    /// the time, by our clock or the source's, whichever is behind.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on. What was read and is not settled then counts as left.
     pub(super) async fn read_window(
         &mut self,
         store: &Store,
         state: &mut LaneState,
         task: &Task,
         now: DateTime<Utc>,
-    ) -> Result<(WindowPass, DateTime<Utc>), Halt> {
-        debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
+    ) -> Result<DateTime<Utc>, Halt> {
+        let mut desk = Desk::for_range(task.range.clone());
+        let read = self.read_pages(store, state, &mut desk, task, now).await;
+        self.counts.left += desk.open();
+        read
+    }
+
+    async fn read_pages(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        desk: &mut Desk<'a>,
+        task: &Task,
+        now: DateTime<Utc>,
+    ) -> Result<DateTime<Utc>, Halt> {
+        let purpose = state.progress.purpose(&task.range).word();
+        debug!(lane = self.lane.name, purpose, "reading from {} to {}", task.window.from, task.window.to);
         self.engine.gauge.enter(task.window);
-        let (deadline, began) = (self.deadline, Instant::now());
-        let mut window = task.window;
-        if is_live(Mutant::TiesSkipped) {
-            window.from += TimeDelta::seconds(1);
-        }
+        let (deadline, began, window) = (self.deadline, Instant::now(), task.window);
         if task.range != Range::Live {
             // What is read again is compared with what the destination holds in truth.
             self.look_around(state).await?;
         }
-        let mut found = self.window_pass(state, task);
-        let ahead = self.ahead.take().filter(|ahead| ahead.task == *task && window == task.window);
+        let ahead = self.ahead.take().filter(|ahead| ahead.task == *task);
         let Ahead { mut reader, first, .. } = match ahead {
             Some(ahead) => ahead,
             None => self.look_ahead(&state.progress, task.clone(), window).await,
         };
         let mut next = first.map_err(|failed| Halt::from(failed).unless_in_vain(!self.heard))?;
-        let mut desk = Desk::default();
         while let Some(page) = next {
             self.heard = true;
             let fetched = Notify::new();
             let settled = async {
-                self.settle_page(store, state, &mut desk, page, &mut found).await?;
-                self.carry_on(store, state, &mut desk, Until::Called(&fetched)).await
+                self.settle_page(store, state, desk, page, task).await?;
+                self.carry_on(store, state, desk, Until::Called(&fetched)).await
             };
             let following = async {
                 let following = reader.next_page(deadline).await;
@@ -98,9 +87,8 @@ impl<'a> LanePass<'a> {
             settled?;
             self.pages_lost = following.is_err() && reader.wants_a_shorter_window();
             next = match following {
-                Err(_) if is_live(Mutant::ErrorEndsWindow) => None,
                 Err(failed) => {
-                    self.carry_on(store, state, &mut desk, Until::Settled).await?;
+                    self.carry_on(store, state, desk, Until::Settled).await?;
                     return Err(failed.into());
                 }
                 Ok(page) => page,
@@ -112,10 +100,10 @@ impl<'a> LanePass<'a> {
         let coming = state.progress.after(task, now).map(|task| self.cut(task));
         let coming = coming.map(|task| self.look_ahead(&state.progress, task.clone(), task.window));
         let ahead = async { Some(coming?.await) };
-        let (settled, ahead) = tokio::join!(self.carry_on(store, state, &mut desk, Until::Settled), ahead);
+        let (settled, ahead) = tokio::join!(self.carry_on(store, state, desk, Until::Settled), ahead);
         self.ahead = ahead;
         settled?;
-        Ok((found, now))
+        Ok(now)
     }
 
     /// Opens the window of `task` and fetches its first page.
@@ -135,20 +123,6 @@ impl<'a> LanePass<'a> {
         }
     }
 
-    fn window_pass(&self, state: &mut LaneState, task: &Task) -> WindowPass {
-        let refresh = state.progress.refresh(&task.range);
-        let settings_changed = refresh.as_ref().is_some_and(|refresh| refresh.settings_changed);
-        let purpose = Purpose { settings_changed, retry: false };
-        let retractions = match refresh.map(|refresh| refresh.survey) {
-            Some(Some(_)) => Retractions::Counted,
-            Some(None) => Retractions::Free,
-            // A dry run tells what there would be to take back.
-            None if self.pass.order.confirm_retraction || self.lease.is_none() => Retractions::Free,
-            None => Retractions::Bounded,
-        };
-        WindowPass { purpose, retractions, surveyed: HashSet::new(), withheld: HashSet::new() }
-    }
-
     /// Counts a page, decides about its records and delivers what is to be sent.
     async fn settle_page(
         &mut self,
@@ -156,8 +130,14 @@ impl<'a> LanePass<'a> {
         state: &mut LaneState,
         desk: &mut Desk<'a>,
         page: Page,
-        found: &mut WindowPass,
+        task: &Task,
     ) -> Result<(), Halt> {
+        let policy = &self.lane.policy;
+        let keyed = policy.keyed(page.indicators);
+        // The plan compares with what is known, and of what is under way nothing is known yet.
+        if keyed.iter().any(|(key, _)| desk.knows(*key)) {
+            self.carry_on(store, state, desk, Until::Settled).await?;
+        }
         self.counts.read += page.records;
         self.engine.gauge.read(page.records);
         for unusable in page.unusable {
@@ -169,55 +149,15 @@ impl<'a> LanePass<'a> {
                 _ => warn!(lane = self.lane.name, "{} cannot be used: {}", unusable.id, unusable.detail),
             }
         }
-        let policy = &self.lane.policy;
-        let keyed = policy.keyed(page.indicators);
-        // The plan compares with what is known, and of what is under way nothing is known yet.
-        if keyed.iter().any(|(key, _)| desk.knows(*key)) || found.purpose.settings_changed {
-            self.carry_on(store, state, desk, Until::Settled).await?;
-        }
-        let now = self.engine.clock.now();
-        let mut planned = plan_page(keyed, policy, &state.manifest, found.purpose, now, &mut self.counts);
-        self.hold_back(state, &mut planned, found);
-        if is_live(Mutant::RetractionsIgnored) {
-            let stay = planned.extract_if(.., |item| item.change == Change::Retracted);
-            self.counts.unchanged += stay.count() as u64;
-        }
-        if is_live(Mutant::ChangesIgnored) {
-            let (changed, others): (Vec<_>, Vec<_>) =
-                planned.into_iter().partition(|item| item.change == Change::Updated);
-            self.counts.unchanged += changed.len() as u64;
-            planned = others;
-        }
-        self.deliver(store, state, desk, planned).await
-    }
-
-    /// Takes out of `planned` the retractions that are not to be made now.
-    fn hold_back(&mut self, state: &LaneState, planned: &mut Vec<Planned>, found: &mut WindowPass) {
-        let is_retraction = |item: &Planned| item.change == Change::Retracted;
-        let retractions = planned.iter().filter(|item| is_retraction(item)).count() as u64;
-        let known = state.manifest.len() as u64;
-        let too_many = || self.counts.retracted + retractions > most_retractions(known);
-        let keys = match found.retractions {
-            Retractions::Counted => {
-                // They are read, and counted, once more.
-                self.counts.read -= retractions;
-                &mut found.surveyed
-            }
-            Retractions::Bounded if too_many() => &mut found.withheld,
-            Retractions::Bounded | Retractions::Free => return,
+        let reading = Reading {
+            purpose: state.progress.purpose(&task.range),
+            refreshes: state.progress.refreshes,
+            horizon: task.window.to,
+            now: self.engine.clock.now(),
         };
-        keys.extend(planned.extract_if(.., |item| is_retraction(item)).map(|item| item.key));
-    }
-
-    /// Notes what a window that was read whole found to take back.
-    pub(super) fn note_retractions(&mut self, state: &mut LaneState, task: &Task, found: &WindowPass) {
-        let surveyed = found.surveyed.len() as u64;
-        if let Some(count) = state.progress.refresh(&task.range).and_then(|refresh| refresh.survey.as_mut()) {
-            *count += surveyed;
-        }
-        if !found.withheld.is_empty() {
-            state.progress.withhold(found.withheld.len() as u64, state.manifest.len() as u64);
-        }
+        let mut plan = plan_page(keyed, policy, &mut state.manifest, &reading, &mut self.counts);
+        self.withhold(state, &mut plan, &reading);
+        self.deliver(store, state, desk, plan).await
     }
 
     /// The task, cut to what should fit into the pass.

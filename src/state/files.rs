@@ -19,7 +19,8 @@ use tracing::{debug, warn};
 use super::{error::StateError, home::Home};
 use crate::domain::{
     compaction::FULL,
-    manifest::{Entry, Manifest},
+    entry::Entry,
+    manifest::Manifest,
     progress::SegmentRef,
     segment::{self, SegmentError},
 };

@@ -15,7 +15,8 @@ use super::{
 };
 use crate::domain::{
     compaction::{FULL, Stored, pays},
-    manifest::{Known, Manifest},
+    entry::Known,
+    manifest::Manifest,
     progress::{Progress, SCHEMA, Target},
     segment,
 };

@@ -1,6 +1,9 @@
 //! Reports, requests and refused records; and tidying up after them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Serialize, de::DeserializeOwned};
@@ -14,6 +17,7 @@ use super::{
 use crate::{
     clock::Deadline,
     domain::{
+        outcome::End,
         progress::Progress,
         report::{Report, is_run_id},
         request::Request,
@@ -100,16 +104,29 @@ impl Store {
         }
         let name = format!("{RUNS}{run_id}.json");
         let Some(mut report) = self.read_json::<Report>(&name).await? else { return Ok(None) };
-        if report.end == crate::domain::outcome::End::Paused {
+        if report.lanes.values().any(|lane| lane.end == End::Paused) {
             for item in self.home.list(RUNS).await?.iter().filter(|item| item.name > name) {
-                if let Some(later) = self.read_json::<Report>(&item.name).await?
-                    && later.continues.as_deref() == Some(run_id)
-                {
+                if let Some(later) = self.read_json::<Report>(&item.name).await? {
                     report.continued_by(&later);
                 }
             }
         }
         Ok(Some(report))
+    }
+
+    /// How each lane ended last, in the passes since `run_id` and in that one.
+    ///
+    /// # Errors
+    /// The storage fails, or a report cannot be read.
+    pub async fn last_ends_since(&self, run_id: &str) -> Result<BTreeMap<String, End>, StateError> {
+        let first = format!("{RUNS}{run_id}.json");
+        let mut ends = BTreeMap::new();
+        for item in self.home.list(RUNS).await?.iter().filter(|item| item.name >= first) {
+            let report = self.read_json::<Report>(&item.name).await?.filter(|report| !report.dry_run);
+            let lanes = report.into_iter().flat_map(|report| report.lanes);
+            ends.extend(lanes.map(|(name, lane)| (name, lane.end)));
+        }
+        Ok(ends)
     }
 
     /// The newest reports, newest first. One that cannot be read is passed over and logged.

@@ -14,8 +14,8 @@ use mati_sync::{
         wire::Import,
     },
     domain::{
+        entry::{Handle, Rank},
         fingerprint::Fingerprint,
-        manifest::{Handle, Rank},
         observable::{HashType, IndicatorType},
         outcome::{Change, Delivery, UploadError},
         plan::Planned,
@@ -109,6 +109,8 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     let indicator = mandiant::convert::indicator(&serde_json::from_str(&text).unwrap()).unwrap();
     let is_file = indicator.observable.indicator_type() == IndicatorType::Hash;
     Planned {
+        record: 0,
+        voice: mati_sync::domain::entry::Voice::default(),
         hash_type: HashType::Sha256,
         key: indicator.observable.subject(HashType::Sha256).key(),
         handle: None,

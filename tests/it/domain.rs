@@ -2,14 +2,15 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
+    entry::{Handle, Refreshes},
     expiry::Expirations,
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
     indicator::Indicator,
-    manifest::{Handle, Manifest},
+    manifest::Manifest,
     observable::{HashType, Hashes, Observable},
     outcome::{Change, Counts},
-    plan::{Policy, Purpose, plan_page},
-    progress::{Backfill, BackfillKind, Progress, Target},
+    plan::{Plan, Planned, Policy, Reading, plan_page},
+    progress::{Backfill, Progress, Purpose, Target},
     room::Room,
     task::{LAG, Range, SHORTEST_WINDOW, Window, whole_second},
 };
@@ -76,12 +77,21 @@ fn indicator() -> impl Strategy<Value = Indicator> {
     )
 }
 
+/// What a page calls for; what is only noted is in the manifest afterwards.
+fn plan(page: Vec<Indicator>, policy: &Policy, manifest: &mut Manifest, counts: &mut Counts) -> Vec<Planned> {
+    let reading =
+        Reading { purpose: Purpose::Live, refreshes: Refreshes::default(), horizon: start(), now: start() };
+    let Plan { send, notes } = plan_page(policy.keyed(page), policy, manifest, &reading, counts);
+    notes.into_iter().for_each(|known| manifest.put(known));
+    send
+}
+
 proptest! {
     /// Every record has a fate, nothing is sent twice, only wanted records are sent, and the newest speaks.
     #[test]
     fn a_plan_accounts_for_every_record(page in prop::collection::vec(indicator(), 0..80)) {
         let (policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
-        let planned = plan_page(policy.keyed(page.clone()), &policy, &manifest, Purpose::default(), start(), &mut counts);
+        let planned = plan(page.clone(), &policy, &mut manifest, &mut counts);
         prop_assert_eq!(counts.settled() + planned.len() as u64, page.len() as u64);
         let mut keys: Vec<_> = planned.iter().map(|item| item.key).collect();
         keys.sort_unstable();
@@ -95,7 +105,7 @@ proptest! {
             manifest.put(item.acknowledged(None));
         }
         let mut again = Counts::default();
-        let rest = plan_page(policy.keyed(page), &policy, &manifest, Purpose::default(), start(), &mut again);
+        let rest = plan(page, &policy, &mut manifest, &mut again);
         prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
     }
 
@@ -104,13 +114,10 @@ proptest! {
     #[test]
     fn what_is_no_longer_wanted_is_taken_back_once(page in prop::collection::vec(indicator(), 0..80), stricter in 80..=86_u8) {
         let (mut policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
-        let read = |policy: &Policy, manifest: &Manifest, counts: &mut Counts| {
-            let purpose = Purpose { settings_changed: true, retry: false };
-            plan_page(policy.keyed(page.clone()), policy, manifest, purpose, start(), counts)
-        };
-        read(&policy, &manifest, &mut counts).iter().for_each(|item| manifest.put(item.acknowledged(None)));
+        let read = |policy: &Policy, manifest: &mut Manifest, counts: &mut Counts| plan(page.clone(), policy, manifest, counts);
+        read(&policy, &mut manifest, &mut counts).iter().for_each(|item| manifest.put(item.acknowledged(None)));
         policy.filter.thresholds.ip.confidence = stricter;
-        let planned = read(&policy, &manifest, &mut counts);
+        let planned = read(&policy, &mut manifest, &mut counts);
         for item in &planned {
             prop_assert_eq!(item.change, Change::Retracted);
             prop_assert!(policy.filter.admit(&item.indicator).is_err() && manifest.get(item.key).is_some());
@@ -123,7 +130,7 @@ proptest! {
             let held = manifest.get(key(indicator)).is_some_and(|entry| entry.is_held(start()));
             prop_assert!(newest != place || !held, "{:?}", indicator);
         }
-        prop_assert!(read(&policy, &manifest, &mut counts).is_empty());
+        prop_assert!(read(&policy, &mut manifest, &mut counts).is_empty());
     }
 
     /// Whatever comes, in whatever pages: the limit is kept, and at the end nobody outside is better than anybody
@@ -136,7 +143,7 @@ proptest! {
         let mut outside = std::collections::BTreeMap::new();
         let mut only_new = true;
         for page in pages {
-            let planned = plan_page(policy.keyed(page), &policy, &manifest, Purpose::default(), start(), &mut Counts::default());
+            let planned = plan(page, &policy, &mut manifest, &mut Counts::default());
             let (gone, planned): (Vec<_>, Vec<_>) =
                 planned.into_iter().partition(|item| item.change == Change::Retracted);
             for item in gone {
@@ -147,12 +154,12 @@ proptest! {
             }
             let places: std::collections::BTreeMap<_, _> = planned
                 .iter()
-                .map(|item| (item.key, (item.rank(), item.acknowledged(None).entry.updated_minutes())))
+                .map(|item| (item.key, (item.rank(), item.acknowledged(None).entry.updated())))
                 .collect();
             let count = planned.len();
             only_new &= planned.iter().all(|item| item.change == Change::Created);
             let admitted = room.admit(planned, |_| false);
-            prop_assert_eq!(admitted.sent.len() + admitted.over_limit as usize, count);
+            prop_assert_eq!(admitted.sent.len() + admitted.turned_away.len(), count);
             for key in admitted.displaced {
                 let place = inside.remove(&key).expect("only one that is held gives way");
                 outside.insert(key, place);
@@ -185,7 +192,7 @@ proptest! {
         let from = progress.begin - TimeDelta::days(3);
         if backfill {
             let to = whole_second(now - LAG);
-            progress.backfills.push(Backfill { run_id: "r".to_owned(), kind: BackfillKind::Lookback, from, to, position: from, survey: None, settings_changed: false });
+            progress.backfills.push(Backfill { run_id: "r".to_owned(), purpose: Purpose::Lookback, from, to, position: from });
         }
         let mut fates = fates.into_iter();
         let mut fresh = true;

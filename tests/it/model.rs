@@ -15,8 +15,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     clock::Deadline,
     domain::{
+        entry::{Entry, Known, State, Voice},
         fingerprint::Fingerprint,
-        manifest::{Entry, Known, State},
         observable::Key,
         progress::Target,
     },
@@ -63,17 +63,12 @@ struct Crash {
 }
 
 fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
-    let entry = (
-        0..60_u8,
-        1..5_u64,
-        select(vec![State::Held, State::Rejected, State::UpdateRejected, State::Retracted]),
-    )
-        .prop_map(|(key, fingerprint, state)| {
-            // Every fifth has expired so long ago that it leaves at the next compaction.
-            let days = if key % 5 == 0 { -99 } else { 9 };
-            let valid_until = now() + TimeDelta::days(days);
-            Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, None, state)
-        });
+    let entry = (0..60_u8, 1..5_u64, select(State::ALL.to_vec())).prop_map(|(key, fingerprint, state)| {
+        // Every fifth has expired so long ago that it leaves at the next compaction.
+        let days = if key % 5 == 0 { -99 } else { 9 };
+        let valid_until = now() + TimeDelta::days(days);
+        Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, Voice::default(), state)
+    });
     vec(entry, 1..12)
 }
 

@@ -3,10 +3,11 @@
 
 use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
+    brake::Brake,
+    entry::{Entry, Handle, Known, Rank, Refreshes, State, Tag, Voice, WholeRefresh},
     fingerprint::Fingerprint,
-    manifest::{Entry, Handle, Known, Rank, State},
     observable::IndicatorType,
-    progress::{BackfillKind, Progress, SCHEMA, Withheld},
+    progress::{Progress, Purpose, SCHEMA, Withheld},
     report::Report,
     request::Request,
     segment,
@@ -26,7 +27,9 @@ fn entries() -> Vec<Known> {
             let fingerprint = Fingerprint(0x0102_0304_0506_0700 + u64::from(n));
             let (valid_until, updated) =
                 (time(1_772_000_000 + i64::from(n)), time(1_771_000_020 + i64::from(n)));
-            Entry::new([n; 16].into(), fingerprint, valid_until, Some(updated), state).into()
+            // Versions before 4 kept the minute, and not whose record it was.
+            let voice = Voice { updated: seconds(updated) / 60 * 60, tag: Tag::UNKNOWN };
+            Entry::new([n; 16].into(), fingerprint, valid_until, voice, state).into()
         })
         .to_vec()
 }
@@ -48,11 +51,36 @@ fn segment_version_3() {
     let bytes = fixture("segment-v3.bin");
     let frames = [with_handles(), entries()];
     assert_eq!(read(&bytes), frames.concat());
-    let written = frames.map(|known| segment::encode(known.into_iter())).concat();
-    assert_eq!(written, bytes, "what is written today is version 3");
-    let mut newer = bytes;
-    newer[4] = 4;
-    assert!(matches!(segment::decode(&newer), Err(segment::SegmentError::Newer(4))));
+}
+
+/// A file that version 3 began and version 4 went on with: every state, contested entries, with handles.
+#[test]
+fn segment_version_4() {
+    let bytes = fixture("segment-v4.bin");
+    assert_eq!(read(&bytes), [with_handles(), of_version_4()].concat());
+    let written = segment::encode(of_version_4().into_iter());
+    assert!(bytes.ends_with(&written), "what is written today is version 4");
+    let mut newer = written;
+    newer[4] = 5;
+    assert!(matches!(segment::decode(&newer), Err(segment::SegmentError::Newer(5))));
+}
+
+fn of_version_4() -> Vec<Known> {
+    let entry = |(n, state): (u8, State)| {
+        let fingerprint = Fingerprint(0x0102_0304_0506_0700 + u64::from(n));
+        let valid_until = DateTime::from_timestamp(1_782_000_000 + i64::from(n), 0).unwrap();
+        let voice = Voice { updated: 1_781_000_007 + u32::from(n), tag: Tag::of(&format!("ipv4--{n}")) };
+        let entry = Entry::new([n; 16].into(), fingerprint, valid_until, voice, state)
+            .of_type(IndicatorType::ALL[usize::from(n % 5)]);
+        let contested = entry.contested(Refreshes { begun: 260 + u64::from(n), whole: None });
+        let handle = (n % 3 == 0).then(|| Handle::Foreign(Uuid::from_u128(u128::from(n))));
+        Known { entry: if n % 2 == 0 { contested } else { entry }, handle }
+    };
+    (1..).zip(State::ALL).map(entry).collect()
+}
+
+fn seconds(time: DateTime<chrono::Utc>) -> u32 {
+    time.timestamp().try_into().unwrap()
 }
 
 fn read(bytes: &[u8]) -> Vec<Known> {
@@ -83,7 +111,8 @@ fn with_handles() -> Vec<Known> {
 fn retracted() -> Entry {
     let fingerprint = Fingerprint(0x0102_0304_0506_0704);
     let time = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-    Entry::new([4; 16].into(), fingerprint, time(1_772_000_004), Some(time(1_771_000_024)), State::Retracted)
+    let voice = Voice { updated: seconds(time(1_771_000_024)) / 60 * 60, tag: Tag::UNKNOWN };
+    Entry::new([4; 16].into(), fingerprint, time(1_772_000_004), voice, State::Retracted)
 }
 
 #[test]
@@ -92,7 +121,7 @@ fn progress_schema_1() {
     assert_eq!(progress.schema, 1);
     assert_eq!(progress.watermark.to_rfc3339(), "2026-03-02T11:58:00+00:00");
     assert_eq!((progress.window_seconds, progress.manifest_entries), (86_400, 3));
-    assert_eq!(progress.backfills[0].kind, BackfillKind::Rebuild);
+    assert_eq!(progress.backfills[0].purpose, Purpose::Rebuild);
     assert_eq!(progress.segments[0].name, "20260302T120000000Z-0001-00001");
     assert_eq!(progress.continuation_id.as_deref(), Some("b9b0c1d2-0000-4000-8000-000000000001"));
     assert!(progress.knows_request("20260301T000000000Z-0000"));
@@ -111,17 +140,16 @@ fn progress_schema_2() {
     assert_eq!(progress.refreshed.unwrap().to_rfc3339(), "2026-03-05T23:00:00+00:00");
     assert_eq!(progress.withheld, Some(Withheld { retractions: 300, of: 1000 }));
     assert_eq!(progress.adoption.as_ref().unwrap().skip_token.as_deref(), Some("page-7"));
-    assert_eq!((progress.backfills[0].kind, progress.backfills[0].survey), (BackfillKind::Refresh, Some(12)));
-    assert_eq!(progress.backfills[1].survey, None);
-    let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
-    let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v2.json")).unwrap();
-    assert_eq!(again, stored, "nothing is lost in reading and writing");
+    // What an older version's survey counted is not marked in the manifest: the refresh begins again.
+    assert_eq!(progress.backfills[0].purpose, Purpose::Survey);
+    assert_eq!(progress.backfills[0].position, progress.backfills[0].from);
+    assert!(progress.brake.is_new());
 }
 
 #[test]
 fn progress_schema_3() {
     let progress: Progress = serde_json::from_slice(&fixture("progress-v3.json")).unwrap();
-    assert_eq!((progress.schema, SCHEMA), (3, 3));
+    assert_eq!(progress.schema, 3);
     // A file that an older version wrote counts whole; a newer one as far as is listed.
     let listed: Vec<_> =
         progress.segments.iter().map(|part| (part.name.as_str(), part.entries, part.bytes)).collect();
@@ -130,8 +158,25 @@ fn progress_schema_3() {
         ("20260402T120000000Z-0002-1a2b3c4d-00001", 200, Some(6448)),
     ];
     assert_eq!(listed, expected);
+}
+
+#[test]
+fn progress_schema_4() {
+    let progress: Progress = serde_json::from_slice(&fixture("progress-v4.json")).unwrap();
+    assert_eq!((progress.schema, SCHEMA), (4, 4));
+    let purposes: Vec<_> = progress.backfills.iter().map(|backfill| backfill.purpose).collect();
+    assert_eq!(purposes, [Purpose::Collection { allowance: 33 }, Purpose::Lookback]);
+    let whole = WholeRefresh { number: 7, from: "2026-03-03T00:00:00Z".parse().unwrap() };
+    assert_eq!(progress.refreshes, Refreshes { begun: 8, whole: Some(whole) });
+    assert_eq!(progress.withheld, Some(Withheld { retractions: 300, of: 1000 }));
+    assert_eq!(progress.continues.as_deref(), Some("20260402T120000000Z-0002"));
+    let now = "2026-04-02T12:00:00Z".parse().unwrap();
+    let mut brake = Brake::default();
+    brake.note_held(now - TimeDelta::hours(30), 1000);
+    brake.note_retracted(now - TimeDelta::hours(2), 150);
+    assert_eq!((progress.brake.left(now, None), &progress.brake), (50, &brake));
     let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
-    let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v3.json")).unwrap();
+    let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v4.json")).unwrap();
     assert_eq!(again, stored, "nothing is lost in reading and writing");
 }
 

@@ -7,8 +7,8 @@ use mati_sync::{
     clock::Deadline,
     domain::{
         compaction::{Stored, pays},
+        entry::{Entry, Known, State, Voice},
         fingerprint::Fingerprint,
-        manifest::{Entry, Known, State},
         outcome::End,
         progress::Target,
     },
@@ -39,7 +39,8 @@ fn now() -> DateTime<Utc> {
 fn known(number: u64, fingerprint: u64) -> Known {
     let key = u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let valid_until = now() + TimeDelta::days(30);
-    Entry::new(key.to_be_bytes().into(), Fingerprint(fingerprint), valid_until, None, State::Held).into()
+    Entry::new(key.to_be_bytes().into(), Fingerprint(fingerprint), valid_until, Voice::default(), State::Held)
+        .into()
 }
 
 async fn load(store: &Store, run_id: &str) -> LaneState {
@@ -89,7 +90,7 @@ async fn little_is_written_for_what_changed() {
     let files = |entries: u64| entries.div_ceil(250_000);
     let stored = |entries| Stored { entries, files: files(entries), live: ENTRIES };
     let until_compaction = (0..).step_by(1000).find(|changes| pays(stored(ENTRIES + changes))).unwrap();
-    let compaction = ENTRIES * 32 * CHANGES / until_compaction;
+    let compaction = ENTRIES * 40 * CHANGES / until_compaction;
     // As many more files as are listed on the way there, half of them on average.
     let a_file = serde_json::to_vec(&state.progress.segments[0]).unwrap().len() as u64 + 1;
     let listed = a_file * files(until_compaction) / 2 * CHANGES / 100;

@@ -12,8 +12,8 @@ use mati_sync::{
     app::App,
     clock::{Clock, Deadline, SystemClock},
     domain::{
+        entry::{Entry, Known, State, Voice},
         fingerprint::Fingerprint,
-        manifest::{Entry, Known, State},
         progress::Target,
         report::run_id,
     },
@@ -189,7 +189,7 @@ pub fn entries(numbers: std::ops::Range<u32>) -> Vec<Known> {
             key.to_be_bytes().into(),
             Fingerprint(u64::from(number) + 1),
             valid_until,
-            None,
+            Voice::default(),
             State::Held,
         )
         .into()

@@ -13,7 +13,7 @@ use fastrand::Rng;
 use mati_sync::{
     app::App,
     clock::{SharedClock, SystemClock},
-    domain::manifest::State,
+    domain::entry::State,
     http::transport::Transport,
 };
 use sandbox::{

@@ -1,0 +1,443 @@
+//! A row of the manifest: what a lane knows of one indicator it sent.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    fingerprint::Fingerprint,
+    indicator::Indicator,
+    observable::{IndicatorType, Key},
+};
+
+/// How an indicator stands at the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The destination acknowledged it, or held it when the lane began.
+    Held,
+    /// The destination refused it; it is not offered again until its content changes.
+    Rejected,
+    /// The destination holds an earlier content and refused the one of the fingerprint.
+    UpdateRejected,
+    /// The destination holds nothing of it: it was taken back, or never sent. The entry is kept so that an older record
+    /// of the same value does not bring it back.
+    Retracted,
+    /// The destination refused to have it taken back and still holds it.
+    RetractionRejected,
+    /// The destination holds it although the deciding record speaks against it: a survey found it, or its retraction
+    /// waits for confirmation.
+    Unwanted,
+    /// As [`State::Unwanted`], and an operator confirmed the retraction.
+    Condemned,
+}
+
+impl State {
+    pub const ALL: [Self; 7] = [
+        Self::Held,
+        Self::Rejected,
+        Self::UpdateRejected,
+        Self::Retracted,
+        Self::RetractionRejected,
+        Self::Unwanted,
+        Self::Condemned,
+    ];
+
+    /// Whether the destination holds some content, as long as it is valid.
+    pub fn is_held(self) -> bool {
+        !matches!(self, Self::Rejected | Self::Retracted)
+    }
+
+    /// Whether the deciding record speaks against the indicator.
+    pub fn is_decided_against(self) -> bool {
+        matches!(self, Self::Retracted | Self::RetractionRejected | Self::Unwanted | Self::Condemned)
+    }
+
+    /// Whether the destination refused what the deciding record called for.
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Rejected | Self::UpdateRejected | Self::RetractionRejected)
+    }
+
+    /// Fixed for ever by the stored form.
+    fn bits(self) -> u8 {
+        match self {
+            Self::Held => 0,
+            Self::Rejected => 1,
+            Self::UpdateRejected => 2,
+            Self::Retracted => 3,
+            Self::RetractionRejected => 4,
+            Self::Unwanted => 5,
+            Self::Condemned => 6,
+        }
+    }
+
+    fn from_bits(bits: u8) -> Self {
+        Self::ALL.into_iter().find(|state| state.bits() == bits & 7).unwrap_or(Self::Held)
+    }
+}
+
+/// Names a record of the source within a manifest: 48 bits of the hash of its id. Two records of one value share a tag
+/// once in 10¹⁴ times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(u64);
+
+impl Tag {
+    /// Of a record that is not known: the entry was adopted, or written before segment format 4.
+    pub const UNKNOWN: Self = Self(0);
+    const BITS: u32 = 48;
+
+    pub fn of(source_id: &str) -> Self {
+        Self((xxh3_64(source_id.as_bytes()) >> (u64::BITS - Self::BITS)).max(1))
+    }
+
+    pub(super) fn to_bytes(self) -> [u8; 6] {
+        let [.., a, b, c, d, e, f] = self.0.to_be_bytes();
+        [a, b, c, d, e, f]
+    }
+
+    pub(super) fn from_bytes([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+    }
+}
+
+/// A record of the source as one of those that speak for or against a value. Of all that the source lists, the greatest
+/// decides: the one updated last, to the second, and of several in one second the one with the greater tag.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Voice {
+    /// Seconds since 1970; 0 where the record does not say when it was updated.
+    pub updated: u32,
+    pub tag: Tag,
+}
+
+impl Voice {
+    /// The record behind `indicator`. The source's times are not believed beyond `horizon`: it gave the record in a
+    /// window that ends there, so a later time is a mistake that would silence every other record for good.
+    pub fn of(indicator: &Indicator, horizon: DateTime<Utc>) -> Self {
+        let updated = indicator.last_updated.map_or(0, |updated| seconds(updated.min(horizon)));
+        Self { updated, tag: Tag::of(&indicator.source_id) }
+    }
+}
+
+/// A refresh that was read whole, without the source's filters: what it did not meet, the source no longer lists.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Refreshes {
+    /// Refreshes begun so far.
+    pub begun: u64,
+    /// The newest one that was read whole, and the time it read from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<WholeRefresh>,
+}
+
+/// A refresh that was read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WholeRefresh {
+    pub number: u64,
+    pub from: DateTime<Utc>,
+}
+
+/// What a lane remembers of an indicator where the destination knows it by something else than our id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handle {
+    /// Sentinel: the id another product gave it, under which it is updated.
+    Foreign(Uuid),
+    /// Defender: the API's number for it, and its rank.
+    Numbered { id: u64, rank: Rank },
+}
+
+/// Decides which indicators a destination holds that cannot hold all. The greater is the more wanted; of equals the one
+/// updated later, which the entry knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    pub threat_score: u8,
+    pub confidence: u8,
+}
+
+/// All that is known of one indicator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub entry: Entry,
+    pub handle: Option<Handle>,
+}
+
+impl From<Entry> for Known {
+    fn from(entry: Entry) -> Self {
+        Self { entry, handle: None }
+    }
+}
+
+/// What is known of one indicator. 40 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: Key,
+    /// Of the content last sent, or last refused.
+    pub fingerprint: Fingerprint,
+    /// Seconds since 1970. An entry that expired more than a day ago leaves at compaction.
+    pub valid_until: u32,
+    /// Of the deciding record: seconds since 1970.
+    updated: u32,
+    /// Of the deciding record.
+    tag: [u8; 6],
+    /// Number of the newest refresh that had begun when the deciding record was last met, modulo 256; kept only while
+    /// the entry is contested.
+    met: u8,
+    /// From its top: contested (1 bit), unused (1), the type of indicator (3), the state (3).
+    mark: u8,
+}
+
+const CONTESTED: u8 = 1 << 7;
+
+impl Entry {
+    pub fn new(
+        key: Key,
+        fingerprint: Fingerprint,
+        valid_until: DateTime<Utc>,
+        voice: Voice,
+        state: State,
+    ) -> Self {
+        let Voice { updated, tag } = voice;
+        let (valid_until, tag) = (seconds(valid_until), tag.to_bytes());
+        Self { key, fingerprint, valid_until, updated, tag, met: 0, mark: state.bits() }
+    }
+
+    /// The same entry, of an indicator of this type.
+    pub fn of_type(self, indicator_type: IndicatorType) -> Self {
+        Self { mark: self.mark & !(7 << 3) | type_bits(indicator_type) << 3, ..self }
+    }
+
+    /// The type of indicator; versions before segment format 2 did not keep it.
+    pub fn indicator_type(&self) -> Option<IndicatorType> {
+        IndicatorType::ALL.into_iter().find(|indicator_type| type_bits(*indicator_type) == self.mark >> 3 & 7)
+    }
+
+    pub fn state(&self) -> State {
+        State::from_bits(self.mark)
+    }
+
+    /// The same entry in another state.
+    pub fn in_state(self, state: State) -> Self {
+        Self { mark: self.mark & !7 | state.bits(), ..self }
+    }
+
+    /// The deciding record.
+    pub fn voice(&self) -> Voice {
+        Voice { updated: self.updated, tag: Tag::from_bytes(self.tag) }
+    }
+
+    /// The same entry, decided by `voice`, about which nothing is contested.
+    pub fn decided_by(self, voice: Voice) -> Self {
+        let Voice { updated, tag } = voice;
+        Self { updated, tag: tag.to_bytes(), met: 0, mark: self.mark & !CONTESTED, ..self }
+    }
+
+    /// Whether an older record of the same value speaks otherwise than the deciding one: then it matters whether the
+    /// source still lists the latter.
+    pub fn is_contested(&self) -> bool {
+        self.mark & CONTESTED != 0
+    }
+
+    /// The same entry: it is contested, and the deciding record was met, or is believed to be listed, at this time.
+    pub fn contested(self, refreshes: Refreshes) -> Self {
+        Self { met: newest(refreshes), mark: self.mark | CONTESTED, ..self }
+    }
+
+    /// Whether meeting the deciding record at this time is to be noted: by [`Entry::contested`].
+    pub fn misses_a_meeting(&self, refreshes: Refreshes) -> bool {
+        self.is_contested() && self.met != newest(refreshes)
+    }
+
+    /// Whether the source no longer lists the deciding record: a whole refresh that began after it was last met, and
+    /// reached back to it, did not meet it.
+    pub fn has_lost_its_voice(&self, refreshes: Refreshes) -> bool {
+        // What was updated while that refresh ran was not met by it, and is met by the next reading of what is new.
+        let is_over = |whole: &WholeRefresh| whole.number < refreshes.begun;
+        let Some(whole) = refreshes.whole.filter(is_over).filter(|_| self.is_contested()) else {
+            return false;
+        };
+        // How many refreshes ago it was met; entries do not stay for as many as would make this ambiguous.
+        let ago = newest(refreshes).wrapping_sub(self.met);
+        let met = refreshes.begun.saturating_sub(u64::from(ago));
+        whole.number > met && i64::from(self.updated) >= whole.from.timestamp()
+    }
+
+    /// Whether a record decides about the value: it is the deciding one, or later than it, or the deciding one is
+    /// gone. A state of the deciding record that is older than the one that decided is only a late echo.
+    pub fn hears(&self, voice: Voice, refreshes: Refreshes) -> bool {
+        let deciding = self.voice();
+        voice >= deciding
+            || deciding.tag == Tag::UNKNOWN && voice.updated >= deciding.updated
+            || voice.tag == deciding.tag && voice.updated == 0
+            || voice.tag != deciding.tag && self.has_lost_its_voice(refreshes)
+    }
+
+    /// Whether the destination holds some content of the indicator at `now`.
+    pub fn is_held(&self, now: DateTime<Utc>) -> bool {
+        self.state().is_held() && self.valid_until() > now
+    }
+
+    /// Whether the destination holds it at `now` although the deciding record speaks against it.
+    pub fn is_held_unwanted(&self, now: DateTime<Utc>) -> bool {
+        self.state().is_decided_against() && self.is_held(now)
+    }
+
+    /// From when on the entry need not be kept. One that stands for nothing held is remembered as long as an older record
+    /// of the same value, or a line about its refusal, may be read again.
+    pub fn leaves_at(&self) -> DateTime<Utc> {
+        self.valid_until() + TimeDelta::days(self.days_kept())
+    }
+
+    /// Whether the entry is still to be kept at `seconds` since 1970: [`Entry::leaves_at`] for a million entries,
+    /// without a calendar.
+    pub fn is_kept(&self, seconds: i64) -> bool {
+        i64::from(self.valid_until) + self.days_kept() * 86_400 > seconds
+    }
+
+    /// How long the entry is remembered after its validity.
+    fn days_kept(&self) -> i64 {
+        if self.state().is_held() { 1 } else { 90 }
+    }
+
+    pub fn valid_until(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(i64::from(self.valid_until), 0).expect("u32 seconds are a date before 2107")
+    }
+
+    /// When the source last updated the deciding record, in seconds since 1970.
+    pub fn updated(&self) -> u32 {
+        self.updated
+    }
+
+    /// The same entry after the destination refused another content.
+    pub fn refusing(self, fingerprint: Fingerprint) -> Self {
+        Self { fingerprint, ..self }.in_state(State::UpdateRejected)
+    }
+
+    /// The same entry after the indicator was taken back at `now`.
+    pub fn taken_back(self, now: DateTime<Utc>) -> Self {
+        Self { valid_until: seconds(now), ..self }.in_state(State::Retracted)
+    }
+
+    /// The stored form of what has no public field: time and tag of the deciding record, when it was met, the mark.
+    pub(super) fn stored(&self) -> (u32, [u8; 6], u8, u8) {
+        (self.updated, self.tag, self.met, self.mark)
+    }
+
+    /// An entry as stored.
+    pub(super) fn from_stored(
+        key: Key,
+        fingerprint: Fingerprint,
+        valid_until: u32,
+        (updated, tag, met, mark): (u32, [u8; 6], u8, u8),
+    ) -> Self {
+        Self { key, fingerprint, valid_until, updated, tag, met, mark }
+    }
+
+    /// An entry as segment formats 2 and 3 stored it: minutes of the record's last update (27 bits), the type (3), the
+    /// state (2). Whose record it was is not known.
+    pub(super) fn from_stored_v3(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
+        let updated = (mark >> 5).saturating_mul(60);
+        let mark = (mark & 31).to_le_bytes()[0];
+        let mark = mark >> 2 << 3 | mark & 3;
+        Self::from_stored(key, fingerprint, valid_until, (updated, Tag::UNKNOWN.to_bytes(), 0, mark))
+    }
+
+    /// An entry as segment format 1 stored it: as in 2, without its type.
+    pub(super) fn from_stored_v1(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
+        Self::from_stored_v3(key, fingerprint, valid_until, (mark >> 2) << 5 | mark & 3)
+    }
+}
+
+/// The number of the newest refresh, as entries keep it.
+fn newest(refreshes: Refreshes) -> u8 {
+    refreshes.begun.to_le_bytes()[0]
+}
+
+/// Whole seconds since 1970, in 32 bits: enough until the year 2106.
+fn seconds(time: DateTime<Utc>) -> u32 {
+    let seconds = time.timestamp().clamp(0, i64::from(u32::MAX));
+    u32::try_from(seconds).expect("clamped to the range of u32")
+}
+
+/// Fixed for ever by the stored form; 0 is for entries that do not know.
+fn type_bits(indicator_type: IndicatorType) -> u8 {
+    match indicator_type {
+        IndicatorType::Ipv4 => 1,
+        IndicatorType::Ipv6 => 2,
+        IndicatorType::Fqdn => 3,
+        IndicatorType::Url => 4,
+        IndicatorType::Hash => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(valid_until: DateTime<Utc>, voice: Voice, state: State) -> Entry {
+        Entry::new([0; 16].into(), Fingerprint(1), valid_until, voice, state)
+    }
+
+    fn voice(updated: u32, tag: &str) -> Voice {
+        Voice { updated, tag: Tag::of(tag) }
+    }
+
+    fn after(begun: u64, whole: u64) -> Refreshes {
+        let from = DateTime::UNIX_EPOCH;
+        Refreshes { begun, whole: (whole > 0).then_some(WholeRefresh { number: whole, from }) }
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..7_usize, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
+            let time = DateTime::from_timestamp(i64::from(valid_until), 0).unwrap();
+            let entry = entry(time, Voice::default(), State::ALL[state]);
+            let now = entry.leaves_at() + TimeDelta::seconds(off) + TimeDelta::nanoseconds(nanoseconds.into());
+            prop_assert_eq!(entry.is_kept(now.timestamp()), entry.leaves_at() > now);
+        }
+
+        /// What is packed into a byte or six comes out again, and disturbs nothing beside it.
+        #[test]
+        fn an_entry_keeps_what_it_is_given(updated: u32, id in ".{1,9}", state in 0..7_usize, next in 0..7_usize, of in 0..5_usize) {
+            let (voice, indicator_type) = (voice(updated, &id), IndicatorType::ALL[of]);
+            let entry = entry(DateTime::UNIX_EPOCH, voice, State::ALL[state]).of_type(indicator_type);
+            let contested = entry.contested(after(9, 0)).in_state(State::ALL[next]);
+            for entry in [entry, contested] {
+                prop_assert_eq!((entry.voice(), entry.indicator_type()), (voice, Some(indicator_type)));
+            }
+            prop_assert_eq!((entry.state(), contested.state()), (State::ALL[state], State::ALL[next]));
+            prop_assert!(contested.is_contested() && !entry.is_contested());
+        }
+
+        /// Of two records of one value exactly one decides, whichever is read first.
+        #[test]
+        fn two_records_never_both_decide(first in 1..5_u32, second in 1..5_u32) {
+            let (a, b) = (voice(first, "a"), voice(second, "b"));
+            let by = |voice| entry(DateTime::UNIX_EPOCH, voice, State::Held);
+            prop_assert_ne!(by(a).hears(b, after(1, 0)), by(b).hears(a, after(1, 0)));
+        }
+    }
+
+    #[test]
+    fn an_older_record_decides_once_a_whole_refresh_has_not_met_the_deciding_one() {
+        let (older, deciding) = (voice(50, "a"), voice(90, "b"));
+        let entry = entry(DateTime::UNIX_EPOCH, deciding, State::Retracted);
+        assert!(!entry.hears(older, after(5, 4)), "nobody has asked yet whether it is still listed");
+        let entry = entry.contested(after(5, 4));
+        for (begun, whole, expected) in
+            [(5, 5, false), (6, 5, false), (6, 6, false), (7, 6, true), (9, 8, true)]
+        {
+            assert_eq!(entry.hears(older, after(begun, whole)), expected, "{begun} begun, {whole} whole");
+        }
+        assert!(!entry.contested(after(7, 6)).hears(older, after(7, 6)), "it was met again");
+        let late = WholeRefresh { number: 6, from: DateTime::from_timestamp(91, 0).unwrap() };
+        assert!(
+            !entry.hears(older, Refreshes { begun: 7, whole: Some(late) }),
+            "it was not looked for so far back"
+        );
+        assert!(!entry.hears(voice(50, "b"), after(5, 4)), "a late echo of the deciding record itself");
+    }
+
+    #[test]
+    fn an_entry_takes_40_bytes() {
+        assert_eq!(size_of::<Entry>(), 40);
+    }
+}
