@@ -241,6 +241,13 @@ impl Record {
         self
     }
 
+    /// Replaces one key of the JSON, and the index knows nothing of it: the service finds the record as before and says
+    /// something else.
+    pub fn claiming(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.json.insert(key.to_owned(), value.into());
+        self
+    }
+
     /// Takes one key out of the JSON.
     pub fn remove(mut self, key: &str) -> Self {
         self.json.remove(key);
