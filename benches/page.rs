@@ -6,14 +6,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mati_sync::{
     domain::{
-        entry::Refreshes,
         expiry::Expirations,
         filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
         manifest::Manifest,
         observable::HashType,
         outcome::Counts,
         plan::{Planned, Policy, Reading, plan_page},
-        progress::Purpose,
+        purpose::Purpose,
+        voice::Refreshes,
     },
     mandiant::page::parse,
     sentinel::{

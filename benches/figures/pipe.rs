@@ -50,6 +50,8 @@ pub fn measure(role: &str) {
 fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
     Planned {
+        record: 0,
+        voice: mati_sync::domain::voice::Voice::default(),
         key: indicator.observable.subject(policy.hash_type).key(),
         hash_type: policy.hash_type,
         handle: None,

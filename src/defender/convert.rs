@@ -237,7 +237,7 @@ mod tests {
         };
         Planned {
             record: 0,
-            voice: crate::domain::entry::Voice::default(),
+            voice: crate::domain::voice::Voice::default(),
             hash_type: HashType::Sha256,
             key: indicator.observable.subject(HashType::Sha256).key(),
             handle: None,

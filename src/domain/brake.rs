@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::progress::Purpose;
+use super::purpose::Purpose;
 
 /// The time over which retractions are summed.
 const SPAN: TimeDelta = TimeDelta::hours(24);

@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     fingerprint::Fingerprint,
-    indicator::Indicator,
     observable::{IndicatorType, Key},
+    voice::{Refreshes, Tag, Voice, WholeRefresh, seconds},
 };
 
 /// How an indicator stands at the destination.
@@ -17,7 +16,8 @@ pub enum State {
     Held,
     /// The destination refused it; it is not offered again until its content changes.
     Rejected,
-    /// The destination holds an earlier content and refused the one of the fingerprint.
+    /// The destination holds an earlier content and refused the one of the fingerprint, which is offered again at each
+    /// reading.
     UpdateRejected,
     /// The destination holds nothing of it: it was taken back, or never sent. The entry is kept so that an older record
     /// of the same value does not bring it back.
@@ -73,65 +73,6 @@ impl State {
     fn from_bits(bits: u8) -> Self {
         Self::ALL.into_iter().find(|state| state.bits() == bits & 7).unwrap_or(Self::Held)
     }
-}
-
-/// Names a record of the source within a manifest: 48 bits of the hash of its id. Two records of one value share a tag
-/// once in 10¹⁴ times.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(u64);
-
-impl Tag {
-    /// Of a record that is not known: the entry was adopted, or written before segment format 4.
-    pub const UNKNOWN: Self = Self(0);
-    const BITS: u32 = 48;
-
-    pub fn of(source_id: &str) -> Self {
-        Self((xxh3_64(source_id.as_bytes()) >> (u64::BITS - Self::BITS)).max(1))
-    }
-
-    pub(super) fn to_bytes(self) -> [u8; 6] {
-        let [.., a, b, c, d, e, f] = self.0.to_be_bytes();
-        [a, b, c, d, e, f]
-    }
-
-    pub(super) fn from_bytes([a, b, c, d, e, f]: [u8; 6]) -> Self {
-        Self(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
-    }
-}
-
-/// A record of the source as one of those that speak for or against a value. Of all that the source lists, the greatest
-/// decides: the one updated last, to the second, and of several in one second the one with the greater tag.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Voice {
-    /// Seconds since 1970; 0 where the record does not say when it was updated.
-    pub updated: u32,
-    pub tag: Tag,
-}
-
-impl Voice {
-    /// The record behind `indicator`. The source's times are not believed beyond `horizon`: it gave the record in a
-    /// window that ends there, so a later time is a mistake that would silence every other record for good.
-    pub fn of(indicator: &Indicator, horizon: DateTime<Utc>) -> Self {
-        let updated = indicator.last_updated.map_or(0, |updated| seconds(updated.min(horizon)));
-        Self { updated, tag: Tag::of(&indicator.source_id) }
-    }
-}
-
-/// A refresh that was read whole, without the source's filters: what it did not meet, the source no longer lists.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Refreshes {
-    /// Refreshes begun so far.
-    pub begun: u64,
-    /// The newest one that was read whole, and the time it read from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub whole: Option<WholeRefresh>,
-}
-
-/// A refresh that was read to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct WholeRefresh {
-    pub number: u64,
-    pub from: DateTime<Utc>,
 }
 
 /// What a lane remembers of an indicator where the destination knows it by something else than our id.
@@ -236,12 +177,12 @@ impl Entry {
 
     /// The same entry: it is contested, and the deciding record was met, or is believed to be listed, at this time.
     pub fn contested(self, refreshes: Refreshes) -> Self {
-        Self { met: newest(refreshes), mark: self.mark | CONTESTED, ..self }
+        Self { met: refreshes.newest(), mark: self.mark | CONTESTED, ..self }
     }
 
     /// Whether meeting the deciding record at this time is to be noted: by [`Entry::contested`].
     pub fn misses_a_meeting(&self, refreshes: Refreshes) -> bool {
-        self.is_contested() && self.met != newest(refreshes)
+        self.is_contested() && self.met != refreshes.newest()
     }
 
     /// Whether the source no longer lists the deciding record: a whole refresh that began after it was last met, and
@@ -253,7 +194,7 @@ impl Entry {
             return false;
         };
         // How many refreshes ago it was met; entries do not stay for as many as would make this ambiguous.
-        let ago = newest(refreshes).wrapping_sub(self.met);
+        let ago = refreshes.newest().wrapping_sub(self.met);
         let met = refreshes.begun.saturating_sub(u64::from(ago));
         whole.number > met && i64::from(self.updated) >= whole.from.timestamp()
     }
@@ -342,17 +283,6 @@ impl Entry {
     pub(super) fn from_stored_v1(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
         Self::from_stored_v3(key, fingerprint, valid_until, (mark >> 2) << 5 | mark & 3)
     }
-}
-
-/// The number of the newest refresh, as entries keep it.
-fn newest(refreshes: Refreshes) -> u8 {
-    refreshes.begun.to_le_bytes()[0]
-}
-
-/// Whole seconds since 1970, in 32 bits: enough until the year 2106.
-fn seconds(time: DateTime<Utc>) -> u32 {
-    let seconds = time.timestamp().clamp(0, i64::from(u32::MAX));
-    u32::try_from(seconds).expect("clamped to the range of u32")
 }
 
 /// Fixed for ever by the stored form; 0 is for entries that do not know.

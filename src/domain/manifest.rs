@@ -5,12 +5,13 @@ use std::{collections::BTreeSet, ops::Range};
 use chrono::{DateTime, Utc};
 
 use super::{
-    entry::{Entry, Handle, Known, State, Tag},
+    entry::{Entry, Handle, Known, State},
     fingerprint::Fingerprint,
     handles::{ByKey, Handles},
     observable::{IndicatorType, Key},
     segment::Content,
     sorted::{Index, merge, sort},
+    voice::Tag,
 };
 
 /// So many recent entries are kept beside the others at most: a few megabytes with their table.
@@ -189,7 +190,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::entry::Voice;
+    use crate::domain::voice::Voice;
 
     fn entry(key: u16, fingerprint: u64) -> Entry {
         let mut bytes = [0; 16];

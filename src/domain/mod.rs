@@ -2,6 +2,7 @@
 
 pub mod brake;
 pub mod compaction;
+pub mod decision;
 pub mod entry;
 pub mod expiry;
 pub mod filter;
@@ -14,6 +15,7 @@ pub mod observable;
 pub mod outcome;
 pub mod plan;
 pub mod progress;
+pub mod purpose;
 pub mod refused;
 pub mod report;
 pub mod request;
@@ -23,3 +25,4 @@ pub mod segment;
 pub mod sorted;
 pub mod tally;
 pub mod task;
+pub mod voice;

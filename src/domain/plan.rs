@@ -1,23 +1,22 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
-//!
-//! Of the records of one value that the source still lists, the one updated last decides, for or against. A record that
-//! does not decide changes nothing; but any that admits a held indicator keeps it from running out.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    entry::{Entry, Handle, Known, Rank, Refreshes, State, Voice},
+    decision::{Candidate, Decision, Fate, fate_of},
+    entry::{Entry, Handle, Known, Rank, State},
     expiry::Expirations,
-    filter::{DropReason, Filter},
+    filter::Filter,
     fingerprint::Fingerprint,
     handles::ByKey,
     indicator::Indicator,
     manifest::Manifest,
-    observable::{HashType, Key, Observable, StixId, Subject},
+    observable::{HashType, Key, StixId, Subject},
     outcome::{Change, Counts},
-    progress::Purpose,
+    purpose::Purpose,
+    voice::{Refreshes, Voice},
 };
 
 /// The user's choices that decide about a record, fixed for a pass.
@@ -116,35 +115,6 @@ pub struct Plan {
     pub notes: Vec<Known>,
 }
 
-/// What a lane does about one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Decision {
-    Send {
-        change: Change,
-        /// The record that decides from now on.
-        voice: Voice,
-    },
-    /// Nothing is sent; perhaps something is noted.
-    Keep { fate: Fate, note: Option<Entry> },
-}
-
-/// What becomes of a record for which nothing is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Unchanged,
-    /// Refused before, with the same content.
-    StillRejected,
-    Dropped(DropReason),
-}
-
-/// A record of the page that speaks for its value.
-struct Candidate<'a> {
-    indicator: &'a Indicator,
-    voice: Voice,
-    fingerprint: Fingerprint,
-    admitted: Result<(), DropReason>,
-}
-
 /// Decides about every indicator of a page; counts those that need no sending into `counts`, returns the others.
 ///
 /// The same value may stand on a page more than once: the record that decides among them speaks, the others count as
@@ -225,14 +195,6 @@ fn keep(fate: Fate, counts: &mut Counts) {
     }
 }
 
-/// The fate of a record that changes nothing.
-fn fate_of(admitted: Result<(), DropReason>) -> Fate {
-    match admitted {
-        Ok(()) => Fate::Unchanged,
-        Err(reason) => Fate::Dropped(reason),
-    }
-}
-
 /// The place of the record that decides about each key, among those of the page.
 fn speakers(indicators: &[(Key, Indicator)], voices: &[Voice]) -> ByKey<usize> {
     let mut speakers = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
@@ -263,149 +225,4 @@ impl Policy {
         }
         self.expirations.valid_until(indicator.observable.indicator_type(), now)
     }
-
-    fn decide(&self, held: Option<&Entry>, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
-        let Candidate { voice, admitted, .. } = *candidate;
-        let nothing = Decision::Keep { fate: fate_of(admitted), note: None };
-        let Some(entry) = held else {
-            return match admitted {
-                Ok(()) => Decision::Send { change: Change::Created, voice },
-                Err(_) => nothing,
-            };
-        };
-        // A refusal is judged again only if nothing has spoken since.
-        let is_past = !entry.state().is_refusal() || voice < entry.voice();
-        if reading.purpose == Purpose::Retry && is_past {
-            return nothing;
-        }
-        match (entry.hears(voice, reading.refreshes), admitted) {
-            (true, Ok(())) => self.decide_for(entry, candidate, reading),
-            (true, Err(reason)) => self.decide_against(entry, candidate, reason, reading),
-            (false, Ok(())) => self.support(entry, candidate, reading),
-            (false, Err(reason)) => {
-                let speaks_otherwise = self.retract
-                    && !entry.state().is_decided_against()
-                    && entry.is_held(reading.now)
-                    && self.filter.is_stated(candidate.indicator, reason);
-                let note = speaks_otherwise.then(|| contest(entry, reading)).flatten();
-                Decision::Keep { fate: Fate::Dropped(reason), note }
-            }
-        }
-    }
-
-    /// The deciding record is admitted.
-    fn decide_for(&self, entry: &Entry, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
-        let voice = candidate.voice;
-        let same = entry.fingerprint.covers(candidate.fingerprint, candidate.indicator);
-        let ends_soon = self.ends_soon(entry, reading);
-        let is_retry = reading.purpose == Purpose::Retry;
-        let heard = heard(entry, voice, reading);
-        let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
-        let send = |change| Decision::Send { change, voice };
-        match entry.state() {
-            State::Rejected if same && !is_retry => keep(Fate::StillRejected, heard),
-            State::Rejected | State::Retracted => send(Change::Created),
-            // A content that was refused is offered again before the one that is held runs out.
-            State::UpdateRejected if same && !is_retry && !ends_soon => keep(Fate::StillRejected, heard),
-            State::UpdateRejected => send(Change::Updated),
-            _ if !same => send(Change::Updated),
-            _ if ends_soon || !self.deduplicate => send(Change::Renewed),
-            _ => keep(Fate::Unchanged, heard.in_state(State::Held)),
-        }
-    }
-
-    /// The deciding record is not admitted: what is held is taken back, if the record says itself what speaks against it;
-    /// a field that is missing says nothing.
-    fn decide_against(
-        &self,
-        entry: &Entry,
-        candidate: &Candidate<'_>,
-        reason: DropReason,
-        reading: &Reading,
-    ) -> Decision {
-        let heard = heard(entry, candidate.voice, reading);
-        let fate = Fate::Dropped(reason);
-        if !self.retract || !self.filter.is_stated(candidate.indicator, reason) {
-            let met = (candidate.voice.tag == entry.voice().tag).then(|| changed(entry, met(entry, reading)));
-            return Decision::Keep { fate, note: met.flatten() };
-        }
-        if entry.is_held(reading.now) {
-            return Decision::Send { change: Change::Retracted, voice: candidate.voice };
-        }
-        // Nothing is held; an older record, or the line about an earlier refusal, must not bring it back.
-        Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
-    }
-
-    /// A record that does not decide is admitted: it keeps what is held from running out.
-    fn support(&self, entry: &Entry, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
-        // The deciding record goes on deciding.
-        let send = |change| Decision::Send { change, voice: entry.voice() };
-        let is_void = entry.fingerprint == Fingerprint::VOID;
-        let is_echo = candidate.voice.tag == entry.voice().tag;
-        match entry.state() {
-            State::Held | State::UpdateRejected if is_void => send(Change::Updated),
-            State::Held | State::UpdateRejected if self.ends_soon(entry, reading) => send(Change::Renewed),
-            state if state.is_decided_against() && !is_echo => {
-                Decision::Keep { fate: Fate::Unchanged, note: contest(entry, reading) }
-            }
-            _ => Decision::Keep { fate: Fate::Unchanged, note: None },
-        }
-    }
-
-    fn ends_soon(&self, entry: &Entry, reading: &Reading) -> bool {
-        entry.valid_until() - self.renewal_margin <= reading.now
-    }
-
-    /// Under which other keys the destination holds what `candidate` decides about: other digests of the same file, in
-    /// the record or not any more, and former spellings of the value. With each the digest that stands for it.
-    fn former_names(
-        &self,
-        current: Key,
-        held: Option<&Entry>,
-        candidate: &Candidate<'_>,
-        manifest: &mut Manifest,
-        reading: &Reading,
-    ) -> Vec<(Key, HashType)> {
-        let Candidate { indicator, voice, admitted, .. } = *candidate;
-        let is_silent = held.is_some_and(|entry| !entry.hears(voice, reading.refreshes));
-        let says_nothing =
-            admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason));
-        if is_silent || says_nothing {
-            return Vec::new();
-        }
-        let observable = &indicator.observable;
-        let mut names: Vec<(Key, HashType)> = Vec::new();
-        if let Observable::File(hashes) = observable {
-            names.extend(hashes.all().map(|(digest, _)| (observable.subject(digest).key(), digest)));
-            names.extend(manifest.files_of(voice.tag).map(|key| (key, self.hash_type)));
-        }
-        names.retain(|(key, _)| {
-            *key != current
-                && manifest
-                    .get(*key)
-                    .is_some_and(|entry| entry.is_held(reading.now) && entry.hears(voice, reading.refreshes))
-        });
-        names.sort_by_key(|(key, _)| *key);
-        names.dedup_by_key(|(key, _)| *key);
-        names
-    }
-}
-
-/// `entry` once the deciding record `voice` was met.
-fn heard(entry: &Entry, voice: Voice, reading: &Reading) -> Entry {
-    if voice == entry.voice() { met(entry, reading) } else { entry.decided_by(voice) }
-}
-
-/// `entry` once its deciding record was met.
-fn met(entry: &Entry, reading: &Reading) -> Entry {
-    if entry.misses_a_meeting(reading.refreshes) { entry.contested(reading.refreshes) } else { *entry }
-}
-
-/// What is to be noted where an older record speaks otherwise than the deciding one.
-fn contest(entry: &Entry, reading: &Reading) -> Option<Entry> {
-    (!entry.is_contested()).then(|| entry.contested(reading.refreshes))
-}
-
-fn changed(before: &Entry, after: Entry) -> Option<Entry> {
-    (*before != after).then_some(after)
 }

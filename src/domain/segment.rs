@@ -248,7 +248,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::entry::{State, Tag, Voice};
+    use crate::domain::{
+        entry::State,
+        voice::{Tag, Voice},
+    };
 
     fn entries() -> impl Strategy<Value = Vec<Known>> {
         let states = prop::sample::select(State::ALL.to_vec());

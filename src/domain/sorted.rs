@@ -162,10 +162,11 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        entry::{Handle, Known, Rank, State, Voice},
+        entry::{Handle, Known, Rank, State},
         fingerprint::Fingerprint,
         manifest::Manifest,
         segment::{decode, encode},
+        voice::Voice,
     };
 
     fn entry((key, fingerprint): (u128, u64)) -> Entry {

@@ -71,7 +71,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{entry::Voice, fingerprint::Fingerprint, observable::Key};
+    use crate::domain::{fingerprint::Fingerprint, observable::Key, voice::Voice};
 
     /// A million is what a workspace may come to hold.
     #[test]

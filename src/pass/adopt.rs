@@ -6,10 +6,11 @@ use tracing::{info, warn};
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
-        entry::{Entry, Handle, Known, State, Voice},
+        entry::{Entry, Handle, Known, State},
         fingerprint::Fingerprint,
         outcome::UploadError,
         progress::Adoption,
+        voice::Voice,
     },
     sentinel::holdings::{Holding, Holdings, HoldingsPage},
     state::lane::LaneState,

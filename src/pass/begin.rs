@@ -6,7 +6,7 @@ use tracing::info;
 use super::{halt::Halt, lane::LanePass};
 use crate::{
     domain::{
-        progress::{Backfill, Purpose},
+        purpose::{Backfill, Purpose},
         task::{LAG, REACH, whole_second},
     },
     state::{lane::LaneState, store::Store},

@@ -10,12 +10,13 @@ use crate::{
     defender::{client::Defender, convert::APPLICATION, wire::Listed},
     destination::Destination,
     domain::{
-        entry::{Entry, Handle, Known, Rank, State, Voice},
+        entry::{Entry, Handle, Known, Rank, State},
         fingerprint::Fingerprint,
         manifest::Manifest,
         observable::Key,
         plan::Planned,
         room::Room,
+        voice::Voice,
     },
     state::lane::LaneState,
 };

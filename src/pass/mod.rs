@@ -15,6 +15,7 @@
 
 mod adopt;
 mod begin;
+mod continuation;
 mod deliver;
 pub mod gauge;
 mod halt;
@@ -27,11 +28,7 @@ mod retry;
 mod status;
 mod window;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{Instrument, info, info_span, warn};
@@ -41,6 +38,7 @@ use uuid::Uuid;
 pub use crate::state::error::StateError;
 
 use self::{
+    continuation::{Continuation, MOST_HOPS},
     gauge::Gauge,
     lane::{LaneEnd, LanePass},
 };
@@ -61,10 +59,6 @@ use crate::{
     mandiant::client::Client,
     state::{lease::Lease, store::Store},
 };
-
-/// A chain of continuations ends here: at ten minutes each that is more than a day, and whatever is left then
-/// is left to the timer.
-const MOST_HOPS: u32 = 150;
 
 /// One source-to-destination path with its own progress and manifest.
 pub struct Lane {
@@ -119,45 +113,6 @@ struct Pass {
     invocation_id: Option<String>,
     /// The pass that began the chain, and which lanes take part in it.
     continues: Option<Message>,
-}
-
-/// Which lanes are to be continued when an invocation ends. It has one continuation for all its passes: one for each
-/// would overwrite the other's.
-struct Continuation {
-    id: String,
-    lanes: BTreeSet<&'static str>,
-    /// The first pass of the chain.
-    origin: Option<String>,
-    hop: u32,
-    /// The chain is as long as it may be.
-    is_cut_off: bool,
-}
-
-impl Continuation {
-    fn new() -> Self {
-        let id = Uuid::new_v4().to_string();
-        Self { id, lanes: BTreeSet::new(), origin: None, hop: 0, is_cut_off: false }
-    }
-
-    /// Takes in how a pass ended: what paused waits, and what ended otherwise waits no longer.
-    fn take(&mut self, pass: &Pass, lanes: &[(&'static str, LaneEnd)]) {
-        let hop = pass.hop() + 1;
-        for (name, lane) in lanes {
-            if lane.report.end == End::Paused && hop <= MOST_HOPS {
-                self.lanes.insert(name);
-                self.origin.get_or_insert_with(|| pass.origin().to_owned());
-                self.hop = self.hop.max(hop);
-            } else {
-                self.lanes.remove(name);
-                self.is_cut_off |= lane.report.end == End::Paused;
-            }
-        }
-    }
-
-    fn message(self) -> Option<Message> {
-        let run_id = self.origin.filter(|_| !self.lanes.is_empty())?;
-        Some(Message { kind: MessageKind::Continue, run_id, continuation_id: Some(self.id), hop: self.hop })
-    }
 }
 
 impl Pass {

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         indicator::Indicator,
         plan::{Plan, Reading, plan_page},
-        progress::Purpose,
+        purpose::Purpose,
         task::Range,
     },
     state::{lane::LaneState, store::Store},

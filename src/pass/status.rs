@@ -9,7 +9,8 @@ use super::Engine;
 use crate::{
     domain::{
         manifest::Manifest,
-        progress::{Backfill, Progress, Withheld},
+        progress::{Progress, Withheld},
+        purpose::Backfill,
         refused::Refused,
         report::Report,
         request::Request,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
-    entry::{Handle, Refreshes},
+    entry::Handle,
     expiry::Expirations,
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
     indicator::Indicator,
@@ -10,9 +10,11 @@ use mati_sync::domain::{
     observable::{HashType, Hashes, Observable},
     outcome::{Change, Counts},
     plan::{Plan, Planned, Policy, Reading, plan_page},
-    progress::{Backfill, Progress, Purpose, Target},
+    progress::{Progress, Target},
+    purpose::{Backfill, Purpose},
     room::Room,
     task::{LAG, Range, SHORTEST_WINDOW, Window, whole_second},
+    voice::Refreshes,
 };
 use proptest::prelude::*;
 

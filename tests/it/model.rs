@@ -15,10 +15,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     clock::Deadline,
     domain::{
-        entry::{Entry, Known, State, Voice},
+        entry::{Entry, Known, State},
         fingerprint::Fingerprint,
         observable::Key,
         progress::Target,
+        voice::Voice,
     },
     state::{
         error::StateError,

@@ -4,13 +4,15 @@
 use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
     brake::Brake,
-    entry::{Entry, Handle, Known, Rank, Refreshes, State, Tag, Voice, WholeRefresh},
+    entry::{Entry, Handle, Known, Rank, State},
     fingerprint::Fingerprint,
     observable::IndicatorType,
-    progress::{Progress, Purpose, SCHEMA, Withheld},
+    progress::{Progress, SCHEMA, Withheld},
+    purpose::Purpose,
     report::Report,
     request::Request,
     segment,
+    voice::{Refreshes, Tag, Voice, WholeRefresh},
 };
 use uuid::Uuid;
 

@@ -7,10 +7,11 @@ use mati_sync::{
     clock::Deadline,
     domain::{
         compaction::{Stored, pays},
-        entry::{Entry, Known, State, Voice},
+        entry::{Entry, Known, State},
         fingerprint::Fingerprint,
         outcome::End,
         progress::Target,
+        voice::Voice,
     },
     state::{
         directory::DirectoryHome,
@@ -27,7 +28,7 @@ const LANE: &str = "sentinel";
 const ENTRIES: u64 = 1_000_000;
 /// What may be written for so many changed records.
 const CHANGES: u64 = 1000;
-const MOST_PER_CHANGES: u64 = 64 << 10;
+const MOST_PER_CHANGES: u64 = 72 << 10;
 /// What a pass may write that found nothing new.
 const MOST_FOR_NOTHING: u64 = 4 << 10;
 

@@ -12,10 +12,11 @@ use mati_sync::{
     app::App,
     clock::{Clock, Deadline, SystemClock},
     domain::{
-        entry::{Entry, Known, State, Voice},
+        entry::{Entry, Known, State},
         fingerprint::Fingerprint,
         progress::Target,
         report::run_id,
+        voice::Voice,
     },
     http::transport::{Answer, Transport},
     state::{
