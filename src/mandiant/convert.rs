@@ -9,8 +9,9 @@ use super::{
 use crate::domain::{
     filter::DropReason,
     indicator::{Indicator, Reference},
-    observable::{HashType, Hashes, IndicatorType, Malformed, Observable},
+    observable::{HashType, Hashes, IndicatorType, Key, Malformed, Observable},
 };
+use crate::http::text::cut;
 
 /// A record that is no indicator of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,12 @@ pub struct Unusable {
     pub id: String,
     pub reason: DropReason,
     pub detail: String,
+    /// The indicator that an earlier version would have made of it: a lane may still hold that.
+    pub held_as: Option<Box<Indicator>>,
 }
+
+/// So much of a value is written to the log, in characters.
+const LONGEST_VALUE: usize = 200;
 
 /// Converts one record.
 ///
@@ -30,39 +36,53 @@ pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
     let unusable = |reason, detail: String| {
         let value = record.value.text().unwrap_or_default();
         let id = if id.is_empty() { format!("without id, value {value:?}") } else { id.to_owned() };
-        Unusable { id, reason, detail }
+        Unusable { id, reason, detail, held_as: None }
     };
     let kind = record.kind.text().unwrap_or_default();
     let Some(indicator_type) = indicator_type(kind) else {
         let reason = if kind.is_empty() { DropReason::Malformed } else { DropReason::Type };
         return Err(unusable(reason, format!("type {kind:?}")));
     };
-    let observable = observable(indicator_type, record)
-        .map_err(|malformed| unusable(DropReason::Malformed, malformed.to_string()))?;
-    if id.is_empty() {
-        return Err(unusable(DropReason::Malformed, "no id".to_owned()));
-    }
-    let Some(confidence) = record.mscore.score() else {
-        return Err(unusable(DropReason::Malformed, "mscore is not a number from 0 to 100".to_owned()));
+    let (observable, legacy) = observables(indicator_type, record);
+    let whole = |observable: Observable, former: Vec<Key>, confidence: u8| {
+        let rating = record.threat_rating.as_ref().map(|Object(rating)| rating);
+        let sources = || record.sources.0.iter().map(|Object(source)| source);
+        Indicator {
+            source_id: id.to_owned(),
+            observable,
+            former,
+            confidence,
+            threat_score: rating.and_then(|rating| rating.threat_score.score()),
+            severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
+            severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
+            categories: categories(record),
+            sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
+            osint_only: sources().count() > 0 && sources().all(is_osint),
+            malware: references(&record.attributed_associations, &["malware", "malware-family"]),
+            threat_actors: references(&record.attributed_associations, &["threat-actor"]),
+            campaigns: record.campaigns.as_ref().map(campaigns).unwrap_or_default(),
+            first_seen: record.first_seen.text().and_then(date),
+            last_updated: record.last_updated.text().and_then(date),
+        }
     };
-    let rating = record.threat_rating.as_ref().map(|Object(rating)| rating);
-    let sources = || record.sources.0.iter().map(|Object(source)| source);
-    Ok(Indicator {
-        source_id: id.to_owned(),
-        observable,
-        confidence,
-        threat_score: rating.and_then(|rating| rating.threat_score.score()),
-        severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
-        severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
-        categories: categories(record),
-        sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
-        osint_only: sources().count() > 0 && sources().all(is_osint),
-        malware: references(&record.attributed_associations, &["malware", "malware-family"]),
-        threat_actors: references(&record.attributed_associations, &["threat-actor"]),
-        campaigns: record.campaigns.as_ref().map(campaigns).unwrap_or_default(),
-        first_seen: record.first_seen.text().and_then(date),
-        last_updated: record.last_updated.text().and_then(date),
-    })
+    // No version made anything of a record without id or score.
+    let confidence = record.mscore.score().filter(|_| !id.is_empty());
+    match (observable, confidence) {
+        (Ok(observable), Some(confidence)) => {
+            let former = legacy.and_then(|legacy| legacy.former_key(&observable));
+            Ok(whole(observable, former.into_iter().collect(), confidence))
+        }
+        (Err(malformed), confidence) => {
+            let value = record.value.text().unwrap_or_default();
+            let detail = format!("{}: {malformed}", cut(format!("{kind} {value:?}"), LONGEST_VALUE));
+            let held_as = legacy.zip(confidence).map(|(legacy, score)| whole(legacy, Vec::new(), score));
+            Err(Unusable { held_as: held_as.map(Box::new), ..unusable(DropReason::Malformed, detail) })
+        }
+        (Ok(_), None) if id.is_empty() => Err(unusable(DropReason::Malformed, "no id".to_owned())),
+        (Ok(_), None) => {
+            Err(unusable(DropReason::Malformed, "mscore is not a number from 0 to 100".to_owned()))
+        }
+    }
 }
 
 /// The feed knows files by md5; the other digests occur among `associated_hashes`, and perhaps one day alone.
@@ -77,30 +97,36 @@ fn indicator_type(kind: &str) -> Option<IndicatorType> {
     }
 }
 
-fn observable(indicator_type: IndicatorType, record: &Record<'_>) -> Result<Observable, Malformed> {
+/// What the record is about, and what earlier versions made of its value.
+fn observables(
+    indicator_type: IndicatorType,
+    record: &Record<'_>,
+) -> (Result<Observable, Malformed>, Option<Observable>) {
     let value = record.value.text().unwrap_or_default();
-    match indicator_type {
+    let observable = match indicator_type {
         IndicatorType::Ipv4 => Observable::ipv4(value),
         IndicatorType::Ipv6 => Observable::ipv6(value),
         IndicatorType::Fqdn => Observable::domain(value),
         IndicatorType::Url => Observable::url(value),
-        IndicatorType::Hash => Observable::file(hashes(record, value)?),
-    }
+        IndicatorType::Hash => {
+            let hashes = hashes(record, value);
+            return (Observable::file(hashes.clone()), Observable::legacy_file(hashes));
+        }
+    };
+    (observable, Observable::legacy(indicator_type, value))
 }
 
-/// The record's own digest and its associated ones. Of the latter a bad one is passed over: the file is known
-/// by the others.
-fn hashes(record: &Record<'_>, value: &str) -> Result<Hashes, Malformed> {
+/// The record's own digest and its associated ones. A bad one is passed over: the file is known by the others.
+fn hashes(record: &Record<'_>, value: &str) -> Hashes {
     let mut hashes = Hashes::default();
-    for Object(Hash { kind, value }) in &record.associated_hashes.0 {
-        if let (Some(hash_type), Some(value)) = (kind.text().and_then(hash_type), value.text()) {
+    let associated =
+        record.associated_hashes.0.iter().map(|Object(Hash { kind, value })| (kind.text(), value.text()));
+    for (kind, value) in associated.chain([(record.kind.text(), Some(value))]) {
+        if let (Some(hash_type), Some(value)) = (kind.and_then(hash_type), value) {
             let _ = hashes.add(hash_type, value);
         }
     }
-    if let Some(hash_type) = record.kind.text().and_then(hash_type) {
-        hashes.add(hash_type, value)?;
-    }
-    Ok(hashes)
+    hashes
 }
 
 fn hash_type(kind: &str) -> Option<HashType> {

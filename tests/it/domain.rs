@@ -60,6 +60,7 @@ fn indicator() -> impl Strategy<Value = Indicator> {
         |(observable, confidence, threat_score, osint_only, minutes)| Indicator {
             source_id: "x--1".to_owned(),
             observable,
+            former: Vec::new(),
             confidence,
             threat_score,
             severity: None,
