@@ -298,7 +298,8 @@ pub fn is_harmful(kind: SubjectKind, value: &str) -> Option<Malformed> {
         SubjectKind::Domain => locality::judge(&spelling::domain(value).ok()?, Suffixes::All),
         SubjectKind::Url => {
             // Earlier versions sent URLs without a scheme too.
-            let url = spelling::url(value).or_else(|_| spelling::url(&format!("http://{}", value.trim())));
+            let scheme = if value.contains("://") { "" } else { "http://" };
+            let url = spelling::url(&format!("{scheme}{}", value.trim()));
             locality::judge(&url.ok()?.host, Suffixes::Icann)
         }
         SubjectKind::File(_) => refuse_trivial(&value.trim().to_ascii_lowercase()),

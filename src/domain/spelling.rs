@@ -78,7 +78,7 @@ pub fn url(value: &str) -> Result<Url, Malformed> {
     let port = match port.trim_start_matches(':') {
         "" if port.len() <= 1 => None,
         digits if port.len() == digits.len() + 1 => Some(port_number(digits)?),
-        _ => return Err(Malformed::because("a URL with a port that is no number")),
+        _ => return Err(Malformed::because("a URL with an impossible port")),
     };
     let port = port.filter(|port| *port != default_port).map(|port| format!(":{port}")).unwrap_or_default();
     let name = name.trim_end_matches(DOTS);
@@ -90,7 +90,7 @@ pub fn url(value: &str) -> Result<Url, Malformed> {
 
 fn port_number(digits: &str) -> Result<u16, Malformed> {
     let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
-    number.flatten().ok_or_else(|| Malformed::because("a URL with a port that is no number"))
+    number.flatten().ok_or_else(|| Malformed::because("a URL with an impossible port"))
 }
 
 /// The text of a URL's host. An address keeps the form it has, be it decimal or hexadecimal, because logs show it so.

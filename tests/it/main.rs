@@ -32,5 +32,6 @@ mod state;
 mod status_page;
 mod stored;
 mod tidy;
+mod values;
 mod wire;
 mod written;
