@@ -222,6 +222,7 @@ mod tests {
         let indicator = Indicator {
             source_id: "ipv4--1".to_owned(),
             observable,
+            former: Vec::new(),
             confidence: 92,
             threat_score: None,
             severity: None,

@@ -3,6 +3,8 @@
 //! Of the records of one value that the source still lists, the one updated last decides, for or against. A record that
 //! does not decide changes nothing; but any that admits a held indicator keeps it from running out.
 
+use std::collections::HashSet;
+
 use super::{
     entry::{Entry, State},
     filter::DropReason,
@@ -151,8 +153,8 @@ impl Policy {
         entry.valid_until() - self.renewal_margin <= reading.now
     }
 
-    /// Under which other keys the destination holds what `candidate` decides about: other digests of the same file, in
-    /// the record or not any more, and former spellings of the value. With each the digest that stands for it.
+    /// Under which other keys the destination holds what `candidate` is about: former spellings of the value, and, if it
+    /// decides, other digests of the same file, in the record or not any more. With each the digest that stands for it.
     pub(super) fn former_names(
         &self,
         current: Key,
@@ -162,26 +164,31 @@ impl Policy {
         reading: &Reading,
     ) -> Vec<(Key, HashType)> {
         let Candidate { indicator, voice, admitted, .. } = *candidate;
-        let is_silent = held.is_some_and(|entry| !entry.hears(voice, reading.refreshes));
-        let says_nothing =
-            admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason));
-        if is_silent || says_nothing {
+        if admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason)) {
             return Vec::new();
         }
-        let observable = &indicator.observable;
-        let mut names: Vec<(Key, HashType)> = Vec::new();
-        if let Observable::File(hashes) = observable {
-            names.extend(hashes.all().map(|(digest, _)| (observable.subject(digest).key(), digest)));
-            names.extend(manifest.files_of(voice.tag).map(|key| (key, self.hash_type)));
+        let is_held = |manifest: &Manifest, key: &Key| {
+            manifest.get(*key).copied().filter(|entry| *key != current && entry.is_held(reading.now))
+        };
+        // No record's value is spelt so any more: whoever speaks of it, it has to go.
+        let spellings = indicator.former.iter().filter(|key| is_held(manifest, key).is_some());
+        let mut names: Vec<(Key, HashType)> = spellings.map(|key| (*key, self.hash_type)).collect();
+        let decides = held.is_none_or(|entry| entry.hears(voice, reading.refreshes));
+        if let Observable::File(hashes) = &indicator.observable
+            && decides
+        {
+            let key = |digest| indicator.observable.subject(digest).key();
+            let digests = hashes.all().map(|(digest, _)| (key(digest), digest));
+            let former = manifest.files_of(voice.tag).map(|key| (key, self.hash_type));
+            let mut digests: Vec<(Key, HashType)> = digests.chain(former).collect();
+            digests.retain(|(key, _)| {
+                is_held(manifest, key).is_some_and(|entry| entry.hears(voice, reading.refreshes))
+            });
+            names.append(&mut digests);
         }
-        names.retain(|(key, _)| {
-            *key != current
-                && manifest
-                    .get(*key)
-                    .is_some_and(|entry| entry.is_held(reading.now) && entry.hears(voice, reading.refreshes))
-        });
-        names.sort_by_key(|(key, _)| *key);
-        names.dedup_by_key(|(key, _)| *key);
+        // Each once; of two entries for one digest that of the record, which knows its kind.
+        let mut seen = HashSet::new();
+        names.retain(|(key, _)| seen.insert(*key));
         names
     }
 }

@@ -3,14 +3,18 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::observable::Observable;
+use super::observable::{Key, Malformed, Observable};
 
 /// One indicator of compromise with all the context a rule or an analyst can use.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Indicator {
     /// The source's own id, for logs and links.
     pub source_id: String,
     pub observable: Observable,
+    /// The keys under which earlier versions knew the same value, because they spelt it differently. Empty if the key
+    /// is the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<Key>,
     /// Mandiant's `mscore`, 0–100: how sure it is that the indicator is malicious.
     pub confidence: u8,
     /// Mandiant's `threat_rating.threat_score`, 0–100. Not every record is rated.
@@ -30,6 +34,19 @@ pub struct Indicator {
     pub campaigns: Vec<Reference>,
     pub first_seen: Option<DateTime<Utc>>,
     pub last_updated: Option<DateTime<Utc>>,
+}
+
+impl Indicator {
+    /// The indicator as today's rules spell it, for one that was stored by an earlier version.
+    ///
+    /// # Errors
+    /// Its value is none that is sent; what is returned is why.
+    pub fn respelt(self) -> Result<Self, Malformed> {
+        let observable = self.observable.respelt()?;
+        let former = self.observable.former_key(&observable);
+        let former = self.former.into_iter().chain(former).collect();
+        Ok(Self { observable, former, ..self })
+    }
 }
 
 /// A malware family, threat actor or campaign the indicator is attributed to.

@@ -6,11 +6,17 @@
 use std::{
     borrow::Cow,
     fmt,
-    net::{Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::{
+    locality::{self, Suffixes},
+    spelling::{self, Host},
+    trivial,
+};
 
 /// Names ours and nobody else's; fixed for ever, because every id ever sent derives from it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d61_7469_2d73_5796_8e63_9f3b_1c27_d40a);
@@ -149,73 +155,106 @@ pub enum Observable {
 }
 
 impl Observable {
-    /// An address that can appear on the internet; private, loopback and other local ones are refused, because
-    /// an indicator on them would match the customer's own network.
+    /// An IPv4 address of a host on the internet.
+    ///
+    /// # Errors
+    /// No address, or one that is local.
     pub fn ipv4(value: &str) -> Result<Self, Malformed> {
         let address: Ipv4Addr =
             value.trim().parse().map_err(|_| Malformed::because("not an IPv4 address"))?;
-        refuse_local_ipv4(address)?;
-        Ok(Self::Ipv4(address))
+        Self::address(address.into())
     }
 
-    /// The same for IPv6, spelt as RFC 5952 says.
+    /// The same for IPv6. An IPv4-mapped address becomes the IPv4 address (RFC 4291 §2.5.5.2), under which it is logged.
+    ///
+    /// # Errors
+    /// No address, or one that is local.
     pub fn ipv6(value: &str) -> Result<Self, Malformed> {
         let address: Ipv6Addr =
             value.trim().parse().map_err(|_| Malformed::because("not an IPv6 address"))?;
-        if let Some(mapped) = address.to_ipv4_mapped() {
-            refuse_local_ipv4(mapped)?;
-        }
-        if address.is_loopback()
-            || address.is_unspecified()
-            || address.is_multicast()
-            || address.is_unique_local()
-            || address.is_unicast_link_local()
-        {
-            return Err(Malformed::because("a private, loopback or otherwise local address"));
-        }
-        Ok(Self::Ipv6(address))
+        Self::address(address.into())
     }
 
-    /// A host name: lower case, without the root's trailing dot (RFC 1035 §2.3.3 compares without case).
+    fn address(address: IpAddr) -> Result<Self, Malformed> {
+        let address = address.to_canonical();
+        locality::judge_address(address)?;
+        Ok(match address {
+            IpAddr::V4(address) => Self::Ipv4(address),
+            IpAddr::V6(address) => Self::Ipv6(address),
+        })
+    }
+
+    /// A host name; an address in its place becomes that address.
+    ///
+    /// # Errors
+    /// No name, or one that is local or that a registry hands out names below.
     pub fn domain(value: &str) -> Result<Self, Malformed> {
-        let value = value.trim().trim_end_matches('.');
-        // 253 octets is what RFC 1035 §2.3.4 leaves for a name in text.
-        if value.is_empty() || value.len() > 253 {
-            return Err(Malformed::because("a domain name has 1 to 253 characters"));
+        match spelling::domain(value)? {
+            Host::Address(address) => Self::address(address),
+            Host::Name(name) => {
+                locality::judge_name(&name, Suffixes::All)?;
+                Ok(Self::Domain(name))
+            }
         }
-        let label_is_sound = |label: &str| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label
-                    .chars()
-                    .all(|character| character.is_alphanumeric() || matches!(character, '-' | '_'))
-        };
-        // What is judged is what is sent: there are letters whose lower case is no letter.
-        let value = value.to_lowercase();
-        if !value.split('.').all(label_is_sound) {
-            return Err(Malformed::because("not a domain name"));
-        }
-        Ok(Self::Domain(value))
     }
 
-    /// A URL as it stands: paths are case-sensitive, and rules compare the whole string.
+    /// A URL.
+    ///
+    /// # Errors
+    /// No URL of the schemes that Sentinel and Defender match, or one whose host is local.
     pub fn url(value: &str) -> Result<Self, Malformed> {
-        let value = value.trim();
-        if value.is_empty() {
-            return Err(Malformed::because("an empty URL"));
-        }
-        if value.chars().any(char::is_control) {
-            return Err(Malformed::because("a URL with control characters"));
-        }
-        Ok(Self::Url(value.to_owned()))
+        let url = spelling::url(value)?;
+        locality::judge(&url.host, Suffixes::Icann)?;
+        Ok(Self::Url(url.text))
     }
 
     /// A file with at least one digest.
+    ///
+    /// # Errors
+    /// No digest, or one of trivial content.
     pub fn file(hashes: Hashes) -> Result<Self, Malformed> {
         if hashes.all().next().is_none() {
             return Err(Malformed::because("a file without any digest"));
         }
+        hashes.all().try_for_each(|(_, digest)| refuse_trivial(digest))?;
         Ok(Self::File(hashes))
+    }
+
+    /// What versions before the rules of [`spelling`] and [`locality`] made of a value that is no file: a lane may still
+    /// hold it under that key.
+    pub fn legacy(indicator_type: IndicatorType, value: &str) -> Option<Self> {
+        match indicator_type {
+            IndicatorType::Ipv4 => value.trim().parse().ok().map(Self::Ipv4),
+            IndicatorType::Ipv6 => value.trim().parse().ok().map(Self::Ipv6),
+            IndicatorType::Fqdn => spelling::legacy_domain(value).map(Self::Domain),
+            IndicatorType::Url => spelling::legacy_url(value).map(Self::Url),
+            IndicatorType::Hash => None,
+        }
+    }
+
+    /// The same for a file, also one of trivial content.
+    pub fn legacy_file(hashes: Hashes) -> Option<Self> {
+        let is_known = hashes.all().next().is_some();
+        is_known.then_some(Self::File(hashes))
+    }
+
+    /// The same value by today's rules, for one that was stored by an earlier version.
+    ///
+    /// # Errors
+    /// It is none that is sent.
+    pub fn respelt(&self) -> Result<Self, Malformed> {
+        match self {
+            Self::Ipv4(address) => Self::address((*address).into()),
+            Self::Ipv6(address) => Self::address((*address).into()),
+            Self::Domain(name) => Self::domain(name),
+            Self::Url(url) => Self::url(url),
+            Self::File(hashes) => Self::file(hashes.clone()),
+        }
+    }
+
+    /// The key of this spelling, if `today` has another.
+    pub fn former_key(&self, today: &Self) -> Option<Key> {
+        (self != today).then(|| self.subject(HashType::Md5).key())
     }
 
     pub fn indicator_type(&self) -> IndicatorType {
@@ -244,17 +283,28 @@ impl Observable {
     }
 }
 
-fn refuse_local_ipv4(address: Ipv4Addr) -> Result<(), Malformed> {
-    if address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_unspecified()
-        || address.is_broadcast()
-        || address.is_multicast()
-    {
-        return Err(Malformed::because("a private, loopback or otherwise local address"));
+fn refuse_trivial(digest: &str) -> Result<(), Malformed> {
+    match trivial::content(digest) {
+        Some(content) => Err(Malformed(format!("the digest of {content}").into())),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Why `value`, as a destination lists it, must not stand there: it is local, absurd or trivial. A value that is merely
+/// spelt otherwise than ours hits nobody.
+pub fn is_harmful(kind: SubjectKind, value: &str) -> Option<Malformed> {
+    let verdict = match kind {
+        SubjectKind::Ipv4 | SubjectKind::Ipv6 => locality::judge_address(value.trim().parse().ok()?),
+        SubjectKind::Domain => locality::judge(&spelling::domain(value).ok()?, Suffixes::All),
+        SubjectKind::Url => {
+            // Earlier versions sent URLs without a scheme too.
+            let scheme = if value.contains("://") { "" } else { "http://" };
+            let url = spelling::url(&format!("{scheme}{}", value.trim()));
+            locality::judge(&url.ok()?.host, Suffixes::Icann)
+        }
+        SubjectKind::File(_) => refuse_trivial(&value.trim().to_ascii_lowercase()),
+    };
+    verdict.err()
 }
 
 /// What is compared: the left side of the pattern.
@@ -301,7 +351,8 @@ impl fmt::Display for StixId {
 
 /// UUIDv5 of type and normalised value: the same wherever and whenever it is computed, so that a resend is an
 /// upsert whatever state was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Key(pub Uuid);
 
 /// A key read back from its 16 bytes.

@@ -136,19 +136,20 @@ pub fn plan_page(
     let known: Vec<Option<Entry>> = indicators.iter().map(|(key, _)| manifest.get(*key).copied()).collect();
     for (record, ((key, indicator), held)) in indicators.into_iter().zip(known).enumerate() {
         let admitted = policy.filter.admit(&indicator);
-        if speakers[&key] != record {
-            keep(fate_of(admitted), counts);
-            continue;
-        }
-        let fingerprint = Fingerprint::of(&indicator, policy.salt);
-        let candidate = Candidate { indicator: &indicator, voice: voices[record], fingerprint, admitted };
-        let voice = candidate.voice;
-        let mut decision = policy.decide(held.as_ref(), &candidate, reading);
+        let (fingerprint, voice) = (Fingerprint::of(&indicator, policy.salt), voices[record]);
+        let candidate = Candidate { indicator: &indicator, voice, fingerprint, admitted };
+        let speaks = speakers[&key] == record;
+        let mut decision = match speaks {
+            true => policy.decide(held.as_ref(), &candidate, reading),
+            false => Decision::Keep { fate: fate_of(admitted), note: None },
+        };
         let mut former = policy.former_names(key, held.as_ref(), &candidate, manifest, reading);
+        former.retain(|(key, _)| speaks || indicator.former.contains(key));
         // Another record of the page stands for it there, or another had the same former name.
         former.retain(|(key, _)| !speakers.contains_key(key) && displaced.insert(*key));
         let mut name = (key, policy.hash_type);
         if let Decision::Keep { fate: Fate::Dropped(_), note } = decision
+            && speaks
             && !former.is_empty()
         {
             // What is no longer wanted stands under another name only.

@@ -9,8 +9,9 @@ use super::{
 use crate::domain::{
     filter::DropReason,
     indicator::{Indicator, Reference},
-    observable::{HashType, Hashes, IndicatorType, Malformed, Observable},
+    observable::{HashType, Hashes, IndicatorType, Key, Malformed, Observable},
 };
+use crate::http::text::cut;
 
 /// A record that is no indicator of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,12 @@ pub struct Unusable {
     pub id: String,
     pub reason: DropReason,
     pub detail: String,
+    /// The indicator that an earlier version would have made of it: a lane may still hold that.
+    pub held_as: Option<Box<Indicator>>,
 }
+
+/// So much of a value is written to the log, in characters.
+const LONGEST_VALUE: usize = 200;
 
 /// Converts one record.
 ///
@@ -30,39 +36,53 @@ pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
     let unusable = |reason, detail: String| {
         let value = record.value.text().unwrap_or_default();
         let id = if id.is_empty() { format!("without id, value {value:?}") } else { id.to_owned() };
-        Unusable { id, reason, detail }
+        Unusable { id, reason, detail, held_as: None }
     };
     let kind = record.kind.text().unwrap_or_default();
     let Some(indicator_type) = indicator_type(kind) else {
         let reason = if kind.is_empty() { DropReason::Malformed } else { DropReason::Type };
         return Err(unusable(reason, format!("type {kind:?}")));
     };
-    let observable = observable(indicator_type, record)
-        .map_err(|malformed| unusable(DropReason::Malformed, malformed.to_string()))?;
-    if id.is_empty() {
-        return Err(unusable(DropReason::Malformed, "no id".to_owned()));
-    }
-    let Some(confidence) = record.mscore.score() else {
-        return Err(unusable(DropReason::Malformed, "mscore is not a number from 0 to 100".to_owned()));
+    let (observable, legacy) = observables(indicator_type, record);
+    let whole = |observable: Observable, former: Vec<Key>, confidence: u8| {
+        let rating = record.threat_rating.as_ref().map(|Object(rating)| rating);
+        let sources = || record.sources.0.iter().map(|Object(source)| source);
+        Indicator {
+            source_id: id.to_owned(),
+            observable,
+            former,
+            confidence,
+            threat_score: rating.and_then(|rating| rating.threat_score.score()),
+            severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
+            severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
+            categories: categories(record),
+            sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
+            osint_only: sources().count() > 0 && sources().all(is_osint),
+            malware: references(&record.attributed_associations, &["malware", "malware-family"]),
+            threat_actors: references(&record.attributed_associations, &["threat-actor"]),
+            campaigns: record.campaigns.as_ref().map(campaigns).unwrap_or_default(),
+            first_seen: record.first_seen.text().and_then(date),
+            last_updated: record.last_updated.text().and_then(date),
+        }
     };
-    let rating = record.threat_rating.as_ref().map(|Object(rating)| rating);
-    let sources = || record.sources.0.iter().map(|Object(source)| source);
-    Ok(Indicator {
-        source_id: id.to_owned(),
-        observable,
-        confidence,
-        threat_score: rating.and_then(|rating| rating.threat_score.score()),
-        severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
-        severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
-        categories: categories(record),
-        sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
-        osint_only: sources().count() > 0 && sources().all(is_osint),
-        malware: references(&record.attributed_associations, &["malware", "malware-family"]),
-        threat_actors: references(&record.attributed_associations, &["threat-actor"]),
-        campaigns: record.campaigns.as_ref().map(campaigns).unwrap_or_default(),
-        first_seen: record.first_seen.text().and_then(date),
-        last_updated: record.last_updated.text().and_then(date),
-    })
+    // No version made anything of a record without id or score.
+    let confidence = record.mscore.score().filter(|_| !id.is_empty());
+    match (observable, confidence) {
+        (Ok(observable), Some(confidence)) => {
+            let former = legacy.and_then(|legacy| legacy.former_key(&observable));
+            Ok(whole(observable, former.into_iter().collect(), confidence))
+        }
+        (Err(malformed), confidence) => {
+            let value = record.value.text().unwrap_or_default();
+            let detail = format!("{}: {malformed}", cut(format!("{kind} {value:?}"), LONGEST_VALUE));
+            let held_as = legacy.zip(confidence).map(|(legacy, score)| whole(legacy, Vec::new(), score));
+            Err(Unusable { held_as: held_as.map(Box::new), ..unusable(DropReason::Malformed, detail) })
+        }
+        (Ok(_), None) if id.is_empty() => Err(unusable(DropReason::Malformed, "no id".to_owned())),
+        (Ok(_), None) => {
+            Err(unusable(DropReason::Malformed, "mscore is not a number from 0 to 100".to_owned()))
+        }
+    }
 }
 
 /// The feed knows files by md5; the other digests occur among `associated_hashes`, and perhaps one day alone.
@@ -77,30 +97,36 @@ fn indicator_type(kind: &str) -> Option<IndicatorType> {
     }
 }
 
-fn observable(indicator_type: IndicatorType, record: &Record<'_>) -> Result<Observable, Malformed> {
+/// What the record is about, and what earlier versions made of its value.
+fn observables(
+    indicator_type: IndicatorType,
+    record: &Record<'_>,
+) -> (Result<Observable, Malformed>, Option<Observable>) {
     let value = record.value.text().unwrap_or_default();
-    match indicator_type {
+    let observable = match indicator_type {
         IndicatorType::Ipv4 => Observable::ipv4(value),
         IndicatorType::Ipv6 => Observable::ipv6(value),
         IndicatorType::Fqdn => Observable::domain(value),
         IndicatorType::Url => Observable::url(value),
-        IndicatorType::Hash => Observable::file(hashes(record, value)?),
-    }
+        IndicatorType::Hash => {
+            let hashes = hashes(record, value);
+            return (Observable::file(hashes.clone()), Observable::legacy_file(hashes));
+        }
+    };
+    (observable, Observable::legacy(indicator_type, value))
 }
 
-/// The record's own digest and its associated ones. Of the latter a bad one is passed over: the file is known
-/// by the others.
-fn hashes(record: &Record<'_>, value: &str) -> Result<Hashes, Malformed> {
+/// The record's own digest and its associated ones. A bad one is passed over: the file is known by the others.
+fn hashes(record: &Record<'_>, value: &str) -> Hashes {
     let mut hashes = Hashes::default();
-    for Object(Hash { kind, value }) in &record.associated_hashes.0 {
-        if let (Some(hash_type), Some(value)) = (kind.text().and_then(hash_type), value.text()) {
+    let associated =
+        record.associated_hashes.0.iter().map(|Object(Hash { kind, value })| (kind.text(), value.text()));
+    for (kind, value) in associated.chain([(record.kind.text(), Some(value))]) {
+        if let (Some(hash_type), Some(value)) = (kind.and_then(hash_type), value) {
             let _ = hashes.add(hash_type, value);
         }
     }
-    if let Some(hash_type) = record.kind.text().and_then(hash_type) {
-        hashes.add(hash_type, value)?;
-    }
-    Ok(hashes)
+    hashes
 }
 
 fn hash_type(kind: &str) -> Option<HashType> {
@@ -217,6 +243,7 @@ fn offset(text: &str) -> Option<TimeDelta> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::observable::{Subject, SubjectKind};
 
     #[test]
     fn every_date_form_is_read() {
@@ -243,6 +270,114 @@ mod tests {
         ] {
             assert_eq!(date(text), None, "{text}");
         }
+    }
+
+    fn made(kind: &str, value: &str) -> Result<Indicator, Unusable> {
+        let json = serde_json::json!({"id": "x--1", "type": kind, "value": value, "mscore": 90});
+        indicator(&serde_json::from_str(&json.to_string()).unwrap())
+    }
+
+    fn key(kind: SubjectKind, value: &str) -> Key {
+        Subject { kind, value: value.into() }.key()
+    }
+
+    #[test]
+    fn a_value_that_was_spelt_otherwise_comes_with_its_former_key() {
+        let (domain, url) = (SubjectKind::Domain, SubjectKind::Url);
+        for (kind, value, subject, spelt, former) in [
+            ("url", "HTTP://Evil.Example", url, "http://evil.example/", Some((url, "HTTP://Evil.Example"))),
+            (
+                "url",
+                "http://evil.example./A",
+                url,
+                "http://evil.example/A",
+                Some((url, "http://evil.example./A")),
+            ),
+            ("url", "http://evil.example/A", url, "http://evil.example/A", None),
+            ("fqdn", "Bücher.example", domain, "xn--bcher-kva.example", Some((domain, "bücher.example"))),
+            ("fqdn", "Evil.Example.", domain, "evil.example", None),
+            // Earlier versions took it for malformed.
+            ("fqdn", "evil。example", domain, "evil.example", None),
+            ("fqdn", "203.0.113.77", SubjectKind::Ipv4, "203.0.113.77", Some((domain, "203.0.113.77"))),
+            ("fqdn", "2001:DB8::7", SubjectKind::Ipv6, "2001:db8::7", None),
+            (
+                "ipv6",
+                "::ffff:203.0.113.7",
+                SubjectKind::Ipv4,
+                "203.0.113.7",
+                Some((SubjectKind::Ipv6, "::ffff:203.0.113.7")),
+            ),
+            ("ipv4", "203.0.113.7", SubjectKind::Ipv4, "203.0.113.7", None),
+        ] {
+            let indicator = made(kind, value).unwrap();
+            assert_eq!(indicator.observable.subject(HashType::Md5).key(), key(subject, spelt), "{value}");
+            let former: Vec<Key> = former.into_iter().map(|(kind, value)| key(kind, value)).collect();
+            assert_eq!(indicator.former, former, "{value}");
+            // A record that was stored by an earlier version, e.g. as refused, is brought to the same.
+            let legacy = indicator_type(kind).and_then(|kind| Observable::legacy(kind, value));
+            if let Some(observable) = legacy {
+                let stored = Indicator { observable, former: Vec::new(), ..indicator.clone() };
+                assert_eq!(stored.respelt(), Ok(indicator), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_local_or_absurd_value_is_told_with_its_reason_and_what_it_may_be_held_as() {
+        for (kind, value, reason, held_as) in [
+            ("fqdn", "com", "single label", Some((SubjectKind::Domain, "com"))),
+            ("fqdn", "GitHub.io", "public suffix", Some((SubjectKind::Domain, "github.io"))),
+            ("fqdn", "printer.local", "local network", Some((SubjectKind::Domain, "printer.local"))),
+            ("fqdn", "192.168.1.1", "private", Some((SubjectKind::Domain, "192.168.1.1"))),
+            ("fqdn", "evil[.]example", "not a host name", None),
+            ("ipv4", "100.64.1.1", "carriers", Some((SubjectKind::Ipv4, "100.64.1.1"))),
+            ("ipv6", "fec0::1", "site-local", Some((SubjectKind::Ipv6, "fec0::1"))),
+            ("url", "http://192.168.1.1/A", "private", Some((SubjectKind::Url, "http://192.168.1.1/A"))),
+            ("url", "hxxp://evil.example/", "scheme", Some((SubjectKind::Url, "hxxp://evil.example/"))),
+            ("url", "evil.example/a", "scheme", Some((SubjectKind::Url, "evil.example/a"))),
+            (
+                "md5",
+                "D41D8CD98F00B204E9800998ECF8427E",
+                "an empty file",
+                Some((SubjectKind::File(HashType::Md5), "d41d8cd98f00b204e9800998ecf8427e")),
+            ),
+        ] {
+            let unusable = made(kind, value).unwrap_err();
+            assert_eq!(unusable.reason, DropReason::Malformed, "{value}");
+            assert!(
+                unusable.detail.contains(value) && unusable.detail.contains(reason),
+                "{}",
+                unusable.detail
+            );
+            let held = unusable.held_as.map(|held| held.observable.subject(HashType::Md5).key());
+            assert_eq!(held, held_as.map(|(kind, value)| key(kind, value)), "{value}");
+        }
+        let long = made("url", &format!("hxxp://evil.example/{}", "a".repeat(9000))).unwrap_err();
+        assert!(long.detail.len() < 300, "{}", long.detail);
+        for incomplete in
+            [r#"{"type":"fqdn","value":"com","mscore":90}"#, r#"{"id":"x","type":"fqdn","value":"com"}"#]
+        {
+            let unusable = indicator(&serde_json::from_str(incomplete).unwrap()).unwrap_err();
+            assert_eq!(unusable.held_as, None, "no version made anything of it: {incomplete}");
+        }
+    }
+
+    #[test]
+    fn an_ill_formed_digest_costs_itself_and_a_trivial_one_the_record() {
+        let file = |value: &str, associated: &str| {
+            let hashes = serde_json::json!([{"type": "sha256", "value": associated}]);
+            let json = serde_json::json!({"id": "x--1", "type": "md5", "value": value, "mscore": 90, "associated_hashes": hashes});
+            indicator(&serde_json::from_str(&json.to_string()).unwrap())
+        };
+        let (md5, sha256) = ("a".repeat(32), "c".repeat(64));
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let by = |made: Indicator| made.observable.subject(HashType::Md5).value.into_owned();
+        assert_eq!(by(file(&md5[1..], &sha256).unwrap()), sha256);
+        assert_eq!(by(file(&md5, &sha256[1..]).unwrap()), md5);
+        assert_eq!(file(&md5[1..], &sha256[1..]).unwrap_err().held_as, None);
+        let condemned = file(&md5, empty).unwrap_err();
+        assert_eq!(by(*condemned.held_as.unwrap()), md5);
+        assert!(file(&md5[1..], empty).is_err());
     }
 
     #[test]

@@ -200,7 +200,11 @@ mod tests {
             ("([(ipv4-addr:value == '198.51.100.7')])".to_owned(), SubjectKind::Ipv4, "198.51.100.7"),
             ("[ ipv6-addr:value\t=\n'2001:DB8:0::1' ]".to_owned(), SubjectKind::Ipv6, "2001:db8::1"),
             ("[domain-name:value = 'Bad.Example.']".to_owned(), SubjectKind::Domain, "bad.example"),
-            (r"[url:value = 'http://x/it\'s\\[a] = ']".to_owned(), SubjectKind::Url, r"http://x/it's\[a] ="),
+            (
+                r"[url:value = 'http://x.example/it\'s\\[a] = ']".to_owned(),
+                SubjectKind::Url,
+                r"http://x.example/it's\[a] =",
+            ),
             (file("MD5", &md5.to_uppercase()), as_md5, &md5),
             (file("'MD5'", &md5), as_md5, &md5),
             (file("\"md5\"", &md5), as_md5, &md5),
@@ -263,9 +267,9 @@ mod tests {
             any::<[u8; 16]>().prop_filter_map("local", move |octets| {
                 sound(Observable::ipv6(&std::net::Ipv6Addr::from(octets).to_string()))
             }),
-            "[a-zA-Z0-9_äß-]{1,20}(\\.[a-zA-Z0-9-]{1,20}){0,3}"
+            "[a-zA-Z0-9_äß-]{1,20}(\\.[a-zA-Z0-9-]{1,20}){1,3}"
                 .prop_filter_map("no name", move |name| sound(Observable::domain(&name))),
-            "(http://)?\\PC{0,8}['\\\\\\[\\]()=\" ]{0,6}\\PC{0,8}"
+            "http://[a-z]{1,8}\\.example/\\PC{0,8}['\\\\\\[\\]()=\" ]{0,6}\\PC{0,8}"
                 .prop_filter_map("no URL", move |url| sound(Observable::url(&url))),
             (digits(32), digits(40), digits(64), 1..8_u8).prop_filter_map(
                 "no file",

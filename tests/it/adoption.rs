@@ -109,7 +109,7 @@ async fn another_products_indicators_are_updated_under_their_own_ids() {
 async fn an_adoption_that_is_interrupted_goes_on_where_it_was() {
     let world = World::new();
     let at = world.ago(TimeDelta::days(2));
-    let address = |n: u32| format!("198.{}.{}.1", 18 + n / 250, n % 250);
+    let address = |n: u32| format!("198.{}.{}.1", 51 + n / 250, n % 250);
     world.mandiant.put_all((0..3500).map(|n| Record::ipv4(&address(n)).updated(at)));
     world.tick().await;
     assert_eq!(world.held().len(), 3500);

@@ -36,5 +36,6 @@ mod state;
 mod status_page;
 mod stored;
 mod tidy;
+mod values;
 mod wire;
 mod written;

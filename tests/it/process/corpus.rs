@@ -11,6 +11,7 @@ use sandbox::{
     sentinel::Sentinel,
 };
 use serde_json::Value;
+use url::{Host, Url};
 
 use super::now;
 
@@ -60,9 +61,13 @@ fn judge(json: &serde_json::Map<String, Value>) -> Option<(String, u64)> {
     let (path, value) = match json.get("type")?.as_str()? {
         "ipv4" => ("ipv4-addr:value", public_ipv4(value)?),
         "ipv6" => ("ipv6-addr:value", public_ipv6(value)?),
-        "fqdn" => ("domain-name:value", value.trim_end_matches('.').to_lowercase()),
-        "url" => ("url:value", value.replace('\\', r"\\").replace('\'', r"\'")),
-        "md5" => ("file:hashes.MD5", value.to_lowercase()),
+        "fqdn" => match host(&format!("http://{}/", value.trim_end_matches('.')))? {
+            Host::Domain(name) => ("domain-name:value", name),
+            Host::Ipv4(address) => ("ipv4-addr:value", public_ipv4(&address.to_string())?),
+            Host::Ipv6(_) => return None,
+        },
+        "url" => ("url:value", url(value)?.replace('\\', r"\\").replace('\'', r"\'")),
+        "md5" => file(json, value)?,
         _ => return None,
     };
     Some((format!("[{path} = '{value}']"), confidence))
@@ -72,13 +77,53 @@ fn number(score: &Value) -> Option<f64> {
     score.as_f64().or_else(|| score.as_str()?.parse().ok())
 }
 
+/// The host that a browser would connect to, unless it is one of the local and absurd ones that the corpus has.
+fn host(url: &str) -> Option<Host<String>> {
+    const ABSURD: [&str; 6] = ["com", "co.uk", "wpad", "localhost", "printer.local", "github.io"];
+    let host = Url::parse(url).ok()?.host()?.to_owned();
+    let is_sound = match &host {
+        Host::Domain(name) => !ABSURD.contains(&name.as_str()) && !name.contains(['(', '[']),
+        Host::Ipv4(address) => public_ipv4(&address.to_string()).is_some(),
+        Host::Ipv6(_) => true,
+    };
+    is_sound.then_some(host)
+}
+
+/// Scheme and host as a browser spells them, and the rest as it stands; no URL of the corpus has more than that.
+fn url(value: &str) -> Option<String> {
+    let parsed = Url::parse(value).ok().filter(|url| ["http", "https"].contains(&url.scheme()))?;
+    let (_, path) = value.split_once("://")?.1.split_once('/')?;
+    let name = host(value)?.to_string();
+    Some(format!("{}://{}/{path}", parsed.scheme(), name.trim_end_matches('.')))
+}
+
+/// The MD5 of a file or, where it is none, the strongest of the others; nothing for the empty file.
+fn file(json: &serde_json::Map<String, Value>, value: &str) -> Option<(&'static str, String)> {
+    if value == "d41d8cd98f00b204e9800998ecf8427e" {
+        return None;
+    }
+    if value.len() == 32 {
+        return Some(("file:hashes.MD5", value.to_lowercase()));
+    }
+    let hashes = json.get("associated_hashes")?.as_array()?;
+    let digest = |kind: &str| {
+        let of_kind = hashes.iter().find(|hash| hash["type"] == kind)?;
+        of_kind["value"].as_str().filter(|value| !value.is_empty()).map(str::to_lowercase)
+    };
+    let sha256 = digest("sha256").map(|digest| ("file:hashes.'SHA-256'", digest));
+    sha256.or_else(|| digest("sha1").map(|digest| ("file:hashes.'SHA-1'", digest)))
+}
+
 fn public_ipv4(value: &str) -> Option<String> {
     let address: Ipv4Addr = value.parse().ok()?;
+    let [first, second, ..] = address.octets();
+    let is_shared = first == 100 && second & 0xc0 == 64;
     let local = address.is_private() || address.is_loopback() || address.is_link_local();
+    let local = local || is_shared || first == 0 || first >= 240;
     (!local).then(|| address.to_string())
 }
 
 fn public_ipv6(value: &str) -> Option<String> {
     let address: Ipv6Addr = value.parse().ok()?;
-    (!address.is_unicast_link_local()).then(|| address.to_string())
+    (!address.is_unicast_link_local() && address.segments()[0] != 0xfec0).then(|| address.to_string())
 }

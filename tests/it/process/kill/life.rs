@@ -97,7 +97,7 @@ impl Life {
             }));
         });
         let newest = now() - TimeDelta::minutes(4);
-        let address = |n: u32| format!("198.{}.{}.{}", 18 + seed % 2, n / 250, n % 250 + 1);
+        let address = |n: u32| format!("198.{}.{}.{}", 51 + seed % 2, n / 250, n % 250 + 1);
         let plain: Vec<Record> = (0..2_500)
             .map(|n| {
                 Record::ipv4(&address(n)).mscore(80).updated(newest - TimeDelta::seconds(20 * i64::from(n)))

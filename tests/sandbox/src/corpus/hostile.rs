@@ -8,7 +8,7 @@ use super::{generate::Generator, record::Record, record::id};
 
 type Distortion = fn(&mut Generator, Record) -> Record;
 
-const DISTORTIONS: [Distortion; 22] = [
+const DISTORTIONS: [Distortion; 27] = [
     quoted_url,
     backslash_url,
     foreign_letters,
@@ -19,6 +19,11 @@ const DISTORTIONS: [Distortion; 22] = [
     empty_hashes,
     no_hashes,
     private_address,
+    absurd_value,
+    address_as_domain,
+    respelt_url,
+    trivial_file,
+    malformed_own_digest,
     malformed_address,
     unknown_type,
     null_arrays,
@@ -136,15 +141,67 @@ fn no_hashes(generator: &mut Generator, record: Record) -> Record {
 
 fn private_address(generator: &mut Generator, record: Record) -> Record {
     let [first, second]: [u8; 2] = generator.dice.random();
-    let value = match generator.dice.random_range(0..6) {
+    let value = match generator.dice.random_range(0..9) {
         0 => format!("10.1.{first}.{second}"),
         1 => format!("192.168.{first}.{second}"),
         2 => format!("172.16.{first}.{second}"),
         3 => format!("127.0.{first}.{second}"),
         4 => format!("169.254.{first}.{second}"),
+        5 => format!("100.64.{first}.{second}"),
+        6 => format!("240.0.{first}.{second}"),
+        7 => return become_value(&record, "ipv6", &format!("fec0::{first:x}:{second:x}")),
         _ => return become_value(&record, "ipv6", &format!("fe80::{first:x}:{second:x}")),
     };
     become_value(&record, "ipv4", &value)
+}
+
+/// What feeds list although a rule on it would hit the user's own network or everybody.
+fn absurd_value(generator: &mut Generator, record: Record) -> Record {
+    let name = generator.pick(&["com", "co.uk", "wpad", "localhost", "printer.local", "evil[.]example"]);
+    let host = generator.pick(&["192.168.1.1", "localhost", "3232235777", "127.0.0.1:8080", "printer.local"]);
+    let path = generator.hexadecimal(8);
+    match generator.dice.random_range(0..3) {
+        0 => become_value(&record, "fqdn", name),
+        1 => become_value(&record, "url", &format!("http://{host}/{path}")),
+        _ => become_value(&record, "url", &format!("hxxp://{}/{path}", generator.domain())),
+    }
+}
+
+fn address_as_domain(generator: &mut Generator, record: Record) -> Record {
+    let address = generator.public_ipv4();
+    become_value(&record, "fqdn", &address)
+}
+
+/// Another spelling of what RFC 3986 §6.2 takes for the same.
+fn respelt_url(generator: &mut Generator, record: Record) -> Record {
+    let (domain, path) = (generator.domain(), generator.hexadecimal(8));
+    let place = match generator.dice.random_range(0..4) {
+        0 => format!("http://{}", domain.to_uppercase()),
+        1 => format!("http://{domain}."),
+        2 => format!("http://{domain}:80"),
+        _ => format!("HTTPS://{domain}:443"),
+    };
+    become_value(&record, "url", &format!("{place}/{path}"))
+}
+
+fn trivial_file(_: &mut Generator, record: Record) -> Record {
+    let digests = [
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ];
+    let file = Record::file(Some(digests[0]), Some(digests[1]), Some(digests[2]));
+    let hashes = file.json().get("associated_hashes").cloned().unwrap_or_default();
+    become_value(&record, "md5", digests[0]).set("associated_hashes", hashes)
+}
+
+/// The digest that stands as the value is cut; the file may be known by the others.
+fn malformed_own_digest(generator: &mut Generator, record: Record) -> Record {
+    let record = change_hashes(as_file(generator, &record), |position, hash| {
+        if position == 0 { String::new() } else { hash.to_owned() }
+    });
+    let value = record.value()[1..].to_owned();
+    record.set("value", value)
 }
 
 fn malformed_address(generator: &mut Generator, record: Record) -> Record {
