@@ -16,7 +16,6 @@ use crate::{
         outcome::{Change, Delivery, Refusal, UploadError},
         plan::Planned,
     },
-    mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };
 
@@ -116,7 +115,7 @@ impl<'a> LanePass<'a> {
         until: Until<'_>,
     ) -> Result<(), Halt> {
         loop {
-            self.begin_uploads(state, desk).await?;
+            self.begin_uploads(desk);
             let is_begun = desk.waiting.is_empty() && desk.halt.is_none();
             if matches!(until, Until::Begun) && is_begun && desk.arrived.is_empty() {
                 return Ok(());
@@ -157,23 +156,20 @@ impl<'a> LanePass<'a> {
     }
 
     /// Begins as many uploads as may be under way at once.
-    async fn begin_uploads(&mut self, state: &mut LaneState, desk: &mut Desk<'a>) -> Result<(), Halt> {
-        let Some(lease) = self.lease else { return Ok(()) };
+    fn begin_uploads(&self, desk: &mut Desk<'a>) {
+        let Some(lease) = self.lease else { return };
         let (lane, deadline) = (self.lane, self.deadline);
         while desk.uploads.len() + desk.arrived.len() < IN_FLIGHT && desk.halt.is_none() {
             // Whoever took over the lease uploads now, under the same rate limit.
             if let Err(lost) = lease.check() {
                 desk.halt = Some(lost.into());
-                return Ok(());
+                return;
             }
-            let Some(mut batch) = desk.waiting.pop_front() else { return Ok(()) };
+            let Some(mut batch) = desk.waiting.pop_front() else { return };
             let now = self.engine.clock.now();
             for item in &mut batch {
                 item.valid_until = lane.policy.valid_until(&item.indicator, item.change, now);
                 desk.under_way.insert(item.key, ());
-            }
-            if is_live(Mutant::ManifestBeforeUpload) {
-                self.commit(state, batch.iter().map(|item| item.acknowledged(None)).collect()).await?;
             }
             let traffic = Arc::clone(&self.traffic);
             desk.uploads.push(Box::pin(async move {
@@ -181,7 +177,6 @@ impl<'a> LanePass<'a> {
                 (batch, outcome)
             }));
         }
-        Ok(())
     }
 
     /// Takes an upload's outcome to the desk.
@@ -298,8 +293,7 @@ impl<'a> LanePass<'a> {
         if settled.is_empty() {
             return Ok(());
         }
-        let unwritten = self.refused_unwritten && !is_live(Mutant::RefusalsForgotten);
-        if let Some(lease) = self.lease.filter(|_| unwritten) {
+        if let Some(lease) = self.lease.filter(|_| self.refused_unwritten) {
             if self.refused_before.is_none() {
                 let before = store.rejected(self.lane.name, &self.pass.run_id).await?;
                 self.refused.insert_str(0, self.refused_before.insert(before));

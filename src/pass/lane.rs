@@ -22,7 +22,6 @@ use crate::{
         task::LAG,
     },
     http::traffic::Traffic,
-    mutant::{Mutant, is_live},
     state::{
         error::StateError,
         lane::{LaneState, Origin},
@@ -131,7 +130,7 @@ impl<'a> LanePass<'a> {
     /// Window after window.
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.begin(store, state).await?;
-        let mut fresh = !is_live(Mutant::OverlapDropped);
+        let mut fresh = true;
         let mut now = self.pass.started_at;
         while let Some(whole) = state.progress.next_task(now, fresh) {
             let task = self.cut(whole.clone());
@@ -149,8 +148,6 @@ impl<'a> LanePass<'a> {
                     now = then;
                     self.note_retractions(state, &task, &found);
                 }
-                Err(Halt::Stalled(_)) if is_live(Mutant::CheckpointBeforeAcknowledgement) => {}
-                Err(Halt::OutOfTime { .. }) if is_live(Mutant::LeftoversSettled) => {}
                 // Its later pages do not come: a shorter window has fewer of them.
                 Err(Halt::Stalled(_)) if self.pages_lost && state.progress.halve_window(task.window) => {
                     continue;

@@ -16,7 +16,6 @@ use crate::{
         plan::Planned,
         room::Room,
     },
-    mutant::{Mutant, is_live},
     state::lane::LaneState,
 };
 
@@ -29,7 +28,7 @@ impl LanePass<'_> {
         mut planned: Vec<Planned>,
     ) -> Result<Vec<Planned>, Halt> {
         let Destination::Defender(defender) = &self.lane.destination else { return Ok(planned) };
-        if planned.is_empty() || is_live(Mutant::LimitIgnored) {
+        if planned.is_empty() {
             return Ok(planned);
         }
         self.look_around(state).await?;
@@ -112,7 +111,7 @@ impl LanePass<'_> {
             return Ok(());
         }
         self.counts.displaced += ids.len() as u64;
-        if self.lease.is_some() && !is_live(Mutant::DisplacedStay) {
+        if self.lease.is_some() {
             defender.delete(&ids, self.deadline, &self.traffic).await?;
         }
         self.commit(state, gone).await

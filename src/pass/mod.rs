@@ -54,7 +54,6 @@ use crate::{
         request::Order,
     },
     mandiant::client::Client,
-    mutant::{Mutant, is_live},
     state::{lease::Lease, store::Store},
 };
 
@@ -285,9 +284,6 @@ impl Engine {
 
     async fn waits_for(&self, store: &Store, lane: &Lane, message: &Message) -> Result<bool, StateError> {
         let progress = store.progress(lane.name).await?;
-        if is_live(Mutant::StaleContinuationAccepted) {
-            return Ok(true);
-        }
         Ok(message.continuation_id.is_some()
             && progress.is_some_and(|progress| progress.continuation_id == message.continuation_id))
     }

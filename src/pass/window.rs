@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, warn};
 
@@ -18,11 +18,10 @@ use crate::{
         outcome::Change,
         plan::{Planned, Purpose, plan_page},
         progress::{Progress, most_retractions},
-        task::{Range, Task, Window, fitting},
+        task::{Range, Task, fitting},
     },
     http::retry::Failed,
     mandiant::{client::SourceError, page::Page, reader::Reader},
-    mutant::{Mutant, is_live},
     state::{lane::LaneState, store::Store},
 };
 
@@ -66,19 +65,15 @@ impl<'a> LanePass<'a> {
         debug!(lane = self.lane.name, "reading from {} to {}", task.window.from, task.window.to);
         self.engine.gauge.enter(task.window);
         let (deadline, began) = (self.deadline, Instant::now());
-        let mut window = task.window;
-        if is_live(Mutant::TiesSkipped) {
-            window.from += TimeDelta::seconds(1);
-        }
         if task.range != Range::Live {
             // What is read again is compared with what the destination holds in truth.
             self.look_around(state).await?;
         }
         let mut found = self.window_pass(state, task);
-        let ahead = self.ahead.take().filter(|ahead| ahead.task == *task && window == task.window);
+        let ahead = self.ahead.take().filter(|ahead| ahead.task == *task);
         let Ahead { mut reader, first, .. } = match ahead {
             Some(ahead) => ahead,
-            None => self.look_ahead(&state.progress, task.clone(), window).await,
+            None => self.look_ahead(&state.progress, task.clone()).await,
         };
         let mut next = first.map_err(|failed| Halt::from(failed).unless_in_vain(!self.heard))?;
         let mut desk = Desk::default();
@@ -98,7 +93,6 @@ impl<'a> LanePass<'a> {
             settled?;
             self.pages_lost = following.is_err() && reader.wants_a_shorter_window();
             next = match following {
-                Err(_) if is_live(Mutant::ErrorEndsWindow) => None,
                 Err(failed) => {
                     self.carry_on(store, state, &mut desk, Until::Settled).await?;
                     return Err(failed.into());
@@ -110,7 +104,7 @@ impl<'a> LanePass<'a> {
         let now = self.earlier(now, reader.asked_at());
         self.longest = deadline.left().map(|left| fitting(task.window, began.elapsed(), left));
         let coming = state.progress.after(task, now).map(|task| self.cut(task));
-        let coming = coming.map(|task| self.look_ahead(&state.progress, task.clone(), task.window));
+        let coming = coming.map(|task| self.look_ahead(&state.progress, task.clone()));
         let ahead = async { Some(coming?.await) };
         let (settled, ahead) = tokio::join!(self.carry_on(store, state, &mut desk, Until::Settled), ahead);
         self.ahead = ahead;
@@ -119,17 +113,12 @@ impl<'a> LanePass<'a> {
     }
 
     /// Opens the window of `task` and fetches its first page.
-    fn look_ahead(
-        &self,
-        progress: &Progress,
-        task: Task,
-        window: Window,
-    ) -> impl Future<Output = Ahead> + use<'a> {
+    fn look_ahead(&self, progress: &Progress, task: Task) -> impl Future<Output = Ahead> + use<'a> {
         // What is read for drops must show them.
         let selective = !self.lane.policy.retract || progress.may_be_selective(&task);
         let (engine, deadline) = (self.engine, self.deadline);
         async move {
-            let mut reader = Reader::new(Arc::clone(&engine.source), window, selective);
+            let mut reader = Reader::new(Arc::clone(&engine.source), task.window, selective);
             let first = reader.next_page(deadline).await;
             Ahead { task, reader, first }
         }
@@ -178,16 +167,6 @@ impl<'a> LanePass<'a> {
         let now = self.engine.clock.now();
         let mut planned = plan_page(keyed, policy, &state.manifest, found.purpose, now, &mut self.counts);
         self.hold_back(state, &mut planned, found);
-        if is_live(Mutant::RetractionsIgnored) {
-            let stay = planned.extract_if(.., |item| item.change == Change::Retracted);
-            self.counts.unchanged += stay.count() as u64;
-        }
-        if is_live(Mutant::ChangesIgnored) {
-            let (changed, others): (Vec<_>, Vec<_>) =
-                planned.into_iter().partition(|item| item.change == Change::Updated);
-            self.counts.unchanged += changed.len() as u64;
-            planned = others;
-        }
         self.deliver(store, state, desk, planned).await
     }
 

@@ -19,7 +19,6 @@ use crate::domain::{
     progress::{Progress, SCHEMA, Target},
     segment,
 };
-use crate::mutant::{Mutant, is_live};
 
 /// What a new lane starts from, and what an existing one must agree with.
 pub struct Origin {
@@ -176,7 +175,6 @@ impl LaneState {
         self.progress.write_id = format!("{}-{}", self.writer, self.commits);
         self.progress.manifest_entries = self.manifest.len() as u64;
         let condition = match &self.version {
-            _ if is_live(Mutant::SwapWithoutCompare) => Condition::Always,
             Some(version) => Condition::Is(version.clone()),
             None => Condition::Absent,
         };
