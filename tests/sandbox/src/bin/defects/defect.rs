@@ -215,4 +215,14 @@ mod tests {
         assert!(faults(vec![edit("two", "")]).contains("contains this text 2 times"));
         assert!(faults(vec![edit("one t", ""), edit("e two", "")]).contains("another edit"));
     }
+
+    #[test]
+    fn every_edit_fits_the_program() {
+        let root = Path::new(crate::ROOT);
+        let defects = Defect::all(root).unwrap();
+        assert!(!defects.is_empty());
+        if let Err(faults) = apply(&defects, root) {
+            panic!("{faults}");
+        }
+    }
 }
