@@ -23,7 +23,6 @@ pub mod host;
 pub mod http;
 pub mod mandiant;
 pub mod microsoft;
-pub mod mutant;
 pub mod pass;
 pub mod secrets;
 pub mod sentinel;

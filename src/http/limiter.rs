@@ -7,10 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{
-    clock::{Deadline, OutOfTime},
-    mutant::{Mutant, is_live},
-};
+use crate::clock::{Deadline, OutOfTime};
 
 /// Timers are no finer than this: a shorter sleep would only come too late.
 const GRAIN: Duration = Duration::from_millis(1);
@@ -50,9 +47,6 @@ impl Limiter {
     /// That place does not come before the deadline; it is left to others.
     pub async fn slot(&self, deadline: &Deadline) -> Result<(), OutOfTime> {
         loop {
-            if is_live(Mutant::LimiterIgnored) {
-                return Ok(());
-            }
             let at = self.reserve(deadline)?;
             if at.saturating_duration_since(Instant::now()) >= GRAIN {
                 deadline.sleep_until(at).await?;

@@ -5,10 +5,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-use crate::{
-    clock::{Deadline, OutOfTime},
-    mutant::{Mutant, is_live},
-};
+use crate::clock::{Deadline, OutOfTime};
 
 /// Whoever asks for a longer wait than this is not asked again in this pass: going on at once in another one, which
 /// is what running out of time means, would be the opposite of waiting.
@@ -95,10 +92,6 @@ pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
         };
         if !error.is_transient() {
             return Err(Failed::For(error));
-        }
-        if is_live(Mutant::RetryWithoutBudget) {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            continue;
         }
         let Some(wait) = waits.next() else { return Err(Failed::For(error)) };
         let asked = error.retry_after().unwrap_or_default();

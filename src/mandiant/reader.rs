@@ -10,8 +10,6 @@ use super::{
     client::{Client, Query, SourceError},
     page::{Fields, Page, Parsed, parse},
 };
-#[cfg(feature = "mutants")]
-use crate::mutant::{Mutant, is_live};
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::task::Window,
@@ -54,12 +52,11 @@ pub struct Reader {
 impl Reader {
     /// With `selective`, the server leaves out what the settings do not admit; else drops are seen too.
     pub fn new(client: Arc<Client>, window: Window, selective: bool) -> Self {
-        let position = persisted(window).unwrap_or(Position::Start);
         Self {
             client,
             window,
             selective,
-            position,
+            position: Position::Start,
             fields: None,
             first_id: None,
             restarts: 0,
@@ -189,7 +186,6 @@ impl Reader {
         self.asked_at = self.asked_at.or(answered.at);
         let Parsed { page, fields, first_id, cursor } = answered.parsed;
         self.first_id.clone_from(&first_id);
-        persist(self.window, cursor.as_deref());
         self.position = match cursor {
             // A page without records is the end, whatever cursor it carries.
             Some(cursor) if page.records > 0 => {
@@ -225,27 +221,6 @@ impl Reader {
             self.window.to.timestamp(),
         )
     }
-}
-
-/// Keeps a cursor, where that defect is planted.
-fn persist(window: Window, cursor: Option<&str>) {
-    #[cfg(feature = "mutants")]
-    if is_live(Mutant::CursorPersisted) {
-        let kept = cursor.map(|cursor| (window.from.timestamp(), cursor.to_owned()));
-        crate::mutant::CURSOR.set(kept);
-    }
-    let _ = (window, cursor);
-}
-
-/// The cursor that was kept for `window`, where that defect is planted.
-fn persisted(window: Window) -> Option<Position> {
-    #[cfg(feature = "mutants")]
-    if is_live(Mutant::CursorPersisted) {
-        let (from, cursor) = crate::mutant::CURSOR.take()?;
-        return (from == window.from.timestamp()).then_some(Position::Next { cursor, first_id: None });
-    }
-    let _ = window;
-    None
 }
 
 /// A page that did not come, and whether its request may be repeated.

@@ -13,7 +13,6 @@ use crate::{
         transport::Answer,
     },
     microsoft::Verdict,
-    mutant::{Mutant, is_live},
 };
 
 /// Reads the answer to an upload of `sent` records.
@@ -22,7 +21,6 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
     let id = request_id(&answer.headers);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
     match answer.status.as_u16() {
-        200 if is_live(Mutant::PartialErrorsIgnored) => settled(b"", sent, None),
         200 => settled(&answer.body, sent, id),
         status @ (400 | 413) => {
             Verdict::Refused(Refusal { reason: format!("{status}: {reason}"), request_id: id })

@@ -20,7 +20,6 @@ use crate::domain::{
     progress::{Progress, SCHEMA, Target},
     segment,
 };
-use crate::mutant::{Mutant, is_live};
 
 /// What a new lane starts from, and what an existing one must agree with.
 pub struct Origin {
@@ -177,7 +176,6 @@ impl LaneState {
         self.progress.write_id = format!("{}-{}", self.writer, self.commits);
         self.progress.manifest_entries = self.manifest.len() as u64;
         let condition = match &self.version {
-            _ if is_live(Mutant::SwapWithoutCompare) => Condition::Always,
             Some(version) => Condition::Is(version.clone()),
             None => Condition::Absent,
         };

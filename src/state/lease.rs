@@ -12,10 +12,7 @@ use tokio::{task::AbortHandle, time::Instant};
 use tracing::warn;
 
 use super::{blob::LEASE_SECONDS, directory::DirectoryLease, error::StateError, home::Home};
-use crate::{
-    clock::Deadline,
-    mutant::{Mutant, is_live},
-};
+use crate::clock::Deadline;
 
 /// An invocation waits this long for the one before it.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(40);
@@ -28,8 +25,6 @@ pub struct Lease {
 }
 
 enum Hold {
-    /// Nothing at all: a planted defect.
-    Pretended,
     /// The operating system keeps it as long as the file is open.
     Directory {
         _lock: DirectoryLease,
@@ -87,9 +82,6 @@ impl Lease {
     /// # Errors
     /// As [`Lease::acquire`].
     pub async fn try_acquire(home: &Arc<Home>, run_id: &str) -> Result<Option<Self>, StateError> {
-        if is_live(Mutant::LeaseIgnored) || is_live(Mutant::SwapWithoutCompare) {
-            return Ok(Some(Self { hold: Hold::Pretended }));
-        }
         let hold = match &**home {
             Home::Directory(directory) => {
                 let Some(lock) = directory.try_lease(run_id)? else { return Ok(None) };
@@ -112,7 +104,7 @@ impl Lease {
     /// [`StateError::LeaseLost`] once the lease may be somebody else's.
     pub fn check(&self) -> Result<(), StateError> {
         match &self.hold {
-            Hold::Directory { .. } | Hold::Pretended => Ok(()),
+            Hold::Directory { .. } => Ok(()),
             Hold::Blob { term, .. } if term.is_over() => Err(StateError::LeaseLost),
             Hold::Blob { .. } => Ok(()),
         }

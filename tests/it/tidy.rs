@@ -225,6 +225,17 @@ fn nothing_unfinished_stays_behind() {
 }
 
 #[test]
+fn the_program_knows_nothing_of_planted_defects() {
+    for file in sources() {
+        let text = read(&file);
+        assert!(
+            !words(&text).any(|word| word == "planted"),
+            "{file}: planted defects belong to tests/defects"
+        );
+    }
+}
+
+#[test]
 fn links_within_the_documents_lead_somewhere() {
     for file in files().into_iter().filter(|name| name.ends_with(".md")) {
         let text = read(&file);
