@@ -76,6 +76,11 @@ impl Deadline {
         !*self.stop.borrow() && self.at.is_none_or(|at| Instant::now() + duration <= at)
     }
 
+    /// Whether the run was told to stop.
+    pub fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// How long there is until nothing new is begun; `None` where nobody cuts the run off.
     pub fn left(&self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))

@@ -77,6 +77,16 @@ pub struct Progress {
     pub adoption: Option<Adoption>,
     /// Everything the source had updated from `begin` up to here is settled.
     pub watermark: DateTime<Utc>,
+    /// Up to here everything was read so long after its update that it was certainly indexed: a pass begins there, and
+    /// reads what lies between here and the watermark once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firm: Option<DateTime<Utc>>,
+    /// How far that reading is, while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reread: Option<DateTime<Utc>>,
+    /// Passes of the present chain, one after another until now, that ran out of time and settled nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fruitless: u32,
     /// Length of the next window, in seconds.
     pub window_seconds: i64,
     #[serde(default)]
@@ -96,6 +106,11 @@ pub struct Progress {
     pub manifest_entries: u64,
     /// Later segments win over earlier ones.
     pub segments: Vec<SegmentRef>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A step that does not continue from where the lane is.
@@ -127,6 +142,9 @@ impl Progress {
             withheld: None,
             adoption: None,
             watermark: begin,
+            firm: None,
+            reread: None,
+            fruitless: 0,
             window_seconds: LONGEST_WINDOW.num_seconds(),
             backfills: Vec::new(),
             applied: Vec::new(),
@@ -138,17 +156,27 @@ impl Progress {
         }
     }
 
-    /// The next window to read in a pass that started at `now`: the live range up to its end, then the oldest
-    /// backfill; `None` when nothing is left. `fresh` is true until a pass has read its first live window, which
-    /// overlaps what was read before.
-    pub fn next_task(&self, now: DateTime<Utc>, fresh: bool) -> Option<Task> {
+    /// Begins to read what is new, a little before the watermark, because records are indexed late; goes on where an
+    /// earlier pass had to leave that.
+    pub fn begin_live(&mut self, now: DateTime<Utc>) {
         let end = whole_second(now - LAG);
-        if self.watermark < end || fresh {
-            // Clocks jump: a watermark ahead of ours is not moved back, its surroundings are read again.
-            let overlap = if fresh { OVERLAP } else { TimeDelta::zero() };
-            let from = (self.watermark.min(end) - overlap).max(self.begin.min(end));
-            let length = TimeDelta::seconds(self.window_seconds) + overlap;
-            let border = self.selective_until().filter(|border| self.watermark < *border && *border < end);
+        // Clocks jump: a watermark ahead of ours is not moved back, its surroundings are read again.
+        let start = self.firm().min(end - OVERLAP).max(self.begin.min(end));
+        self.reread = Some(self.reread.map_or(start, |position| position.min(end)));
+    }
+
+    fn firm(&self) -> DateTime<Utc> {
+        self.firm.unwrap_or((self.watermark - OVERLAP).max(self.begin))
+    }
+
+    /// The next window to read in a pass that started at `now`: the live range up to its end, then the oldest
+    /// backfill; `None` when nothing is left.
+    pub fn next_task(&self, now: DateTime<Utc>) -> Option<Task> {
+        let end = whole_second(now - LAG);
+        if self.watermark < end || self.reread.is_some() {
+            let from = self.reread.unwrap_or(self.watermark);
+            let border = self.selective_until().filter(|border| from < *border && *border < end);
+            let length = TimeDelta::seconds(self.window_seconds);
             return Some(Task::first_of(Range::Live, from, border.unwrap_or(end), length, now));
         }
         let backfill = self.backfills.first()?;
@@ -168,11 +196,20 @@ impl Progress {
     /// As [`Progress::advance`].
     pub fn settle(&mut self, task: &Task, now: DateTime<Utc>) -> Result<(), Discontinuous> {
         let mut task = task.clone();
+        let end = whole_second(now - LAG);
         if task.range == Range::Live {
             // What the source has yet to index is not settled, whatever our clock says.
-            task.window.to = task.window.to.min(whole_second(now - LAG));
+            task.window.to = task.window.to.min(end);
         }
+        let (firm, until) = (self.firm(), self.watermark.min(end));
         self.advance(&task)?;
+        if task.range == Range::Live {
+            let Window { from, to } = task.window;
+            if task.out_of_reach.map_or(from, |gap| gap.from.min(from)) <= firm {
+                self.firm = Some(firm.max(to.min(end - OVERLAP)));
+            }
+            self.reread = (to < until).then_some(to);
+        }
         self.double_window();
         Ok(())
     }
@@ -181,7 +218,7 @@ impl Progress {
     pub fn after(&self, task: &Task, now: DateTime<Utc>) -> Option<Task> {
         let mut ahead = self.clone();
         ahead.settle(task, now).ok()?;
-        ahead.next_task(now, false)
+        ahead.next_task(now)
     }
 
     /// Notes that a window of `range` is settled whole.
@@ -228,7 +265,21 @@ impl Progress {
     /// Whether a refresh is due: none is under way, and the last one is `period` ago.
     pub fn wants_refresh(&self, now: DateTime<Utc>, period: TimeDelta) -> bool {
         let is_under_way = self.backfills.iter().any(|backfill| backfill.purpose.is_refresh());
-        !is_under_way && self.refreshed.is_none_or(|last| last + period <= now)
+        // One in the future was noted by a clock that was ahead.
+        !is_under_way && self.refreshed.is_none_or(|last| last + period <= now || last > now)
+    }
+
+    /// The clock was ahead of the source's by `by` when the pass `run_id` began: what it scheduled is moved to where it
+    /// belongs, and nothing is known of the future.
+    pub fn set_back(&mut self, run_id: &str, by: TimeDelta, now: DateTime<Utc>) {
+        let (earliest, by) = (whole_second(now - REACH), TimeDelta::seconds(by.num_seconds()));
+        for backfill in self.backfills.iter_mut().filter(|backfill| backfill.run_id.starts_with(run_id)) {
+            backfill.from = (backfill.from - by).max(earliest);
+            backfill.to = (backfill.to - by).max(backfill.from);
+            backfill.position = backfill.from;
+        }
+        self.created = self.created.map(|created| created.min(now));
+        self.refreshed = self.refreshed.map(|refreshed| refreshed.min(now));
     }
 
     /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.

@@ -244,8 +244,7 @@ impl<'a> LanePass<'a> {
                 desk.waiting.push_front(batch);
             }
             Err(UploadError::OutOfTime { after }) => {
-                let halt = Halt::OutOfTime { after }.unless_in_vain(!self.accepted);
-                desk.halt = desk.halt.take().or(Some(halt));
+                desk.halt = desk.halt.take().or(Some(Halt::OutOfTime { after }));
             }
             // What stands in the way outweighs that no time is left.
             Err(UploadError::Stalled(reason)) => desk.halt = Some(Halt::Stalled(reason)),

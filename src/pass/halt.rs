@@ -20,6 +20,10 @@ pub enum Halt {
     /// Somebody else took over: write nothing more.
     Fenced(String),
     Stalled(String),
+    /// The later pages of a window did not come, however often it was started again.
+    PagesLost(String),
+    /// Everything else is done; retractions wait for confirmation.
+    Withheld(String),
     Failed(String),
 }
 
@@ -62,15 +66,6 @@ impl From<StateError> for Halt {
 }
 
 impl Halt {
-    /// The same, unless nobody of whom we waited for an answer gave one in the whole pass: then going on at once is
-    /// no use, and somebody should hear of it.
-    pub fn unless_in_vain(self, in_vain: bool) -> Self {
-        match self {
-            Self::OutOfTime { after: Some(reason) } if in_vain => Self::Stalled(reason),
-            other => other,
-        }
-    }
-
     /// How the lane ends, and in which words.
     pub fn end(self) -> (End, String) {
         match self {
@@ -83,7 +78,9 @@ impl Halt {
                 (End::Paused, message)
             }
             Self::Fenced(message) => (End::Fenced, message),
-            Self::Stalled(message) => (End::Stalled, message),
+            Self::Stalled(message) | Self::PagesLost(message) | Self::Withheld(message) => {
+                (End::Stalled, message)
+            }
             Self::Failed(message) => (End::Failed, message),
         }
     }

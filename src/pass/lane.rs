@@ -18,10 +18,10 @@ use crate::{
         entry::Known,
         observable::Key,
         outcome::{Counts, End},
-        progress::Progress,
+        progress::{Adoption, Progress},
         report::{ByType, LaneReport},
         room::Room,
-        task::LAG,
+        task::{LAG, Task},
     },
     http::traffic::Traffic,
     state::{
@@ -60,15 +60,14 @@ pub struct LanePass<'a> {
     /// What other applications hold there.
     pub(super) foreign: HashSet<String>,
     pub(super) by_type: ByType,
-    /// The source has answered in this pass.
-    pub(super) heard: bool,
+    /// Where the lane stood when it was looked at last, and whether it has moved in this pass.
+    position: Option<Position>,
+    has_moved: bool,
     /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
     pub(super) refused: String,
     pub(super) refused_unwritten: bool,
     /// What stood in that file already, once it was looked at.
     pub(super) refused_before: Option<String>,
-    /// The window's later pages did not come, however often it was started again.
-    pub(super) pages_lost: bool,
     /// What comes after the window that was read last, as far as it is known.
     pub(super) ahead: Option<Ahead>,
     /// The longest window that should fit into what is left of the pass, once that can be told.
@@ -100,11 +99,11 @@ impl<'a> LanePass<'a> {
             room: None,
             foreign: HashSet::new(),
             by_type: ByType::new(),
-            heard: false,
+            position: None,
+            has_moved: false,
             refused: String::new(),
             refused_unwritten: false,
             refused_before: None,
-            pages_lost: false,
             ahead: None,
             longest: None,
         }
@@ -121,6 +120,7 @@ impl<'a> LanePass<'a> {
 
     async fn take_part(&mut self, store: &Store, progress: &mut Option<Progress>) -> Result<(), Halt> {
         let mut state = self.load(store).await?;
+        self.note_position(&state);
         let worked = self.work(store, &mut state).await;
         let ended = self.settle(store, &mut state, worked).await;
         *progress = Some(state.progress);
@@ -140,9 +140,11 @@ impl<'a> LanePass<'a> {
     /// Window after window.
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
         self.begin(store, state).await?;
-        let mut fresh = true;
         let mut now = self.pass.started_at;
-        while let Some(whole) = state.progress.next_task(now, fresh) {
+        self.note_position(state);
+        state.progress.begin_live(now);
+        self.position = Some(Position::of(&state.progress));
+        while let Some(whole) = state.progress.next_task(now) {
             let task = self.cut(whole.clone());
             self.deadline.check()?;
             if let Some(gap) = task.out_of_reach {
@@ -154,25 +156,27 @@ impl<'a> LanePass<'a> {
                 );
             }
             match self.read_window(store, state, &task, now).await {
-                Ok(then) => now = then,
-                // Its later pages do not come: a shorter window has fewer of them.
-                Err(Halt::Stalled(_)) if self.pages_lost && state.progress.halve_window(task.window) => {
-                    continue;
+                Ok(then) if then < now => {
+                    state.progress.set_back(&self.pass.run_id, now - then, then);
+                    now = then;
                 }
+                Ok(_) => {}
+                // A shorter window has fewer later pages.
+                Err(Halt::PagesLost(_)) if state.progress.halve_window(task.window) => continue,
                 // It was a remainder that should have fitted: that says nothing about the next pass.
-                Err(halt @ Halt::OutOfTime { .. }) if task != whole => return Err(halt),
-                Err(halt @ Halt::OutOfTime { .. }) => return self.shorten(state, &task, fresh, halt),
+                Err(halt @ Halt::OutOfTime { after: None }) if task == whole => {
+                    return Err(shortened(state, &task, halt));
+                }
                 Err(halt) => return Err(halt),
             }
             state.progress.settle(&task, now).map_err(|gap| Halt::Failed(gap.to_string()))?;
             self.judge_survey(state);
             self.recount_withheld(state);
             self.commit(state, Vec::new()).await?;
-            fresh = false;
         }
         match state.progress.withheld {
             None => Ok(()),
-            Some(withheld) => Err(Halt::Stalled(withheld_message(withheld))),
+            Some(withheld) => Err(Halt::Withheld(withheld_message(withheld))),
         }
     }
 
@@ -197,6 +201,7 @@ impl<'a> LanePass<'a> {
         if matches!(worked, Err(Halt::Fenced(_) | Halt::Failed(_))) {
             return worked;
         }
+        let worked = self.worth_a_continuation(state, worked);
         let paused = matches!(worked, Err(Halt::OutOfTime { .. }));
         let now = self.engine.clock.now();
         let before = state.progress.clone();
@@ -214,7 +219,8 @@ impl<'a> LanePass<'a> {
                 (Ok(()), _) => {}
             }
         }
-        if worked.is_ok() {
+        // Nothing is left to read, whatever waits for confirmation.
+        if matches!(worked, Ok(()) | Err(Halt::Withheld(_))) {
             if state.wants_compaction(now) {
                 self.counts.aged_out += state.compact(lease, now).await? as u64;
             }
@@ -223,6 +229,37 @@ impl<'a> LanePass<'a> {
             }
         }
         worked
+    }
+
+    /// A pause is worth its message only if the next pass can do something: otherwise passes would chase one another. One
+    /// that a service made by asking for a longer wait than there is time, and that settled nothing before, ends as that
+    /// service's fault; so does the second in a row that settles nothing.
+    fn worth_a_continuation(&mut self, state: &mut LaneState, worked: Result<(), Halt>) -> Result<(), Halt> {
+        let Err(Halt::OutOfTime { after }) = worked else {
+            state.progress.fruitless = 0;
+            return worked;
+        };
+        let is_stopped = self.deadline.is_stopped();
+        self.note_position(state);
+        if is_stopped || self.counts.has_changes() || self.has_moved {
+            state.progress.fruitless = 0;
+            return Err(Halt::OutOfTime { after });
+        }
+        let before = if self.pass.continued().is_some() { state.progress.fruitless } else { 0 };
+        state.progress.fruitless = before + 1;
+        match after {
+            Some(reason) => Err(Halt::Stalled(reason)),
+            None if before > 0 => Err(Halt::Stalled(format!(
+                "two passes in a row could settle nothing in the time they had: raise functionTimeout in host.json, or the rate limit of {} if it was lowered",
+                self.lane.name
+            ))),
+            None => Err(Halt::OutOfTime { after }),
+        }
+    }
+
+    fn note_position(&mut self, state: &LaneState) {
+        let position = Position::of(&state.progress);
+        self.has_moved |= self.position.replace(position.clone()).is_some_and(|before| before != position);
     }
 
     /// Commits, except in a dry run, where the manifest in memory alone remembers.
@@ -255,6 +292,39 @@ impl<'a> LanePass<'a> {
         let (counts, by_type, continues) = (self.counts, self.by_type, self.continues);
         LaneEnd { report: LaneReport { end, message, counts, by_type, watermark, continues } }
     }
+}
+
+/// How far a lane's ranges are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Position {
+    watermark: DateTime<Utc>,
+    reread: Option<DateTime<Utc>>,
+    backfills: Vec<(String, DateTime<Utc>)>,
+    adoption: Option<Adoption>,
+}
+
+impl Position {
+    fn of(progress: &Progress) -> Self {
+        let backfills =
+            progress.backfills.iter().map(|backfill| (backfill.run_id.clone(), backfill.position));
+        Self {
+            watermark: progress.watermark,
+            reread: progress.reread,
+            backfills: backfills.collect(),
+            adoption: progress.adoption.clone(),
+        }
+    }
+}
+
+/// The window could not be read whole in the time of this pass: the next ones are shorter.
+fn shortened(state: &mut LaneState, task: &Task, out_of_time: Halt) -> Halt {
+    if state.progress.halve_window(task.window) {
+        return out_of_time;
+    }
+    Halt::Stalled(format!(
+        "a single second of Mandiant's feed ({}) cannot be read within one pass: raise functionTimeout in host.json, or SENTINEL_REQUESTS_PER_MINUTE",
+        task.window.to
+    ))
 }
 
 /// That records have no fate, or more than one.

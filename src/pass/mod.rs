@@ -145,6 +145,14 @@ impl Engine {
                 return ended;
             }
             Ok(Err(error)) => self.report(&pass, halt::end_of(&error), error.to_string()),
+            Err(OutOfTime) if ended.reports.iter().any(|report| report.run_id == pass.run_id) => {
+                // The pass itself is reported; what came behind it is found again by the next one.
+                warn!(
+                    run_id = pass.run_id,
+                    "the invocation was answered before its last requests were worked off"
+                );
+                return ended;
+            }
             Err(OutOfTime) => {
                 let message = "the storage did not take the last commit in time; what it lacks is sent again under the same ids";
                 self.report(&pass, End::Stalled, message.to_owned())

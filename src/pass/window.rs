@@ -70,9 +70,8 @@ impl<'a> LanePass<'a> {
             Some(ahead) => ahead,
             None => self.look_ahead(&state.progress, task.clone(), window).await,
         };
-        let mut next = first.map_err(|failed| Halt::from(failed).unless_in_vain(!self.heard))?;
+        let mut next = first.map_err(Halt::from)?;
         while let Some(page) = next {
-            self.heard = true;
             let fetched = Notify::new();
             let settled = async {
                 self.settle_page(store, state, desk, page, task).await?;
@@ -85,16 +84,17 @@ impl<'a> LanePass<'a> {
             };
             let (settled, following) = tokio::join!(settled, following);
             settled?;
-            self.pages_lost = following.is_err() && reader.wants_a_shorter_window();
             next = match following {
                 Err(failed) => {
                     self.carry_on(store, state, desk, Until::Settled).await?;
-                    return Err(failed.into());
+                    return Err(match Halt::from(failed) {
+                        Halt::Stalled(reason) if reader.wants_a_shorter_window() => Halt::PagesLost(reason),
+                        halt => halt,
+                    });
                 }
                 Ok(page) => page,
             };
         }
-        self.heard = true;
         let now = self.earlier(now, reader.asked_at());
         self.longest = deadline.left().map(|left| fitting(task.window, began.elapsed(), left));
         let coming = state.progress.after(task, now).map(|task| self.cut(task));
@@ -166,23 +166,5 @@ impl<'a> LanePass<'a> {
             Some(longest) => task.cut(longest),
             None => task,
         }
-    }
-
-    /// The window could not be read whole in this pass: the next ones are shorter.
-    pub(super) fn shorten(
-        &self,
-        state: &mut LaneState,
-        task: &Task,
-        first: bool,
-        out_of_time: Halt,
-    ) -> Result<(), Halt> {
-        let can_be_cut = state.progress.halve_window(task.window);
-        if first && !can_be_cut {
-            return Err(Halt::Stalled(format!(
-                "a single second of Mandiant's feed ({}) cannot be read within one pass: raise functionTimeout in host.json, or SENTINEL_REQUESTS_PER_MINUTE",
-                task.window.to
-            )));
-        }
-        Err(out_of_time)
     }
 }

@@ -120,13 +120,16 @@ impl Store {
     /// The storage fails, or a report cannot be read.
     pub async fn last_ends_since(&self, run_id: &str) -> Result<BTreeMap<String, End>, StateError> {
         let first = format!("{RUNS}{run_id}.json");
-        let mut ends = BTreeMap::new();
-        for item in self.home.list(RUNS).await?.iter().filter(|item| item.name >= first) {
-            let report = self.read_json::<Report>(&item.name).await?.filter(|report| !report.dry_run);
-            let lanes = report.into_iter().flat_map(|report| report.lanes);
-            ends.extend(lanes.map(|(name, lane)| (name, lane.end)));
+        let items = self.home.list(RUNS).await?;
+        // A request has an older name than the passes since it was made, so it is the time of writing that counts.
+        let since = items.iter().find(|item| item.name == first).map(|item| item.modified);
+        let mut reports = Vec::new();
+        for item in items.iter().filter(|item| since.is_none_or(|since| item.modified >= since)) {
+            reports.extend(self.read_json::<Report>(&item.name).await?.filter(|report| !report.dry_run));
         }
-        Ok(ends)
+        reports.sort_by_key(|report| report.ended_at);
+        let lanes = reports.into_iter().flat_map(|report| report.lanes);
+        Ok(lanes.map(|(name, lane)| (name, lane.end)).collect())
     }
 
     /// The newest reports, newest first. One that cannot be read is passed over and logged.

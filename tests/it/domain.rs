@@ -13,7 +13,7 @@ use mati_sync::domain::{
     progress::{Progress, Target},
     purpose::{Backfill, Purpose},
     room::Room,
-    task::{LAG, Range, SHORTEST_WINDOW, Window, whole_second},
+    task::{LAG, OVERLAP, SHORTEST_WINDOW, Window, whole_second},
     voice::Refreshes,
 };
 use proptest::prelude::*;
@@ -191,15 +191,15 @@ proptest! {
         let target = Target { place: "w".to_owned(), name: "s".to_owned() };
         let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(days), start());
         let mut now = start();
-        let mut settled: Vec<Window> = Vec::new();
+        let mut settled: Vec<(Window, DateTime<Utc>)> = Vec::new();
         let from = progress.begin - TimeDelta::days(3);
         if backfill {
             let to = whole_second(now - LAG);
             progress.backfills.push(Backfill { run_id: "r".to_owned(), purpose: Purpose::Lookback, from, to, position: from });
         }
         let mut fates = fates.into_iter();
-        let mut fresh = true;
-        while let Some(task) = progress.next_task(now, fresh) {
+        progress.begin_live(now);
+        while let Some(task) = progress.next_task(now) {
             let window = task.window;
             prop_assert!(window.from <= window.to && window.to <= now - LAG);
             match fates.next() {
@@ -207,23 +207,34 @@ proptest! {
                 Some(0) => {
                     progress.halve_window(window);
                     now += TimeDelta::minutes(7);
-                    fresh = true;
+                    progress.begin_live(now);
                 }
                 // It dies after committing this window, or ends well and a new one begins.
                 fate => {
                     let before = progress.clone();
-                    progress.advance(&task).unwrap();
+                    progress.settle(&task, now).unwrap();
                     prop_assert!(progress.watermark >= before.watermark);
-                    progress.double_window();
-                    settled.push(window);
-                    fresh = fate == Some(1);
+                    settled.push((window, now));
+                    if fate == Some(1) {
+                        progress.begin_live(now);
+                    }
                 }
             }
             prop_assert!(progress.window_seconds >= SHORTEST_WINDOW.num_seconds());
-            if fates.len() == 0 {
-                fresh &= task.range != Range::Live;
-            }
         }
+        // What is indexed up to 15 minutes late is read all the same: where the next pass begins, everything before was
+        // read that long after its update.
+        progress.begin_live(now);
+        let again = progress.next_task(now).unwrap().window.from;
+        let sound = |(window, at): &(Window, DateTime<Utc>)| {
+            Window { to: window.to.min(whole_second(*at - LAG) - OVERLAP), ..*window }
+        };
+        let mut sound: Vec<Window> = settled.iter().map(sound).filter(|window| window.from <= window.to).collect();
+        sound.sort_by_key(|window| window.from);
+        let reach = |until, window: &Window| if window.from <= until { window.to.max(until) } else { until };
+        let sound = sound.iter().fold(progress.begin, reach);
+        prop_assert!(again <= sound, "begins at {} and only what is before {} is sound", again, sound);
+        let mut settled: Vec<Window> = settled.into_iter().map(|(window, _)| window).collect();
         prop_assert!(progress.watermark >= whole_second(now - LAG));
         settled.sort_by_key(|window| window.from);
         let mut covered = progress.begin;
@@ -240,7 +251,7 @@ proptest! {
 fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
     let target = Target { place: "w".to_owned(), name: "s".to_owned() };
     let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(3), start());
-    let mut task = progress.next_task(start(), false).unwrap();
+    let mut task = progress.next_task(start()).unwrap();
     task.window.from += TimeDelta::seconds(1);
     let before = progress.clone();
     assert!(progress.advance(&task).is_err());

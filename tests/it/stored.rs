@@ -129,7 +129,10 @@ fn progress_schema_1() {
     assert!(progress.knows_request("20260301T000000000Z-0000"));
     // Unknown then: such a lane is refreshed at once, and reads everything without the source's filters.
     assert_eq!((progress.created, progress.refreshed), (None, None));
-    let task = progress.next_task(progress.watermark + TimeDelta::hours(1), true).unwrap();
+    let mut begun = progress.clone();
+    begun.begin_live(progress.watermark + TimeDelta::hours(1));
+    let task = begun.next_task(progress.watermark + TimeDelta::hours(1)).unwrap();
+    assert_eq!(task.window.from, progress.watermark - TimeDelta::minutes(15));
     assert!(!progress.may_be_selective(&task));
     assert!(progress.wants_refresh(progress.watermark, TimeDelta::days(3)));
 }
