@@ -3,6 +3,7 @@
 pub mod access;
 pub mod client;
 pub mod convert;
+pub mod date;
 mod lenient;
 pub mod page;
 mod probe;

@@ -9,7 +9,7 @@ use mati_sync::{
     clock::{SharedClock, SystemClock},
     domain::segment,
     http::transport::Transport,
-    mandiant::{convert, page, wire},
+    mandiant::{convert, date, page, wire},
     settings::{
         Settings, function_timeout,
         table::{ALIASES, PLATFORM, SETTINGS},
@@ -130,7 +130,7 @@ proptest! {
         let _ = serde_json::from_str::<wire::Record<'_>>(&text).map(|record| convert::indicator(&record));
         let _ = page::parse(&bytes);
         let _ = serde_json::from_slice::<wire::Record<'_>>(&bytes);
-        let _ = convert::date(&String::from_utf8_lossy(&bytes));
+        let _ = date::date(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]
@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn any_date_is_read_or_absent(date in "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{0,12})?(Z|[+-][0-9:]{0,6})?") {
-        let _ = convert::date(&date);
+        let _ = date::date(&date);
     }
 
     /// Also with a checksum that is right, which a defect of the writer would have.
