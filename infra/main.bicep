@@ -1,16 +1,20 @@
 // Everything mati-sync needs in Azure, in one resource group: the function app, its identity and the identity's roles,
 // storage, key vault, telemetry, alerts and a workbook. Storage, vault and workspaces may exist already, anywhere in
 // the tenant. The settings of the app are parameters by the same names, spelt likeThis; those that say where things
-// are follow from what is deployed. `checks/compile.py` makes azuredeploy.json of this file.
+// are follow from what is deployed. `bicep build` makes azuredeploy.json of this file.
 
 targetScope = 'resourceGroup'
+
+metadata description = 'Made of main.bicep and its modules by bicep build; change those, not this.'
+
+import { cron } from 'modules/schedule.bicep'
 
 // Where and what
 
 @description('Region of everything that is created.')
 param location string = resourceGroup().location
 @description('Tags of everything that is created.')
-param tags object = {}
+param tags { *: string } = {}
 @description('Mixed into the names. Choose another one after deleting a deployment: the name of a deleted key vault stays taken for 90 days.')
 param nameSalt string = ''
 @description('Name of the function app, unique in the world.')
@@ -19,8 +23,11 @@ param appName string = 'mati-sync-${uniqueString(resourceGroup().id, nameSalt)}'
 @description('flex: Flex Consumption. flex-private: the same, with storage and key vault behind private endpoints in a network of its own. consumption: Linux Consumption, which Microsoft retires in September 2028.')
 @allowed(['flex', 'flex-private', 'consumption'])
 param hostingPlan string = 'flex'
-@description('The package of a release, which the app runs. Empty: it is brought by hand.')
-param packageUrl string = 'https://github.com/mati-sync/mati-sync/releases/download/v0.1.0/mati-sync.zip'
+@description('URL of the package of a release. The deployment downloads it, verifies its SHA-256 and copies it into the storage account. Empty: the operator publishes the code, with the command in the output publishCommand.')
+param packageUrl string = ''
+@description('SHA-256 that the package must have, in hexadecimal. Empty: the one in the file beside it, packageUrl with .sha256.')
+@maxLength(64)
+param packageSha256 string = ''
 @description('Flex Consumption: the most instances. Passes never run side by side.')
 @minValue(40)
 @maxValue(1000)
@@ -60,6 +67,10 @@ param alertActionGroupId string = ''
 param alertCheckpointHours int = 26
 @description('A workbook of the delivery, in Microsoft Sentinel.')
 param withWorkbook bool = true
+@description('A page among the data connectors of Microsoft Sentinel. It needs the role Microsoft Sentinel Contributor on the workspace.')
+param withConnectorPage bool = true
+@description('Time of this deployment. The alert for silence waits until the first pass can have ended.')
+param deployedAt string = utcNow('yyyy-MM-ddTHH:mm:ssZ')
 
 // Secrets: they go into the key vault, and nowhere else
 
@@ -77,9 +88,9 @@ param azureClientSecret string = ''
 
 @description('Where Mandiant\'s API is. https://www.virustotal.com/api/v3/mati is Google Threat Intelligence\'s compatible one.')
 param matiBaseUrl string = 'https://api.intelligence.mandiant.com'
-@description('How the API is asked: bearer fetches a token, basic sends key and secret each time, apikey sends the key alone.')
+@description('How the API is asked: bearer fetches a token, basic sends key and secret each time, apikey sends the key alone, which is the only way at Google Threat Intelligence.')
 @allowed(['bearer', 'basic', 'apikey'])
-param matiAuth string = 'bearer'
+param matiAuth string = startsWith(toLower(matiBaseUrl), 'https://www.virustotal.com/') ? 'apikey' : 'bearer'
 @description('Days to read back when there is no state yet.')
 @minValue(1)
 @maxValue(89)
@@ -135,15 +146,19 @@ param hashType string = 'md5'
 param targetApplication string = 'sentinel'
 @description('Days for which addresses are valid, from their ingestion on.')
 @minValue(1)
+@maxValue(3650)
 param ipIndicatorExpiration int = 7
 @description('Days for which domains are valid, from their ingestion on.')
 @minValue(1)
+@maxValue(3650)
 param fqdnIndicatorExpiration int = 7
 @description('Days for which URLs are valid, from their ingestion on.')
 @minValue(1)
+@maxValue(3650)
 param urlIndicatorExpiration int = 7
 @description('Days for which files are valid, from their ingestion on.')
 @minValue(1)
+@maxValue(3650)
 param hashIndicatorExpiration int = 90
 @description('The older product\'s single value for all four. Those that are not at their default win over it. Empty: none.')
 param indicatorExpiration string = ''
@@ -169,6 +184,7 @@ param sourceSystem string = 'Mandiant'
 param sentinelApi string = 'stix-objects'
 @description('The most requests in any 60 seconds. 100 is the service\'s own limit.')
 @minValue(1)
+@maxValue(1000000)
 param sentinelRequestsPerMinute int = 100
 @description('For adoption, with the next two: the workspace\'s name. Empty: the workspace is not asked what it holds.')
 param azureWorkspaceName string = ''
@@ -188,13 +204,15 @@ param defenderBaseUrl string = ''
 param defenderIndicatorLimit int = 15000
 @description('Hosts and scopes of all Microsoft APIs: the cloud of this deployment.')
 @allowed(['public', 'usgov', 'china'])
-param azureCloud string = environment().name == 'AzureUSGovernment' ? 'usgov' : environment().name == 'AzureChinaCloud' ? 'china' : 'public'
+param azureCloud string = environment().name == 'AzureUSGovernment'
+  ? 'usgov'
+  : environment().name == 'AzureChinaCloud' ? 'china' : 'public'
 @description('Tenant of the app registration that uploads. Empty: the managed identity uploads.')
 param azureTenantId string = ''
 @description('Client id of the app registration that uploads. Empty: the managed identity uploads.')
 param azureClientId string = ''
-@description('Another host of Entra ID. Empty: that of the cloud.')
-param azureAuthorityHost string = ''
+@description('Host of Entra ID: that of the cloud.')
+param azureAuthorityHost string = environment().authentication.loginEndpoint
 @description('Another host of Azure Resource Manager, for adoption. Empty: that of the cloud.')
 param azureResourceManagerUrl string = ''
 @description('Name of the vault\'s secret that holds Mandiant\'s API secret.')
@@ -211,8 +229,8 @@ param storageBlobEndpoint string = ''
 param syncSchedule int = 1
 @description('When the timer fires, as NCRONTAB with seconds, instead of the hours; the alerts still reckon with those. Empty: by the hours.')
 param syncCron string = ''
-@description('The host\'s time limit for one invocation, hh:mm:ss. Empty: host.json\'s 10 minutes.')
-param functionTimeout string = ''
+@description('The host\'s time limit for one invocation, hh:mm:ss.')
+param functionTimeout string = '00:10:00'
 @description('error, warn, info, debug, trace, or a filter by module.')
 param logLevel string = 'info'
 
@@ -221,29 +239,139 @@ var isFlex = hostingPlan != 'consumption'
 var isPrivate = hostingPlan == 'flex-private'
 var packageContainer = 'package-${suffix}'
 var storageName = empty(storageAccountId) ? 'stmati${suffix}' : last(split(storageAccountId, '/'))
-var storageId = empty(storageAccountId) ? resourceId('Microsoft.Storage/storageAccounts', storageName) : storageAccountId
 var vaultName = empty(keyVaultId) ? 'kv-mati-${suffix}' : last(split(keyVaultId, '/'))
-var vaultId = empty(keyVaultId) ? resourceId('Microsoft.KeyVault/vaults', vaultName) : keyVaultId
 var sentinelName = empty(sentinelWorkspaceId) ? '${appName}-sentinel' : last(split(sentinelWorkspaceId, '/'))
-var sentinelId = empty(sentinelWorkspaceId) ? resourceId('Microsoft.OperationalInsights/workspaces', sentinelName) : sentinelWorkspaceId
-var logsId = empty(logsWorkspaceId) ? resourceId('Microsoft.OperationalInsights/workspaces', '${appName}-logs') : logsWorkspaceId
-
-// A minute of the hour out of the letters and digits of the suffix.
-var letters = 'abcdefghijklmnopqrstuvwxyz0123456789'
-var minute = (36 * indexOf(letters, substring(suffix, 0, 1)) + indexOf(letters, substring(suffix, 1, 1))) % 60
-var hours = syncSchedule == 1 ? '*' : syncSchedule == 24 ? '0' : '*/${syncSchedule}'
-var cron = empty(syncCron) ? '0 ${minute} ${hours} * * *' : syncCron
+// Resource group and subscription of what may exist elsewhere. A scope must be known before anything is deployed.
+var here = split(resourceGroup().id, '/')
+var sentinelPath = empty(sentinelWorkspaceId) ? here : split(sentinelWorkspaceId, '/')
+var storagePath = empty(storageAccountId) ? here : split(storageAccountId, '/')
+var vaultPath = empty(keyVaultId) ? here : split(keyVaultId, '/')
+// Ids from the modules' outputs: a resource that uses one waits until what it names exists.
+var sentinelId = empty(sentinelWorkspaceId) ? sentinelWorkspace!.outputs.id : sentinelWorkspaceId
+var logsId = empty(logsWorkspaceId) ? logsWorkspace!.outputs.id : logsWorkspaceId
+var storageId = empty(storageAccountId) ? storageAccount!.outputs.id : storageAccountId
+var vaultId = empty(keyVaultId) ? vault!.outputs.id : keyVaultId
+var schedule = empty(syncCron) ? cron(syncSchedule, suffix) : syncCron
 
 // A specific expiration wins over the general one, so one at its default must not be set beside it.
 var isEach = empty(indicatorExpiration)
-var expirations = {
-  IP_INDICATOR_EXPIRATION: isEach || ipIndicatorExpiration != 7 ? string(ipIndicatorExpiration) : ''
-  FQDN_INDICATOR_EXPIRATION: isEach || fqdnIndicatorExpiration != 7 ? string(fqdnIndicatorExpiration) : ''
-  URL_INDICATOR_EXPIRATION: isEach || urlIndicatorExpiration != 7 ? string(urlIndicatorExpiration) : ''
-  HASH_INDICATOR_EXPIRATION: isEach || hashIndicatorExpiration != 90 ? string(hashIndicatorExpiration) : ''
-  INDICATOR_EXPIRATION: indicatorExpiration
+
+// An identity of its own and not the app's: so it has its roles before the app first starts.
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: '${appName}-identity'
+  location: location
+  tags: tags
 }
-var chosen = {
+
+module logsWorkspace 'modules/workspace.bicep' = if (empty(logsWorkspaceId)) {
+  params: {
+    name: '${appName}-logs'
+    location: location
+    retentionDays: retentionDays
+    withSentinel: false
+    tags: tags
+  }
+}
+
+module sentinelWorkspace 'modules/workspace.bicep' = if (empty(sentinelWorkspaceId)) {
+  params: {
+    name: sentinelName
+    location: location
+    retentionDays: retentionDays
+    withSentinel: true
+    tags: tags
+  }
+}
+
+module sentinel 'modules/sentinel.bicep' = {
+  scope: resourceGroup(sentinelPath[2], sentinelPath[4])
+  params: {
+    workspaceName: sentinelName
+    identityId: identity.id
+    principalId: identity.properties.principalId
+  }
+  dependsOn: [
+    sentinelWorkspace
+  ]
+}
+
+module insights 'modules/insights.bicep' = {
+  params: {
+    name: '${appName}-insights'
+    location: location
+    workspaceId: logsId
+    identityId: identity.id
+    principalId: identity.properties.principalId
+    tags: tags
+  }
+}
+
+module storageAccount 'modules/storage-account.bicep' = if (empty(storageAccountId)) {
+  params: {
+    name: storageName
+    location: location
+    isPrivate: isPrivate
+    tags: tags
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  scope: resourceGroup(storagePath[2], storagePath[4])
+  params: {
+    accountName: storageName
+    stateContainer: storageContainerName
+    packageContainer: packageContainer
+    queue: 'mati-sync'
+    identityId: identity.id
+    principalId: identity.properties.principalId
+  }
+  dependsOn: [
+    storageAccount
+  ]
+}
+
+module vault 'modules/vault.bicep' = if (empty(keyVaultId)) {
+  params: {
+    name: vaultName
+    location: location
+    isPrivate: isPrivate
+    logsWorkspaceId: logsId
+    tags: tags
+  }
+}
+
+module secrets 'modules/secrets.bicep' = {
+  scope: resourceGroup(vaultPath[2], vaultPath[4])
+  params: {
+    vaultName: vaultName
+    matiKey: matiKey
+    matiSecret: matiSecret
+    azureClientSecret: azureClientSecret
+    secretName: keyVaultKeyName
+    identityId: identity.id
+    principalId: identity.properties.principalId
+  }
+  dependsOn: [
+    vault
+  ]
+}
+
+module network 'modules/network.bicep' = if (isPrivate) {
+  params: {
+    name: appName
+    location: location
+    addressPrefix: networkPrefix
+    appSubnetPrefix: appSubnetPrefix
+    endpointSubnetPrefix: endpointSubnetPrefix
+    fixedOutboundAddress: fixedOutboundAddress
+    storageAccountId: storageId
+    vaultId: vaultId
+    tags: tags
+  }
+}
+
+// One plain object, and no union: so a snapshot shows each setting on a line of its own.
+var settings = {
   MATI_BASE_URL: matiBaseUrl
   MATI_AUTH: matiAuth
   INITIAL_LOOKBACK: string(initialLookback)
@@ -285,222 +413,91 @@ var chosen = {
   AZURE_CLOUD: azureCloud
   AZURE_TENANT_ID: azureTenantId
   AZURE_CLIENT_ID: azureClientId
+  AZURE_AUTHORITY_HOST: azureAuthorityHost
   AZURE_RESOURCE_MANAGER_URL: azureResourceManagerUrl
   KEY_VAULT_KEY_NAME: keyVaultKeyName
   STORAGE_CONTAINER_NAME: storageContainerName
   STORAGE_BLOB_ENDPOINT: storageBlobEndpoint
   LOG_LEVEL: logLevel
-}
-// Some are read by others as well, who take an empty value for a value.
-var ifGiven = union(empty(azureAuthorityHost) ? {} : {
-  AZURE_AUTHORITY_HOST: azureAuthorityHost
-}, empty(functionTimeout) ? {} : {
-  AzureFunctionsJobHost__functionTimeout: functionTimeout
-})
-// Outside the public cloud the host cannot form the addresses from the account's name.
-var hostStorage = environment().name == 'AzureCloud' ? {
-  AzureWebJobsStorage__accountName: storageName
-} : {
-  AzureWebJobsStorage__blobServiceUri: 'https://${storageName}.blob.${environment().suffixes.storage}'
-  AzureWebJobsStorage__queueServiceUri: 'https://${storageName}.queue.${environment().suffixes.storage}'
-  AzureWebJobsStorage__tableServiceUri: 'https://${storageName}.table.${environment().suffixes.storage}'
-}
-
-// An identity of its own and not the app's: so it has its roles before the app first starts.
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: '${appName}-identity'
-  location: location
-  tags: tags
-}
-
-module logsWorkspace 'modules/workspace.bicep' = if (empty(logsWorkspaceId)) {
-  name: '${appName}-logs'
-  params: {
-    name: '${appName}-logs'
-    location: location
-    retentionDays: retentionDays
-    withSentinel: false
-    tags: tags
-  }
-}
-
-module sentinelWorkspace 'modules/workspace.bicep' = if (empty(sentinelWorkspaceId)) {
-  name: '${appName}-sentinel'
-  params: {
-    name: sentinelName
-    location: location
-    retentionDays: retentionDays
-    withSentinel: true
-    tags: tags
-  }
-}
-
-module sentinel 'modules/sentinel.bicep' = {
-  name: '${appName}-sentinel-role'
-  scope: resourceGroup(split(sentinelId, '/')[2], split(sentinelId, '/')[4])
-  params: {
-    workspaceName: sentinelName
-    identityId: identity.id
-    principalId: identity.properties.principalId
-  }
-  dependsOn: [
-    sentinelWorkspace
-  ]
-}
-
-module insights 'modules/insights.bicep' = {
-  name: '${appName}-insights'
-  params: {
-    name: '${appName}-insights'
-    location: location
-    workspaceId: logsId
-    identityId: identity.id
-    principalId: identity.properties.principalId
-    tags: tags
-  }
-  dependsOn: [
-    logsWorkspace
-  ]
-}
-
-module storageAccount 'modules/storage-account.bicep' = if (empty(storageAccountId)) {
-  name: '${appName}-storage-account'
-  params: {
-    name: storageName
-    location: location
-    isPrivate: isPrivate
-    tags: tags
-  }
-}
-
-module storage 'modules/storage.bicep' = {
-  name: '${appName}-storage'
-  scope: resourceGroup(split(storageId, '/')[2], split(storageId, '/')[4])
-  params: {
-    accountName: storageName
-    stateContainer: storageContainerName
-    packageContainer: isFlex ? packageContainer : ''
-    queue: 'mati-sync'
-    identityId: identity.id
-    principalId: identity.properties.principalId
-  }
-  dependsOn: [
-    storageAccount
-  ]
-}
-
-module vault 'modules/vault.bicep' = if (empty(keyVaultId)) {
-  name: '${appName}-vault'
-  params: {
-    name: vaultName
-    location: location
-    isPrivate: isPrivate
-    logsWorkspaceId: logsId
-    tags: tags
-  }
-  dependsOn: [
-    logsWorkspace
-  ]
-}
-
-module secrets 'modules/secrets.bicep' = {
-  name: '${appName}-secrets'
-  scope: resourceGroup(split(vaultId, '/')[2], split(vaultId, '/')[4])
-  params: {
-    vaultName: vaultName
-    matiKey: matiKey
-    matiSecret: matiSecret
-    azureClientSecret: azureClientSecret
-    secretName: keyVaultKeyName
-    identityId: identity.id
-    principalId: identity.properties.principalId
-  }
-  dependsOn: [
-    vault
-  ]
-}
-
-module network 'modules/network.bicep' = if (isPrivate) {
-  name: '${appName}-network'
-  params: {
-    name: appName
-    location: location
-    addressPrefix: networkPrefix
-    appSubnetPrefix: appSubnetPrefix
-    endpointSubnetPrefix: endpointSubnetPrefix
-    fixedOutboundAddress: fixedOutboundAddress
-    storageAccountId: storageId
-    vaultId: vaultId
-    tags: tags
-  }
-  dependsOn: [
-    storageAccount
-    vault
-  ]
-}
-
-var settings = union(chosen, expirations, ifGiven, hostStorage, {
+  IP_INDICATOR_EXPIRATION: isEach || ipIndicatorExpiration != 7 ? string(ipIndicatorExpiration) : ''
+  FQDN_INDICATOR_EXPIRATION: isEach || fqdnIndicatorExpiration != 7 ? string(fqdnIndicatorExpiration) : ''
+  URL_INDICATOR_EXPIRATION: isEach || urlIndicatorExpiration != 7 ? string(urlIndicatorExpiration) : ''
+  HASH_INDICATOR_EXPIRATION: isEach || hashIndicatorExpiration != 90 ? string(hashIndicatorExpiration) : ''
+  INDICATOR_EXPIRATION: indicatorExpiration
   AzureWebJobsStorage__credential: 'managedidentity'
+  AzureWebJobsStorage__blobServiceUri: storage.outputs.blobEndpoint
+  AzureWebJobsStorage__queueServiceUri: storage.outputs.queueEndpoint
+  AzureWebJobsStorage__tableServiceUri: storage.outputs.tableEndpoint
   AzureWebJobsStorage__clientId: identity.properties.clientId
   APPLICATIONINSIGHTS_CONNECTION_STRING: insights.outputs.connectionString
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
   AZURE_WORKSPACE_ID: sentinel.outputs.workspaceGuid
   KEY_VAULT_URL: secrets.outputs.url
   MANAGED_IDENTITY_CLIENT_ID: identity.properties.clientId
-  STORAGE_ACCOUNT_NAME: storageName
-  SYNC_CRON: cron
-})
+  STORAGE_ACCOUNT_NAME: storage.outputs.accountName
+  SYNC_CRON: schedule
+  AzureFunctionsJobHost__functionTimeout: functionTimeout
+}
+
+// A private storage account is out of reach of the script that copies.
+module package 'modules/package.bicep' = if (!empty(packageUrl) && !isPrivate) {
+  params: {
+    name: '${appName}-package'
+    location: location
+    identityId: identity.id
+    accountName: storage.outputs.accountName
+    container: packageContainer
+    packageUrl: packageUrl
+    packageSha256: packageSha256
+    deployedAt: deployedAt
+    tags: tags
+  }
+}
 
 module flex 'modules/app-flex.bicep' = if (isFlex) {
-  name: '${appName}-app'
   params: {
     name: appName
     location: location
     identityId: identity.id
     settings: settings
     packageContainerUrl: '${storage.outputs.blobEndpoint}${packageContainer}'
-    packageUrl: packageUrl
+    withPackage: !empty(packageUrl)
+    packageUrl: empty(packageUrl) || isPrivate ? packageUrl : package!.outputs.signedUrl
     maximumInstances: maximumInstances
     instanceMemory: instanceMemory
-    subnetId: isPrivate ? network.outputs.appSubnetId : ''
+    subnetId: isPrivate ? network!.outputs.appSubnetId : ''
     tags: tags
   }
 }
 
 module consumption 'modules/app-consumption.bicep' = if (!isFlex) {
-  name: '${appName}-app-consumption'
   params: {
     name: appName
     location: location
     identityId: identity.id
     settings: settings
-    packageUrl: packageUrl
+    packageUrl: empty(packageUrl)
+      ? '${storage.outputs.blobEndpoint}${packageContainer}/mati-sync.zip'
+      : package!.outputs.url
     tags: tags
   }
-  dependsOn: [
-    storage
-  ]
 }
 
 module alerts 'modules/alerts.bicep' = if (withAlerts) {
-  name: '${appName}-alerts'
   params: {
     appName: appName
     location: location
     logsWorkspaceId: logsId
     scheduleHours: syncSchedule
+    deployedAt: deployedAt
     checkpointHours: alertCheckpointHours
     email: alertEmail
     actionGroupId: alertActionGroupId
     tags: tags
   }
-  dependsOn: [
-    insights
-  ]
 }
 
 module workbook 'modules/workbook.bicep' = if (withWorkbook) {
-  name: '${appName}-workbook'
   params: {
     appName: appName
     location: location
@@ -509,23 +506,41 @@ module workbook 'modules/workbook.bicep' = if (withWorkbook) {
     sourceSystem: sourceSystem
     tags: tags
   }
+}
+
+var hostName = isFlex ? flex!.outputs.hostName : consumption!.outputs.hostName
+var keyCommand = 'az functionapp keys list -g ${resourceGroup().name} -n ${appName} --query functionKeys.default -o tsv'
+var firstSync = 'curl -X POST https://${hostName}/api/sync -H "x-functions-key: $(${keyCommand})" -d "{}"'
+var status = 'curl https://${hostName}/api/status -H "x-functions-key: $(${keyCommand})"'
+var grant = './grant-defender.sh ${identity.properties.principalId}'
+var configZip = 'az functionapp deployment source config-zip -g ${resourceGroup().name} -n ${appName} --src mati-sync.zip'
+var blobUpload = 'az storage blob upload --account-name ${storageName} -c ${packageContainer} -n mati-sync.zip -f mati-sync.zip --auth-mode login --overwrite && az functionapp restart -g ${resourceGroup().name} -n ${appName}'
+
+module connector 'modules/connector.bicep' = if (withConnectorPage) {
+  scope: resourceGroup(sentinelPath[2], sentinelPath[4])
+  params: {
+    workspaceName: sentinelName
+    appName: appName
+    sourceSystem: sourceSystem
+    statusUrl: 'https://${hostName}/api/status'
+    keyCommand: keyCommand
+    firstSyncCommand: firstSync
+    statusCommand: status
+    grantDefenderCommand: grant
+  }
   dependsOn: [
-    insights
-    sentinel
+    sentinelWorkspace
   ]
 }
 
-var hostName = isFlex ? flex.outputs.hostName : consumption.outputs.hostName
-var keyCommand = 'az functionapp keys list -g ${resourceGroup().name} -n ${appName} --query functionKeys.default -o tsv'
-
 output functionAppName string = appName
-output schedule string = cron
+output schedule string = schedule
 output identityPrincipalId string = identity.properties.principalId
 @description('Starts the first pass at once, instead of at the next tick.')
-output firstSyncCommand string = 'curl -X POST https://${hostName}/api/sync -H "x-functions-key: $(${keyCommand})" -d "{}"'
-@description('Shows where it stands.')
-output statusCommand string = 'curl https://${hostName}/api/status -H "x-functions-key: $(${keyCommand})"'
-@description('Brings the code by hand, where the package could not be fetched.')
-output publishCommand string = 'az functionapp deployment source config-zip -g ${resourceGroup().name} -n ${appName} --src mati-sync.zip'
+output firstSyncCommand string = firstSync
+@description('Shows the state of every lane.')
+output statusCommand string = status
+@description('Publishes the code from a file. Needed if packageUrl is empty or the deployment could not fetch the package.')
+output publishCommand string = isFlex ? configZip : blobUpload
 @description('Grants the role of Defender for Endpoint, which no template can.')
-output grantDefenderCommand string = './grant-defender.sh ${identity.properties.principalId}'
+output grantDefenderCommand string = grant

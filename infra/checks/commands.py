@@ -1,12 +1,14 @@
 """The commands in the documents: each names a command, and parameters, that the program called has.
 
-For mati-sync and the commands of cargo that are ours their sources say so, for the Azure CLI its own help (az.json,
-made by subset_az.py). Nothing is run.
+For mati-sync and the commands of cargo that are ours their sources say so, for the Azure CLI its own help (az.json:
+the parameters that `az <command> --help` lists). Nothing is run.
 """
 
 import json
 import re
 from pathlib import Path
+
+import arm
 
 HERE = Path(__file__).resolve().parent
 # What cargo has itself, as the documents use it.
@@ -57,14 +59,14 @@ def called(text):
 
 
 def lines(repository):
-    """(where, program, arguments) of every call in the documents, in the script, and in what the deployment puts out."""
+    """(where, program, arguments) of every call in the documents, in the scripts, and in what the deployment puts out."""
     pieces = [(path, *piece) for path in documents(repository) for piece in code(path.read_text(encoding="utf-8"))]
-    script, template = repository / "infra/grant-defender.sh", repository / "infra/main.bicep"
-    pieces += [(script, number, line) for number, line in joined(script.read_text(encoding="utf-8"))
-               if not line.lstrip().startswith("#")]
-    for number, line in joined(template.read_text(encoding="utf-8")):
-        texts = re.findall(r"'([^']*)'", line) if re.match("var|output", line) else []
-        pieces += [(template, number, re.sub(r"\$\{[^}]*\}", "X", text)) for text in texts]
+    for script in sorted((repository / "infra").glob("*.sh")):
+        pieces += [(script, number, line) for number, line in joined(script.read_text(encoding="utf-8"))
+                   if not line.lstrip().startswith("#")]
+    for path in sorted((repository / "infra/checks/scenarios").glob("*.snapshot.json")):
+        outputs = json.loads(path.read_text(encoding="utf-8"))["outputs"]
+        pieces += [(path, name, text) for name, text in arm.evaluate(outputs, "AzureCloud").items()]
     for path, number, piece in pieces:
         yield from ((f"{path.name}:{number}", *one) for one in called(piece) if one[1])
 

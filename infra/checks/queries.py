@@ -1,5 +1,8 @@
-"""The queries in kql/ and in the documents, with Microsoft's Kusto language service and the columns that Azure Monitor
-documents."""
+"""The shipped queries and those of the documents: analysed by Microsoft's Kusto language service, and run.
+
+They are taken from a snapshot, so what is checked is the text that a deployment would bring: with its names, its quotes
+and its thresholds.
+"""
 
 import json
 import re
@@ -10,7 +13,25 @@ from pathlib import Path
 import commands
 
 HERE = Path(__file__).resolve().parent
-PLACEHOLDERS = {"{app}": "mati-sync-abc", "{hours}": "2", "{source}": "Mandiant"}
+SNAPSHOT = "checks/scenarios/alerts.snapshot.json"
+
+
+def shipped(root):
+    """(alert rules by name, other queries by name) of the snapshot."""
+    rules, others = {}, {}
+    for one in json.loads((root / SNAPSHOT).read_text(encoding="utf-8"))["predictedResources"]:
+        kind, properties = one["type"].split("/")[-1], one.get("properties", {})
+        if kind == "scheduledQueryRules":
+            rules["-".join(one["name"].split("-")[3:])] = properties
+        elif kind == "workbooks":
+            items = json.loads(properties["serializedData"])["items"]
+            others |= {f"workbook {item['name']}": item["content"]["query"] for item in items if item["type"] == 3}
+        elif kind == "dataConnectorDefinitions":
+            page = properties["connectorUiConfig"]
+            others |= {f"graph {item['legend']}": item["baseQuery"] for item in page["graphQueries"]}
+            others["last received"] = page["dataTypes"][0]["lastDataReceivedQuery"]
+            others["connected"] = page["connectivityCriteria"][0]["value"][0]
+    return rules, others
 
 
 def documented(repository, tables):
@@ -23,24 +44,24 @@ def documented(repository, tables):
 
 
 def check(root, package):
+    """Grammar, functions, columns and types."""
     tables = json.loads((HERE / "tables.json").read_text(encoding="utf-8"))
-    queries, faults = {}, []
-    loaded = " ".join(path.read_text(encoding="utf-8") for path in (root / "modules").glob("*.bicep"))
-    for path in sorted((root / "kql").glob("*.kql")):
-        text = path.read_text(encoding="utf-8")
-        if f"'../kql/{path.name}'" not in loaded:
-            faults.append(f"{path.name}: no template uses it")
-        for placeholder, value in PLACEHOLDERS.items():
-            text = text.replace(placeholder, value)
-        if re.search(r"\{[a-z]+\}", text):
-            faults.append(f"{path.name}: an unknown placeholder")
-        queries[path.name] = text
+    rules, others = shipped(root)
+    queries = others | {f"alert {name}": rule["criteria"]["allOf"][0]["query"] for name, rule in rules.items()}
+    heads = {query.splitlines()[0] for query in queries.values()}
+    faults = [f"{path.name}: no template uses it" for path in sorted((root / "kql").glob("*.kql"))
+              if not any(shape(path).fullmatch(head) for head in heads)]
     written = dict(documented(root.parent, tables))
-    if not queries or not written:
-        return ["there are no queries"]
-    queries |= written
+    if len(rules) != 4 or len(others) != 13 or not written:
+        return [f"there are {len(rules)} alerts, {len(others)} other queries and {len(written)} in the documents"]
     done = subprocess.run(["node", str(HERE / "kql.mjs"), str(package)], text=True, capture_output=True,
-                          input=json.dumps({"tables": tables, "queries": queries}))
+                          input=json.dumps({"tables": tables, "queries": queries | written}))
     if done.returncode not in (0, 1) or done.stderr:
         return [f"the analysis failed: {done.stderr.strip()[-300:]}"]
     return faults + done.stdout.splitlines()
+
+
+def shape(path):
+    """The first line of a file, with anything where a placeholder is."""
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    return re.compile(re.sub(r"\\\{\w+\\\}", ".*", re.escape(first)))

@@ -1,32 +1,11 @@
-"""azuredeploy.json played in the cases that users have, each with what must come out of it."""
+"""What every scenario must deploy, asserted on its snapshot."""
 
-import itertools
 import json
 import re
 
 import arm
 
-SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-00000000000a"
-GROUP = f"{SUBSCRIPTION}/resourceGroups/rg-mati"
-# What exists already lies in other groups, and in another subscription.
-ELSEWHERE = "/subscriptions/00000000-0000-0000-0000-00000000000b/resourceGroups/rg-security"
-WORKSPACE = f"{ELSEWHERE}/providers/Microsoft.OperationalInsights/workspaces/soc"
-STORAGE = f"{ELSEWHERE}/providers/Microsoft.Storage/storageAccounts/stshared"
-VAULT = f"{ELSEWHERE}/providers/Microsoft.KeyVault/vaults/kv-shared"
-SECRETS = {"matiKey": "SECRET-key", "matiSecret": "SECRET-secret", "azureClientSecret": "SECRET-client"}
-SCENARIOS = {
-    "the defaults": ("AzureCloud", {}),
-    "private": ("AzureCloud", {"hostingPlan": "flex-private", "fixedOutboundAddress": True}),
-    "private in the US government's cloud": ("AzureUSGovernment", {"hostingPlan": "flex-private"}),
-    "consumption": ("AzureCloud", {"hostingPlan": "consumption"}),
-    "consumption in China": ("AzureChinaCloud", {"hostingPlan": "consumption", "packageUrl": ""}),
-    "everything exists": ("AzureCloud", {"sentinelWorkspaceId": WORKSPACE, "logsWorkspaceId": WORKSPACE,
-                                         "storageAccountId": STORAGE, "keyVaultId": VAULT}),
-    "the code by hand": ("AzureCloud", {"packageUrl": "", "withAlerts": False, "withWorkbook": False}),
-    "alerts to somebody": ("AzureCloud", {"alertEmail": "soc@example.org", "alertActionGroupId": f"{ELSEWHERE}/x"}),
-    "own schedule": ("AzureCloud", {"syncCron": "0 7 */5 * * *", "functionTimeout": "00:09:00",
-                                    "indicatorExpiration": "30", "hashIndicatorExpiration": 60}),
-}
+VAULT_SECRET = "Microsoft.KeyVault/vaults/secrets"
 ROLES = {  # of the identity, and on what
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Microsoft.Storage/storageAccounts",
     "974c5e8b-45b9-4653-ba55-5f855dd0fb88": "Microsoft.Storage/storageAccounts",
@@ -39,200 +18,212 @@ NAMES = {  # Azure's rules for names
     "Microsoft.Storage/storageAccounts/blobServices/containers": r"[a-z0-9](-?[a-z0-9])+",
     "Microsoft.Storage/storageAccounts/queueServices/queues": r"[a-z0-9](-?[a-z0-9])+",
     "Microsoft.KeyVault/vaults": r"[a-zA-Z](-?[a-zA-Z0-9]){2,23}",
-    "Microsoft.KeyVault/vaults/secrets": r"[a-zA-Z0-9-]{1,127}",
+    VAULT_SECRET: r"[a-zA-Z0-9-]{1,127}",
     "Microsoft.Web/sites": r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?",  # 32: the host's id is cut there
     "Microsoft.OperationalInsights/workspaces": r"[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]",
     "Microsoft.ManagedIdentity/userAssignedIdentities": r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}",
     "Microsoft.Authorization/roleAssignments": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
 }
-NCRONTAB = re.compile(r"0 [0-5]?\d (\*|0|\*/([2-9]|1\d|2[0-3])) \* \* \*")
+# Flex Consumption refuses these of siteConfig ("The following list of 4 site configuration properties …"), in some
+# regions even at their defaults; the others moved to functionAppConfig or do not exist there.
+NOT_ON_FLEX = {
+    "ftpsState", "use32BitWorkerProcess", "netFrameworkVersion", "functionsRuntimeScaleMonitoringEnabled", "alwaysOn",
+    "linuxFxVersion", "windowsFxVersion", "powerShellVersion", "javaVersion", "javaContainer", "javaContainerVersion",
+    "preWarmedInstanceCount", "minimumElasticInstanceCount", "functionAppScaleLimit", "vnetRouteAllEnabled",
+    "vnetPrivatePortsCount", "appSettings",
+}
+SETTINGS_NOT_ON_FLEX = {
+    "FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE", "WEBSITE_CONTENTSHARE",
+    "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "SCM_DO_BUILD_DURING_DEPLOYMENT", "ENABLE_ORYX_BUILD",
+    "WEBSITE_TIME_ZONE", "TZ",
+}
+PLANS = {"private": "flex-private", "consumption": "consumption"}
+# What each module waits for. The compiler knows that where a value of one goes into the other, and not where both
+# only name the same resource; a snapshot shows no order at all.
+WAITS = {
+    "sentinel": {"sentinelWorkspace"}, "insights": {"logsWorkspace"}, "storage": {"storageAccount"},
+    "vault": {"logsWorkspace"}, "secrets": {"vault"}, "network": {"storageAccount", "vault"},
+    "package": {"storage"}, "flex": {"storage", "secrets", "sentinel", "insights", "network", "package"},
+    "consumption": {"storage", "secrets", "sentinel", "insights", "package"}, "alerts": {"logsWorkspace"},
+    "workbook": {"logsWorkspace", "sentinelWorkspace"}, "connector": {"sentinelWorkspace", "flex", "consumption"},
+}
 
 
-class Played:
-    def __init__(self, template, cloud, given):
-        self.cloud = arm.Cloud(cloud)
-        for id in (WORKSPACE, STORAGE, VAULT):
-            self.cloud.resources[id.lower()] = {"id": id, "exists": True, "properties": {}}
-        self.outputs = arm.Deployment(self.cloud, template, given, GROUP).deploy()
+class Snapshot:
+    def __init__(self, path, cloud="AzureCloud"):
+        self.name, self.cloud = path.name.split(".")[0], cloud
+        self.text = path.read_text(encoding="utf-8")
+        whole = json.loads(self.text)
+        self.resources, self.outputs = whole["predictedResources"], whole["outputs"]
+        self.plan = PLANS.get(self.name, "flex")
 
     def of(self, kind):
-        return [one for id in self.cloud.order for one in [self.cloud.resources[id.lower()]] if one["type"] == kind]
+        return [one for one in self.resources if one["type"] == kind]
 
     def one(self, kind):
         found = self.of(kind)
         if len(found) != 1:
-            raise arm.ArmError(f"{len(found)} resources of the type {kind}, not one")
+            raise ValueError(f"{len(found)} resources of the type {kind}, not one")
         return found[0]
+
+    def evaluate(self, value):
+        return arm.evaluate(value, self.cloud)
 
     @property
     def settings(self):
-        return next(one["properties"] for one in self.of("Microsoft.Web/sites/config")
-                    if one["name"].endswith("/appsettings"))
+        return self.evaluate(next(one["properties"] for one in self.of("Microsoft.Web/sites/config")
+                                  if one["name"].endswith("/appsettings")))
 
 
-def check(template):
-    faults = []
-    for name, (cloud, given) in SCENARIOS.items():
-        try:
-            played = Played(template, cloud, {**SECRETS, **given})
-            faults += [f"{name}: {text}" for text in itertools.chain(
-                general(played), roles(played), secrets(played), app(played, given), places(played, cloud, given))]
-        except (arm.ArmError, StopIteration) as error:
-            faults.append(f"{name}: {error}")
-    # What follows needs a template that plays at all.
-    return faults or schedules(template) + refusals(template)
+def snapshots(root, cloud="AzureCloud"):
+    return [Snapshot(path, cloud) for path in sorted((root / "checks/scenarios").glob("*.snapshot.json"))]
 
 
-def general(played):
-    for id in played.cloud.order:
-        one = played.cloud.resources[id.lower()]
+def check(root):
+    faults = order(root) + numbers(root)
+    for one in snapshots(root):
+        faults += [f"{one.name}: {text}" for rule in (general, secrets, roles, app, places, chosen) for text in rule(one)]
+    for cloud in arm.CLOUDS:
+        faults += [f"{one.name} in {cloud}: {text}" for one in snapshots(root, cloud) for text in addresses(one)]
+    return faults
+
+
+def general(found):
+    for one in found.resources:
         rule = NAMES.get(one["type"])
         if rule and not re.fullmatch(rule, one["name"].split("/")[-1]):
             yield f"{one['type']} may not be named {one['name']}"
-    if "SECRET-" in json.dumps(played.outputs):
-        yield "an output shows a secret"
-    for one in played.of("Microsoft.Insights/workbooks"):
-        content = json.loads(one["properties"]["serializedData"])
-        kinds = [item["type"] for item in content["items"]]
-        if kinds.count(3) < 7 or any("{app}" in text or "{source}" in text for text in [json.dumps(content)]):
-            yield "the workbook lacks a query, or a placeholder is left in it"
-    for one in played.of("Microsoft.Insights/scheduledQueryRules"):
-        if "{" in one["properties"]["criteria"]["allOf"][0]["query"].replace("'{'", ""):
-            yield f"a placeholder is left in the query of {one['name']}"
+    if re.search(r"\{(app|hours|deployed|source|type)\}", found.text):
+        yield "a placeholder is left in a query"
 
 
-def roles(played):
-    identity = played.one("Microsoft.ManagedIdentity/userAssignedIdentities")
-    principal = played.cloud.answer(identity["id"])["principalId"]
-    found = {}
-    for one in played.of("Microsoft.Authorization/roleAssignments"):
-        role = one["properties"]["roleDefinitionId"].split("/")[-1]
-        found[role] = "/".join(one["scope"].split("/providers/")[-1].split("/")[:2])
-        if one["properties"]["principalId"] != principal or one["properties"]["principalType"] != "ServicePrincipal":
+def secrets(found):
+    for one in [*found.resources, found.outputs]:
+        shown = set(re.findall(r"parameters\('(\w+)'\)|SECRET-", json.dumps(one)))
+        if shown and one.get("type") != VAULT_SECRET:
+            yield f"{one.get('name', 'an output')} shows a secret"
+    wanted = {"mati-key": "matiKey", "mati-secret": "matiSecret", "azure-client-secret": "azureClientSecret"}
+    there = {one["name"].split("/")[1]: one["properties"]["value"] for one in found.of(VAULT_SECRET)}
+    if there != {name: f"[parameters('{value}')]" for name, value in wanted.items()}:
+        yield f"the secrets in the vault are {there}"
+
+
+def roles(found):
+    identity = found.one("Microsoft.ManagedIdentity/userAssignedIdentities")["id"]
+    there = {}
+    for one in found.of("Microsoft.Authorization/roleAssignments"):
+        scope = one["id"].split("/providers/Microsoft.Authorization/")[0]
+        role = one["properties"]["roleDefinitionId"]
+        there[role.split("/")[-1]] = "/".join(scope.split("/providers/")[-1].split("/")[:2])
+        if found.evaluate(one["properties"]["principalId"]) != arm.answer(identity, found.cloud)["principalId"]:
             yield f"the role {role} is not for the identity"
-        subscription = "/".join(one["scope"].split("/")[:3])
-        if not one["properties"]["roleDefinitionId"].startswith(subscription):
+        if role.split("/")[2] != scope.split("/")[2] or one["properties"]["principalType"] != "ServicePrincipal":
             yield f"the role {role} is not of the subscription in which it is given"
-    if found != ROLES:
-        yield f"roles are {found}"
-    order = [id.split("/")[-2] for id in played.cloud.order]
-    if "sites" in order and "roleAssignments" in order[order.index("sites"):]:
-        yield "a role is assigned only after the app exists"
+    if there != ROLES:
+        yield f"roles are {there}"
 
 
-def secrets(played):
-    for id in played.cloud.order:
-        one = played.cloud.resources[id.lower()]
-        if one["type"] != "Microsoft.KeyVault/vaults/secrets" and "SECRET-" in json.dumps(one):
-            yield f"{one['type']} shows a secret"
-    names = sorted(one["name"].split("/")[1] for one in played.of("Microsoft.KeyVault/vaults/secrets"))
-    if names != ["azure-client-secret", "mati-key", "mati-secret"]:
-        yield f"the secrets are {names}"
-
-
-def app(played, given):
-    settings, site = played.settings, played.one("Microsoft.Web/sites")
-    identity = played.one("Microsoft.ManagedIdentity/userAssignedIdentities")["id"]
-    client = played.cloud.answer(identity)["clientId"]
-    for name in ("MANAGED_IDENTITY_CLIENT_ID", "AzureWebJobsStorage__clientId"):
-        if settings.get(name) != client:
-            yield f"{name} is not the identity's client id"
-    if settings.get("APPLICATIONINSIGHTS_AUTHENTICATION_STRING") != f"ClientId={client};Authorization=AAD":
-        yield "telemetry is not sent as the identity"
-    if "AzureWebJobsStorage" in settings or settings.get("AzureWebJobsStorage__credential") != "managedidentity":
-        yield "the host's storage is not reached by identity"
+def app(found):
+    settings, site = found.settings, found.one("Microsoft.Web/sites")
+    identity = found.one("Microsoft.ManagedIdentity/userAssignedIdentities")["id"]
+    client = arm.answer(identity, found.cloud)["clientId"]
+    expected = {"MANAGED_IDENTITY_CLIENT_ID": client, "AzureWebJobsStorage__clientId": client,
+                "AzureWebJobsStorage__credential": "managedidentity",
+                "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": f"ClientId={client};Authorization=AAD"}
+    yield from (f"{name} is {settings.get(name)!r}" for name, value in expected.items() if settings.get(name) != value)
     if list(site["identity"]["userAssignedIdentities"]) != [identity]:
         yield "the app does not have the identity"
-    if any(not isinstance(value, str) for value in settings.values()):
-        yield "a setting is no text"
-    flex = given.get("hostingPlan", "flex") != "consumption"
-    url = given.get("packageUrl", "https")
-    deploys = played.of("Microsoft.Web/sites/extensions")
-    if flex:
-        config = site["properties"]["functionAppConfig"]
-        if config["runtime"] != {"name": "custom", "version": "1.0"}:
-            yield f"the runtime is {config['runtime']}"
-        wrong = {"FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE"} & set(settings)
-        if wrong:
-            yield f"Flex Consumption does not take {sorted(wrong)}"
-        container = config["deployment"]["storage"]["value"].rsplit("/", 1)[1]
-        if not any(one["name"].endswith(f"/{container}") for one in
-                   played.of("Microsoft.Storage/storageAccounts/blobServices/containers")):
-            yield f"the package's container {container} is not created"
-        if bool(deploys) != bool(url):
-            yield "the package is deployed though there is none, or not though there is one"
-    elif settings.get("FUNCTIONS_WORKER_RUNTIME") != "custom" or settings.get("FUNCTIONS_EXTENSION_VERSION") != "~4" \
-            or bool(settings.get("WEBSITE_RUN_FROM_PACKAGE")) != bool(url) or deploys:
-        yield "the settings of the Consumption plan are wrong"
-    if "functionTimeout" in given and settings.get("AzureFunctionsJobHost__functionTimeout") != given["functionTimeout"] \
-            or "functionTimeout" not in given and "AzureFunctionsJobHost__functionTimeout" in settings:
-        yield "the time limit is wrong, or set to nothing, which the host cannot read"
-    lives = {name: settings[f"{name}_INDICATOR_EXPIRATION"] for name in ("IP", "FQDN", "URL", "HASH")}
-    expected = {"IP": "", "FQDN": "", "URL": "", "HASH": "60"} if "indicatorExpiration" in given else \
-        {"IP": "7", "FQDN": "7", "URL": "7", "HASH": "90"}
-    if lives != expected:
-        yield f"expirations are {lives}"
-    if settings["SYNC_CRON"] != given.get("syncCron", settings["SYNC_CRON"]):
-        yield "the given schedule is not used"
+    yield from (f"{name} is no text" for name, value in settings.items() if not isinstance(value, str))
+    if not site["properties"].get("httpsOnly") or any(
+            one["properties"]["allow"] or "location" not in one
+            for one in found.of("Microsoft.Web/sites/basicPublishingCredentialsPolicies")):
+        yield "the app takes http or a password, or a policy lacks its location"
+    deploys, copies = found.of("Microsoft.Web/sites/extensions"), found.of("Microsoft.Resources/deploymentScripts")
+    given = found.name in ("private", "consumption", "existing")
+    if bool(copies) != (given and found.plan != "flex-private"):
+        yield "the package is copied though there is none, or not though there is one"
+    if found.plan == "consumption":
+        wanted = {"FUNCTIONS_WORKER_RUNTIME": "custom", "FUNCTIONS_EXTENSION_VERSION": "~4",
+                  "WEBSITE_RUN_FROM_PACKAGE": "https://copy.example.net",
+                  "WEBSITE_RUN_FROM_PACKAGE_BLOB_MI_RESOURCE_ID": identity}
+        yield from (f"{name} is {settings.get(name)!r}" for name, value in wanted.items() if settings.get(name) != value)
+        return
+    config = site["properties"]["functionAppConfig"]
+    if config["runtime"] != {"name": "custom", "version": "1.0"}:
+        yield "the runtime is no custom handler"
+    wrong = NOT_ON_FLEX & set(site["properties"]["siteConfig"]) | SETTINGS_NOT_ON_FLEX & set(settings)
+    if wrong:
+        yield f"Flex Consumption does not take {sorted(wrong)}"
+    container = found.evaluate(config["deployment"]["storage"]["value"]).rsplit("/", 1)[1]
+    if not any(one["name"].endswith(f"/{container}") for one in
+               found.of("Microsoft.Storage/storageAccounts/blobServices/containers")):
+        yield f"the container {container} of the package is not created"
+    if bool(deploys) != given:
+        yield "the package is deployed though there is none, or not though there is one"
 
 
-def places(played, cloud, given):
-    settings = played.settings
-    storage, vault = arm.Cloud.CLOUDS[cloud]
-    clouds = {"AzureCloud": "public", "AzureUSGovernment": "usgov", "AzureChinaCloud": "china"}
-    if settings["AZURE_CLOUD"] != clouds[cloud]:
-        yield f"AZURE_CLOUD is {settings['AZURE_CLOUD']}"
-    if not settings["KEY_VAULT_URL"].endswith(f"{vault}/"):
-        yield f"KEY_VAULT_URL is {settings['KEY_VAULT_URL']}"
-    by_name = "AzureWebJobsStorage__accountName" in settings
-    if by_name != (cloud == "AzureCloud") or not by_name and storage not in settings["AzureWebJobsStorage__queueServiceUri"]:
-        yield "the host does not find its storage in this cloud"
-    zones = sorted(one["name"] for one in played.of("Microsoft.Network/privateDnsZones"))
-    private = given.get("hostingPlan") == "flex-private"
-    vault_zone = "privatelink" + vault.replace(".vault.", ".vaultcore.")
-    expected = sorted([f"privatelink.blob.{storage}", f"privatelink.queue.{storage}", vault_zone]) if private else []
-    if zones != expected:
-        yield f"the DNS zones are {zones}"
+def chosen(found):
+    settings = found.settings
+    expirations = {name: settings[f"{name}_INDICATOR_EXPIRATION"] for name in ("IP", "FQDN", "URL", "HASH")}
+    own = found.name == "schedule"
+    if expirations != ({"IP": "", "FQDN": "", "URL": "", "HASH": "60"} if own else
+                       {"IP": "7", "FQDN": "7", "URL": "7", "HASH": "90"}):
+        yield f"expirations are {expirations}"
+    if settings["AzureFunctionsJobHost__functionTimeout"] != ("00:09:00" if own else "00:10:00"):
+        yield "the time limit is wrong"
+    if not re.fullmatch(r"0 7 \*/5 \* \* \*" if own else r"0 \d+ \* \* \* \*", settings["SYNC_CRON"]):
+        yield f"SYNC_CRON is {settings['SYNC_CRON']}"
+    if settings["MATI_AUTH"] != ("apikey" if found.name == "consumption" else "bearer"):
+        yield f"MATI_AUTH is {settings['MATI_AUTH']} for {settings['MATI_BASE_URL']}"
+    pages = {"scheduledQueryRules": 4, "workbooks": 1, "dataConnectorDefinitions": 1}
+    there = {kind: sum(one["type"].endswith(kind) for one in found.resources) for kind in pages}
+    if there != ({kind: 0 for kind in pages} if own else pages):
+        yield f"alerts, workbook and page are {there}"
+    groups = [one["properties"]["actions"]["actionGroups"] for one in found.of("Microsoft.Insights/scheduledQueryRules")]
+    if any(len(one) != (2 if found.name == "alerts" else 0) for one in groups):
+        yield f"the alerts call {groups}"
+
+
+def places(found):
+    private = found.plan == "flex-private"
     for kind in ("Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults"):
-        for one in played.of(kind):
+        for one in found.of(kind):
             if (one["properties"]["publicNetworkAccess"] == "Disabled") != private:
                 yield f"{kind} is open to the wrong network"
-    if private != bool(played.one("Microsoft.Web/sites")["properties"].get("virtualNetworkSubnetId")):
+    if private != bool(found.one("Microsoft.Web/sites")["properties"].get("virtualNetworkSubnetId")):
         yield "the app is in the wrong network"
-    if "keyVaultId" in given:
-        new = [one["type"] for kind in ("Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults",
-                                        "Microsoft.OperationalInsights/workspaces") for one in played.of(kind)]
-        if new:
-            yield f"created although it exists: {new}"
+    new = [kind for kind in ("Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults",
+                             "Microsoft.OperationalInsights/workspaces") if found.of(kind)]
+    if len(new) != (0 if found.name == "existing" else 3):
+        yield f"created: {new}"
 
 
-def schedules(template):
-    faults, minutes = [], set()
-    for hours in (1, 2, 3, 4, 6, 8, 12, 24):
-        played = Played(template, "AzureCloud", {"syncSchedule": hours})
-        cron = played.outputs["schedule"]
-        match = NCRONTAB.fullmatch(cron)
-        every = 1 if match and match[1] == "*" else 24 if match and match[1] == "0" else int(match[2] or 0) if match else 0
-        if every != hours or played.settings["SYNC_CRON"] != cron:
-            faults.append(f"every {hours} hours: the schedule is {cron!r}")
-        rule = next(one for one in played.of("Microsoft.Insights/scheduledQueryRules") if one["name"].endswith("-no-pass"))
-        if f"ago({2 * hours}h)" not in rule["properties"]["criteria"]["allOf"][0]["query"]:
-            faults.append(f"every {hours} hours: the alert does not wait for twice as long")
-    for salt in range(40):
-        minutes.add(Played(template, "AzureCloud", {"nameSalt": str(salt)}).outputs["schedule"].split()[1])
-    if len(minutes) < 10:
-        faults.append(f"everybody asks at the same minutes: {sorted(minutes)}")
-    return faults
+def addresses(found):
+    """What differs from cloud to cloud."""
+    settings, (storage, vault, login) = found.settings, arm.CLOUDS[found.cloud]
+    name = settings["STORAGE_ACCOUNT_NAME"]
+    expected = {f"AzureWebJobsStorage__{service}ServiceUri": f"https://{name}.{service}.{storage}/"
+                for service in ("blob", "queue", "table")}
+    expected["AZURE_CLOUD"] = {"AzureCloud": "public", "AzureUSGovernment": "usgov"}.get(found.cloud, "china")
+    expected["AZURE_AUTHORITY_HOST"] = login
+    yield from (f"{name} is {settings[name]}" for name, value in expected.items() if settings[name] != value)
+    if not settings["KEY_VAULT_URL"].endswith(f"{vault}/"):
+        yield f"KEY_VAULT_URL is {settings['KEY_VAULT_URL']}"
+    zones = sorted(found.evaluate(one["name"]) for one in found.of("Microsoft.Network/privateDnsZones"))
+    wanted = [f"privatelink.blob.{storage}", f"privatelink.queue.{storage}", "privatelink" + vault.replace(".vault.", ".vaultcore.")]
+    if zones != (sorted(wanted) if found.plan == "flex-private" else []):
+        yield f"the DNS zones are {zones}"
 
 
-def refusals(template):
-    """What may not be asked for."""
-    faults = []
-    for given in ({"syncSchedule": 5}, {"initialLookback": 90}, {"hostingPlan": "premium"}, {"minimumConfidence": 101},
-                  {"tlpLevel": "white"}, {"retentionDays": 1}, {"alertCheckpointHours": 49}):
-        try:
-            Played(template, "AzureCloud", given)
-            faults.append(f"{given} is accepted")
-        except arm.ArmError:
-            pass
-    return faults
+def order(root):
+    """Modules wait for what they need, and nothing that the app needs comes after it."""
+    resources = json.loads((root / "azuredeploy.json").read_text(encoding="utf-8"))["resources"]
+    return [f"{name} does not wait for {other}" for name, others in WAITS.items()
+            for other in sorted(others - set(resources[name].get("dependsOn", [])))]
+
+
+def numbers(root):
+    """Every number is either one of a list or has both bounds, which Microsoft's certification demands."""
+    parameters = json.loads((root / "azuredeploy.json").read_text(encoding="utf-8"))["parameters"]
+    return [f"the parameter {name} lacks a bound" for name, one in parameters.items()
+            if one["type"] == "int" and "allowedValues" not in one and not {"minValue", "maxValue"} <= set(one)]

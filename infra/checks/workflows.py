@@ -1,4 +1,4 @@
-"""The workflows' foreign code is pinned by commit, and no job has more rights than it names."""
+"""The workflows' foreign code is pinned by commit, no job has more rights than it names, and updates are proposed."""
 
 import re
 
@@ -18,4 +18,7 @@ def check(root):
         for command in re.findall(r"(?<![\w/])((?:\.ci|infra)/[\w./-]+)", text):
             if not (root.parent / command).exists():
                 faults.append(f"{path.name}: {command} does not exist")
+    proposed = (root.parent / ".github/dependabot.yml").read_text(encoding="utf-8")
+    faults += [f"Dependabot does not update {name}" for name in ("cargo", "github-actions", "npm", "pip")
+               if f"package-ecosystem: {name}\n" not in proposed]
     return faults or ([] if list(folder.glob("*.yml")) else ["there are no workflows"])

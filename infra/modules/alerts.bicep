@@ -8,6 +8,8 @@ param location string
 param logsWorkspaceId string
 @description('Hours between two passes.')
 param scheduleHours int
+@description('Time of the deployment.')
+param deployedAt string
 @description('Age of the checkpoint, in hours, from which on it is told.')
 param checkpointHours int
 @description('Where to send a mail. Empty: none.')
@@ -15,17 +17,28 @@ param email string
 @description('Resource id of an action group to call. Empty: none.')
 param actionGroupId string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
-var silence = replace(replace(loadTextContent('../kql/alert-no-pass.kql'), '{app}', appName), '{hours}', string(2 * scheduleHours))
+var silence = replace(
+  replace(replace(loadTextContent('../kql/alert-no-pass.kql'), '{app}', appName), '{hours}', string(2 * scheduleHours)),
+  '{deployed}',
+  deployedAt
+)
 var stalled = replace(loadTextContent('../kql/alert-stalled.kql'), '{app}', appName)
 var rejected = replace(loadTextContent('../kql/alert-rejected.kql'), '{app}', appName)
 var checkpoint = replace(loadTextContent('../kql/alert-checkpoint.kql'), '{app}', appName)
-var actionGroups = concat(empty(email) ? [] : [
-  mail.id
-], empty(actionGroupId) ? [] : [
-  actionGroupId
-])
+var actionGroups = concat(
+  empty(email)
+    ? []
+    : [
+        mail.id
+      ],
+  empty(actionGroupId)
+    ? []
+    : [
+        actionGroupId
+      ]
+)
 
 resource mail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
   name: '${appName}-mail'
@@ -44,7 +57,7 @@ resource mail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) 
   }
 }
 
-resource noPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+resource noPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
   name: '${appName}-no-pass'
   location: location
   tags: tags
@@ -68,10 +81,10 @@ resource noPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
       allOf: [
         {
           query: silence
-          metricMeasureColumn: 'Passes'
+          metricMeasureColumn: 'Silent'
           timeAggregation: 'Total'
-          operator: 'LessThan'
-          threshold: 1
+          operator: 'GreaterThan'
+          threshold: 0
           failingPeriods: {
             numberOfEvaluationPeriods: 1
             minFailingPeriodsToAlert: 1
@@ -85,7 +98,7 @@ resource noPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   }
 }
 
-resource stalledPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+resource stalledPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
   name: '${appName}-stalled'
   location: location
   tags: tags
@@ -123,7 +136,7 @@ resource stalledPass 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   }
 }
 
-resource rejectedRecords 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+resource rejectedRecords 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
   name: '${appName}-rejected'
   location: location
   tags: tags
@@ -170,7 +183,7 @@ resource rejectedRecords 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
   }
 }
 
-resource oldCheckpoint 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = {
+resource oldCheckpoint 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
   name: '${appName}-checkpoint'
   location: location
   tags: tags

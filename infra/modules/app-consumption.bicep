@@ -7,13 +7,13 @@ param location string
 @description('Resource id of the identity under which the app works.')
 param identityId string
 @description('The app settings.')
-param settings object
-@description('URL of the package. Empty: the code is brought by hand.')
+param settings { *: string }
+@description('URL of the package in the storage account. The platform reads it at every cold start, as the identity.')
 param packageUrl string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: '${name}-plan'
   location: location
   tags: tags
@@ -27,7 +27,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   }
 }
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
   tags: tags
@@ -53,28 +53,34 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
 }
 
 // Here the runtime and the code are settings; on Flex Consumption neither may be one.
-resource appSettings 'Microsoft.Web/sites/config@2024-11-01' = {
+resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
   properties: union(settings, {
     FUNCTIONS_EXTENSION_VERSION: '~4'
     FUNCTIONS_WORKER_RUNTIME: 'custom'
-  }, empty(packageUrl) ? {} : {
+
     WEBSITE_RUN_FROM_PACKAGE: packageUrl
+    WEBSITE_RUN_FROM_PACKAGE_BLOB_MI_RESOURCE_ID: identityId
   })
 }
 
-resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'scm'
+  // Azure demands it in some regions; the published types do not know it.
+  #disable-next-line BCP187
+  location: location
   properties: {
     allow: false
   }
 }
 
-resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'ftp'
+  #disable-next-line BCP187
+  location: location
   properties: {
     allow: false
   }

@@ -7,11 +7,13 @@ param location string
 @description('Resource id of the identity under which the app works.')
 param identityId string
 @description('The app settings.')
-param settings object
+param settings { *: string }
 @description('URL of the container that keeps the code.')
 param packageContainerUrl string
-@description('URL of the package. Empty: the code is brought by hand.')
+@description('URL from which the platform fetches the package. It should not redirect.')
 param packageUrl string
+@description('True: the platform fetches the package. False: the operator publishes the code.')
+param withPackage bool
 @description('The most instances.')
 param maximumInstances int
 @description('Memory of an instance, in MB.')
@@ -19,9 +21,9 @@ param instanceMemory int
 @description('Resource id of the subnet for what the app calls. Empty: none.')
 param subnetId string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: '${name}-plan'
   location: location
   tags: tags
@@ -35,7 +37,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   }
 }
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
   tags: tags
@@ -51,11 +53,11 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     httpsOnly: true
     publicNetworkAccess: 'Enabled'
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
+    // Newer regions refuse ftpsState and others here, even at their defaults; the plan has no FTP.
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
       http20Enabled: true
-      ftpsState: 'Disabled'
     }
     functionAppConfig: {
       deployment: {
@@ -80,30 +82,35 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   }
 }
 
-resource appSettings 'Microsoft.Web/sites/config@2024-11-01' = {
+resource appSettings 'Microsoft.Web/sites/config@2025-03-01' = {
   parent: app
   name: 'appsettings'
   properties: settings
 }
 
 // Publishing needs a token of Entra ID; there is no user name and password.
-resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource scm 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'scm'
+  // Azure demands it in some regions; the published types do not know it.
+  #disable-next-line BCP187
+  location: location
   properties: {
     allow: false
   }
 }
 
-resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2024-11-01' = {
+resource ftp 'Microsoft.Web/sites/basicPublishingCredentialsPolicies@2025-03-01' = {
   parent: app
   name: 'ftp'
+  #disable-next-line BCP187
+  location: location
   properties: {
     allow: false
   }
 }
 
-resource code 'Microsoft.Web/sites/extensions@2024-11-01' = if (!empty(packageUrl)) {
+resource code 'Microsoft.Web/sites/extensions@2025-03-01' = if (withPackage) {
   parent: app
   name: 'onedeploy'
   // The published types know the resource and not what it takes.

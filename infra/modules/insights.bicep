@@ -11,7 +11,7 @@ param identityId string
 @description('Principal id of the identity.')
 param principalId string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
 var metricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
 

@@ -17,7 +17,7 @@ param storageAccountId string
 @description('Resource id of the vault.')
 param vaultId string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
 // The zones differ from cloud to cloud; the suffixes of the cloud say how.
 var storageSuffix = environment().suffixes.storage
@@ -86,9 +86,11 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
               }
             }
           ]
-          natGateway: fixedOutboundAddress ? {
-            id: gateway.id
-          } : null
+          natGateway: fixedOutboundAddress
+            ? {
+                id: gateway.id
+              }
+            : null
           networkSecurityGroup: {
             id: group.id
           }
@@ -110,11 +112,11 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
 }
 
 module blob 'private-endpoint.bicep' = {
-  name: '${name}-blob'
   params: {
     name: '${name}-blob'
     location: location
     networkId: network.id
+    subnetId: '${network.id}/subnets/endpoints'
     targetId: storageAccountId
     part: 'blob'
     zone: 'privatelink.blob.${storageSuffix}'
@@ -123,11 +125,11 @@ module blob 'private-endpoint.bicep' = {
 }
 
 module queue 'private-endpoint.bicep' = {
-  name: '${name}-queue'
   params: {
     name: '${name}-queue'
     location: location
     networkId: network.id
+    subnetId: '${network.id}/subnets/endpoints'
     targetId: storageAccountId
     part: 'queue'
     zone: 'privatelink.queue.${storageSuffix}'
@@ -136,11 +138,11 @@ module queue 'private-endpoint.bicep' = {
 }
 
 module vault 'private-endpoint.bicep' = {
-  name: '${name}-vault'
   params: {
     name: '${name}-vault'
     location: location
     networkId: network.id
+    subnetId: '${network.id}/subnets/endpoints'
     targetId: vaultId
     part: 'vault'
     zone: vaultZone

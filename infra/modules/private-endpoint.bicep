@@ -4,8 +4,10 @@
 param name string
 @description('Region.')
 param location string
-@description('Resource id of the network, whose subnet `endpoints` takes the address.')
+@description('Resource id of the network that finds the service by the zone.')
 param networkId string
+@description('Resource id of the subnet that gives the address.')
+param subnetId string
 @description('Resource id of the service.')
 param targetId string
 @description('The part of the service: blob, queue, vault.')
@@ -13,7 +15,7 @@ param part string
 @description('Name of the DNS zone.')
 param zone string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
 resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
   name: '${name}-endpoint'
@@ -21,7 +23,7 @@ resource endpoint 'Microsoft.Network/privateEndpoints@2025-05-01' = {
   tags: tags
   properties: {
     subnet: {
-      id: '${networkId}/subnets/endpoints'
+      id: subnetId
     }
     privateLinkServiceConnections: [
       {

@@ -7,7 +7,7 @@ param location string
 @description('True where the account is reached through private endpoints alone.')
 param isPrivate bool
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
 resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: name
@@ -32,3 +32,5 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     }
   }
 }
+
+output id string = account.id

@@ -4,7 +4,7 @@
 param accountName string
 @description('Container of the state.')
 param stateContainer string
-@description('Container of the code, for the Flex Consumption plan. Empty: none.')
+@description('Container of the code.')
 param packageContainer string
 @description('Queue through which a pass goes on.')
 param queue string
@@ -35,9 +35,9 @@ resource state 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-0
   }
 }
 
-resource package 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = if (!empty(packageContainer)) {
+resource package 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-06-01' = {
   parent: blobService
-  name: empty(packageContainer) ? 'none' : packageContainer
+  name: packageContainer
   properties: {
     publicAccess: 'None'
   }
@@ -73,4 +73,7 @@ resource queues 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+output accountName string = account.name
 output blobEndpoint string = account.properties.primaryEndpoints.blob
+output queueEndpoint string = account.properties.primaryEndpoints.queue
+output tableEndpoint string = account.properties.primaryEndpoints.table

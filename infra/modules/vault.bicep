@@ -9,7 +9,7 @@ param isPrivate bool
 @description('Resource id of the workspace for the audit log.')
 param logsWorkspaceId string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
 resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   name: name
@@ -33,6 +33,8 @@ resource vault 'Microsoft.KeyVault/vaults@2025-05-01' = {
   }
 }
 
+// The only stable version of this type is older than this preview, which Microsoft's own templates use.
+#disable-next-line use-recent-api-versions
 resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: vault
   name: 'audit'
@@ -46,3 +48,5 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
     ]
   }
 }
+
+output id string = vault.id

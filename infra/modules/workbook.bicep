@@ -11,7 +11,10 @@ param sentinelWorkspaceId string
 @description('SOURCE_SYSTEM of the app.')
 param sourceSystem string
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
+
+// Within quotes of KQL.
+var source = replace(replace(sourceSystem, '\\', '\\\\'), '\'', '\\\'')
 
 // The numbers are the workbooks' own: item 1 is a text, 3 a query, 9 parameters; query type 0 is Logs.
 var logs = {
@@ -128,7 +131,7 @@ var content = {
       content: union(indicators, {
         title: 'What Sentinel holds of this source'
         visualization: 'table'
-        query: replace(loadTextContent('../kql/workbook-held.kql'), '{source}', sourceSystem)
+        query: replace(loadTextContent('../kql/workbook-held.kql'), '{source}', source)
       })
     }
     {
@@ -138,7 +141,7 @@ var content = {
       content: union(indicators, {
         title: 'Rows that arrived in Sentinel, by hour'
         visualization: 'timechart'
-        query: replace(loadTextContent('../kql/workbook-arrivals.kql'), '{source}', sourceSystem)
+        query: replace(loadTextContent('../kql/workbook-arrivals.kql'), '{source}', source)
       })
     }
     {

@@ -9,7 +9,7 @@ param retentionDays int
 @description('True: Microsoft Sentinel is enabled.')
 param withSentinel bool
 @description('Tags of every resource.')
-param tags object
+param tags { *: string }
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: name

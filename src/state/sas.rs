@@ -4,6 +4,8 @@
 //! query of every URL. For emulators and for apps whose host storage is configured by key; with a managed
 //! identity none of this is used.
 
+use std::net::IpAddr;
+
 use azure_core::{credentials::Secret, hmac::hmac_sha256, http::Url};
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
@@ -62,7 +64,7 @@ impl ConnectionString {
         Ok(Self { blob_endpoint, authorization })
     }
 
-    /// The endpoint with a signature good for two days in its query; clients made from it keep the query.
+    /// Returns the endpoint with a signature good for an hour in its query; clients made from it keep the query.
     ///
     /// A URL is plain text, and the SDK's clients take a signature in no other form. They live for one invocation.
     ///
@@ -78,13 +80,21 @@ impl ConnectionString {
     }
 }
 
+/// Whether `url` leads to this machine, as an emulator's does.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
 /// An account SAS (learn.microsoft.com, "Create an account SAS": string-to-sign of version 2020-12-06 and later).
 fn sign(url: &mut Url, account: &str, key: &SecretString, now: DateTime<Utc>) -> Result<(), String> {
     const VERSION: &str = "2025-11-05";
     let stamp = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
     // The storage's clock may be a little behind ours.
-    let (start, end) = (stamp(now - TimeDelta::minutes(15)), stamp(now + TimeDelta::days(2)));
-    let (permissions, services, resources, protocols) = ("rwdlac", "b", "sco", "https,http");
+    let (start, end) = (stamp(now - TimeDelta::minutes(15)), stamp(now + TimeDelta::hours(1)));
+    // Only an emulator on this machine speaks plain http.
+    let protocols = if is_loopback(url) { "https,http" } else { "https" };
+    let (permissions, services, resources) = ("rwdlac", "b", "sco");
     let to_sign = format!(
         "{account}\n{permissions}\n{services}\n{resources}\n{start}\n{end}\n\n{protocols}\n{VERSION}\n\n"
     );
@@ -126,6 +136,28 @@ mod tests {
         );
         assert!(endpoint("AccountName=a").unwrap_err().contains("AccountKey"));
         assert!(endpoint("nonsense").unwrap_err().contains("AccountName"));
+    }
+
+    #[test]
+    fn a_signature_lasts_an_hour_and_asks_for_https_outside_this_machine() {
+        let now = "2026-01-02T03:04:05Z".parse().unwrap();
+        let signed = |endpoint: &str| {
+            let text = format!("BlobEndpoint={endpoint};AccountName=a;AccountKey=aGk=");
+            let url = ConnectionString::parse(&text).unwrap().signed_endpoint(now).unwrap();
+            let part = |name: &str| {
+                url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap()
+            };
+            (part("spr"), part("se"))
+        };
+        let until = "2026-01-02T04:04:05Z".to_owned();
+        for outside in
+            ["https://a.blob.core.windows.net", "https://10.0.0.1/a", "https://localhost.example.org"]
+        {
+            assert_eq!(signed(outside), ("https".to_owned(), until.clone()), "{outside}");
+        }
+        for here in ["http://127.0.0.1:10000/a", "http://[::1]:10000/a", "https://localhost:10000/a"] {
+            assert_eq!(signed(here), ("https,http".to_owned(), until.clone()), "{here}");
+        }
     }
 
     #[test]

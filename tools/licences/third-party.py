@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Writes THIRD-PARTY.txt: the crates that are linked into mati-sync, and the licences under which they are used.
 
-    tools/licences/third-party.py [--check]
+    tools/licences/third-party.py [--check | --sbom FILE]
 
 Asks `cargo metadata` for what the program links on Linux on x86-64, without what only its tests and builds use, and
 takes the texts from the crates' own sources, which cargo keeps. With --check nothing is written; it ends with 1 where
-the file is not in step.
+the file is not in step. With --sbom it writes the same crates as a software bill of materials in CycloneDX's JSON.
 """
 
 import json
@@ -91,7 +91,24 @@ def written():
         f"GNU Lesser General Public License 2.1, of the GNU C Library:\n\n{lesser}\n"])
 
 
+def bill():
+    """The program and its crates in CycloneDX 1.6. Without a date and a serial number, so that it is reproducible."""
+    version = re.search(r'^version = "([^"]+)"', (ROOT / "Cargo.toml").read_text(encoding="utf-8"), re.M)[1]
+    components = [{"type": "library", "bom-ref": f"pkg:cargo/{one['name']}@{one['version']}", "name": one["name"],
+                   "version": one["version"], "purl": f"pkg:cargo/{one['name']}@{one['version']}",
+                   "licenses": [{"license": {"id": name}} for name in chosen(one["license"])]} for one in linked()]
+    program = {"type": "application", "bom-ref": "mati-sync", "name": "mati-sync", "version": version,
+               "licenses": [{"license": {"id": "Apache-2.0"}}]}
+    whole = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": {"component": program},
+             "components": components, "dependencies": [
+                 {"ref": "mati-sync", "dependsOn": [one["bom-ref"] for one in components]}]}
+    return json.dumps(whole, indent=2) + "\n"
+
+
 def main(arguments):
+    if arguments[:1] == ["--sbom"] and len(arguments) == 2:
+        Path(arguments[1]).write_text(bill(), encoding="utf-8")
+        return
     if arguments not in ([], ["--check"]):
         sys.exit(__doc__)
     text = written()

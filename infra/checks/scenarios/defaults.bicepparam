@@ -1,0 +1,8 @@
+// A deployment from a terminal that names nothing but the secrets.
+using '../../main.bicep'
+
+param deployedAt = '2026-01-02T03:04:05Z'
+param matiKey = 'SECRET-key'
+param matiSecret = 'SECRET-secret'
+param azureClientSecret = 'SECRET-client'
+param packageUrl = ''
