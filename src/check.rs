@@ -12,7 +12,10 @@ use crate::{
     clock::Deadline,
     defender::client::Defender,
     destination::Destination,
-    domain::{outcome::UploadError, schedule::Schedule},
+    domain::{
+        outcome::UploadError,
+        schedule::{self, Schedule},
+    },
     http::{error::seconds, traffic::Traffic},
     mandiant::client::SourceError,
     microsoft::Api,
@@ -77,6 +80,15 @@ pub fn faulty(faults: &Faults) -> Vec<Finding> {
         result: one_line(&format!("{fault}; until then no connection is tried")),
     };
     faults.0.iter().map(fault).collect()
+}
+
+/// What can be said of `SYNC_CRON` where the settings cannot be used or it is not among them, if it keeps the host's
+/// timer from firing.
+pub fn timer(setting: Option<&str>) -> Option<Finding> {
+    let tried = "SYNC_CRON was read".to_owned();
+    let finding =
+        |fault: String| Finding { check: "schedule".to_owned(), ok: false, tried, result: one_line(&fault) };
+    schedule::fault(setting).map(finding)
 }
 
 fn list<'a>(engine: &'a Engine, schedule: Option<&'a str>) -> Vec<Check<'a>> {
@@ -191,14 +203,13 @@ impl Check<'_> {
 }
 
 fn next_time(text: &str, now: DateTime<Utc>) -> Result<String, String> {
-    // The host takes intervals as well, on plans that keep an instance.
-    if text.contains(':') {
-        return Ok("it is an interval, which the host takes on an App Service plan alone".to_owned());
+    if let Some(fault) = schedule::fault(Some(text)) {
+        return Err(fault);
     }
-    let read = "it is no NCRONTAB expression of six fields, seconds first, such as 0 23 * * * * (every hour at minute 23): set SYNC_CRON to one; the host does not start SyncTimer with this";
-    let schedule = Schedule::parse(text).ok_or(read)?;
-    let next = schedule.next_after(now).ok_or("it names a day that never comes: set SYNC_CRON to another")?;
-    Ok(format!("the timer fires next at {}", next.format("%Y-%m-%d %H:%M:%S UTC")))
+    match Schedule::parse(text).and_then(|schedule| schedule.next_after(now)) {
+        Some(next) => Ok(format!("the timer fires next at {}", next.format("%Y-%m-%d %H:%M:%S UTC"))),
+        None => Ok("it is an interval, which the host takes on an App Service plan alone".to_owned()),
+    }
 }
 
 async fn token(api: &Api, is_blind: bool) -> Result<String, String> {

@@ -1,12 +1,19 @@
 //! Command line and wiring, nothing else.
 
-use std::{net::Ipv4Addr, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    os::unix::process::parent_id,
+    process::ExitCode,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use clap::Parser;
 use mati_sync::{
     app::App,
     cli::{self, Arguments, Command},
     clock::{SharedClock, SystemClock},
+    domain::schedule,
     host::{self, Server},
     http::transport::Transport,
     settings::{
@@ -24,11 +31,19 @@ use tracing::{error, info};
 
 /// What host.json ships with; for a host that does not let us read it.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// The exit code that the Functions host takes for an intended restart: it starts the next process at once and counts
+/// no error. After 0, Functions host 4.1037 starts none and fails every invocation; 143 counts as an error, and the
+/// third within 30 minutes ends the host.
+const RESTART: u8 = 200;
+/// How often a handler looks whether its host is still there.
+const PARENT_CHECK: Duration = Duration::from_secs(1);
 /// After a stop signal, passes under way have this long to commit.
 const STOPPING: Duration = Duration::from_secs(9);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    // Asked for before anything else: a host that dies meanwhile is noticed.
+    let parent = parent_id();
     let arguments = Arguments::parse();
     let vars: Box<dyn Vars> = match &arguments.settings {
         None => Box::new(Environment),
@@ -39,7 +54,7 @@ async fn main() -> ExitCode {
     };
     match arguments.command {
         Some(command) => run_command(command, &*vars).await,
-        None => serve(&*vars).await,
+        None => serve(&*vars, parent).await,
     }
 }
 
@@ -48,13 +63,17 @@ async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
     match App::build(vars, &Transport::network(), &clock, announce) {
-        Ok(app) => cli::run(command, &app.engine, app.schedule.as_deref(), stop_signal()).await,
+        Ok(app) => cli::run(command, &app.engine, app.schedule.as_deref(), stop_signal(None).0).await,
         Err(faults) => cli::faulty(&command, &faults),
     }
 }
 
-async fn serve(vars: &dyn Vars) -> ExitCode {
-    let Some(port) = vars.get("FUNCTIONS_CUSTOMHANDLER_PORT") else {
+async fn serve(vars: &dyn Vars, parent: u32) -> ExitCode {
+    const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+    // The host sets it in the environment; a settings file is a person's.
+    let is_hosted = Environment.get(PORT).is_some();
+    let (stop, cause) = stop_signal(is_hosted.then_some(parent));
+    let Some(port) = vars.get(PORT) else {
         return cli::failure(
             "FUNCTIONS_CUSTOMHANDLER_PORT is not set. Without a command, mati-sync serves the Azure Functions host, which sets it: use `func start`. From the terminal, try `mati-sync sync --help`.",
         );
@@ -79,15 +98,19 @@ async fn serve(vars: &dyn Vars) -> ExitCode {
     telemetry::start_server(vars.get("LOG_LEVEL").as_deref());
     let clock: SharedClock = Arc::new(SystemClock);
     let app = App::build(vars, &Transport::network(), &clock, telemetry::pass_ended);
-    let (engine, schedule, function_timeout) = match app {
-        Ok(app) => (Ok(app.engine), app.schedule, app.function_timeout),
+    let (engine, function_timeout) = match app {
+        Ok(app) => (Ok(app.engine), app.function_timeout),
         Err(faults) => {
             faults.0.iter().for_each(|fault| error!(setting = fault.setting, "{fault}"));
-            (Err(faults), None, None)
+            (Err(faults), None)
         }
     };
+    // Not of the settings: the host reads it itself, also where those cannot be used.
+    let schedule = vars.get("SYNC_CRON").filter(|text| !text.trim().is_empty());
+    if let Some(fault) = schedule::fault(schedule.as_deref()) {
+        error!(setting = "SYNC_CRON", "{fault}");
+    }
     let function_timeout = function_timeout.or_else(host_json_timeout).unwrap_or(FUNCTION_TIMEOUT);
-    let stop = stop_signal();
     let server = Arc::new(Server { engine, schedule, function_timeout, stop: stop.clone() });
     info!(
         function_timeout_seconds = function_timeout.as_secs(),
@@ -114,7 +137,10 @@ async fn serve(vars: &dyn Vars) -> ExitCode {
         () = overdue => info!("stopping although connections are open"),
     }
     info!("stopped");
-    ExitCode::SUCCESS
+    match cause.get() {
+        Some(Cause::Terminated) if is_hosted => ExitCode::from(RESTART),
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// `functionTimeout` of the host.json beside which the host starts us.
@@ -124,24 +150,50 @@ fn host_json_timeout() -> Option<Duration> {
     settings::function_timeout(host.get("functionTimeout")?.as_str()?)
 }
 
-/// Becomes true on SIGTERM and Ctrl-C.
-fn stop_signal() -> watch::Receiver<bool> {
+/// Why the process is to end.
+enum Cause {
+    /// SIGTERM: the platform stops this process, and the host should start another.
+    Terminated,
+    /// Ctrl-C: a person stops the host as well.
+    Interrupted,
+    /// The host is gone. It can die without its handler (SIGKILL, or Ctrl-C to it alone), and nobody else would end
+    /// this process, which may hold the lease.
+    Orphaned,
+}
+
+/// Becomes true on SIGTERM, on Ctrl-C, and when `parent` is no longer our parent; the cause is set before.
+fn stop_signal(parent: Option<u32>) -> (watch::Receiver<bool>, Arc<OnceLock<Cause>>) {
     let (sender, receiver) = watch::channel(false);
+    let cause = Arc::new(OnceLock::new());
     let mut terminate = match signal(SignalKind::terminate()) {
         Ok(terminate) => terminate,
         Err(error) => {
             error!("SIGTERM will not be heard: {error}");
-            return receiver;
+            return (receiver, cause);
         }
     };
+    let told = Arc::clone(&cause);
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+        let cause = tokio::select! {
+            _ = terminate.recv() => Cause::Terminated,
+            _ = tokio::signal::ctrl_c() => Cause::Interrupted,
+            () = parent_gone(parent) => Cause::Orphaned,
+        };
+        match cause {
+            Cause::Orphaned => info!("the Functions host is gone: what is settled is committed"),
+            _ => info!("told to stop: what is settled is committed"),
         }
-        info!("told to stop: what is settled is committed");
+        let _ = told.set(cause);
         let _ = sender.send(true);
         std::future::pending::<()>().await;
     });
-    receiver
+    (receiver, cause)
+}
+
+/// Waits until another process than `parent` is our parent; without one for ever.
+async fn parent_gone(parent: Option<u32>) {
+    let Some(parent) = parent else { return std::future::pending().await };
+    while parent_id() == parent {
+        tokio::time::sleep(PARENT_CHECK).await;
+    }
 }

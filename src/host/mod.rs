@@ -1,9 +1,10 @@
 //! The Functions host's protocol for custom handlers: every trigger arrives as `POST /{Function}`.
 //!
-//! Three rules shape it. `GET /` is the host's question whether we are up: it is answered at once, whatever the
+//! Four rules shape it. `GET /` is the host's question whether we are up: it is answered at once, whatever the
 //! settings or the network say. An answer of 2xx must be a JSON object, or the invocation hangs until the host
 //! kills the process. Any other status fails the invocation, and its body is thrown away: whatever is worth
-//! knowing is logged and in the state before.
+//! knowing is logged and in the state before. An HTTP function therefore always answers the host with 200, and its
+//! caller's status, 4xx and 5xx too, stands in the output: that one is delivered with its body.
 
 mod invocation;
 mod reply;
@@ -46,9 +47,10 @@ const INVOCATION_ID: &str = "x-azure-functions-invocationid";
 
 /// What the server serves with.
 pub struct Server {
-    /// Bad settings do not stop the server: then every invocation fails with the list of faults.
+    /// Bad settings do not stop the server: then timer and queue fail with the list of faults, and HTTP functions
+    /// answer with it.
     pub engine: Result<Engine, Faults>,
-    /// When the host's timer fires, as far as we are told.
+    /// `SYNC_CRON`, by which the host's timer fires.
     pub schedule: Option<String>,
     /// The host kills the process when an invocation takes longer.
     pub function_timeout: Duration,
@@ -77,6 +79,7 @@ async fn invoke(
     let deadline = Deadline::for_invocation(server.function_timeout, server.stop.clone());
     let id = headers.get(INVOCATION_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
     let span = info_span!("invocation", invocation_id = id, function);
+    let has_http_output = matches!(function.as_str(), "SyncNow" | "Status");
     let work = async move {
         let body = invocation::read(body).await;
         match function.as_str() {
@@ -92,7 +95,12 @@ async fn invoke(
         Ok(response) => response,
         Err(defect) => {
             error!("this invocation met a defect: {defect}");
-            Reply::Failed("a defect; see the log".to_owned()).into()
+            let reason = "a defect; see the log";
+            match has_http_output {
+                true => Reply::http(HttpAnswer::error(500, reason)),
+                false => Reply::Failed(reason.to_owned()),
+            }
+            .into()
         }
     }
 }
@@ -124,7 +132,10 @@ impl Server {
     async fn run(&self, work: Work, id: &str, deadline: &Deadline) -> Reply {
         let engine = match &self.engine {
             Ok(engine) => engine,
-            Err(faults) => return settings_failure(faults),
+            Err(faults) => {
+                tell(faults);
+                return Reply::Failed(faults.to_string());
+            }
         };
         let ended = engine.run(work, Some(id), deadline).await;
         if ended.is_failure() {
@@ -140,7 +151,11 @@ impl Server {
     async fn sync_now(&self, body: Arrival) -> Reply {
         let engine = match &self.engine {
             Ok(engine) => engine,
-            Err(faults) => return settings_failure(faults),
+            Err(faults) => {
+                tell(faults);
+                let list: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+                return Reply::http(HttpAnswer::faults(500, &list));
+            }
         };
         let order = match body.and_then(|invocation| invocation.order()) {
             Ok(order) => order,
@@ -162,19 +177,27 @@ impl Server {
     }
 
     async fn status(&self, body: Arrival) -> Reply {
-        let request = body.map(|invocation| invocation.http());
-        if let Ok(request) = &request
-            && request.is_set("check")
-        {
+        let invocation = match body {
+            Ok(invocation) => invocation,
+            Err(unreadable) => return Reply::http(unreadable.into()),
+        };
+        let Some(request) = invocation.http() else {
+            let reason = format!("the invocation has no HTTP request {REQUEST:?}");
+            return Reply::http(HttpAnswer::error(400, &reason));
+        };
+        if request.is_set("check") {
             return Reply::http(status_page::findings(&self.check().await, request.wants_html()));
         }
         let engine = match &self.engine {
             Ok(engine) => engine,
-            Err(faults) => return settings_failure(faults),
-        };
-        let request = match request {
-            Ok(request) => request,
-            Err(unreadable) => return Reply::http(unreadable.into()),
+            Err(faults) => {
+                tell(faults);
+                return Reply::http(status_page::faults(
+                    faults,
+                    self.schedule.as_deref(),
+                    request.wants_html(),
+                ));
+            }
         };
         let answer = match request.query("run") {
             Some(run_id) => match engine.report_of(run_id).await {
@@ -190,7 +213,7 @@ impl Server {
                 Err(error) => status_page::unavailable(&error, true),
             },
             None => match engine.overview().await {
-                Ok(overview) => status_page::overview(&overview),
+                Ok(overview) => status_page::overview(&overview, self.schedule.as_deref()),
                 Err(error) => status_page::unavailable(&error, false),
             },
         };
@@ -201,17 +224,21 @@ impl Server {
 impl Server {
     /// Bad settings are an answer here: whoever asks for a check wants to know.
     async fn check(&self) -> Vec<Finding> {
-        match &self.engine {
-            Ok(engine) => check::run(engine, self.schedule.as_deref()).await,
+        let schedule = self.schedule.as_deref();
+        let mut findings = match &self.engine {
+            // It is among the checks where it is set.
+            Ok(engine) if schedule.is_some() => return check::run(engine, schedule).await,
+            Ok(engine) => check::run(engine, schedule).await,
             Err(faults) => check::faulty(faults),
-        }
+        };
+        findings.extend(check::timer(schedule));
+        findings
     }
 }
 
-/// Logs every fault of the settings, with each invocation that fails for them.
-fn settings_failure(faults: &Faults) -> Reply {
+/// Logs every fault of the settings, with each invocation that meets them.
+fn tell(faults: &Faults) {
     for fault in &faults.0 {
         error!(setting = fault.setting, "{fault}");
     }
-    Reply::Failed(faults.to_string())
 }

@@ -84,6 +84,11 @@ impl HttpAnswer {
         Self::json(status, &json!({ "error": reason }))
     }
 
+    /// Settings that cannot be used: what is wrong with each.
+    pub fn faults(status: u16, faults: &[String]) -> Self {
+        Self::json(status, &json!({ "error": "the settings cannot be used", "faults": faults }))
+    }
+
     /// 202, with the place where the pass can be followed.
     pub fn accepted(run_id: &str) -> Self {
         let headers = vec![("Location", format!("/api/status?run={run_id}"))];

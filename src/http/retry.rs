@@ -105,3 +105,29 @@ pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits() -> Vec<Duration> {
+        Patience::SERVICE.waits().collect()
+    }
+
+    /// A thread is seeded by itself, as a process is.
+    fn of_a_new_thread() -> Vec<Duration> {
+        std::thread::spawn(waits).join().unwrap()
+    }
+
+    /// Instances that failed together must not come back together.
+    #[test]
+    fn every_process_waits_in_its_own_rhythm_and_a_seed_repeats_it() {
+        let waits_of_others: std::collections::BTreeSet<_> = (0..8).map(|_| of_a_new_thread()).collect();
+        assert_eq!(waits_of_others.len(), 8, "{waits_of_others:?}");
+        assert_ne!(waits(), waits());
+        fastrand::seed(7);
+        let first = (waits(), waits());
+        fastrand::seed(7);
+        assert_eq!((waits(), waits()), first);
+    }
+}

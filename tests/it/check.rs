@@ -165,12 +165,26 @@ async fn a_wrong_setting_is_named() {
         "{findings:?}"
     );
 
-    for (schedule, ok) in [("0 23 * * * *", true), ("every hour", false), ("01:00:00", true)] {
+    for (schedule, ok) in [
+        ("0 23 * * * *", true),
+        ("every hour", false),
+        ("01:00:00", true),
+        ("0 0 0 31 2 *", false),
+        ("0 0 17-9 * * *", true),
+    ] {
         let mut world = World::new();
         world.set("SYNC_CRON", schedule);
         let findings = self::findings(&world).await;
         assert_eq!(of(&findings, "schedule").ok, ok, "{schedule}");
     }
+    // Under the host the timer needs one; from a terminal nothing does.
+    let mut world = World::new();
+    world.set("SYNC_CRON", "");
+    assert!(self::findings(&world).await.iter().all(|finding| finding.check != "schedule"));
+    let asked = http(None, json!({ "check": "true" }), json!({}));
+    let (_, told) = answered(&post(&serve(&world), "Status", asked).await.1);
+    let told = told.as_array().unwrap().iter().find(|finding| finding["check"] == "schedule").unwrap();
+    assert!(told["result"].as_str().unwrap().starts_with("SYNC_CRON is not set"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

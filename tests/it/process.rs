@@ -2,11 +2,13 @@
 
 mod command_line;
 mod corpus;
+mod hosted;
 mod kill;
 mod lifecycle;
 mod package;
 mod pass;
 mod requests;
+mod running;
 mod secrets;
 mod stop;
 
@@ -33,10 +35,15 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
-        let world = World::start(clock::system()).await.unwrap();
+        Self::with(World::start(clock::system()).await.unwrap())
+    }
+
+    fn with(world: World) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = world.settings();
         settings.insert("STATE_DIR".into(), folder.path().join("state").display().to_string());
+        // The host's own, without which it starts neither timer nor queue; the state is in the directory.
+        settings.insert("AzureWebJobsStorage".into(), "UseDevelopmentStorage=true".into());
         settings.insert("SYNC_CRON".into(), "0 0 * * * *".into());
         // Sentinel's own limit would only make the tests wait.
         settings.insert("SENTINEL_REQUESTS_PER_MINUTE".into(), "100000".into());

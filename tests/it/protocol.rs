@@ -210,28 +210,105 @@ async fn a_stalled_pass_fails_the_invocation_and_a_paused_one_asks_to_go_on() {
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{body}");
 }
 
+/// An invocation of `SyncNow` whose request has these members.
+fn request(members: Value) -> String {
+    json!({ "Data": { "request": members }, "Metadata": { "sys": {} } }).to_string()
+}
+
 #[tokio::test(start_paused = true)]
-async fn bad_settings_fail_every_invocation_and_not_the_server() {
+async fn a_body_that_the_host_lost_is_asked_for_with_a_length_and_starts_nothing() {
+    let world = World::new();
+    let app = serve(&world);
+    let chunked = |name: &str, value: Value| request(json!({ "Method": "POST", "Headers": { name: value } }));
+    for lost in [
+        chunked("Transfer-Encoding", json!(["chunked"])),
+        chunked("transfer-encoding", json!(["Chunked"])),
+        chunked("TRANSFER-ENCODING", json!("gzip, chunked")),
+        request(json!({ "Headers": { "Transfer-Encoding": ["chunked"] }, "Body": null })),
+        request(json!({ "Headers": { "Transfer-Encoding": ["chunked"] }, "Body": "" })),
+        request(json!({ "Headers": { "Transfer-Encoding": ["chunked"] }, "Query": null, "Params": null })),
+    ] {
+        let (status, answer) = post(&app, "SyncNow", &lost).await;
+        let (inner, reason) = answered(&answer);
+        assert_eq!((status, inner.as_str()), (StatusCode::OK, "411"), "{lost}");
+        assert!(reason["error"].as_str().unwrap().contains("Content-Length"), "{reason}");
+        assert!(answer["Outputs"]["next"].is_null(), "{answer}");
+    }
+    for unclear in [
+        request(json!({ "Headers": { "Content-Length": ["17"] } })),
+        request(json!({ "Query": { "dry_run": "true" }, "Headers": {} })),
+        request(json!({ "Query": { "DRY_RUN": "" }, "Headers": {} })),
+        request(json!("POST /api/sync")),
+        json!({ "Data": {}, "Metadata": {} }).to_string(),
+        json!({ "Metadata": {} }).to_string(),
+        "not even JSON".to_owned(),
+    ] {
+        let (status, answer) = post(&app, "SyncNow", &unclear).await;
+        assert_eq!((status, answered(&answer).0.as_str()), (StatusCode::OK, "400"), "{unclear}");
+    }
+    assert!(!world.state.path().join("requests").exists(), "nothing was accepted");
+
+    for whole in [
+        request(json!({ "Headers": { "Content-Length": ["0"], "Content-Type": ["application/json"] } })),
+        request(json!({ "Headers": null, "Query": { "code": "a-key", "clientId": "default" } })),
+        // A host that passes on such bodies after all.
+        request(json!({ "Headers": { "Transfer-Encoding": ["chunked"] }, "Body": "{\"dry_run\": true}" })),
+    ] {
+        assert_eq!(answered(&post(&app, "SyncNow", &whole).await.1).0, "202", "{whole}");
+    }
+}
+
+/// The settings of nobody.
+fn faulty_server() -> Router {
     let faults = Settings::parse(&std::collections::BTreeMap::<String, String>::new()).unwrap_err();
     let (_, stop) = tokio::sync::watch::channel(false);
     let limit = Duration::from_secs(600);
-    let app = router(Arc::new(Server { engine: Err(faults), schedule: None, function_timeout: limit, stop }));
+    router(Arc::new(Server { engine: Err(faults), schedule: None, function_timeout: limit, stop }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_settings_are_told_by_every_function_in_its_own_way_and_stop_nothing_else() {
+    const NAMES: [&str; 4] = ["MATI_KEY", "MATI_SECRET", "AZURE_WORKSPACE_ID", "STORAGE_ACCOUNT_NAME"];
+    let app = faulty_server();
     let up = app.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(up.status(), StatusCode::OK);
-    for function in ["SyncTimer", "SyncNow", "SyncContinue", "Status"] {
+    for function in ["SyncTimer", "SyncContinue"] {
         let message = json!({ "kind": "request", "run_id": "x" });
-        let invocation = json!({ "Data": { "timer": {}, "request": {}, "message": message } });
+        let invocation = json!({ "Data": { "timer": {}, "message": message } });
         let (status, body) = post(&app, function, &invocation.to_string()).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR, "{function}");
-        for name in ["MATI_KEY", "MATI_SECRET", "AZURE_WORKSPACE_ID", "STORAGE_ACCOUNT_NAME"] {
+        for name in NAMES {
             assert!(body["error"].as_str().unwrap().contains(name), "{name} is not in {body}");
         }
     }
-    // Whoever asks what is wrong is told: the host would keep a failed invocation's body to itself.
-    let asked = http(None, json!({ "check": "true" }), json!({}));
-    let (inner, findings) = answered(&post(&app, "Status", asked).await.1);
+    // The host keeps the body of our own 500 to itself, so an HTTP function answers through its output.
+    for (function, request, expected) in [
+        ("SyncNow", sync_now(None), "500"),
+        ("SyncNow", sync_now(Some("{\"dry_run\": true}")), "500"),
+        ("Status", http(None, json!({}), json!({})), "200"),
+        ("Status", http(None, json!({ "run": "x" }), json!({})), "200"),
+    ] {
+        let (status, body) = post(&app, function, &request).await;
+        assert_eq!(status, StatusCode::OK, "{function}: {body}");
+        let (inner, answer) = answered(&body);
+        assert_eq!(inner, expected, "{function}");
+        assert!(body["Outputs"]["next"].is_null());
+        let faults = answer["faults"].as_array().unwrap();
+        let of_the_timer = faults.iter().any(|fault| fault.as_str().unwrap().starts_with("SYNC_CRON"));
+        assert_eq!(of_the_timer, function == "Status", "{answer}");
+        for name in NAMES {
+            let told = faults.iter().filter(|fault| fault.as_str().unwrap().starts_with(name)).count();
+            assert_eq!(told, 1, "{name} in {answer}");
+        }
+    }
+    let page = http(None, json!({}), json!({ "Accept": ["text/html"] }));
+    let (inner, page) = answered(&post(&app, "Status", &page).await.1);
     assert_eq!(inner, "200");
-    for name in ["MATI_KEY", "MATI_SECRET", "AZURE_WORKSPACE_ID", "STORAGE_ACCOUNT_NAME"] {
+    assert!(NAMES.iter().all(|name| page.as_str().unwrap().contains(name)), "{page}");
+    let asked = http(None, json!({ "check": "true" }), json!({}));
+    let (inner, findings) = answered(&post(&app, "Status", &asked).await.1);
+    assert_eq!(inner, "200");
+    for name in NAMES {
         let of_it =
             |finding: &Value| finding["ok"] == false && finding["result"].as_str().unwrap().starts_with(name);
         assert_eq!(findings.as_array().unwrap().iter().filter(|finding| of_it(finding)).count(), 1, "{name}");

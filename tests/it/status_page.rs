@@ -144,6 +144,29 @@ async fn a_timer_that_stopped_is_no_health() {
     assert!(page.section("now").contains("SyncTimer"));
 }
 
+/// The host disables a timer whose schedule it cannot read, alone and in silence.
+#[tokio::test(start_paused = true)]
+async fn a_schedule_that_the_host_does_not_fire_by_is_told_on_the_page() {
+    for (setting, word) in
+        [("every hour", "cannot read"), ("0 0 0 31 2 *", "never comes"), ("", "SYNC_CRON is not set")]
+    {
+        let mut world = busy(2).await;
+        world.set("SYNC_CRON", setting);
+        let page = page(&world, json!({}), "schedule").await;
+        assert!(page.text().contains("Needs attention: the timer never fires"), "{}", page.text());
+        let now = page.section("now");
+        assert!(now.contains(word) && now.contains("0 23 * * * *"), "{setting}: {now}");
+        let (_, body) = post(&serve(&world), "Status", http(None, json!({}), json!({}))).await;
+        let schedule = &crate::protocol::answered(&body).1["schedule"];
+        assert!(schedule["fault"].as_str().unwrap().contains(word), "{setting}: {schedule}");
+        assert_eq!(schedule["next"], Value::Null);
+    }
+    let (_, body) = post(&serve(&busy(1).await), "Status", http(None, json!({}), json!({}))).await;
+    let schedule = &crate::protocol::answered(&body).1["schedule"];
+    assert_eq!(schedule["fault"], Value::Null);
+    assert_eq!(schedule["next"], "2026-03-02T13:45:00Z", "{schedule}");
+}
+
 /// Files as somebody might have written them who wants the page to do something, and as heavy as they can be.
 #[tokio::test(start_paused = true)]
 async fn nothing_that_is_told_becomes_part_of_the_page() {

@@ -21,10 +21,11 @@ use crate::{
     domain::{
         health::{Health, Spell, overdue},
         report::Report,
-        schedule::Schedule,
+        schedule::{self, Schedule},
     },
     host::reply::HttpAnswer,
     pass::{LaneOverview, Overview, RunStatus, StateError},
+    settings::Faults,
 };
 
 /// How the program as a whole fares.
@@ -45,9 +46,12 @@ impl Mood {
     }
 }
 
-/// All lanes and the newest passes, for a program.
-pub fn overview(overview: &Overview) -> HttpAnswer {
-    HttpAnswer::json(200, &json!(overview))
+/// All lanes and the newest passes, for a program; `schedule` is `SYNC_CRON`.
+pub fn overview(overview: &Overview, schedule: Option<&str>) -> HttpAnswer {
+    let next = schedule.and_then(Schedule::parse).and_then(|parsed| parsed.next_after(overview.at));
+    let mut body = json!(overview);
+    body["schedule"] = json!({ "setting": schedule, "next": next, "fault": schedule::fault(schedule) });
+    HttpAnswer::json(200, &body)
 }
 
 /// The same for a person; `schedule` is `SYNC_CRON`.
@@ -68,11 +72,12 @@ pub fn overview_page(overview: &Overview, schedule: Option<&str>) -> HttpAnswer 
         .collect();
     let damaged: Vec<&str> =
         lanes.iter().filter(|(_, lane, _)| is_damaged(*lane)).map(|(name, ..)| *name).collect();
-    let (mood, title, headline) = mood(&spells, &damaged, due, overview.at);
+    let timer_fault = schedule::fault(schedule);
+    let (mood, title, headline) = mood(&spells, &damaged, timer_fault.is_some(), due, overview.at);
 
     let mut body =
         format!("<header><h1>mati-sync</h1><p class=\"mood {}\">{headline}</p></header><main>", mood.class());
-    let tasks = tasks(overview, &spells, due, schedule);
+    let tasks = tasks(overview, &spells, due, timer_fault.as_deref());
     if !tasks.is_empty() {
         body.push_str(
             "<section aria-labelledby=\"now\"><h2 id=\"now\">What to do now</h2><ul class=\"tasks\">",
@@ -102,6 +107,21 @@ pub fn unavailable(error: &StateError, html: bool) -> HttpAnswer {
         text(&error.to_string(), 1000)
     );
     page(503, "the state cannot be read", &body)
+}
+
+/// Settings that cannot be used: all that can be said before they are mended.
+/// `schedule` is `SYNC_CRON`, which the host reads whatever the others are.
+pub fn faults(faults: &Faults, schedule: Option<&str>, html: bool) -> HttpAnswer {
+    let list: Vec<String> =
+        faults.0.iter().map(ToString::to_string).chain(schedule::fault(schedule)).collect();
+    if !html {
+        return HttpAnswer::faults(200, &list);
+    }
+    let items: String = list.iter().map(|fault| format!("<li>{}</li>", text(fault, 1000))).collect();
+    let body = format!(
+        "<header><h1>mati-sync</h1><p class=\"mood bad\"><strong>The settings cannot be used</strong></p></header><main><section aria-labelledby=\"now\"><h2 id=\"now\">What to do now</h2><p>No pass runs until these app settings are corrected:</p><ul class=\"tasks\">{items}</ul></section></main>"
+    );
+    page(200, "the settings cannot be used", &body)
 }
 
 /// What the checks of the connections came to.
@@ -176,10 +196,12 @@ fn is_damaged(lane: Option<&LaneOverview>) -> bool {
     lane.and_then(|lane| lane.detail.as_ref()).is_some_and(|detail| detail.tally.is_err())
 }
 
-/// The one sentence on top, and in short for the title. `damaged` are lanes whose manifest cannot be read.
+/// The one sentence on top, and in short for the title. `damaged` are lanes whose manifest cannot be read;
+/// `is_timer_off`: the host does not fire the timer by this schedule.
 fn mood(
     spells: &[(&str, &Spell)],
     damaged: &[&str],
+    is_timer_off: bool,
     due: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> (Mood, &'static str, String) {
@@ -192,6 +214,9 @@ fn mood(
         })
         .collect();
     said.extend(damaged.iter().map(|name| format!("the manifest of {} cannot be read", shown(name))));
+    if is_timer_off {
+        said.push("the timer never fires".to_owned());
+    }
     if !said.is_empty() {
         return (
             Mood::Bad,
@@ -222,9 +247,10 @@ fn tasks(
     overview: &Overview,
     spells: &[(&str, &Spell)],
     due: Option<DateTime<Utc>>,
-    schedule: Option<&str>,
+    timer_fault: Option<&str>,
 ) -> Vec<String> {
     let mut tasks = Vec::new();
+    tasks.extend(timer_fault.map(|fault| text(fault, 600)));
     for (name, spell) in spells.iter().filter(|(_, spell)| !spell.is_well()) {
         let message = spell.message.as_deref().unwrap_or("the pass gave no reason; see its log");
         tasks.push(format!("<strong>{}</strong>: {}", shown(name), text(message, 600)));
@@ -247,7 +273,7 @@ fn tasks(
         tasks.push("The timer does not fire. See that the function app runs, that the function <code>SyncTimer</code> is enabled, and that <code>SYNC_CRON</code> and <code>AzureWebJobsStorage</code> are set.".to_owned());
     }
     if overview.runs.is_empty() && overview.lanes.values().all(Option::is_none) {
-        let wait = if schedule.is_some() { "Wait for the timer, or run" } else { "Run" };
+        let wait = if timer_fault.is_none() { "Wait for the timer, or run" } else { "Run" };
         tasks.push(format!("{wait} <code>mati-sync sync</code>, or send <code>POST /api/sync</code>. <code>mati-sync check</code> says whether everything can be reached."));
     }
     tasks

@@ -1,7 +1,5 @@
 //! What becomes of indicators after they arrived, and the other ways in and out, through the executable as built.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use sandbox::{
     corpus::Record,
@@ -103,28 +101,6 @@ async fn the_legacy_upload_api_takes_the_same() {
     assert!(!requests.is_empty());
     assert!(requests.iter().all(|request| request.api == Some(Api::LegacyV2)), "{requests:?}");
     assert_eq!(count(&tick(&host).await, "requests"), 0);
-}
-
-#[tokio::test]
-async fn what_was_refused_is_accepted_when_it_is_offered_again() {
-    let bench = Bench::new().await;
-    fill(&bench, 1..=6, 90);
-    bench.world.sentinel.knobs(|knobs| {
-        knobs.reject =
-            Some(Arc::new(|object| object["name"].as_str()?.ends_with(".4").then(|| "not today".to_owned())));
-    });
-    let host = bench.host().await;
-    let report = tick(&host).await;
-    assert_eq!((count(&report, "created"), count(&report, "rejected")), (5, 1), "{report:#}");
-    bench.world.sentinel.knobs(|knobs| knobs.reject = None);
-    assert_eq!(count(&tick(&host).await, "requests"), 0, "nobody asked for it");
-
-    let report = ask(&host, r#"{"retry_rejected": true}"#).await;
-    assert_adds_up(&report);
-    assert_eq!((count(&report, "created"), count(&report, "rejected")), (1, 0), "{report:#}");
-    assert_eq!(held(&bench.world.sentinel).len(), 6);
-    let left = std::fs::read_dir(bench.path().join("state/lanes/sentinel/rejected")).unwrap().count();
-    assert_eq!(left, 0);
 }
 
 #[tokio::test]

@@ -5,48 +5,16 @@ use std::time::{Duration, Instant};
 use sandbox::{
     blob::BlobService,
     clock,
-    host::{Status, TimerFire, WorkerState},
+    host::{OutputLine, Status, TimerFire, WorkerState},
     net,
     sentinel::Answer,
 };
 use serde_json::Value;
 
-use super::{
-    Bench, assert_adds_up, assert_disciplined, client,
-    corpus::{held, records, wanted},
-    count, last_pass, tick, uploaded,
-};
+use super::{Bench, PATIENCE, assert_disciplined, client, corpus::records, last_pass, tick};
 
 #[tokio::test]
-async fn exactly_what_is_wanted_arrives_and_only_once() {
-    let bench = Bench::new().await;
-    let records = records(11, 5_000, 0.2);
-    bench.world.mandiant.put_all(records.clone());
-    let host = bench.host().await;
-
-    let report = tick(&host).await;
-    assert_eq!(report["end"], "caught_up");
-    assert_adds_up(&report);
-    let given: usize = bench.world.mandiant.requests().iter().map(|request| request.records).sum();
-    assert_eq!(count(&report, "read"), given as u64);
-    let wanted = wanted(&records);
-    assert!(wanted.len() > 500, "a corpus without enough in it: {}", wanted.len());
-    assert_eq!(held(&bench.world.sentinel), wanted);
-    assert_eq!(count(&report, "created"), wanted.len() as u64);
-    assert_eq!(count(&report, "requests"), bench.world.sentinel.requests().len() as u64);
-    for reason in ["threat_score", "type", "malformed"] {
-        assert!(count(&report, &format!("dropped/{reason}")) > 0, "{reason}");
-    }
-
-    let report = tick(&host).await;
-    assert_adds_up(&report);
-    assert!(count(&report, "read") > 0, "the newest minutes are read again");
-    assert_eq!((uploaded(&report), count(&report, "requests")), (0, 0), "{report:#}");
-    assert_disciplined(&host.output());
-}
-
-#[tokio::test]
-async fn bad_settings_are_told_by_every_invocation_and_stop_nothing_else() {
+async fn bad_settings_are_told_by_every_function_in_its_own_way_and_stop_nothing_else() {
     let mut bench = Bench::new().await;
     bench.settings.remove("MATI_KEY");
     bench.settings.insert("AZURE_WORKSPACE_ID".into(), "my-workspace".into());
@@ -67,14 +35,21 @@ async fn bad_settings_are_told_by_every_invocation_and_stop_nothing_else() {
         .push(r#"{"kind":"continue","run_id":"x","continuation_id":"y","hop":1}"#)
         .unwrap();
     host.queue("mati-sync").deliver_next().await.unwrap();
-    let status = client.get(format!("{}/api/status", host.http_base())).send().await.unwrap().status();
-    let sync = client.post(format!("{}/api/sync", host.http_base())).send().await.unwrap().status();
-    assert_eq!((status.as_u16(), sync.as_u16()), (500, 500));
+    // The host throws the body of our own 500 away; what goes through the output arrives.
+    let status = client.get(format!("{}/api/status", host.http_base())).send().await.unwrap();
+    let sync = client.post(format!("{}/api/sync", host.http_base())).send().await.unwrap();
+    for (answer, code) in [(status, 200), (sync, 500)] {
+        assert_eq!(answer.status(), code);
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        let told = body["faults"].to_string();
+        assert!(faulty.iter().all(|name| told.contains(name)), "{body}");
+    }
 
     let invocations = host.invocations();
     assert_eq!(invocations.len(), 4);
     for invocation in invocations {
-        assert!(matches!(invocation.status, Status::Failed(_)), "{invocation:?}");
+        let is_http = matches!(invocation.function.as_str(), "Status" | "SyncNow");
+        assert_eq!(invocation.succeeded(), is_http, "{invocation:?}");
         let body = invocation.body.unwrap().to_string();
         assert!(faulty.iter().all(|name| body.contains(name)), "{body}");
     }
@@ -119,4 +94,27 @@ async fn no_secret_shows_however_much_is_logged() {
     for line in host.output() {
         assert!(!line.text.contains(ACCOUNT_KEY), "{}", line.text);
     }
+}
+
+/// Nothing else tells it: the host disables the function alone, and nothing of it reaches the program.
+#[tokio::test]
+async fn a_schedule_that_the_host_cannot_read_is_told_at_the_start_and_on_the_page() {
+    let mut bench = Bench::new().await;
+    bench.settings.insert("SYNC_CRON".into(), "every hour".into());
+    let host = bench.host().await;
+    let disabled = client().get(format!("{}/admin/functions/SyncTimer/status", host.http_base())).send();
+    let disabled = disabled.await.unwrap().text().await.unwrap();
+    assert!(disabled.contains("not recognized as a valid cron expression"), "{disabled}");
+    let told = |line: &OutputLine| {
+        serde_json::from_str::<Value>(&line.text)
+            .is_ok_and(|line| line["level"] == "ERROR" && line["setting"] == "SYNC_CRON")
+    };
+    let line = host.wait_for_output(told, PATIENCE).await.unwrap();
+    assert!(line.text.contains("every hour") && line.text.contains("0 23 * * * *"), "{}", line.text);
+    for (accept, word) in [("text/html", "the timer never fires"), ("application/json", "cannot read")] {
+        let request = client().get(format!("{}/api/status", host.http_base())).header("accept", accept);
+        let page = request.send().await.unwrap().text().await.unwrap();
+        assert!(page.contains(word) && page.contains("every hour"), "{page}");
+    }
+    assert_disciplined(&host.output());
 }

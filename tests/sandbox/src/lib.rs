@@ -14,6 +14,7 @@ pub mod key_vault;
 pub mod mandiant;
 pub mod net;
 pub mod resource_manager;
+pub mod running;
 pub mod sentinel;
 pub mod tls;
 pub mod world;

@@ -204,16 +204,17 @@ fn cut(body: Body, length: usize) -> Body {
 
 /// Serves `router` on a free loopback port until the runtime ends; with `tls`, over https.
 pub async fn serve(router: Router, tls: Option<&Tls>) -> std::io::Result<SocketAddr> {
-    serve_counted(router, tls, &Arc::default()).await
+    serve_at(0, router, tls, &Arc::default()).await
 }
 
-/// The same, and counts the connections without `tls`.
-pub async fn serve_counted(
+/// The same on a port that is given (0: any that is free), and counts the connections without `tls`.
+pub async fn serve_at(
+    port: u16,
     router: Router,
     tls: Option<&Tls>,
     connections: &Arc<AtomicUsize>,
 ) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let address = listener.local_addr()?;
     match tls {
         None => {

@@ -65,8 +65,15 @@ pub struct World {
 }
 
 impl World {
-    /// Serves everything; the services live in the time of `now`.
+    /// Serves everything on ports that are free; the services live in the time of `now`.
     pub async fn start(now: Now) -> std::io::Result<Self> {
+        Self::start_at(now, None).await
+    }
+
+    /// The same on the ports from `first` on, for a program that has its settings already.
+    pub async fn start_at(now: Now, first: Option<u16>) -> std::io::Result<Self> {
+        let port = |number: u16| first.map_or(0, |first| first + number);
+        let uncounted = Arc::default();
         let certificates = tempfile::tempdir()?;
         let tls = Tls::new(&["localhost", "127.0.0.1"]);
         tls.write(certificates.path())?;
@@ -96,13 +103,15 @@ impl World {
         let connections = <[Arc<AtomicUsize>; 2]>::default();
         let [to_mandiant, to_sentinel] = &connections;
         Ok(Self {
-            mandiant_address: net::serve_counted(mandiant.router(), None, to_mandiant).await?,
-            identity_address: net::serve(entra.managed_identity_router(), None).await?,
-            authority_address: net::serve(entra.router(), Some(&tls)).await?,
-            sentinel_address: net::serve_counted(sentinel.router(), None, to_sentinel).await?,
-            resource_manager_address: net::serve(resource_manager.router(), None).await?,
-            defender_address: net::serve(defender.router(), None).await?,
-            vault_address: net::serve(key_vault.router(), Some(&tls)).await?,
+            mandiant_address: net::serve_at(port(0), mandiant.router(), None, to_mandiant).await?,
+            identity_address: net::serve_at(port(1), entra.managed_identity_router(), None, &uncounted)
+                .await?,
+            authority_address: net::serve_at(port(2), entra.router(), Some(&tls), &uncounted).await?,
+            sentinel_address: net::serve_at(port(3), sentinel.router(), None, to_sentinel).await?,
+            resource_manager_address: net::serve_at(port(4), resource_manager.router(), None, &uncounted)
+                .await?,
+            defender_address: net::serve_at(port(5), defender.router(), None, &uncounted).await?,
+            vault_address: net::serve_at(port(6), key_vault.router(), Some(&tls), &uncounted).await?,
             mandiant,
             entra,
             sentinel,

@@ -1,5 +1,8 @@
 //! The double of the Functions host over a real process.
 
+#[path = "host/seen.rs"]
+mod seen;
+
 use std::{path::Path, time::Duration};
 
 use sandbox::host::{ExitMode, FunctionsHost, HostOptions, Level, Status, Stream, TimerFire, WorkerState};
@@ -23,14 +26,19 @@ impl App {
                 "customHandler": {"description": {"defaultExecutablePath": "absent"}},
             }),
         );
-        for name in ["Timer", "Null", "Slow", "Exit"] {
+        for name in ["Timer", "Null", "Slow", "Exit", "Brief"] {
             app.function(name, &[json!({"type": "timerTrigger", "name": "timer", "schedule": "%CRON%"})]);
         }
         let next = json!({"type": "queue", "direction": "out", "name": "next", "queueName": "jobs"});
         let item = json!({"type": "queueTrigger", "direction": "in", "name": "item", "queueName": "jobs"});
         app.function("Work", &[item, next.clone()]);
         let request = json!({"type": "httpTrigger", "name": "req", "route": "now", "methods": ["post"]});
-        app.function("Now", &[request, json!({"type": "http", "direction": "out", "name": "res"}), next]);
+        let response = json!({"type": "http", "direction": "out", "name": "res"});
+        app.function("Now", &[request, response.clone(), next]);
+        for name in ["Deaf", "Empty", "None", "Page"] {
+            let request = json!({"type": "httpTrigger", "name": "req", "methods": ["get", "post"]});
+            app.function(name, &[request, response.clone()]);
+        }
         app
     }
 
@@ -52,6 +60,7 @@ impl App {
         let mut options = HostOptions::new(self.root());
         options.executable = Some(env!("CARGO_BIN_EXE_echo-handler").into());
         options.settings.insert("CRON".into(), "0 0 * * * *".into());
+        options.settings.insert("AzureWebJobsStorage".into(), "UseDevelopmentStorage=true".into());
         options
     }
 
@@ -84,6 +93,7 @@ async fn a_timer_is_called_as_the_host_calls_it() {
     );
     assert!(headers.contains(&format!("x-azure-functions-invocationid: {}", fired.id)), "{headers}");
     assert!(headers.contains("content-type: application/json; charset=utf-8"), "{headers}");
+    assert!(!headers.contains("traceparent"), "Application Insights is not configured: {headers}");
     assert_eq!(host.fire_timer("Null", TimerFire::default()).await.status, Status::Hung);
     host.stop().await;
 }
@@ -148,7 +158,7 @@ async fn a_kill_fails_what_is_in_flight() {
 async fn an_old_host_leaves_the_app_without_a_process_after_exit_0() {
     let app = App::new();
     let mut options = app.options();
-    options.exit_mode = ExitMode::Legacy2024;
+    options.exit_mode = ExitMode::Seen4_1037;
     options.settings.insert("EXIT_CODE".into(), "0".into());
     let host = FunctionsHost::start(options).await.unwrap();
     host.fire_timer("Exit", TimerFire::default()).await;
@@ -224,14 +234,29 @@ async fn an_http_function_answers_and_nudges_a_queue_of_two_hosts() {
     let key = second.function_key().unwrap();
     assert_eq!(client.post(&locked).header("x-functions-key", key).send().await.unwrap().status(), 202);
     let status = format!("{}/admin/host/status?code=", second.http_base());
-    assert_eq!(client.get(format!("{status}{key}")).send().await.unwrap().status(), 401);
+    assert_eq!(client.get(status.as_str()).send().await.unwrap().status(), 401);
+    assert_eq!(client.get(format!("{status}{key}")).send().await.unwrap().status(), 403);
+    let ping = format!("{}/admin/host/ping", second.http_base());
+    assert_eq!(client.get(ping).send().await.unwrap().status(), 200);
     let master = second.master_key().unwrap();
     assert_eq!(client.get(format!("{status}{master}")).send().await.unwrap().status(), 200);
 
     let admin = format!("{}/admin/functions/Timer", host.http_base());
     assert_eq!(client.post(&admin).send().await.unwrap().status(), 400);
-    assert_eq!(client.post(&admin).body(r#"{"input": ""}"#).send().await.unwrap().status(), 202);
-    host.wait_for_invocation(|done| done.function == "Timer" && done.succeeded(), PATIENCE).await.unwrap();
+    assert_eq!(client.post(&admin).body(r#"{"input": ""}"#).send().await.unwrap().status(), 415);
+    let run = async |address: &str, body: &'static str| {
+        let request = client.post(address).header("content-type", "application/json").body(body);
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(run(&admin, "{}").await, 202, "without an input");
+    let done = |done: &sandbox::host::Invocation| done.function == "Timer" && done.succeeded();
+    let timer = host.wait_for_invocation(done, PATIENCE).await.unwrap();
+    let call = serde_json::from_str::<Value>(&timer.logs[0]).unwrap();
+    assert_eq!(call["Metadata"]["timer"], "\"\"", "only a run by hand has it");
+    assert_eq!(run(&format!("{}/admin/functions/Nobody", host.http_base()), "{}").await, 404);
+    assert_eq!(run(&format!("{}/admin/functions/Page", host.http_base()), "{}").await, 202);
+    let page = host.wait_for_invocation(|done| done.function == "Page", PATIENCE).await.unwrap();
+    assert!(matches!(page.status, Status::Failed(_)) && page.http_status.is_none(), "{page:?}");
 }
 
 #[tokio::test]
@@ -255,7 +280,8 @@ async fn a_schedule_runs_and_makes_up_for_a_missed_run() {
     let mut options = app.options();
     options.settings.insert("CRON".into(), "*/1 * * * * *".into());
     options.settings.extend(
-        ["Null", "Slow", "Exit"].map(|name| (format!("AzureWebJobs.{name}.Disabled"), "true".to_owned())),
+        ["Null", "Slow", "Exit", "Brief"]
+            .map(|name| (format!("AzureWebJobs.{name}.Disabled"), "true".to_owned())),
     );
     options.run_timers = true;
     let host = FunctionsHost::start(options.clone()).await.unwrap();

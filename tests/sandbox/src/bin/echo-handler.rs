@@ -22,8 +22,13 @@ async fn main() -> std::io::Result<()> {
     }
     let port = std::env::var("FUNCTIONS_CUSTOMHANDLER_PORT").expect("started by a Functions host");
     let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
-    println!("listening as {}", std::env::var("FUNCTIONS_CUSTOMHANDLER_WORKER_ID").unwrap_or_default());
-    let router = Router::new().route("/", get(|| async { "ready" })).route("/{function}", post(invoke));
+    let worker = std::env::var("FUNCTIONS_CUSTOMHANDLER_WORKER_ID").unwrap_or_default();
+    println!("listening as {worker}, process {}", std::process::id());
+    let router = Router::new()
+        .route("/", get(|| async { "ready" }))
+        // Answers without reading what it is asked.
+        .route("/Deaf", post(|| async { Json(json!({"Outputs": {"res": {"body": "what?"}}})) }))
+        .route("/{function}", post(invoke));
     axum::serve(listener, router).await
 }
 
@@ -47,6 +52,13 @@ async fn invoke(Path(function): Path<String>, headers: HeaderMap, body: Bytes) -
                 "next": {"kind": "nudge"},
             });
             answer(outputs, &headers, &call)
+        }
+        "Empty" => Json(json!({"Outputs": {}})).into_response(),
+        "None" => Json(json!({"Outputs": null})).into_response(),
+        "Page" => answer(json!({"res": {"statusCode": "503", "body": "out of order"}}), &headers, &call),
+        "Brief" => {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            answer(json!({}), &headers, &call)
         }
         "Null" => Json(Value::Null).into_response(),
         "Slow" => {

@@ -1,7 +1,8 @@
 //! What the host makes of the handler's answer to an invocation.
 //!
 //! The rules are those of `DefaultHttpWorkerService.ProcessDefaultInvocationRequest` and of the serializer
-//! behind it (Newtonsoft): a 2xx answer is read as `{Outputs, Logs, ReturnValue}`, anything else is a failure.
+//! behind it (Newtonsoft): a 2xx answer is read as `{Outputs, Logs, ReturnValue}`, anything else is a failure. What
+//! "seen" is said of was seen under the real Functions host 4.1037.
 
 use axum::http::StatusCode;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -22,6 +23,8 @@ pub(super) struct Reply {
 pub(super) struct Answer {
     /// Values of declared outputs only.
     pub outputs: Map<String, Value>,
+    /// Whether `Outputs` was there and not null.
+    pub has_outputs: bool,
     pub logs: Vec<String>,
 }
 
@@ -80,17 +83,16 @@ impl Reply {
 }
 
 fn read(members: Map<String, Value>, declared: &[Output]) -> Result<Answer, String> {
-    let mut outputs = Map::new();
+    let mut outputs = None;
     let mut logs = Vec::new();
     let mut returned = Value::Null;
     // Names of members are matched in any case; those the host does not know are ignored.
-    for (name, mut value) in members {
+    for (name, value) in members {
         match name.to_ascii_lowercase().as_str() {
             "outputs" => {
-                normalise_times(&mut value);
                 outputs = match value {
-                    Value::Object(members) => members,
-                    Value::Null => Map::new(),
+                    Value::Object(members) => Some(members),
+                    Value::Null => None,
                     _ => return Err("JsonSerializationException: Outputs is not an object".into()),
                 };
             }
@@ -101,20 +103,19 @@ fn read(members: Map<String, Value>, declared: &[Output]) -> Result<Answer, Stri
                     _ => return Err("JsonSerializationException: Logs is not an array".into()),
                 };
             }
-            "returnvalue" => {
-                normalise_times(&mut value);
-                returned = value;
-            }
+            "returnvalue" => returned = value,
             _ => {}
         }
     }
+    let has_outputs = outputs.is_some();
+    let mut outputs = outputs.unwrap_or_default();
     if declared.iter().any(|output| output.name == "$return") {
         outputs.insert("$return".into(), returned);
     } else if let Value::Object(members) = returned {
         // Without a `$return` binding the members of an object override the outputs (`HandleOutputDictionary`).
         outputs.extend(members);
     }
-    let mut answer = Answer { outputs: Map::new(), logs };
+    let mut answer = Answer { outputs: Map::new(), has_outputs, logs };
     for output in declared {
         let Some(mut value) = outputs.remove(&output.name) else { continue };
         if let (Value::String(text), false) = (&value, output.binary)
@@ -122,10 +123,14 @@ fn read(members: Map<String, Value>, declared: &[Output]) -> Result<Answer, Stri
         {
             value = Value::String(decoded);
         }
-        if matches!(output.target, Target::Http) && !value.is_object() {
-            return Err("Failed while trying to Deserialize to httpOutputBindingResponse. \
-                        Output is not in expected format"
-                .into());
+        match (&output.target, &mut value) {
+            (Target::Http, Value::Object(response)) => normalise_response(response),
+            (Target::Http, _) => {
+                return Err("Failed while trying to Deserialize to httpOutputBindingResponse. \
+                            Output is not in expected format"
+                    .into());
+            }
+            (Target::Queue(_), value) => normalise_times(value),
         }
         answer.outputs.insert(output.name.clone(), value);
     }
@@ -135,7 +140,8 @@ fn read(members: Map<String, Value>, declared: &[Output]) -> Result<Answer, Stri
 fn log(value: Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text),
-        Value::Null => Ok(String::new()),
+        // Seen.
+        Value::Null => Ok("[null]".into()),
         Value::Array(_) | Value::Object(_) => Err("JsonReaderException: Unexpected token in Logs".into()),
         scalar => Ok(scalar.to_string()),
     }
@@ -173,12 +179,30 @@ fn message(value: &Value) -> String {
     }
 }
 
+/// The response of an HTTP output: a body that is a text is never touched, times in one that is an object are printed
+/// anew, and those in headers by the rules of the invariant culture (seen).
+fn normalise_response(response: &mut Map<String, Value>) {
+    for (name, value) in response {
+        match (name.to_ascii_lowercase().as_str(), value) {
+            ("body", Value::String(_)) => {}
+            ("headers", Value::Object(headers)) => {
+                for value in headers.values_mut() {
+                    if let Some(time) = value.as_str().and_then(time) {
+                        *value = Value::String(time.format("%m/%d/%Y %H:%M:%S").to_string());
+                    }
+                }
+            }
+            (_, value) => normalise_times(value),
+        }
+    }
+}
+
 /// Newtonsoft takes texts that look like ISO-8601 times for times and prints them its own way.
 fn normalise_times(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Some(printed) = normalised_time(text) {
-                *text = printed;
+            if let Some(time) = time(text) {
+                *text = print_time(time, if text.ends_with('Z') { "Z" } else { "+00:00" });
             }
         }
         Value::Array(items) => items.iter_mut().for_each(normalise_times),
@@ -187,11 +211,13 @@ fn normalise_times(value: &mut Value) {
     }
 }
 
-fn normalised_time(text: &str) -> Option<String> {
+/// What Newtonsoft takes for a time: at most 7 digits of a second's fraction (seen).
+fn time(text: &str) -> Option<DateTime<Utc>> {
     let separated = text.len() > 19 && text.as_bytes()[10] == b'T';
-    let time = DateTime::parse_from_rfc3339(text).ok().filter(|_| separated)?;
-    let suffix = if text.ends_with('Z') { "Z" } else { "+00:00" };
-    Some(print_time(time.to_utc(), suffix))
+    let fraction = text.split_once('.').map_or("", |(_, rest)| rest);
+    let digits = fraction.chars().take_while(char::is_ascii_digit).count();
+    let time = DateTime::parse_from_rfc3339(text).ok()?;
+    (separated && digits <= 7).then(|| time.to_utc())
 }
 
 /// A time as Newtonsoft prints it: ticks of 100 ns without trailing zeros.

@@ -30,6 +30,52 @@ pub(super) struct Configuration {
     pub route_prefix: String,
     pub queues: QueueOptions,
     pub functions: Vec<Function>,
+    /// What keeps the other functions from being started, by name.
+    pub disabled: BTreeMap<String, String>,
+    /// Whether host.json asks for the request log of the Azure SDK, which the host uses for its own queues and locks.
+    pub logs_sdk_requests: bool,
+    /// Whether Application Insights is configured, without which no invocation has a `traceparent`.
+    pub is_traced: bool,
+    /// Whether host.json names an extension bundle, which must be in a cache or be downloaded at the start.
+    pub needs_bundle: bool,
+    /// As whom the host itself works on the app's storage.
+    pub storage_identity: StorageIdentity,
+}
+
+/// As whom the host itself works on the app's storage: the credential that `AzureWebJobsStorage` names, or else the
+/// first of .NET's `DefaultAzureCredential`, which reads the same variables as the app's own clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StorageIdentity {
+    /// A connection string's key.
+    Key,
+    ManagedIdentity {
+        client_id: Option<String>,
+    },
+    /// An app registration found in `AZURE_CLIENT_ID` and its like, asked for at `AZURE_AUTHORITY_HOST`.
+    Application {
+        client_id: String,
+        authority: Option<String>,
+    },
+}
+
+impl StorageIdentity {
+    fn read(settings: &Settings) -> Self {
+        let get = |name: &str| settings.get(name).filter(|value| !value.is_empty()).cloned();
+        if get("AzureWebJobsStorage").is_some() {
+            return Self::Key;
+        }
+        let credential = get("AzureWebJobsStorage__credential").unwrap_or_default();
+        if credential.eq_ignore_ascii_case("managedidentity") {
+            return Self::ManagedIdentity { client_id: get("AzureWebJobsStorage__clientId") };
+        }
+        let client_id = get("AZURE_CLIENT_ID");
+        match (client_id, get("AZURE_TENANT_ID"), get("AZURE_CLIENT_SECRET")) {
+            (Some(client_id), Some(_), Some(_)) => {
+                Self::Application { client_id, authority: get("AZURE_AUTHORITY_HOST") }
+            }
+            (client_id, ..) => Self::ManagedIdentity { client_id },
+        }
+    }
 }
 
 /// The section `extensions.queues` of host.json.
@@ -67,10 +113,10 @@ impl Configuration {
         let executable =
             Some(root.join(&executable)).filter(|path| path.is_file()).unwrap_or(executable.into());
         let working = keys.text("customhandler:description:workingdirectory").unwrap_or_default();
-        let mut functions = functions(&root, settings)?;
+        let (mut functions, disabled) = functions(&root, settings)?;
         functions
             .retain(|function| !settings.get(&disabling(&function.name)).is_some_and(|value| truth(value)));
-        ensure!(!functions.is_empty(), "No job functions found.");
+        ensure!(!functions.is_empty() || !disabled.is_empty(), "No job functions found.");
         Ok(Self {
             executable,
             arguments: keys.list("customhandler:description:arguments", settings)?,
@@ -82,6 +128,13 @@ impl Configuration {
             route_prefix: keys.text("extensions:http:routeprefix").unwrap_or("api".into()),
             queues: keys.queues()?,
             functions,
+            disabled,
+            logs_sdk_requests: keys.logs_information("azure.core"),
+            is_traced: settings
+                .get("APPLICATIONINSIGHTS_CONNECTION_STRING")
+                .is_some_and(|text| !text.is_empty()),
+            needs_bundle: keys.any("extensionbundle"),
+            storage_identity: StorageIdentity::read(settings),
             root,
         })
     }
@@ -163,6 +216,22 @@ impl Keys {
                 Ok(Some(timeout))
             }
         }
+    }
+
+    /// Whether `logging.logLevel` lets lines of this category and level Information through. Without an entry that
+    /// covers it, `default` included, the host logs `Function.*` and `Host.*` and nothing of the libraries below.
+    fn logs_information(&self, category: &str) -> bool {
+        let prefix = "logging:loglevel:";
+        let levels = self.0.iter().filter_map(|(key, level)| Some((key.strip_prefix(prefix)?, level)));
+        let covers = |name: &str| {
+            name == "default"
+                || category.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let nearest = levels.filter(|(name, _)| covers(name));
+        let nearest = nearest.max_by_key(|(name, _)| if *name == "default" { 0 } else { name.len() });
+        nearest.is_some_and(|(_, level)| {
+            ["trace", "debug", "information"].iter().any(|loud| level.eq_ignore_ascii_case(loud))
+        })
     }
 
     fn queues(&self) -> Result<QueueOptions> {

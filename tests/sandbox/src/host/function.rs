@@ -1,13 +1,13 @@
 //! A function of the app: its trigger and outputs, as its function.json declares them.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::{
     configuration::{Settings, json, resolve, span},
-    timer::Schedule,
+    schedule::Schedule,
 };
 
 #[derive(Clone, Debug)]
@@ -66,23 +66,38 @@ impl Retry {
     }
 }
 
-/// The functions in the folders of the app, in the order of their names.
-pub(super) fn functions(root: &Path, settings: &Settings) -> Result<Vec<Function>> {
+/// The functions of an app, and what keeps the others from being started, by name.
+pub(super) type Functions = (Vec<Function>, BTreeMap<String, String>);
+
+/// The functions in the folders of the app, in the order of their names. One that cannot be indexed (its schedule cannot
+/// be read, a connection is missing) is disabled alone: the host runs on, and nothing reaches the handler (seen under
+/// Functions host 4.1037).
+pub(super) fn functions(root: &Path, settings: &Settings) -> Result<Functions> {
     let mut folders = std::fs::read_dir(root)?.collect::<std::io::Result<Vec<_>>>()?;
     folders.sort_by_key(std::fs::DirEntry::file_name);
-    let mut functions = Vec::new();
+    let (mut functions, mut disabled) = (Vec::new(), BTreeMap::new());
     for folder in folders {
         let file = folder.path().join("function.json");
-        if file.is_file() {
-            let name = folder.file_name().to_string_lossy().into_owned();
-            let function = serde_json::from_value(json(&file)?)
-                .map_err(anyhow::Error::from)
-                .and_then(|file: FunctionFile| file.read(name, settings))
-                .with_context(|| file.display().to_string())?;
-            functions.extend(function);
+        if !file.is_file() {
+            continue;
+        }
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let read = serde_json::from_value(json(&file)?)
+            .map_err(anyhow::Error::from)
+            .and_then(|file: FunctionFile| file.read(name.clone(), settings));
+        match read {
+            Ok(function) => functions.extend(function),
+            // What the double does not know would be something else under the host.
+            Err(error) if format!("{error:#}").contains("not modelled") => {
+                return Err(error.context(file.display().to_string()));
+            }
+            Err(error) => {
+                let text = format!("Error indexing method 'Functions.{name}'. {error:#}");
+                disabled.insert(name, text);
+            }
         }
     }
-    Ok(functions)
+    Ok((functions, disabled))
 }
 
 #[derive(Deserialize)]
@@ -106,6 +121,7 @@ struct Binding {
     route: Option<String>,
     auth_level: Option<String>,
     queue_name: Option<String>,
+    connection: Option<String>,
     data_type: Option<String>,
 }
 
@@ -181,9 +197,27 @@ impl Binding {
 
     fn queue(&self, settings: &Settings) -> Result<String> {
         // Names are lower-cased by the host before the service sees them.
+        let connection = self.connection.as_deref().unwrap_or("AzureWebJobsStorage");
+        ensure!(
+            connected(connection, settings),
+            "Storage account connection string '{connection}' does not exist. \
+             Make sure that it is a defined App Setting."
+        );
         let name = resolve(self.queue_name.as_deref().context("queueName is missing")?, settings)?;
         Ok(name.to_ascii_lowercase())
     }
+}
+
+/// Whether there is a connection of this name: a setting, or settings that begin with it (an identity's), with or
+/// without the prefix of the host's own.
+fn connected(name: &str, settings: &Settings) -> bool {
+    let names = [name.to_ascii_lowercase(), format!("azurewebjobs{}", name.to_ascii_lowercase())];
+    settings.iter().filter(|(_, value)| !value.is_empty()).any(|(own, _)| {
+        let own = own.to_ascii_lowercase();
+        names
+            .iter()
+            .any(|name| own.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("__")))
+    })
 }
 
 impl RetryFile {

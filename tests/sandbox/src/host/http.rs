@@ -1,12 +1,15 @@
-//! The host's own HTTP face: HTTP functions under their routes, and the admin API.
+//! The host's own HTTP face: HTTP functions under their routes, and the admin API. What "seen" is said of was seen
+//! under the real Functions host 4.1037.
+
+mod listener;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Query, Request},
-    http::{HeaderMap, Method, StatusCode, header, request::Parts},
+    extract::{ConnectInfo, Query, Request},
+    http::{Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -23,6 +26,9 @@ use super::{
 
 /// The host's own limit for a request (`FUNCTIONS_REQUEST_BODY_SIZE_LIMIT`).
 const BODY_LIMIT: usize = 104_857_600;
+
+use listener::Spelling;
+pub(super) use listener::serve;
 
 /// The keys of the app, made anew at every start.
 pub(super) struct Keys {
@@ -64,7 +70,9 @@ impl Asked {
             // Repeated names are joined, as .NET prints several values.
             query.entry(name).and_modify(|known| *known += &format!(",{value}")).or_insert(value);
         }
-        let body = axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+        // Seen: the binding fails, and not the server.
+        let body =
+            axum::body::to_bytes(body, BODY_LIMIT).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
         Ok(Self { parts, path, query, body })
     }
 
@@ -76,7 +84,7 @@ impl Asked {
 
 impl Inner {
     async fn answer(self: Arc<Self>, request: Request) -> Response {
-        if let WorkerState::Stopped(reason) = self.worker.state() {
+        if let WorkerState::Stopped(reason) = self.worker().state() {
             return (StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
         }
         let asked = match Asked::read(request).await {
@@ -86,7 +94,10 @@ impl Inner {
         let path = asked.path.iter().map(String::as_str).collect::<Vec<_>>();
         match path.as_slice() {
             [] => "Your Functions host is up and running.".into_response(),
+            // Seen: a ping needs no key, and a function's key is known and not enough.
+            ["admin", "host", "ping"] => StatusCode::OK.into_response(),
             ["admin", rest @ ..] if self.may(&asked, Access::Admin) => self.admin(&asked, rest),
+            ["admin", ..] if self.may(&asked, Access::Function) => StatusCode::FORBIDDEN.into_response(),
             ["admin", ..] => StatusCode::UNAUTHORIZED.into_response(),
             _ => self.function_answer(&asked).await,
         }
@@ -104,15 +115,22 @@ impl Inner {
     fn admin(self: Arc<Self>, asked: &Asked, path: &[&str]) -> Response {
         match (&asked.parts.method, path) {
             (&Method::GET, ["host", "status"]) => {
-                let state = match self.worker.state() {
+                let state = match self.worker().state() {
                     WorkerState::Initialized { .. } => "Running",
                     _ => "Initialized",
                 };
                 axum::Json(json!({"id": "double", "state": state, "version": HOST_VERSION})).into_response()
             }
-            (&Method::GET, ["host", "ping"]) => StatusCode::OK.into_response(),
+            (&Method::GET, ["functions", name, "status"]) => {
+                let mut disabled = self.app.disabled.iter();
+                match (self.app.function(name), disabled.find(|(own, _)| own.eq_ignore_ascii_case(name))) {
+                    (_, Some((_, error))) => axum::Json(json!({"errors": [error]})).into_response(),
+                    (Some(_), None) => axum::Json(json!({})).into_response(),
+                    (None, None) => StatusCode::NOT_FOUND.into_response(),
+                }
+            }
             (&Method::POST, ["functions", name]) => match self.app.function(name).cloned() {
-                Some(function) => self.run_by_hand(function, &asked.body),
+                Some(function) => self.run_by_hand(function, asked),
                 None => StatusCode::NOT_FOUND.into_response(),
             },
             _ => StatusCode::NOT_FOUND.into_response(),
@@ -120,30 +138,46 @@ impl Inner {
     }
 
     /// Answers at once and runs in the background. A timer function run like this does not hold the lock of
-    /// its schedule: it can overlap the scheduled run.
-    fn run_by_hand(self: Arc<Self>, function: Function, body: &[u8]) -> Response {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
+    /// its schedule: it can overlap the scheduled run. Seen: a body that is not said to be JSON is refused, one without
+    /// `input` runs, and an HTTP function is called without a request and fails.
+    fn run_by_hand(self: Arc<Self>, function: Function, asked: &Asked) -> Response {
+        let content_type =
+            asked.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if asked.body.is_empty() {
+            return StatusCode::BAD_REQUEST.into_response();
+        }
+        if !media_type.eq_ignore_ascii_case("application/json") {
+            return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+        }
+        let Ok(Value::Object(body)) = serde_json::from_slice(&asked.body) else {
             return StatusCode::BAD_REQUEST.into_response();
         };
         let input = match body.get("input") {
+            None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
-            _ => return StatusCode::BAD_REQUEST.into_response(),
+            Some(_) => return StatusCode::BAD_REQUEST.into_response(),
         };
-        if let Trigger::Http { .. } = function.trigger {
-            return (StatusCode::NOT_IMPLEMENTED, "call an HTTP function at its route").into_response();
-        }
         let in_flight = self.busy.enter();
         tokio::spawn(async move {
             let _in_flight = in_flight;
             let reason = "This function was programmatically called via the host APIs.".to_owned();
-            if let Trigger::Timer { monitored, .. } = function.trigger {
-                let schedule_status = self.timers.get(&function.name).filter(|_| monitored);
-                self.fire(&function, TimerFire { is_past_due: false, schedule_status }, reason).await;
-            } else {
-                let mut call = Call::new(&function.input, json!(input), reason);
-                call.bind_members(&input);
-                self.invoke(&function, call).await;
+            match function.trigger {
+                Trigger::Timer { monitored, .. } => {
+                    let schedule_status = self.timers.get(&function.name).filter(|_| monitored);
+                    let fire = TimerFire { is_past_due: false, schedule_status };
+                    self.fire(&function, fire, reason, Some(&input)).await;
+                }
+                Trigger::Queue { .. } => {
+                    let mut call = Call::new(&function.input, json!(input), reason);
+                    call.bind_members(&input);
+                    self.invoke(&function, call).await;
+                }
+                Trigger::Http { .. } => {
+                    let why = "Exception binding parameter: the value is no HTTP request.";
+                    self.failed_to_bind(&function, why);
+                }
             }
         });
         StatusCode::ACCEPTED.into_response()
@@ -213,11 +247,12 @@ fn call(function: &Function, asked: &Asked, parameters: Map<String, Value>) -> C
         "Url": format!("http://{host}{path}"),
         "Method": asked.parts.method.as_str(),
         "Query": asked.query,
-        "Headers": header_lists(headers),
+        "Headers": header_lists(asked),
         "Params": parameters,
         "Identities": [identity()],
     });
-    // A body of unknown length is not read at all: a client that sends in chunks seems to send nothing.
+    // A body of unknown length is not read at all: a client that sends in chunks seems to send nothing, neither a body
+    // nor members among the metadata. Seen: the header Transfer-Encoding is all that is left of it.
     let length = text(header::CONTENT_LENGTH).parse::<u64>().unwrap_or_default();
     let content_type = text(header::CONTENT_TYPE).to_ascii_lowercase();
     let binary =
@@ -231,24 +266,29 @@ fn call(function: &Function, asked: &Asked, parameters: Map<String, Value>) -> C
     }
     let reason = "This function was programmatically called via the host APIs.".to_owned();
     let mut call = Call::new(&function.input, request, reason);
-    let joined = header_lists(headers).into_iter().map(|(name, values)| (name, values.join(",")));
+    let joined = header_lists(asked).into_iter().map(|(name, values)| (name, values.join(",")));
     call.bind("Query", json!(asked.query));
     call.bind("Headers", json!(joined.collect::<BTreeMap<_, _>>()));
-    call.bind("Params", json!(parameters));
+    if !parameters.is_empty() {
+        // Seen: a route without parameters has none among the metadata.
+        call.bind("Params", json!(parameters));
+    }
     if length > 0 && content_type.starts_with("application/json") {
         call.bind_members(&body);
     }
     call
 }
 
-/// Headers under the names .NET knows them by: `Content-Type`, not `content-type`.
-fn header_lists(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
-    let title = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
+/// Headers under their names as the client wrote them (seen).
+fn header_lists(asked: &Asked) -> BTreeMap<String, Vec<String>> {
+    let spelling = asked.parts.extensions.get::<ConnectInfo<Spelling>>().map(|info| &info.0);
     let mut lists = BTreeMap::<String, Vec<String>>::new();
-    for (name, value) in headers {
-        let parts = name.as_str().split('-').filter(|part| !part.is_empty());
-        let name = parts.map(title).collect::<Vec<_>>().join("-");
-        lists.entry(name).or_default().push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    for (name, value) in &asked.parts.headers {
+        let name = spelling.map_or(name.as_str(), |spelling| spelling.of(name.as_str()));
+        lists
+            .entry(name.to_owned())
+            .or_default()
+            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
     }
     lists
 }
@@ -280,8 +320,12 @@ fn respond(function: &Function, invocation: &Invocation) -> Response {
     if !invocation.succeeded() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    match function.outputs.iter().find(|output| matches!(output.target, Target::Http)) {
-        Some(output) => invocation.outputs.get(&output.name).map_or(StatusCode::OK.into_response(), response),
+    let http = function.outputs.iter().find(|output| matches!(output.target, Target::Http));
+    let output = http.and_then(|output| invocation.outputs.get(&output.name));
+    match output {
+        Some(output) => response(output),
+        // Seen: 200 with `{}` for empty outputs, and 204 for none.
+        None if http.is_some() && invocation.has_outputs => axum::Json(json!({})).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }

@@ -4,19 +4,20 @@ use std::{
     error::Error,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use axum::body::Bytes;
 use chrono::Utc;
+use futures::StreamExt;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
     HOST_VERSION, Inner,
-    answer::{Reply, Verdict, print_time, queue_messages},
+    answer::{Answer, Reply, Verdict, print_time, queue_messages},
     configuration::print_span,
     function::{Function, Retry, Target},
     output::Level,
@@ -25,6 +26,9 @@ use super::{
 
 /// How long after its timeout an invocation may still save its process by answering.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How much of a request is written at a time.
+const PIECE: usize = 16 * 1024;
 
 /// How an invocation ended, as the portal would show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct Invocation {
     pub body: Option<Value>,
     /// The values of declared outputs that the host accepted.
     pub outputs: Map<String, Value>,
+    /// Whether the answer had `Outputs` at all.
+    pub has_outputs: bool,
     /// The `Logs` that the host accepted.
     pub logs: Vec<String>,
     pub duration: Duration,
@@ -140,12 +146,13 @@ struct Attempt {
     status: Status,
     reply: Option<Reply>,
     outputs: Map<String, Value>,
+    has_outputs: bool,
     logs: Vec<String>,
 }
 
 impl Attempt {
     fn ended(status: Status) -> Self {
-        Self { status, reply: None, outputs: Map::new(), logs: Vec::new() }
+        Self { status, reply: None, outputs: Map::new(), has_outputs: false, logs: Vec::new() }
     }
 }
 
@@ -174,12 +181,32 @@ impl Inner {
             http_status: attempt.reply.as_ref().map(|reply| reply.status),
             body: attempt.reply.as_ref().and_then(Reply::body),
             outputs: attempt.outputs,
+            has_outputs: attempt.has_outputs,
             logs: attempt.logs,
             duration: start.elapsed(),
         };
         self.invocations.lock().unwrap().push(invocation.clone());
         self.news.announce();
         invocation
+    }
+
+    /// An invocation that never reaches the handler, because its trigger's value is none.
+    pub(super) fn failed_to_bind(&self, function: &Function, why: &str) {
+        let id = Uuid::new_v4().to_string();
+        let name = &function.name;
+        self.output.host(Level::Error, format!("Executed 'Functions.{name}' (Failed, Id={id}) {why}"));
+        self.invocations.lock().unwrap().push(Invocation {
+            id,
+            function: name.clone(),
+            status: Status::Failed(why.to_owned()),
+            http_status: None,
+            body: None,
+            outputs: Map::new(),
+            has_outputs: false,
+            logs: Vec::new(),
+            duration: Duration::ZERO,
+        });
+        self.news.announce();
     }
 
     async fn logged_attempt(&self, function: &Function, reason: &str, id: &str, body: Value) -> Attempt {
@@ -204,11 +231,19 @@ impl Inner {
             Status::Hung => text += " the answer was null: the real host would wait for functionTimeout",
         }
         self.output.host(level, text);
+        if level == Level::Error {
+            // Seen: the same exception twice, neither of which has the reason.
+            let exception = exception(name);
+            self.output.host(level, &exception);
+            self.output.host(level, exception);
+        }
         attempt
     }
 
     async fn attempt(&self, function: &Function, id: &str, body: Value) -> Attempt {
-        let (process, port) = match self.worker.ready().await {
+        let worker = self.worker();
+        let _at_work = worker.enter();
+        let (process, port) = match worker.ready().await {
             Ok(ready) => ready,
             Err(reason) => return Attempt::ended(Status::Failed(reason)),
         };
@@ -245,7 +280,7 @@ impl Inner {
         if tokio::time::timeout(GRACE, grace).await.is_err() {
             let text = "A function timeout has occurred. Restarting worker process executing invocationId";
             self.output.host(Level::Error, format!("{text} '{id}'."));
-            self.worker.act(Act::Dispose(process)).await;
+            worker.act(Act::Dispose(process)).await;
         }
         Attempt { status: Status::TimedOut, ..attempt }
     }
@@ -260,24 +295,38 @@ impl Inner {
 
     async fn send(&self, function: &Function, port: u16, id: &str, body: Value) -> Result<Reply, String> {
         // A body of unknown length is sent in chunks, without Content-Length, as the host does.
-        let bytes = Bytes::from(body.to_string());
-        let stream = futures::stream::once(async { Ok::<_, std::io::Error>(bytes) });
-        let trace = Uuid::new_v4().simple().to_string();
-        let span = &Uuid::new_v4().simple().to_string()[..16];
+        let body = body.to_string().into_bytes();
+        let is_sent = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_sent);
+        let pieces = body.chunks(PIECE).map(Bytes::copy_from_slice).collect::<Vec<_>>();
+        let pieces = futures::stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
+        let end = futures::stream::once(async move {
+            told.store(true, Ordering::SeqCst);
+            Ok(Bytes::new())
+        });
         let request = self
             .client
             .post(format!("http://127.0.0.1:{port}/{}", function.name))
             .header("x-azure-functions-hostversion", HOST_VERSION)
             .header("x-azure-functions-invocationid", id)
             .header("user-agent", format!("Azure-Functions-Host/{HOST_VERSION}"))
-            .header("traceparent", format!("00-{trace}-{span}-00"))
-            .header("content-type", "application/json; charset=utf-8")
-            .body(reqwest::Body::wrap_stream(stream));
+            .header("content-type", "application/json; charset=utf-8");
+        let request = match self.app.is_traced {
+            true => request.header("traceparent", trace_parent()),
+            // Seen: without Application Insights there is none.
+            false => request,
+        };
+        let request = request.body(reqwest::Body::wrap_stream(pieces.chain(end)));
         let response = request.send().await.map_err(explain)?;
         let content_type = response.headers().get("content-type");
         let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
         let body = response.bytes().await.map_err(explain)?.to_vec();
+        if !is_sent.load(Ordering::SeqCst) {
+            // Seen from 4 MB on: an answer that comes before the request was read is lost, and the caller gets a
+            // bare 500.
+            return Err("HttpRequestException: Error while copying content to a stream.".into());
+        }
         Ok(Reply { status, content_type, body })
     }
 
@@ -300,7 +349,8 @@ impl Inner {
                 }
             }
         }
-        Attempt { status, reply: Some(reply), outputs: answer.outputs, logs: answer.logs }
+        let Answer { outputs, has_outputs, logs } = answer;
+        Attempt { status, reply: Some(reply), outputs, has_outputs, logs }
     }
 }
 
@@ -319,6 +369,19 @@ fn retry_context(retry: &Retry, number: u32, function: &Function) -> Value {
         "Instance": null,
         "State": {},
     })
+}
+
+fn trace_parent() -> String {
+    let trace = Uuid::new_v4().simple().to_string();
+    let span = &Uuid::new_v4().simple().to_string()[..16];
+    format!("00-{trace}-{span}-00")
+}
+
+/// What the host logs of a failed invocation, at its seen length of 11.5 KB.
+fn exception(function: &str) -> String {
+    let head = "Microsoft.Azure.WebJobs.Host.FunctionInvocationException: Exception while executing function";
+    let frame = "   at Microsoft.Azure.WebJobs.Host.Executors.FunctionExecutor.ExecuteWithWatchersAsync\n";
+    format!("{head}: Functions.{function}\n{}", frame.repeat(11_500 / frame.len()))
 }
 
 /// An error with all its causes: a lost connection says so only at the bottom.

@@ -9,33 +9,39 @@ mod configuration;
 mod function;
 mod http;
 mod invocation;
+mod options;
 mod output;
 mod process;
 mod queue;
+mod schedule;
+mod signal;
 mod timer;
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use axum::Router;
+use tempfile::TempDir;
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
 
-pub use configuration::Settings;
+pub use configuration::{Settings, StorageIdentity};
 pub use invocation::{Invocation, Status};
+pub use options::HostOptions;
 pub use output::{Echo, Level, OutputLine, Stream};
 pub use process::{ExitMode, WorkerState};
 pub use queue::{Queue, QueueMessage, Queues};
+pub use schedule::Schedule;
+pub use signal::HostSignal;
 pub use timer::{ScheduleStatus, TimerFire};
 
-use configuration::{Configuration, print_span};
+use configuration::Configuration;
 use function::{Function, Trigger};
 use http::Keys;
 use invocation::Busy;
@@ -46,80 +52,17 @@ use timer::Timers;
 /// The version the double calls itself: one of those in production in 2026.
 const HOST_VERSION: &str = "4.1052.200.25500";
 
-/// What to run, and how.
-#[derive(Clone)]
-pub struct HostOptions {
-    /// The folder with host.json and a folder with function.json for each function.
-    pub app_root: PathBuf,
-    /// Instead of host.json's executable, as the app setting of that name does it.
-    pub executable: Option<PathBuf>,
-    /// The app settings: all the handler sees of the world beside `PATH`, `HOME` and `RUST_BACKTRACE`.
-    /// Those that begin with `AzureFunctionsJobHost__` override host.json.
-    pub settings: Settings,
-    /// Where to serve HTTP functions and the admin API; 0 is any free port, `None` serves nothing.
-    pub http_port: Option<u16>,
-    pub exit_mode: ExitMode,
-    /// Instead of host.json's `functionTimeout`; the handler sees it as the app setting of that name.
-    pub function_timeout: Option<Duration>,
-    /// Where the status of timers and the queues outlive the host; `None` keeps them in memory.
-    pub status_folder: Option<PathBuf>,
-    /// The queues to share with another host: two instances of one app.
-    pub queues: Option<Queues>,
-    pub echo: Option<Echo>,
-    /// Whether timers fire by their schedule; otherwise by hand only.
-    pub run_timers: bool,
-    /// Whether queued messages are delivered as they come; otherwise by hand only.
-    pub run_queues: bool,
-    /// Whether an answer of null waits for `functionTimeout` and the kill, or just ends as [`Status::Hung`].
-    pub wait_out_hangs: bool,
-    /// Whether HTTP functions and the admin API ask for keys.
-    pub enable_auth: bool,
-    /// How long a message stays away after the host that worked on it died; the service's 10 minutes.
-    pub message_lease: Duration,
-}
-
-impl HostOptions {
-    /// The app under `app_root` with no settings, timers and queues by hand, HTTP on a free port.
-    pub fn new(app_root: impl Into<PathBuf>) -> Self {
-        Self {
-            app_root: app_root.into(),
-            executable: None,
-            settings: Settings::new(),
-            http_port: Some(0),
-            exit_mode: ExitMode::default(),
-            function_timeout: None,
-            status_folder: None,
-            queues: None,
-            echo: None,
-            run_timers: false,
-            run_queues: false,
-            wait_out_hangs: false,
-            enable_auth: false,
-            message_lease: Duration::from_secs(600),
-        }
-    }
-
-    /// The app settings, with the overrides among them.
-    fn all_settings(&self) -> Settings {
-        let executable = self.executable.as_ref().map(|path| {
-            let name = "AzureFunctionsJobHost__customHandler__description__defaultExecutablePath";
-            (name.to_owned(), path.display().to_string())
-        });
-        let timeout = self
-            .function_timeout
-            .map(|timeout| ("AzureFunctionsJobHost__functionTimeout".to_owned(), print_span(timeout)));
-        let mut settings = self.settings.clone();
-        settings.extend(executable.into_iter().chain(timeout));
-        settings
-    }
-}
-
 /// What the parts of a running host share.
 struct Inner {
     app: Arc<Configuration>,
     output: Arc<Output>,
     news: News,
-    worker: Worker,
+    /// The process that gets new invocations. One before it may still work on its last.
+    worker: Mutex<Arc<Worker>>,
+    settings: Settings,
+    exit_mode: ExitMode,
+    /// The folder in which a process that stands for the host leaves the handler's id.
+    host_process: Option<TempDir>,
     client: reqwest::Client,
     queues: Queues,
     timers: Timers,
@@ -128,6 +71,12 @@ struct Inner {
     busy: Busy,
     wait_out_hangs: bool,
     message_lease: Duration,
+}
+
+impl Inner {
+    fn worker(&self) -> Arc<Worker> {
+        self.worker.lock().unwrap().clone()
+    }
 }
 
 /// A running host. Dropping it kills the handler.
@@ -155,13 +104,32 @@ impl FunctionsHost {
             (None, None) => Queues::default(),
         };
         let timers = Timers::open(options.status_folder)?;
-        let worker = Worker::start(app.clone(), settings, options.exit_mode, output.clone(), client.clone())?;
+        if app.needs_bundle && !options.has_bundle {
+            bail!("the extension bundle is neither in a cache nor in reach: this host never starts");
+        }
+        for (function, error) in &app.disabled {
+            output.host(Level::Error, format!("The '{function}' function is in error: {error}"));
+        }
+        let host_process = options.own_process.then(tempfile::tempdir).transpose()?;
+        let exit_mode = options.exit_mode;
+        let file = host_process.as_ref().map(|folder| folder.path().join("handler"));
+        let worker = Worker::start(
+            app.clone(),
+            settings.clone(),
+            exit_mode,
+            file.as_deref(),
+            output.clone(),
+            client.clone(),
+        )?;
         let mut host = Self {
             inner: Arc::new(Inner {
                 app,
                 output,
                 news,
-                worker,
+                worker: Mutex::new(Arc::new(worker)),
+                settings,
+                exit_mode,
+                host_process,
                 client,
                 queues,
                 timers,
@@ -188,14 +156,15 @@ impl FunctionsHost {
         let listener =
             TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("port {port}"))?;
         let address = listener.local_addr()?;
-        let router = self.router();
-        let server = tokio::spawn(async move { _ = axum::serve(listener, router).await });
-        self.server = Some((address, server));
+        self.server = Some((address, http::serve(listener, self.router())));
         Ok(())
     }
 
     fn listen(&self) {
         let mut listeners = self.listeners.lock().unwrap();
+        if self.inner.app.logs_sdk_requests {
+            listeners.spawn(log_sdk_requests(self.inner.output.clone()));
+        }
         for function in &self.inner.app.functions {
             let (inner, owned) = (self.inner.clone(), function.clone());
             match function.trigger {
@@ -208,11 +177,11 @@ impl FunctionsHost {
 
     /// Waits until the handler answers; fails once the host has given up.
     pub async fn ready(&self) -> Result<()> {
-        self.inner.worker.ready().await.map(drop).map_err(|reason| anyhow!(reason))
+        self.inner.worker().ready().await.map(drop).map_err(|reason| anyhow!(reason))
     }
 
     pub fn state(&self) -> WorkerState {
-        self.inner.worker.state()
+        self.inner.worker().state()
     }
 
     /// Calls a timer function now, beside its schedule, and waits for the result. The status is not touched.
@@ -222,7 +191,7 @@ impl FunctionsHost {
     pub async fn fire_timer(&self, function: &str, fire: TimerFire) -> Invocation {
         let function = self.timer(function);
         let reason = format!("Timer fired at {}", chrono::Utc::now().to_rfc3339());
-        self.inner.fire(function, fire, reason).await
+        self.inner.fire(function, fire, reason, None).await
     }
 
     /// What the host has stored of the schedule of a timer function.
@@ -343,19 +312,19 @@ impl FunctionsHost {
     /// SIGKILL now, as a crash would, and waits for the process's end. Twice within half an hour the host starts
     /// a new process at once; the third time it stops, until [`Self::restart_host`].
     pub async fn kill(&self) {
-        self.inner.worker.act(Act::Kill).await;
+        self.inner.worker().act(Act::Kill).await;
     }
 
     /// SIGTERM now, as a platform does it, and SIGKILL if the process outlives `grace`. Waits for its end.
     pub async fn terminate(&self, grace: Duration) {
-        self.inner.worker.act(Act::Terminate(grace)).await;
+        self.inner.worker().act(Act::Terminate(grace)).await;
     }
 
     /// The host dies with its handler and a new one starts: what was in flight is lost, schedules resume from
     /// their stored status, messages come back after `message_lease`.
     pub async fn restart_host(&self) -> Result<()> {
         self.end_listeners().await;
-        self.inner.worker.act(Act::RestartHost).await;
+        self.inner.worker().act(Act::RestartHost).await;
         self.ready().await?;
         self.listen();
         Ok(())
@@ -364,7 +333,12 @@ impl FunctionsHost {
     /// Ends the host and the handler, which gets no signal but SIGKILL.
     pub async fn stop(self) {
         self.end_listeners().await;
-        self.inner.worker.act(Act::Stop).await;
+        self.inner.worker().act(Act::Stop).await;
+    }
+
+    /// As whom the host works on the app's storage.
+    pub fn storage_identity(&self) -> &StorageIdentity {
+        &self.inner.app.storage_identity
     }
 
     async fn end_listeners(&self) {
@@ -373,9 +347,24 @@ impl FunctionsHost {
     }
 }
 
+/// What the Azure SDK within an idle host logs of its requests to queues and locks, when it is let: 18 lines and 31 KB a
+/// minute (seen under Functions host 4.1037).
+async fn log_sdk_requests(output: Arc<Output>) {
+    const LINES: usize = 18;
+    const BYTES: usize = 31_000;
+    let line = "Azure.Core[1] Request [] GET http://127.0.0.1:10001/devstoreaccount1/mati-sync/messages ";
+    let line = line.to_owned() + &"x-ms-header:value ".repeat((BYTES / LINES - line.len()) / 18);
+    loop {
+        for _ in 0..LINES {
+            output.host(Level::Information, &line);
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
+}
+
 impl Drop for FunctionsHost {
     fn drop(&mut self) {
-        self.inner.worker.abort();
+        self.inner.worker().abort();
         if let Some((_, server)) = &self.server {
             server.abort();
         }

@@ -1,11 +1,13 @@
 //! The life of the handler's process: start, readiness, exits and restarts.
 //!
-//! The rules are those of the host's `HttpWorkerProcess` and `HttpFunctionInvocationDispatcher`.
+//! The rules are those of the host's `HttpWorkerProcess` and `HttpFunctionInvocationDispatcher`; what "seen" is said of
+//! was seen under the real Functions host 4.1037.
 
 use std::{
     collections::BTreeSet,
     net::TcpListener,
     os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -22,15 +24,17 @@ use uuid::Uuid;
 
 use super::{
     configuration::{Configuration, Settings},
+    invocation::{Busy, InFlight},
     output::{Level, Output},
 };
 
 /// What the host makes of exit codes; which of the two a region runs is not for the app to choose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExitMode {
-    /// Hosts up to 2024: exit 0 leaves the app without a process, 143 (SIGTERM) counts as an error.
-    Legacy2024,
-    /// Exit 0 and 143 are normal: a new process starts, nothing is counted.
+    /// Seen: exit 0 leaves the app without a process, while the host says that it runs and every invocation fails with a
+    /// refused connection; 137 (SIGKILL) and 143 (SIGTERM) are errors.
+    Seen4_1037,
+    /// The newest hosts: exit 0 and 143 are normal, a new process starts and nothing is counted.
     #[default]
     Modern2026,
 }
@@ -58,6 +62,10 @@ pub(super) enum Act {
     Kill,
     /// SIGTERM, and SIGKILL for a process still there after this long.
     Terminate(Duration),
+    /// SIGINT, as a terminal sends it to the whole group; nobody waits for the process's end.
+    Interrupt,
+    /// The host dies and leaves the process behind.
+    Orphan,
     /// The host's own kill of the process with this number after a timeout: not counted as an error.
     Dispose(u64),
     /// A new host: new port, clean slate.
@@ -71,6 +79,7 @@ pub(super) struct Worker {
     state: watch::Receiver<WorkerState>,
     supervisor: JoinHandle<()>,
     patience: Duration,
+    busy: Busy,
 }
 
 impl Worker {
@@ -78,6 +87,7 @@ impl Worker {
         app: Arc<Configuration>,
         settings: Settings,
         exit_mode: ExitMode,
+        host_process: Option<&Path>,
         output: Arc<Output>,
         client: reqwest::Client,
     ) -> Result<Self> {
@@ -89,6 +99,7 @@ impl Worker {
             app,
             settings,
             exit_mode,
+            host_process: host_process.map(Path::to_owned),
             output,
             client,
             state,
@@ -97,7 +108,21 @@ impl Worker {
             processes: 0,
             errors: Vec::new(),
         };
-        Ok(Self { acts, state: watched, supervisor: tokio::spawn(supervisor.run()), patience })
+        let supervisor = tokio::spawn(supervisor.run());
+        Ok(Self { acts, state: watched, supervisor, patience, busy: Busy::default() })
+    }
+
+    /// Counts an invocation that this process works on.
+    pub fn enter(&self) -> InFlight {
+        self.busy.enter()
+    }
+
+    /// Ends the process once it works on nothing more.
+    pub async fn retire(&self) {
+        while self.busy.count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.act(Act::Stop).await;
     }
 
     pub fn state(&self) -> WorkerState {
@@ -160,6 +185,8 @@ struct Supervisor {
     app: Arc<Configuration>,
     settings: Settings,
     exit_mode: ExitMode,
+    /// Where a process between us and the handler leaves the handler's id.
+    host_process: Option<PathBuf>,
     output: Arc<Output>,
     client: reqwest::Client,
     state: watch::Sender<WorkerState>,
@@ -214,7 +241,7 @@ impl Supervisor {
                 ready = &mut probe, if probing => {
                     probing = false;
                     if !ready {
-                        _ = child.kill().await;
+                        self.kill(&mut child).await;
                         let text = format!("Failed to start http worker process. workerId:{worker}");
                         self.output.host(Level::Error, text);
                         return self.failed("TimeoutException: Initializing HttpWorker timed out.".into());
@@ -225,29 +252,40 @@ impl Supervisor {
                 }
                 () = after(grace_ends) => {
                     grace_ends = None;
-                    _ = child.start_kill();
+                    self.signal(&child, "KILL").await;
                 }
                 act = self.acts.recv() => {
                     let Some((act, done)) = act else { return Next::End };
                     asking.push(done);
                     match act {
-                        Act::Kill => _ = child.start_kill(),
+                        Act::Kill => self.signal(&child, "KILL").await,
                         Act::Terminate(grace) => {
-                            terminate(&child).await;
+                            self.signal(&child, "TERM").await;
                             grace_ends = Some(Instant::now() + grace);
+                        }
+                        Act::Interrupt => {
+                            self.signal(&child, "INT").await;
+                            asking.clear();
+                        }
+                        Act::Orphan => {
+                            _ = child.kill().await;
+                            // With the host its ends of the pipes are gone.
+                            readers.iter().for_each(JoinHandle::abort);
+                            self.state.send_replace(WorkerState::Stopped("the host was killed".into()));
+                            return Next::Rest;
                         }
                         Act::Dispose(process) if process != self.processes => asking.clear(),
                         Act::Dispose(_) => {
-                            _ = child.kill().await;
+                            self.kill(&mut child).await;
                             self.state.send_replace(WorkerState::Initializing);
                             return Next::Start;
                         }
                         Act::RestartHost => {
-                            _ = child.kill().await;
+                            self.kill(&mut child).await;
                             return self.restart();
                         }
                         Act::Stop => {
-                            _ = child.kill().await;
+                            self.kill(&mut child).await;
                             return self.stop();
                         }
                     }
@@ -330,8 +368,31 @@ impl Supervisor {
         Next::Rest
     }
 
+    /// SIGKILL, and waits for the end.
+    async fn kill(&self, child: &mut Child) {
+        self.signal(child, "KILL").await;
+        _ = child.wait().await;
+    }
+
+    /// A signal to the handler, by the shell's own `kill`: the standard library sends no other than SIGKILL.
+    async fn signal(&self, child: &Child, name: &str) {
+        let of_handler = self.host_process.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let id = of_handler.map(|text| text.trim().to_owned()).or(child.id().map(|id| id.to_string()));
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            _ = Command::new("sh").arg("-c").arg(format!("kill -{name} {id}")).status().await;
+        }
+    }
+
     fn command(&self, worker: &str) -> Command {
-        let mut command = Command::new(&self.app.executable);
+        let mut command = match &self.host_process {
+            None => Command::new(&self.app.executable),
+            // Starts the handler as a process of its own, leaves its id in the file, and ends as it ends.
+            Some(file) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", r#""$@" & echo $! >"$0"; wait $!"#]).arg(file).arg(&self.app.executable);
+                shell
+            }
+        };
         let inherited = INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?)));
         let port = self.port.to_string();
         command
@@ -365,13 +426,6 @@ async fn probe(client: reqwest::Client, port: u16, limit: Duration) -> bool {
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
     false
-}
-
-/// SIGTERM by the shell's own `kill`: the standard library sends no other signal than SIGKILL.
-async fn terminate(child: &Child) {
-    if let Some(id) = child.id() {
-        _ = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await;
-    }
 }
 
 /// Waits until `deadline`, without one for ever.

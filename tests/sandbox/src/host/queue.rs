@@ -239,7 +239,7 @@ impl Inner {
         let message = &lease.message;
         let Some(text) = message.text(options.base64) else {
             let text = "Message decoding has failed! Check MessageEncoding settings. MessageId=";
-            self.output.host(Level::Error, format!("{text}{}.", message.id));
+            self.output.host(Level::Warning, format!("{text}{}.", message.id));
             lease.put_aside();
             return None;
         };
@@ -264,7 +264,7 @@ impl Inner {
         let mut running = JoinSet::new();
         let mut changes = self.queues.0.news.subscribe();
         loop {
-            self.worker.listening().await;
+            self.worker().listening().await;
             changes.mark_unchanged();
             // A new batch is fetched only when few messages of the last one are left.
             let hungry = running.len() <= options.new_batch_threshold;

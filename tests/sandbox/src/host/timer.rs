@@ -1,4 +1,4 @@
-//! The timer trigger: schedules, their status, and the loop of the host's `TimerListener`.
+//! The timer trigger: the status of schedules, and the loop of the host's `TimerListener`.
 
 use std::{
     collections::BTreeMap,
@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
-use chrono::{DateTime, Utc};
+use anyhow::Result;
+use chrono::{DateTime, Datelike, Utc};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     function::{Function, Trigger},
     invocation::{Call, Invocation},
     output::Level,
+    schedule::Schedule,
 };
 
 /// How a timer function is called by hand.
@@ -31,7 +32,7 @@ pub struct TimerFire {
 /// What the host remembers of a schedule between runs, as of before the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleStatus {
-    /// `None` before the first run; sent as `0001-01-01T00:00:00`, without an offset.
+    /// `None` before the first run; sent as `0001-01-01T00:00:00+00:00`.
     pub last: Option<DateTime<Utc>>,
     pub next: DateTime<Utc>,
     pub last_updated: DateTime<Utc>,
@@ -41,7 +42,7 @@ impl ScheduleStatus {
     fn to_json(&self) -> Value {
         let print = |time| print_time(time, "+00:00");
         json!({
-            "Last": self.last.map_or("0001-01-01T00:00:00".into(), print),
+            "Last": self.last.map_or("0001-01-01T00:00:00+00:00".into(), print),
             "Next": print(self.next),
             "LastUpdated": print(self.last_updated),
         })
@@ -49,55 +50,12 @@ impl ScheduleStatus {
 
     fn from_json(value: &Value) -> Option<Self> {
         let time = |name: &str| Some(DateTime::parse_from_rfc3339(value[name].as_str()?).ok()?.to_utc());
-        Some(Self { last: time("Last"), next: time("Next")?, last_updated: time("LastUpdated")? })
+        Some(Self {
+            last: time("Last").filter(|last| last.year() > 1),
+            next: time("Next")?,
+            last_updated: time("LastUpdated")?,
+        })
     }
-}
-
-/// An NCRONTAB expression: `{second} {minute} {hour} {day} {month} {day of week}`, all in UTC.
-#[derive(Clone, Debug)]
-pub(super) struct Schedule(Box<cron::Schedule>);
-
-impl Schedule {
-    pub fn parse(text: &str) -> Result<Self> {
-        let mut fields = text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        if fields.len() == 5 {
-            fields.insert(0, "0".into());
-        }
-        ensure!(
-            fields.len() == 6,
-            "The schedule expression '{text}' was not recognized as a valid cron expression."
-        );
-        fields[5] = day_of_week(&fields[5]).with_context(|| format!("day of week in '{text}'"))?;
-        let schedule = fields.join(" ").parse().with_context(|| format!("the schedule '{text}'"))?;
-        Ok(Self(Box::new(schedule)))
-    }
-
-    pub fn next(&self, after: DateTime<Utc>) -> DateTime<Utc> {
-        self.0.after(&after).next().unwrap_or(DateTime::<Utc>::MAX_UTC)
-    }
-
-    /// Whether it fires more often than once a minute; the host looks at two of the next occurrences.
-    pub fn is_frequent(&self) -> bool {
-        let next = self.next(Utc::now());
-        self.next(next) - next < chrono::TimeDelta::minutes(1)
-    }
-}
-
-/// NCRONTAB counts the days of the week from 0 (Sunday), the crate from 1.
-fn day_of_week(field: &str) -> Result<String> {
-    let shift = |day: &str| match day.parse::<u8>() {
-        Ok(number) => {
-            ensure!(number <= 6, "days of the week run from 0 (Sunday) to 6");
-            Ok((number + 1).to_string())
-        }
-        Err(_) => Ok(day.to_owned()),
-    };
-    let item = |item: &str| {
-        let (days, step) = item.split_once('/').map_or((item, None), |(days, step)| (days, Some(step)));
-        let days = days.split('-').map(shift).collect::<Result<Vec<_>>>()?.join("-");
-        Ok(step.map_or(days.clone(), |step| format!("{days}/{step}")))
-    };
-    Ok(field.split(',').map(item).collect::<Result<Vec<_>>>()?.join(","))
 }
 
 /// What a listener does at its start: the status to go on with, and whether a missed run is made up for.
@@ -172,12 +130,24 @@ impl Timers {
 }
 
 impl Inner {
-    pub(super) async fn fire(&self, function: &Function, fire: TimerFire, reason: String) -> Invocation {
+    /// Calls a timer function; `input` is what somebody gave who runs it through the admin API.
+    pub(super) async fn fire(
+        &self,
+        function: &Function,
+        fire: TimerFire,
+        reason: String,
+        input: Option<&str>,
+    ) -> Invocation {
         let status = fire.schedule_status.map_or(Value::Null, |status| status.to_json());
         let value = json!({
             "Schedule": {"AdjustForDST": true}, "ScheduleStatus": status, "IsPastDue": fire.is_past_due,
         });
-        self.invoke(function, Call::new(&function.input, value, reason)).await
+        let mut call = Call::new(&function.input, value, reason);
+        if let Some(input) = input {
+            // Seen: only a run through the admin API has the binding among its metadata.
+            call.bind(&function.input, json!(input));
+        }
+        self.invoke(function, call).await
     }
 
     /// Runs the schedule of one timer function until dropped. It never overlaps itself.
@@ -216,7 +186,7 @@ impl Inner {
                 }
             }
             // A stopped host fires nothing; what it misses is one run, whenever it is back.
-            self.worker.listening().await;
+            self.worker().listening().await;
             let start = Utc::now();
             let mut reason = format!("Timer fired at {}", print_time(start, "+00:00"));
             if let Some(cause) = cause {
@@ -225,7 +195,7 @@ impl Inner {
             let schedule_status = Some(status.clone()).filter(|_| *monitored);
             let fire = TimerFire { is_past_due: cause == Some("IsPastDue"), schedule_status };
             // A failed run is a finished run: the schedule goes on.
-            self.fire(function, fire, reason).await;
+            self.fire(function, fire, reason, None).await;
             status = settle(&status, schedule, start, cause.is_none());
             if *monitored {
                 self.timers.set(name, status.clone())?;
@@ -247,27 +217,6 @@ mod tests {
     }
 
     #[test]
-    fn days_of_the_week_count_from_sunday_as_0() {
-        let saturday = at("2026-11-21T12:00:00Z");
-        for (field, next) in
-            [("0", "22"), ("1", "23"), ("6", "28"), ("Mon", "23"), ("2-3", "24"), ("*/3", "22")]
-        {
-            let schedule = Schedule::parse(&format!("0 0 6 * * {field}")).unwrap();
-            assert_eq!(schedule.next(saturday), at(&format!("2026-11-{next}T06:00:00Z")), "{field}");
-        }
-        assert!(Schedule::parse("0 0 6 * * 7").is_err());
-    }
-
-    #[test]
-    fn five_fields_mean_second_0() {
-        let schedule = Schedule::parse("*/15 * * * *").unwrap();
-        assert_eq!(schedule.next(at("2026-11-21T12:01:30Z")), at("2026-11-21T12:15:00Z"));
-        assert!(!schedule.is_frequent());
-        assert!(Schedule::parse("*/10 * * * * *").unwrap().is_frequent());
-        assert!(Schedule::parse("01:00:00").is_err());
-    }
-
-    #[test]
     fn a_first_start_is_never_past_due() {
         let now = at("2026-11-21T12:30:00Z");
         let (status, past_due) = resume(None, &hourly(), now);
@@ -276,7 +225,7 @@ mod tests {
             ScheduleStatus { last: None, next: at("2026-11-21T13:00:00Z"), last_updated: now }
         );
         assert!(!past_due);
-        assert_eq!(status.to_json()["Last"], "0001-01-01T00:00:00");
+        assert_eq!(status.to_json()["Last"], "0001-01-01T00:00:00+00:00");
         assert_eq!(ScheduleStatus::from_json(&status.to_json()), Some(status));
     }
 

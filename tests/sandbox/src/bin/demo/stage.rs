@@ -60,6 +60,8 @@ impl Stage {
         options.settings = world.settings();
         let state = folder.path().join("state").display().to_string();
         options.settings.insert("STATE_DIR".into(), state);
+        // The host's own, without which it starts neither timer nor queue; the double has both within.
+        options.settings.insert("AzureWebJobsStorage".into(), "UseDevelopmentStorage=true".into());
         let targets: Vec<_> = lanes.iter().map(|lane| lane.name()).collect();
         options.settings.insert("TARGET_APPLICATION".into(), targets.join(","));
         // The story fires the timer by itself: nobody wants to wait for the full hour.

@@ -33,7 +33,7 @@ fn a_good_answer_gives_its_declared_outputs_and_its_logs() {
         Value::Object(answer.outputs),
         json!({"res": {"statusCode": "202"}, "next": {"kind": "pass"}})
     );
-    assert_eq!(answer.logs, ["a", "1", "2.5", "true", ""]);
+    assert_eq!(answer.logs, ["a", "1", "2.5", "true", "[null]"]);
     assert_eq!(success(json!({"Outputs": null, "Logs": null, "ReturnValue": null})), Answer::default());
     assert_eq!(success(json!({"key1": "value1"})), Answer::default());
 }
@@ -110,4 +110,27 @@ fn times_are_printed_anew() {
     let expected =
         json!({"utc": "2026-11-21T20:00:00.5Z", "offset": "2026-11-21T20:00:00+00:00", "day": "2026-11-21"});
     assert_eq!(answer.outputs["next"], expected);
+}
+
+/// A body that is a text reaches the caller as it is; nothing else does.
+#[test]
+fn times_of_a_response_are_printed_anew_except_in_a_text() {
+    let at = "2026-11-27T16:51:12.1000000Z";
+    let answer = success(json!({"Outputs": {"res": {
+        "headers": {"Last-Modified": at, "X-Run": "run 2026"}, "body": {"at": at, "finer": "2026-11-27T16:51:12.12345678Z"},
+    }}}));
+    let response = &answer.outputs["res"];
+    assert_eq!(response["headers"], json!({"Last-Modified": "11/27/2026 16:51:12", "X-Run": "run 2026"}));
+    assert_eq!(
+        response["body"],
+        json!({"at": "2026-11-27T16:51:12.1Z", "finer": "2026-11-27T16:51:12.12345678Z"})
+    );
+    assert_eq!(success(json!({"Outputs": {"res": {"body": at}}})).outputs["res"]["body"], at);
+}
+
+#[test]
+fn no_outputs_are_told_from_empty_ones() {
+    assert!(success(json!({"Outputs": {}})).has_outputs);
+    assert!(!success(json!({"Outputs": null})).has_outputs);
+    assert!(!success(json!({})).has_outputs);
 }

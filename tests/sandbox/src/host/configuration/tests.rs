@@ -90,12 +90,73 @@ fn what_the_host_refuses_is_refused() {
     assert!(
         app.fault(&[("AzureFunctionsJobHost__functionTimeout", "00:00:00")]).contains("at least 1 second")
     );
-    assert!(app.fault(&[("SYNC_CRON", "every hour")]).contains("not recognized as a valid cron expression"));
-    app.write(
-        "Other/function.json",
-        json!({"bindings": [{"type": "queueTrigger", "name": "q", "queueName": "%Q%"}]}),
+}
+
+#[test]
+fn what_cannot_be_indexed_is_disabled_alone() {
+    let app = App::new(host());
+    let queue = |name: &str| json!({"bindings": [{"type": "queueTrigger", "name": "q", "queueName": name}]});
+    app.write("Other/function.json", queue("%Q%"));
+    let read =
+        app.read(&[("SYNC_CRON", "every hour"), ("AzureWebJobsStorage", "UseDevelopmentStorage=true")]);
+    let read = read.unwrap();
+    assert!(read.function("Status").is_some());
+    assert!(read.function("SyncTimer").is_none() && read.function("Other").is_none());
+    assert!(read.disabled["SyncTimer"].contains("not recognized as a valid cron expression"));
+    assert!(read.disabled["Other"].contains("'%Q%' does not resolve to a value."), "{:?}", read.disabled);
+
+    app.write("Other/function.json", queue("jobs"));
+    let without = app.read(&[("AzureWebJobsStorageOther", "x")]).unwrap();
+    assert!(
+        without.disabled["Other"].contains("'AzureWebJobsStorage' does not exist"),
+        "{:?}",
+        without.disabled
     );
-    assert!(app.fault(&[]).contains("'%Q%' does not resolve to a value."), "{}", app.fault(&[]));
+    for name in ["AzureWebJobsStorage", "AzureWebJobsStorage__accountName"] {
+        assert!(app.read(&[(name, "x")]).unwrap().disabled.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_default_log_level_turns_the_sdk_s_request_log_on() {
+    let logging = |levels: Value| {
+        let mut host = host();
+        host["logging"] = json!({"logLevel": levels});
+        App::new(host).read(&[]).unwrap().logs_sdk_requests
+    };
+    assert!(!logging(json!({"Function": "Information", "Host.Function.Console": "Information"})));
+    assert!(logging(json!({"default": "Information"})));
+    assert!(!logging(json!({"default": "Warning"})));
+    assert!(!logging(json!({"default": "Information", "Azure.Core": "Warning"})));
+    assert!(logging(json!({"Azure": "Debug"})));
+}
+
+#[test]
+fn the_host_s_own_identity_comes_from_the_app_s_variables_unless_it_is_named() {
+    let app = App::new(host());
+    let registration =
+        [("AZURE_CLIENT_ID", "app"), ("AZURE_TENANT_ID", "tenant"), ("AZURE_CLIENT_SECRET", "secret")];
+    let identity = |more: &[(&str, &str)]| {
+        let all: Vec<_> = registration.iter().chain(more).copied().collect();
+        app.read(&all).unwrap().storage_identity
+    };
+    assert_eq!(
+        identity(&[
+            ("AzureWebJobsStorage__accountName", "x"),
+            ("AZURE_AUTHORITY_HOST", "https://login.example")
+        ]),
+        StorageIdentity::Application {
+            client_id: "app".into(),
+            authority: Some("https://login.example".into())
+        }
+    );
+    let named = [
+        ("AzureWebJobsStorage__accountName", "x"),
+        ("AzureWebJobsStorage__credential", "managedidentity"),
+        ("AzureWebJobsStorage__clientId", "mine"),
+    ];
+    assert_eq!(identity(&named), StorageIdentity::ManagedIdentity { client_id: Some("mine".into()) });
+    assert_eq!(identity(&[("AzureWebJobsStorage", "UseDevelopmentStorage=true")]), StorageIdentity::Key);
 }
 
 #[test]
