@@ -45,6 +45,11 @@ impl Destination {
         }
     }
 
+    /// Whether what it holds makes endpoints act: then a wrong indicator is an outage.
+    pub fn acts(&self) -> bool {
+        matches!(self, Self::Defender(_))
+    }
+
     /// Begins a pass: whoever held the lease before us may have made a request just now.
     pub fn take_over(&self) {
         self.api().limiter.take_over();

@@ -217,6 +217,7 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
             State::RetractionRejected => "retraction_rejected",
             State::Unwanted => "unwanted",
             State::Condemned => "confirmed",
+            State::Foreign => "foreign",
         },
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),

@@ -238,6 +238,7 @@ mod tests {
         };
         Planned {
             record: 0,
+            reason: None,
             voice: crate::domain::voice::Voice::default(),
             hash_type: HashType::Sha256,
             key: indicator.observable.subject(HashType::Sha256).key(),

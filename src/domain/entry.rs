@@ -29,10 +29,12 @@ pub enum State {
     Unwanted,
     /// As [`State::Unwanted`], and an operator confirmed the retraction.
     Condemned,
+    /// Another application holds the value at the destination, and it is not touched. Ours is delivered when that ends.
+    Foreign,
 }
 
 impl State {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Held,
         Self::Rejected,
         Self::UpdateRejected,
@@ -40,11 +42,12 @@ impl State {
         Self::RetractionRejected,
         Self::Unwanted,
         Self::Condemned,
+        Self::Foreign,
     ];
 
     /// Whether the destination holds some content, as long as it is valid.
     pub fn is_held(self) -> bool {
-        !matches!(self, Self::Rejected | Self::Retracted)
+        !matches!(self, Self::Rejected | Self::Retracted | Self::Foreign)
     }
 
     /// Whether the deciding record speaks against the indicator.
@@ -52,9 +55,10 @@ impl State {
         matches!(self, Self::Retracted | Self::RetractionRejected | Self::Unwanted | Self::Condemned)
     }
 
-    /// Whether the destination refused what the deciding record called for.
+    /// Whether what the deciding record called for could not be done: the destination refused it, or another application
+    /// has the value there.
     pub fn is_refusal(self) -> bool {
-        matches!(self, Self::Rejected | Self::UpdateRejected | Self::RetractionRejected)
+        matches!(self, Self::Rejected | Self::UpdateRejected | Self::RetractionRejected | Self::Foreign)
     }
 
     /// Fixed for ever by the stored form.
@@ -67,6 +71,7 @@ impl State {
             Self::RetractionRejected => 4,
             Self::Unwanted => 5,
             Self::Condemned => 6,
+            Self::Foreign => 7,
         }
     }
 
@@ -317,7 +322,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..7_usize, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
+        fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..8_usize, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
             let time = DateTime::from_timestamp(i64::from(valid_until), 0).unwrap();
             let entry = entry(time, Voice::default(), State::ALL[state]);
             let now = entry.leaves_at() + TimeDelta::seconds(off) + TimeDelta::nanoseconds(nanoseconds.into());
@@ -326,7 +331,7 @@ mod tests {
 
         /// What is packed into a byte or six comes out again, and disturbs nothing beside it.
         #[test]
-        fn an_entry_keeps_what_it_is_given(updated: u32, id in ".{1,9}", state in 0..7_usize, next in 0..7_usize, of in 0..5_usize) {
+        fn an_entry_keeps_what_it_is_given(updated: u32, id in ".{1,9}", state in 0..8_usize, next in 0..8_usize, of in 0..5_usize) {
             let (voice, indicator_type) = (voice(updated, &id), IndicatorType::ALL[of]);
             let entry = entry(DateTime::UNIX_EPOCH, voice, State::ALL[state]).of_type(indicator_type);
             let contested = entry.contested(after(9, 0)).in_state(State::ALL[next]);

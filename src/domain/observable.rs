@@ -56,6 +56,7 @@ pub enum HashType {
 }
 
 impl HashType {
+    pub const ALL: [Self; 3] = [Self::Md5, Self::Sha1, Self::Sha256];
     /// Strongest first: the order in which a substitute is looked for.
     const STRONGEST_FIRST: [Self; 3] = [Self::Sha256, Self::Sha1, Self::Md5];
 

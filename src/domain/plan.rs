@@ -8,7 +8,7 @@ use super::{
     decision::{Candidate, Decision, Fate, fate_of},
     entry::{Entry, Handle, Known, Rank, State},
     expiry::Expirations,
-    filter::Filter,
+    filter::{DropReason, Filter},
     fingerprint::Fingerprint,
     handles::ByKey,
     indicator::Indicator,
@@ -60,6 +60,8 @@ pub struct Planned {
     pub handle: Option<Handle>,
     pub fingerprint: Fingerprint,
     pub change: Change,
+    /// Why it is taken back, if it is.
+    pub reason: Option<DropReason>,
     pub valid_until: DateTime<Utc>,
 }
 
@@ -167,6 +169,7 @@ pub fn plan_page(
             handle: manifest.handle(key),
             fingerprint,
             change,
+            reason: admitted.err(),
         };
         // A former name stays as long as the new one is refused.
         if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
@@ -182,6 +185,47 @@ pub fn plan_page(
         }
     }
     plan
+}
+
+/// Adds to `plan` what takes back the indicators that an earlier version made of records which are malformed by today's
+/// rules, as far as they are held. Returns of how many records.
+pub fn plan_malformed(
+    held_as: Vec<Indicator>,
+    policy: &Policy,
+    manifest: &Manifest,
+    reading: &Reading,
+    plan: &mut Plan,
+) -> u64 {
+    if !policy.retract {
+        return 0;
+    }
+    let first_record = plan.send.iter().map(|item| item.record + 1).max().unwrap_or(0);
+    let mut found = 0;
+    for (place, indicator) in held_as.into_iter().enumerate() {
+        let voice = Voice::of(&indicator, reading.horizon);
+        let mut change = Change::Retracted;
+        for (key, hash_type) in policy.names(&indicator) {
+            let is_planned = plan.send.iter().any(|item| item.key == key);
+            if is_planned || !manifest.get(key).is_some_and(|entry| entry.is_held(reading.now)) {
+                continue;
+            }
+            plan.send.push(Planned {
+                valid_until: reading.now,
+                record: first_record + place,
+                voice,
+                hash_type,
+                key,
+                handle: manifest.handle(key),
+                fingerprint: Fingerprint::of(&indicator, policy.salt),
+                change,
+                reason: Some(DropReason::Malformed),
+                indicator: indicator.clone(),
+            });
+            found += u64::from(change.is_fate());
+            change = Change::Displaced;
+        }
+    }
+    found
 }
 
 fn noted(entry: Entry, manifest: &Manifest) -> Known {
@@ -212,6 +256,16 @@ impl Policy {
     /// The key under which an indicator is known.
     pub fn key(&self, indicator: &Indicator) -> Key {
         indicator.observable.subject(self.hash_type).key()
+    }
+
+    /// Every key under which an indicator may stand, and the digest that stands for it there.
+    fn names(&self, indicator: &Indicator) -> Vec<(Key, HashType)> {
+        let digests =
+            HashType::ALL.map(|hash_type| (indicator.observable.subject(hash_type).key(), hash_type));
+        let former = indicator.former.iter().map(|key| (*key, self.hash_type));
+        let mut names: Vec<(Key, HashType)> = digests.into_iter().chain(former).collect();
+        names.dedup_by_key(|(key, _)| *key);
+        names
     }
 
     /// Each indicator with its key.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     brake::Brake,
+    observable::Key,
     purpose::{Backfill, Purpose},
     task::{LAG, LONGEST_WINDOW, OVERLAP, REACH, Range, SHORTEST_WINDOW, Task, Window, whole_second},
     voice::{Refreshes, WholeRefresh},
@@ -72,6 +73,12 @@ pub struct Progress {
     pub brake: Brake,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
+    /// The version of the rules about harmful values by which the destination's own list was gone through.
+    #[serde(default)]
+    pub swept: u32,
+    /// The indicator in `control.json`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Key>,
     /// While it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<Adoption>,
@@ -140,6 +147,8 @@ impl Progress {
             refreshes: Refreshes::default(),
             brake: Brake::default(),
             withheld: None,
+            swept: 0,
+            control: None,
             adoption: None,
             watermark: begin,
             firm: None,
@@ -175,9 +184,8 @@ impl Progress {
         let end = whole_second(now - LAG);
         if self.watermark < end || self.reread.is_some() {
             let from = self.reread.unwrap_or(self.watermark);
-            let border = self.selective_until().filter(|border| from < *border && *border < end);
             let length = TimeDelta::seconds(self.window_seconds);
-            return Some(Task::first_of(Range::Live, from, border.unwrap_or(end), length, now));
+            return Some(Task::first_of(Range::Live, from, end, length, now));
         }
         let backfill = self.backfills.first()?;
         let length = TimeDelta::seconds(self.window_seconds);
@@ -342,17 +350,6 @@ impl Progress {
         let Range::Backfill(run_id) = range else { return Purpose::Live };
         let backfill = self.backfills.iter().find(|backfill| backfill.run_id == *run_id);
         backfill.map_or(Purpose::Lookback, |backfill| backfill.purpose)
-    }
-
-    /// Whether the records that changed in a window may be asked for without those that the settings do not admit.
-    pub fn may_be_selective(&self, task: &Task) -> bool {
-        task.range == Range::Live && self.selective_until().is_some_and(|border| task.window.to <= border)
-    }
-
-    /// Nothing that was updated before the lane began can be the drop of something it holds; and what it was indexed
-    /// late for lies within the overlap.
-    fn selective_until(&self) -> Option<DateTime<Utc>> {
-        self.created.map(|created| whole_second(created - OVERLAP))
     }
 
     /// Whether a request has been applied, wholly or in part.

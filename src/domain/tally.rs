@@ -28,6 +28,8 @@ pub struct Tally {
     pub rejected: u64,
     /// Taken back.
     pub retracted: u64,
+    /// Held by another application, and not touched.
+    pub foreign: u64,
     /// Run out, and soon forgotten.
     pub expired: u64,
 }
@@ -58,6 +60,7 @@ impl Tally {
                 _ if entry.is_held(now) => tally.held.of(entry.indicator_type()),
                 State::Rejected => &mut tally.rejected,
                 State::Retracted => &mut tally.retracted,
+                State::Foreign => &mut tally.foreign,
                 _ => &mut tally.expired,
             } += 1;
         }

@@ -1,6 +1,11 @@
 //! A lane without memory begins with what the workspace already holds from our source, so that lost state, or a move
 //! from another product, uploads nothing twice.
 
+use std::collections::{
+    BTreeMap,
+    btree_map::Entry::{Occupied, Vacant},
+};
+
 use tracing::{info, warn};
 
 use super::{halt::Halt, lane::LanePass};
@@ -30,7 +35,7 @@ impl LanePass<'_> {
             state.progress.created = None;
         }
         let mut position = state.progress.adoption.clone();
-        let (mut adopted, mut passed_over, mut began_again) = (Vec::new(), 0, false);
+        let (mut adopted, mut passed_over, mut began_again) = (BTreeMap::new(), 0, false);
         while let Some(Adoption { skip_token }) = position {
             let HoldingsPage { held, passed_over: others, next } =
                 match self.holdings_page(holdings, skip_token.as_deref()).await {
@@ -47,12 +52,18 @@ impl LanePass<'_> {
                 tracing::debug!(lane = self.lane.name, "{} is left alone: it {}", other.id, other.reason);
             }
             passed_over += others.len();
-            adopted.extend(held.into_iter().filter(|holding| is_better(holding, state)).map(known));
+            for holding in held.into_iter().filter(|holding| is_better(holding, state)) {
+                match adopted.entry(holding.key) {
+                    Occupied(mut other) if holding.is_ours => drop(other.insert(known(holding))),
+                    Occupied(_) => {}
+                    Vacant(place) => drop(place.insert(known(holding))),
+                }
+            }
             position = next.map(|token| Adoption { skip_token: Some(token) });
             // Progress moves only over what is committed with it.
             if adopted.len() >= COMMIT || position.is_none() {
                 state.progress.adoption.clone_from(&position);
-                self.commit(state, std::mem::take(&mut adopted)).await?;
+                self.commit(state, std::mem::take(&mut adopted).into_values().collect()).await?;
             }
         }
         if passed_over > 0 || !state.manifest.is_empty() && state.is_new() {

@@ -282,7 +282,7 @@ impl<'a> LanePass<'a> {
                 self.count(item);
                 self.engine.gauge.sent(1);
                 if item.change == Change::Retracted {
-                    self.note_retracted(state, before, &desk.range);
+                    self.note_retracted(state, item, before, &desk.range);
                 }
                 if let Some(room) = self.room.as_mut().filter(|_| item.change.takes_back()) {
                     room.leave(item.key);

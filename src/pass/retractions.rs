@@ -10,6 +10,7 @@ use crate::{
     domain::{
         brake::{Claim, Permit},
         entry::{Entry, Known, State},
+        filter::DropReason,
         outcome::Change,
         plan::{Plan, Planned, Reading},
         progress::Withheld,
@@ -30,8 +31,11 @@ impl LanePass<'_> {
     /// Takes those retractions out of `plan` that may not be made now, with all that their records call for beside: the
     /// indicators are marked, and count as left.
     pub(super) fn withhold(&mut self, state: &mut LaneState, plan: &mut Plan, reading: &Reading) {
+        let acts = self.lane.destination.acts();
         let claim = |item: &Planned| match state.manifest.get(item.key).map(Entry::state) {
             Some(State::Condemned) => Claim::Confirmed,
+            // At an endpoint it is an outage.
+            _ if item.reason == Some(DropReason::Malformed) && acts => Claim::Confirmed,
             Some(State::Unwanted | State::RetractionRejected) => Claim::Surveyed,
             _ => Claim::New,
         };
@@ -70,8 +74,15 @@ impl LanePass<'_> {
     }
 
     /// Notes a retraction that was acknowledged, of an indicator that stood in the manifest as `before`.
-    pub(super) fn note_retracted(&self, state: &mut LaneState, before: Option<Entry>, range: &Range) {
-        if before.is_none_or(|entry| entry.state() != State::Condemned) {
+    pub(super) fn note_retracted(
+        &self,
+        state: &mut LaneState,
+        item: &Planned,
+        before: Option<Entry>,
+        range: &Range,
+    ) {
+        let is_harmful = item.reason == Some(DropReason::Malformed) && self.lane.destination.acts();
+        if !is_harmful && before.is_none_or(|entry| entry.state() != State::Condemned) {
             state.progress.note_retracted(range, self.engine.clock.now());
         }
     }

@@ -14,8 +14,7 @@ use super::{
 use crate::{
     domain::{
         filter::DropReason,
-        plan::{Reading, plan_page},
-        progress::Progress,
+        plan::{Reading, plan_malformed, plan_page},
         task::{Range, Task, Window, fitting},
     },
     http::retry::Failed,
@@ -68,7 +67,7 @@ impl<'a> LanePass<'a> {
         let ahead = self.ahead.take().filter(|ahead| ahead.task == *task);
         let Ahead { mut reader, first, .. } = match ahead {
             Some(ahead) => ahead,
-            None => self.look_ahead(&state.progress, task.clone(), window).await,
+            None => self.look_ahead(task.clone(), window).await,
         };
         let mut next = first.map_err(Halt::from)?;
         while let Some(page) = next {
@@ -98,7 +97,7 @@ impl<'a> LanePass<'a> {
         let now = self.earlier(now, reader.asked_at());
         self.longest = deadline.left().map(|left| fitting(task.window, began.elapsed(), left));
         let coming = state.progress.after(task, now).map(|task| self.cut(task));
-        let coming = coming.map(|task| self.look_ahead(&state.progress, task.clone(), task.window));
+        let coming = coming.map(|task| self.look_ahead(task.clone(), task.window));
         let ahead = async { Some(coming?.await) };
         let (settled, ahead) = tokio::join!(self.carry_on(store, state, desk, Until::Settled), ahead);
         self.ahead = ahead;
@@ -107,14 +106,9 @@ impl<'a> LanePass<'a> {
     }
 
     /// Opens the window of `task` and fetches its first page.
-    fn look_ahead(
-        &self,
-        progress: &Progress,
-        task: Task,
-        window: Window,
-    ) -> impl Future<Output = Ahead> + use<'a> {
-        // What is read for drops must show them.
-        let selective = !self.lane.policy.retract || progress.may_be_selective(&task);
+    fn look_ahead(&self, task: Task, window: Window) -> impl Future<Output = Ahead> + use<'a> {
+        // A record that is not admitted may speak against what is held, or against an older record of the same value.
+        let selective = !self.lane.policy.retract;
         let (engine, deadline) = (self.engine, self.deadline);
         async move {
             let mut reader = Reader::new(Arc::clone(&engine.source), window, selective);
@@ -140,8 +134,10 @@ impl<'a> LanePass<'a> {
         }
         self.counts.read += page.records;
         self.engine.gauge.read(page.records);
+        let mut held_as = Vec::new();
         for unusable in page.unusable {
             self.counts.dropped.add(unusable.reason);
+            held_as.extend(unusable.held_as.map(|indicator| *indicator));
             match unusable.reason {
                 DropReason::Type => {
                     debug!(lane = self.lane.name, "{} is passed over: {}", unusable.id, unusable.detail)
@@ -156,6 +152,9 @@ impl<'a> LanePass<'a> {
             now: self.engine.clock.now(),
         };
         let mut plan = plan_page(keyed, policy, &mut state.manifest, &reading, &mut self.counts);
+        // `retracted` wins over `dropped`: what is taken back is no longer counted as that.
+        self.counts.dropped.malformed -=
+            plan_malformed(held_as, policy, &state.manifest, &reading, &mut plan);
         self.withhold(state, &mut plan, &reading);
         self.deliver(store, state, desk, plan).await
     }

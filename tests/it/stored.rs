@@ -133,7 +133,6 @@ fn progress_schema_1() {
     begun.begin_live(progress.watermark + TimeDelta::hours(1));
     let task = begun.next_task(progress.watermark + TimeDelta::hours(1)).unwrap();
     assert_eq!(task.window.from, progress.watermark - TimeDelta::minutes(15));
-    assert!(!progress.may_be_selective(&task));
     assert!(progress.wants_refresh(progress.watermark, TimeDelta::days(3)));
 }
 
