@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::classify::folded;
+use crate::domain::observable::{HashType, SubjectKind};
 
 /// Body of an import.
 #[derive(Serialize)]
@@ -93,6 +94,20 @@ pub struct Listed {
 }
 
 impl Listed {
+    /// What its value is compared with; `None`: a kind that is never ours.
+    pub fn kind(&self) -> Option<SubjectKind> {
+        match self.indicator_type.as_str() {
+            "IpAddress" if self.value.contains(':') => Some(SubjectKind::Ipv6),
+            "IpAddress" => Some(SubjectKind::Ipv4),
+            "DomainName" => Some(SubjectKind::Domain),
+            "Url" => Some(SubjectKind::Url),
+            "FileMd5" => Some(SubjectKind::File(HashType::Md5)),
+            "FileSha1" => Some(SubjectKind::File(HashType::Sha1)),
+            "FileSha256" => Some(SubjectKind::File(HashType::Sha256)),
+            _ => None,
+        }
+    }
+
     /// Type and value, by which the tenant tells its indicators apart, whoever made them.
     pub fn about(&self) -> String {
         about(&self.indicator_type, &self.value)

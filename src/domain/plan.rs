@@ -205,8 +205,8 @@ pub fn plan_malformed(
         let voice = Voice::of(&indicator, reading.horizon);
         let mut change = Change::Retracted;
         for (key, hash_type) in policy.names(&indicator) {
-            let is_planned = plan.send.iter().any(|item| item.key == key);
-            if is_planned || !manifest.get(key).is_some_and(|entry| entry.is_held(reading.now)) {
+            let is_held = manifest.get(key).is_some_and(|entry| entry.is_held(reading.now));
+            if !is_held || plan.send.iter().any(|item| item.key == key) {
                 continue;
             }
             plan.send.push(Planned {

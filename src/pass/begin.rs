@@ -21,6 +21,8 @@ impl LanePass<'_> {
         self.lane.destination.take_over();
         self.adopt(state).await?;
         self.prepare_brake(state);
+        self.sweep_once(state).await?;
+        self.deliver_foreign(store, state).await?;
         if self.schedule_refresh(state) {
             self.commit(state, Vec::new()).await?;
         }

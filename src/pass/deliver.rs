@@ -2,94 +2,25 @@
 
 use std::{collections::VecDeque, future::pending, pin::pin, sync::Arc};
 
-use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use futures::StreamExt;
 use serde_json::json;
-use tokio::{sync::Notify, task::yield_now};
+use tokio::sync::Notify;
 use tracing::warn;
 
-use super::{halt::Halt, lane::LanePass};
+use super::{
+    control::Control,
+    desk::{Desk, IN_FLIGHT, SUSPICIOUS},
+    halt::Halt,
+    lane::LanePass,
+};
 use crate::{
     domain::{
         entry::Known,
-        handles::ByKey,
-        observable::Key,
         outcome::{Change, Delivery, Refusal, UploadError},
         plan::{Plan, Planned},
-        task::Range,
     },
     state::{lane::LaneState, store::Store},
 };
-
-/// Uploads in flight, or answered and not yet committed: what is sent again at worst after a kill.
-const IN_FLIGHT: usize = 4;
-/// So many requests refused one after another, and none accepted: then it is not the records.
-const SUSPICIOUS: usize = 8;
-
-type Outcome = (Vec<Planned>, Result<Vec<Delivery>, UploadError>);
-
-/// What a delivery has come to so far. It outlives a page: while the last uploads of one are under way, the first of
-/// the next begin, else the destination's rate would go unused at every page's end.
-pub(super) struct Desk<'a> {
-    /// What the records were read for.
-    range: Range,
-    /// Records that have no fate yet.
-    open: u64,
-    waiting: VecDeque<Vec<Planned>>,
-    uploads: FuturesUnordered<BoxFuture<'a, Outcome>>,
-    /// Answered, and not looked at yet.
-    arrived: Vec<Outcome>,
-    /// What was begun and is not settled: the manifest knows nothing of it yet.
-    under_way: ByKey<()>,
-    /// Entries for the next commit.
-    settled: Vec<Known>,
-    /// Records whose request was refused although they were alone in it.
-    suspects: Vec<(Planned, Refusal)>,
-    halt: Option<Halt>,
-}
-
-impl Desk<'_> {
-    /// An empty one, for records that were read for `range`.
-    pub(super) fn for_range(range: Range) -> Self {
-        Self {
-            range,
-            open: 0,
-            waiting: VecDeque::new(),
-            uploads: FuturesUnordered::new(),
-            arrived: Vec::new(),
-            under_way: ByKey::default(),
-            settled: Vec::new(),
-            suspects: Vec::new(),
-            halt: None,
-        }
-    }
-
-    /// Records that were taken on and have no fate yet.
-    pub(super) fn open(&self) -> u64 {
-        self.open
-    }
-
-    /// Notes that what `item` was planned for has its fate. What is displaced is no record that was read.
-    pub(super) fn close(&mut self, item: &Planned) {
-        self.open -= u64::from(item.change.is_fate());
-    }
-
-    /// Whether something about `key` is under way.
-    pub(super) fn knows(&self, key: Key) -> bool {
-        self.under_way.contains_key(&key)
-    }
-
-    /// Takes along whatever else was answered by now, so that one commit does for all of it: a commit waits for the
-    /// disk or the network, and under a destination that answers at once it would be most of the work.
-    async fn gather(&mut self) {
-        // The first turn lets the connections read, the second lets the uploads hear of it.
-        for _ in 0..2 {
-            yield_now().await;
-            while let Some(Some(outcome)) = self.uploads.next().now_or_never() {
-                self.arrived.push(outcome);
-            }
-        }
-    }
-}
 
 /// How far a delivery is carried on.
 #[derive(Clone, Copy)]
@@ -115,7 +46,7 @@ impl<'a> LanePass<'a> {
         desk: &mut Desk<'a>,
         plan: Plan,
     ) -> Result<(), Halt> {
-        desk.open += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
+        desk.take_on(&plan.send);
         // The next page is compared with them at once; durable they become with the next commit.
         for note in plan.notes {
             state.manifest.put(note);
@@ -131,7 +62,7 @@ impl<'a> LanePass<'a> {
             desk.waiting = batches(taken_back, size);
             self.carry_on(store, state, desk, Until::Settled).await?;
         }
-        let others = self.fit_in(state, desk, others).await?;
+        let others = self.fit_in(store, state, desk, others).await?;
         desk.waiting = batches(others, size);
         // Who has room is reckoned with what is settled.
         let until = if self.room.is_some() { Until::Settled } else { Until::Begun };
@@ -179,7 +110,9 @@ impl<'a> LanePass<'a> {
             for (batch, outcome) in std::mem::take(&mut desk.arrived) {
                 self.take(state, desk, batch, outcome);
             }
-            self.judge_suspects(state, desk);
+            if self.judge_suspects(state, desk) {
+                self.ask_control(store, state, desk).await?;
+            }
             // The others go on meanwhile: an upload that is not looked at misses its place under the rate limit.
             let Desk { uploads, arrived, settled, .. } = desk;
             let mut commit = pin!(self.commit_settled(store, state, settled));
@@ -226,6 +159,11 @@ impl<'a> LanePass<'a> {
         mut batch: Vec<Planned>,
         outcome: Result<Vec<Delivery>, UploadError>,
     ) {
+        if let [item] = &batch[..]
+            && desk.control_key == Some(item.key)
+        {
+            return self.take_control(desk, item, outcome);
+        }
         match outcome {
             Ok(deliveries) => {
                 // Records that were set aside without being sent prove nothing.
@@ -251,19 +189,18 @@ impl<'a> LanePass<'a> {
         }
     }
 
-    /// A record that is refused alone is rejected, once the destination has shown that it accepts others. When
-    /// it accepts none, something else is wrong with our requests, and no record is blamed for it.
-    fn judge_suspects(&mut self, state: &mut LaneState, desk: &mut Desk<'a>) {
+    /// A record that is refused alone is rejected, once the destination has shown in this pass that it accepts others.
+    /// True if it is time to ask for a control, because it has accepted none.
+    fn judge_suspects(&mut self, state: &mut LaneState, desk: &mut Desk<'a>) -> bool {
         let all_in = desk.uploads.is_empty() && desk.waiting.is_empty();
-        if self.accepted || all_in && desk.suspects.len() == 1 {
+        if self.accepted {
             for (item, refusal) in std::mem::take(&mut desk.suspects) {
                 self.settle_record(state, desk, &item, Delivery::Rejected(refusal));
             }
-        } else if desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty() {
-            let reason = &desk.suspects[0].1.reason;
-            desk.halt = Some(Halt::Stalled(format!("the destination refuses every request: {reason}")));
-            desk.waiting.clear();
+            return false;
         }
+        let is_doubtful = desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty();
+        is_doubtful && desk.halt.is_none() && matches!(desk.control, Control::NotAsked)
     }
 
     /// Counts what became of one record, and notes what is known of it now for the next commit.
@@ -281,6 +218,9 @@ impl<'a> LanePass<'a> {
             Delivery::Acknowledged(handle) => {
                 self.count(item);
                 self.engine.gauge.sent(1);
+                if !item.change.takes_back() {
+                    self.keep_control(state, item);
+                }
                 if item.change == Change::Retracted {
                     self.note_retracted(state, item, before, &desk.range);
                 }
@@ -313,6 +253,10 @@ impl<'a> LanePass<'a> {
                 });
                 self.refused.push_str(&format!("{line}\n"));
                 self.refused_unwritten = true;
+                if self.gave_way && !item.change.takes_back() {
+                    // The best of those that gave way take its place when all are offered again.
+                    state.progress.refreshed = None;
+                }
                 if let Some(room) = self
                     .room
                     .as_mut()

@@ -16,6 +16,7 @@ use crate::{
     clock::Deadline,
     domain::{
         entry::Known,
+        indicator::Indicator,
         observable::Key,
         outcome::{Counts, End},
         progress::{Adoption, Progress},
@@ -53,10 +54,14 @@ pub struct LanePass<'a> {
     pub(super) retractions: Retractions,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
     pub(super) unsettled: HashSet<Key>,
+    /// Acknowledged in this pass, to be the lane's control.
+    pub(super) control: Option<Indicator>,
     /// The destination has accepted a request in this pass.
     pub(super) accepted: bool,
     /// Where the destination cannot hold everything, once it was looked at.
     pub(super) room: Option<Room>,
+    /// Some of ours gave way to better ones in this pass.
+    pub(super) gave_way: bool,
     /// What other applications hold there.
     pub(super) foreign: HashSet<String>,
     pub(super) by_type: ByType,
@@ -95,8 +100,10 @@ impl<'a> LanePass<'a> {
             counts: Counts::default(),
             retractions: Retractions::default(),
             unsettled: HashSet::new(),
+            control: None,
             accepted: false,
             room: None,
+            gave_way: false,
             foreign: HashSet::new(),
             by_type: ByType::new(),
             position: None,
@@ -205,6 +212,9 @@ impl<'a> LanePass<'a> {
         let paused = matches!(worked, Err(Halt::OutOfTime { .. }));
         let now = self.engine.clock.now();
         let before = state.progress.clone();
+        if let Err(halt) = self.store_control(store, state).await {
+            warn!(lane = self.lane.name, "the control was not stored: {halt:?}");
+        }
         let progress = &mut state.progress;
         self.continues = progress.continues.take().filter(|_| self.pass.continued().is_some());
         progress.continuation_id = paused.then(|| self.continuation_id.to_owned());

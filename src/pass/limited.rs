@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::{deliver::Desk, halt::Halt, lane::LanePass};
+use super::{desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
     defender::{client::Defender, convert::APPLICATION, wire::Listed},
     destination::Destination,
@@ -13,19 +13,34 @@ use crate::{
         entry::{Entry, Handle, Known, Rank, State},
         fingerprint::Fingerprint,
         manifest::Manifest,
-        observable::Key,
+        observable::{Key, is_harmful},
         plan::Planned,
         room::Room,
         voice::Voice,
     },
-    state::lane::LaneState,
+    state::{lane::LaneState, store::Store},
 };
 
+/// The version of the rules by which a value is harmful: where the lane's list was gone through by an older one, that
+/// is done at the next pass.
+pub(super) const RULES: u32 = 1;
+
 impl LanePass<'_> {
+    /// Goes through the list once when the rules about harmful values have changed.
+    pub(super) async fn sweep_once(&mut self, state: &mut LaneState) -> Result<(), Halt> {
+        let is_due = state.progress.swept < RULES && self.lease.is_some() && !state.is_new();
+        if !is_due || !matches!(self.lane.destination, Destination::Defender(_)) {
+            return Ok(());
+        }
+        self.look_around(state).await?;
+        self.commit(state, Vec::new()).await
+    }
+
     /// Turns away what has no room, after the weakest have given way to what is strictly better; and what stands there
     /// already by another application, whose indicators are never touched.
     pub(super) async fn fit_in(
         &mut self,
+        store: &Store,
         state: &mut LaneState,
         desk: &mut Desk<'_>,
         mut planned: Vec<Planned>,
@@ -38,21 +53,15 @@ impl LanePass<'_> {
         let now = self.engine.clock.now();
         let is_foreign = |item: &mut Planned| self.foreign.contains(&defender.about(item));
         let foreign: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
-        if !foreign.is_empty() {
-            self.counts.unchanged += foreign.len() as u64;
-            info!(
-                lane = self.lane.name,
-                "{} indicators are left as another application has them in the tenant",
-                foreign.len()
-            );
-        }
+        self.leave_foreign(store, state, desk, defender, &foreign).await?;
         let room = self.room.get_or_insert_default();
         let admitted = room.admit(planned, |item| defender.is_unfit(item, now));
         self.counts.over_limit += admitted.turned_away.len() as u64;
-        for item in foreign.iter().chain(&admitted.turned_away) {
+        for item in &admitted.turned_away {
             desk.close(item);
             self.unsettled.insert(item.key);
         }
+        self.gave_way |= !admitted.displaced.is_empty();
         self.displace(defender, state, admitted.displaced).await?;
         Ok(admitted.sent)
     }
@@ -67,6 +76,7 @@ impl LanePass<'_> {
         }
         let listed = defender.list(self.deadline, &self.traffic).await?;
         let now = self.engine.clock.now();
+        let (listed, swept) = self.sweep(defender, listed).await?;
         let total = listed.len();
         let (ours, others): (Vec<Listed>, Vec<Listed>) =
             listed.into_iter().partition(|listed| listed.application.as_deref() == Some(APPLICATION));
@@ -75,6 +85,10 @@ impl LanePass<'_> {
             .into_iter()
             .filter_map(|listed| Some((Key::of_stix_id(listed.external_id.as_deref()?)?, listed)))
             .collect();
+        state.progress.swept = RULES;
+        let swept = swept.into_iter().filter_map(|key| state.manifest.get(key));
+        let swept: Vec<Known> = swept.map(|entry| entry.taken_back(now).into()).collect();
+        self.commit(state, swept).await?;
         let mut mended: Vec<Known> =
             ours.iter().filter_map(|(key, listed)| found(*key, listed, &state.manifest, now)).collect();
         let lost = state.manifest.entries().iter();
@@ -96,6 +110,37 @@ impl LanePass<'_> {
         let leaving = room.shrink(total.saturating_sub(defender.limit));
         self.room = Some(room);
         self.displace(defender, state, leaving).await
+    }
+
+    /// Takes back at once those of ours whose values are harmful by today's rules, whatever record brought them: a wrong
+    /// block is an outage. Returns what else is listed, and the keys of what went.
+    async fn sweep(
+        &mut self,
+        defender: &Defender,
+        mut listed: Vec<Listed>,
+    ) -> Result<(Vec<Listed>, Vec<Key>), Halt> {
+        let is_harmful = |listed: &mut Listed| {
+            let is_ours = listed.application.as_deref() == Some(APPLICATION) && listed.id.is_some();
+            is_ours && listed.kind().and_then(|kind| is_harmful(kind, &listed.value)).is_some()
+        };
+        if self.lease.is_none() || !self.lane.policy.retract {
+            return Ok((listed, Vec::new()));
+        }
+        let harmful: Vec<Listed> = listed.extract_if(.., is_harmful).collect();
+        if harmful.is_empty() {
+            return Ok((listed, Vec::new()));
+        }
+        for Listed { indicator_type, value, .. } in &harmful {
+            warn!(
+                lane = self.lane.name,
+                "{indicator_type} {value} is local or otherwise harmful and is taken back"
+            );
+        }
+        let ids: Vec<u64> = harmful.iter().filter_map(|listed| listed.id).collect();
+        defender.delete(&ids, self.deadline, &self.traffic).await?;
+        self.counts.displaced += ids.len() as u64;
+        let keys = harmful.iter().filter_map(|listed| Key::of_stix_id(listed.external_id.as_deref()?));
+        Ok((listed, keys.collect()))
     }
 
     async fn displace(

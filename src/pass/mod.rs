@@ -16,7 +16,10 @@
 mod adopt;
 mod begin;
 mod continuation;
+mod control;
 mod deliver;
+mod desk;
+mod foreign;
 pub mod gauge;
 mod halt;
 mod lane;

@@ -3,11 +3,7 @@
 use serde::Deserialize;
 use tracing::warn;
 
-use super::{
-    deliver::{Desk, Until},
-    halt::Halt,
-    lane::LanePass,
-};
+use super::{deliver::Until, desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
     domain::{
         indicator::Indicator,
@@ -65,7 +61,7 @@ impl<'a> LanePass<'a> {
     }
 
     /// Offers the records of these lines, and returns those lines that stand for something that is still to be done.
-    async fn offer<'l>(
+    pub(super) async fn offer<'l>(
         &mut self,
         store: &Store,
         state: &mut LaneState,

@@ -6,11 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, warn};
 
-use super::{
-    deliver::{Desk, Until},
-    halt::Halt,
-    lane::LanePass,
-};
+use super::{deliver::Until, desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
     domain::{
         filter::DropReason,

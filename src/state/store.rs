@@ -17,6 +17,7 @@ use super::{
 use crate::{
     clock::Deadline,
     domain::{
+        indicator::Indicator,
         outcome::End,
         progress::Progress,
         report::{Report, is_run_id},
@@ -213,6 +214,37 @@ impl Store {
             return self.home.delete(&rejected_name(lane, run_id)).await;
         }
         self.write_rejected(lease, lane, run_id, lines).await
+    }
+
+    /// The indicator that is sent again when a destination accepts nothing else, if one was kept.
+    pub async fn control(&self, lane: &str) -> Result<Option<Indicator>, StateError> {
+        self.read_json(&format!("lanes/{lane}/control.json")).await
+    }
+
+    pub async fn write_control(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        control: &Indicator,
+    ) -> Result<(), StateError> {
+        lease.check()?;
+        self.write_json(&format!("lanes/{lane}/control.json"), control).await
+    }
+
+    /// The records whose values another application holds at the destination, one JSON line each.
+    pub async fn foreign(&self, lane: &str) -> Result<String, StateError> {
+        let content = self.home.read(&format!("lanes/{lane}/foreign.jsonl")).await?;
+        Ok(content.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
+    }
+
+    pub async fn write_foreign(&self, lease: &Lease, lane: &str, lines: &str) -> Result<(), StateError> {
+        lease.check()?;
+        let name = format!("lanes/{lane}/foreign.jsonl");
+        if lines.is_empty() {
+            return self.home.delete(&name).await;
+        }
+        self.home.write(&name, lines.as_bytes().to_vec(), Condition::Always).await?;
+        Ok(())
     }
 
     /// A lane's progress, if it ever committed any.

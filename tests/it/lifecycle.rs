@@ -186,21 +186,15 @@ async fn with_expire_retracted_off_nothing_is_taken_back_and_the_source_filters(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_source_filters_only_what_it_updated_before_the_lane_began() {
+async fn a_first_pass_hears_a_newer_record_that_speaks_against_a_value() {
     let world = World::new();
-    fill(&world, 0..50, 20, 90);
-    fill(&world, 50..90, 20, 10);
-    let first = world.tick().await;
-    assert_eq!(first.totals().read, 50, "no low score is seen: {first:#?}");
-    fill(&world, 90..95, 0, 10);
-    tokio::time::advance(4 * DAY).await;
-    let refresh = world.tick().await;
-    assert_eq!(
-        (refresh.totals().read, refresh.totals().dropped.confidence),
-        (100, 50),
-        "the newest by both: {refresh:#?}"
-    );
-    assert_eq!(refresh.totals().retracted, 0);
+    let record = |id: &str, days: i64, score: i64| {
+        Record::ipv4(&address(1)).set("id", id).updated(world.ago(TimeDelta::days(days))).mscore(score)
+    };
+    world.mandiant.put_all([record("ipv4--older", 20, 90), record("ipv4--newer", 5, 10)]);
+    let report = world.tick().await;
+    assert_eq!((report.end, world.held().len()), (End::CaughtUp, 0), "{report:#?}");
+    assert!(world.mandiant.requests().iter().all(|request| request.parameter("gte_mscore") != Some("80")));
 }
 
 async fn raise(world: &mut World) -> Report {

@@ -173,6 +173,8 @@ fn progress_schema_4() {
     let whole = WholeRefresh { number: 7, from: "2026-03-03T00:00:00Z".parse().unwrap() };
     assert_eq!(progress.refreshes, Refreshes { begun: 8, whole: Some(whole) });
     assert_eq!(progress.withheld, Some(Withheld { retractions: 300, of: 1000 }));
+    assert_eq!((progress.swept, progress.fruitless), (1, 1));
+    assert_eq!(progress.reread.unwrap().to_rfc3339(), "2026-03-02T11:50:00+00:00");
     assert_eq!(progress.continues.as_deref(), Some("20260402T120000000Z-0002"));
     let now = "2026-04-02T12:00:00Z".parse().unwrap();
     let mut brake = Brake::default();
