@@ -13,6 +13,7 @@ use mati_sync::domain::{
     progress::{Progress, Target},
     purpose::{Backfill, Purpose},
     room::Room,
+    schedule::Schedule,
     task::{LAG, OVERLAP, SHORTEST_WINDOW, Window, whole_second},
     voice::Refreshes,
 };
@@ -288,4 +289,28 @@ fn local_addresses_and_malformed_values_are_refused() {
     assert!(hashes.add(HashType::Md5, "zz").is_err());
     assert!(hashes.add(HashType::Sha1, "").is_ok(), "an empty digest is no digest, and no error");
     assert!(Observable::file(hashes).is_err());
+}
+
+/// Fields of a schedule, most of them near to what the host reads.
+fn schedule() -> impl Strategy<Value = String> {
+    let field = prop_oneof![
+        4 => "\\*(/-?[0-9]{1,2})?",
+        4 => "[0-9]{1,2}(-[0-9]{1,2})?(/[0-9]{1,2})?",
+        2 => "(mon|SAT|s|ju|Dece|x)(-(fri|9|au))?(/[0-9])?",
+        1 => "[0-9]{1,2}(,[0-9]{1,2}){1,3}",
+        1 => "[0-9*,/+-]{1,5}",
+        1 => "[0-9]{1,11}",
+    ];
+    proptest::collection::vec(field, 4..=7).prop_map(|fields| fields.join(" "))
+}
+
+proptest! {
+    /// The rules were written down twice, apart from each other: here and in the double of the host.
+    #[test]
+    fn a_schedule_is_read_as_the_double_of_the_host_reads_it(text in schedule()) {
+        let ours = Schedule::parse(&text).map(|schedule| schedule.next_after(start()));
+        let hosts = sandbox::host::Schedule::parse(&text).ok();
+        let hosts = hosts.map(|schedule| Some(schedule.next(start())).filter(|next| *next < DateTime::<Utc>::MAX_UTC));
+        prop_assert_eq!(ours, hosts, "{}", text);
+    }
 }

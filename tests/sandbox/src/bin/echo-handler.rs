@@ -29,7 +29,8 @@ async fn main() -> std::io::Result<()> {
         // Answers without reading what it is asked.
         .route("/Deaf", post(|| async { Json(json!({"Outputs": {"res": {"body": "what?"}}})) }))
         .route("/{function}", post(invoke));
-    axum::serve(listener, router).await
+    let interrupted = async { tokio::signal::ctrl_c().await.unwrap_or_default() };
+    axum::serve(listener, router).with_graceful_shutdown(interrupted).await
 }
 
 async fn invoke(Path(function): Path<String>, headers: HeaderMap, body: Bytes) -> Response {

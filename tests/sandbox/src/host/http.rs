@@ -18,8 +18,9 @@ use uuid::Uuid;
 
 use super::{
     HOST_VERSION, Inner,
+    call::Call,
     function::{Access, Function, Target, Trigger},
-    invocation::{Call, Invocation},
+    invocation::Invocation,
     process::WorkerState,
     timer::TimerFire,
 };

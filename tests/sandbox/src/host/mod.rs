@@ -5,6 +5,7 @@
 //! Where the real host would lose, repeat or kill something, so does this one, at a test's command.
 
 mod answer;
+mod call;
 mod configuration;
 mod function;
 mod http;
@@ -15,6 +16,7 @@ mod process;
 mod queue;
 mod schedule;
 mod signal;
+mod supervisor;
 mod timer;
 
 use std::{

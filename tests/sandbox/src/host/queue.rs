@@ -18,9 +18,10 @@ use uuid::Uuid;
 use super::{
     Inner,
     answer::print_time,
+    call::Call,
     configuration::QueueOptions,
     function::{Function, Trigger},
-    invocation::{Call, Invocation},
+    invocation::Invocation,
     output::{Level, News},
 };
 

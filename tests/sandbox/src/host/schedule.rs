@@ -58,7 +58,7 @@ fn crontab_field(text: &str, range: Range) -> Option<BTreeSet<i64>> {
     let mut all = BTreeSet::new();
     for item in text.split(',') {
         let (item, every) = match item.find('/') {
-            Some(slash) if slash > 0 => (&item[..slash], Some(item[slash + 1..].parse::<i64>().ok()?)),
+            Some(slash) if slash > 0 => (&item[..slash], Some(number(&item[slash + 1..])?)),
             _ => (item, None),
         };
         let (one, other) = match item.find('-') {
@@ -81,9 +81,14 @@ fn crontab_field(text: &str, range: Range) -> Option<BTreeSet<i64>> {
     Some(all)
 }
 
+/// .NET's `int.Parse`: 32 bits, a sign, blanks around it.
+fn number(text: &str) -> Option<i64> {
+    text.trim().parse::<i32>().ok().map(i64::from)
+}
+
 fn crontab_value(text: &str, (lowest, _, names): Range) -> Option<i64> {
     if text.as_bytes().first()?.is_ascii_digit() {
-        return text.parse().ok();
+        return number(text);
     }
     let text = text.to_lowercase();
     let at = names.split_whitespace().position(|name| name.starts_with(&text))?;

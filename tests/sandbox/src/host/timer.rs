@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::{
     Inner,
     answer::print_time,
+    call::Call,
     function::{Function, Trigger},
-    invocation::{Call, Invocation},
+    invocation::Invocation,
     output::Level,
     schedule::Schedule,
 };
