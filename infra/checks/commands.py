@@ -1,7 +1,7 @@
 """The commands in the documents: each names a command, and parameters, that the program called has.
 
 For mati-sync and the commands of cargo that are ours their sources say so, for the Azure CLI its own help (az.json:
-the parameters that `az <command> --help` lists). Nothing is run.
+the parameters that the help of each command lists). Nothing is run.
 """
 
 import json
@@ -73,16 +73,7 @@ def lines(repository):
 
 def words(arguments):
     """The command itself: what stands before the first parameter."""
-    found = []
-    for word in arguments.split():
-        if not re.fullmatch(r"[a-z][a-z-]*", word):
-            break
-        found.append(word)
-    return found
-
-
-def flags(arguments):
-    return re.findall(r"(?:^|[\s\[])(--?[a-z][a-z-]*)", arguments)
+    return " ".join(re.match(r"(?:[a-z][a-z-]*(?:\s+|$))*", arguments)[0].split())
 
 
 def bodies(source):
@@ -124,19 +115,16 @@ def check(root):
         faults.append("the commands are not found in the sources: their form has changed")
     for where, program, arguments in lines(repository):
         seen[program] += 1
-        command = " ".join(words(arguments))
-        if program == "mati-sync":
-            # Its own parameters may stand before the command.
-            command = " ".join(words(re.sub(r"^(--settings \S+ )+", "", arguments)))
-            known = ours.get(command)
-        elif program == "az":
-            known = az.get(command)
-        else:
+        # Parameters of mati-sync itself may stand before the command.
+        command = words(re.sub(r"^(--settings \S+ )+", "", arguments))
+        known = {"mati-sync": ours, "az": az}.get(program, {}).get(command)
+        if program == "cargo":
             name, _, rest = arguments.partition(" ")
             known = extra.get(name) if name in extra else {*rest.split()} if arguments in CARGO else None
             arguments = rest.removeprefix("-- ") if name in extra else rest
         if known is None:
             faults.append(f"{where}: there is no {program} {command}")
             continue
-        faults += [f"{where}: {program} {command} has no {one}" for one in flags(arguments) if one not in known]
+        faults += [f"{where}: {program} {command} has no {one}"
+                   for one in re.findall(r"(?:^|[\s\[])(--?[a-z][a-z-]*)", arguments) if one not in known]
     return faults + [f"no command of {name} is found in the documents" for name, times in seen.items() if not times]

@@ -93,13 +93,11 @@ def snapshots(root, mode="validate"):
 
 def schedules(root):
     """The timer's schedule for every choice of hours, and whether deployments ask at different minutes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "schedules.json"
-        said, good = run("build-params", root / "checks/scenarios/schedules.bicepparam", "--outfile", path)
-        if not good:
-            return said
-        found = {name: one["value"] for name, one in json.loads(path.read_text(encoding="utf-8"))["parameters"].items()}
-    faults = []
+    said, good = run("build-params", root / "checks/scenarios/schedules.bicepparam", "--stdout")
+    if not good:
+        return said
+    parameters = json.loads(json.loads("".join(said))["parametersJson"])["parameters"]
+    faults, found = [], {name: one["value"] for name, one in parameters.items()}
     for hours, cron in found["crons"].items():
         field = {"1": r"\*", "24": "0"}.get(hours, rf"\*/{hours}")
         if not re.fullmatch(rf"0 [0-5]?\d {field} \* \* \*", cron):

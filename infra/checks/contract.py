@@ -3,25 +3,11 @@
 import json
 import re
 
-# Settings that are no parameter by their own name, each with the reason.
-DERIVED = {
-    "MATI_KEY": "a secret, in the key vault",
-    "MATI_SECRET": "a secret, in the key vault",
-    "AZURE_CLIENT_SECRET": "a secret, in the key vault",
-    "AZURE_WORKSPACE_ID": "of the workspace",
-    "MANAGED_IDENTITY_CLIENT_ID": "of the identity",
-    "KEY_VAULT_URL": "of the vault",
-    "STORAGE_ACCOUNT_NAME": "of the storage account",
-    "SYNC_CRON": "from the hours, or syncCron",
-}
+# Settings that are no parameter by their own name, because they follow from what is deployed.
+DERIVED = {"AZURE_WORKSPACE_ID", "MANAGED_IDENTITY_CLIENT_ID", "KEY_VAULT_URL", "STORAGE_ACCOUNT_NAME", "SYNC_CRON"}
 # Settings that a function app does not get.
-NOT_SET = {
-    "MATI_KEY": "read from the key vault",
-    "MATI_SECRET": "read from the key vault",
-    "AZURE_CLIENT_SECRET": "read from the key vault",
-    "AzureWebJobsStorage": "a connection string; the app uses its identity",
-    "STATE_DIR": "refused in a function app",
-}
+NOT_SET = dict.fromkeys(("MATI_KEY", "MATI_SECRET", "AZURE_CLIENT_SECRET"), "a secret, read from the key vault") | {
+    "AzureWebJobsStorage": "a connection string; the app uses its identity", "STATE_DIR": "refused in a function app"}
 # What the host and the platform read beside the program.
 OF_THE_HOST = {
     "AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__queueServiceUri",
@@ -51,26 +37,16 @@ def table(repository):
     return dict(re.findall(r'^    setting\("(\w+)", "([^"]*)"\),$', text, re.M))
 
 
-def template(root):
-    return json.loads((root / "azuredeploy.json").read_text(encoding="utf-8"))
-
-
-def handed(whole, module):
-    """The app settings that a module gets, each as the expression in the template."""
-    return whole["resources"][module]["properties"]["parameters"]["settings"]["value"]
-
-
-def text_of(value):
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def check(root):
-    repository, whole = root.parent, template(root)
+    repository, whole = root.parent, json.loads((root / "azuredeploy.json").read_text(encoding="utf-8"))
     settings, faults = table(repository), []
     if len(settings) < 60:
         return [f"only {len(settings)} settings found in src/settings/table.rs: its form has changed"]
-    found, parameters = handed(whole, "flex"), whole["parameters"]
-    if found != handed(whole, "consumption"):
+    # The app settings that each plan's module gets, as expressions.
+    found, other = (whole["resources"][module]["properties"]["parameters"]["settings"]["value"]
+                    for module in ("flex", "consumption"))
+    parameters = whole["parameters"]
+    if found != other:
         faults.append("the plans get other settings")
     for name, default in settings.items():
         if name in NOT_SET:
@@ -85,7 +61,7 @@ def check(root):
             faults.append(f"{name}: there is no parameter {parameter(name)}")
             continue
         expected = BY_PLACE.get(name, "" if default in ("–", "by cloud") else default)
-        if not re.fullmatch(expected if name in BY_PLACE else re.escape(expected), text_of(one["defaultValue"])):
+        if not re.fullmatch(expected if name in BY_PLACE else re.escape(expected), str(one["defaultValue"]), re.I):
             faults.append(f"{parameter(name)} is {one['defaultValue']!r} by default, the program's is {expected!r}")
         if f"parameters('{parameter(name)}')" not in found.get(name, ""):
             faults.append(f"{name} is not set to {parameter(name)}")
@@ -112,6 +88,18 @@ def allowed(repository, parameters):
     return faults
 
 
+def package(where, version):
+    return f"https://github.com/{where}/releases/download/v{version}/mati-sync.zip"
+
+
+def buttons(where, version):
+    """The lines of the README that deploy a release."""
+    raw = f"https://raw.githubusercontent.com/{where}/v{version}/infra/".replace(":", "%3A").replace("/", "%2F")
+    return [f"[![Deploy to Azure{label}](https://aka.ms/deploytoazure{image}button)](https://portal.azure.{cloud}/#create/"
+            f"Microsoft.Template/uri/{raw}azuredeploy.json/createUIDefinitionUri/{raw}createUiDefinition.json)"
+            for label, image, cloud in (("", "", "com"), (" Gov", "gov", "us"))]
+
+
 def fixed(repository, root, parameters):
     """Names that stand in two places because neither can read the other."""
     faults = []
@@ -132,17 +120,10 @@ def fixed(repository, root, parameters):
     locked = re.search(r'^name = "mati-sync"\nversion = "([^"]+)"', (repository / "Cargo.lock").read_text(), re.M)[1]
     same("the version in Cargo.lock", locked, version)
     url, readme = parameters["packageUrl"]["defaultValue"], (repository / "README.md").read_text(encoding="utf-8")
-    form = r"https://portal\.azure\.(com|us)/#create/Microsoft\.Template/uri/([^/)]+)/createUIDefinitionUri/([^/)]+)\)"
-    buttons = re.findall(form, readme)
     # Both appear with the first release: until then they would name an address that somebody else may come to own.
-    same("clouds with a button", [cloud for cloud, _, _ in buttons], ["com", "us"] if url else [])
-    home = url.split("/releases/")[0]
-    if url:
-        same("the package's address", url, f"{home}/releases/download/v{version}/mati-sync.zip")
-    home = home.replace("https://github.com/", "https://raw.githubusercontent.com/")
-    for _, template, ui in buttons:
-        for address, name in ((template, "azuredeploy.json"), (ui, "createUiDefinition.json")):
-            same("a button's address", address.replace("%3A", ":").replace("%2F", "/"), f"{home}/v{version}/infra/{name}")
+    where = (re.match(r"https://github\.com/([\w.-]+/[\w.-]+)/", url) or [url, url])[1]
+    same("the package's address", url, package(where, version) if url else "")
+    same("buttons", re.findall(r"^\[!\[Deploy.*", readme, re.M), buttons(where, version) if url else [])
     host = json.loads((repository / "host.json").read_text())
     same("the time limit", parameters["functionTimeout"]["defaultValue"], host["functionTimeout"])
     sampled = host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"]
@@ -154,9 +135,13 @@ def logged(repository, root):
     """Every field that a query reads is in the report of a pass, and the line is recognised by what it says."""
     readme = (repository / "README.md").read_text(encoding="utf-8")
     block = re.search(r'```json\n(\{"run_id".*?\})\n```', readme, re.S)[1]
-    report = json.loads(block)
-    lane = report["lanes"]["sentinel"]
-    known = {"Report": {"event", *report}, "Fates": set(lane), "dropped": set(lane["dropped"])}
+    line = (root / "checks/lines.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    # What the README says of a report, and what the lines have on which the queries are run.
+    both = [json.loads(text) for text in (block, line)]
+    lanes = [one["lanes"]["sentinel"] for one in both]
+    known = {base: set.intersection(*map(set, of)) for base, of in (
+        ("Report", both), ("Fates", lanes), ("dropped", [one["dropped"] for one in lanes]))}
+    known["Report"].add("event")
     faults = []
     for path in sorted((root / "kql").glob("*.kql")):
         text = path.read_text(encoding="utf-8")

@@ -17,20 +17,14 @@ CHECK_BOX = "Microsoft.Common.CheckBox"
 SELECTOR_KEYS = {"name", "type", "label", "resourceType", "toolTip", "constraints", "options", "visible"}
 
 
-def registry():
-    found = Registry()
+def validate(name, value):
+    known = Registry()
     for path in (HERE / "schemas").glob("*.json"):
         schema = json.loads(path.read_text(encoding="utf-8"))
-        name = schema["id"].rstrip("#")
-        found = found.with_resource(name, Resource.from_contents(schema, default_specification=DRAFT4))
-    return found
-
-
-def validate(name, value):
-    known = registry()
-    schema = known.contents(BASE + name)
-    validator = Draft4Validator({**schema, "id": BASE + name}, registry=known)
-    for error in sorted(validator.iter_errors(value), key=lambda one: list(map(str, one.absolute_path))):
+        resource = Resource.from_contents(schema, default_specification=DRAFT4)
+        known = known.with_resource(schema["id"].rstrip("#"), resource)
+    validator = Draft4Validator({**known.contents(BASE + name), "id": BASE + name}, registry=known)
+    for error in validator.iter_errors(value):
         # What stands deepest says most.
         deepest = best_match([error])
         yield f"{'/'.join(map(str, deepest.absolute_path))}: {deepest.message[:160]}"
@@ -74,24 +68,19 @@ def check(root):
         wanted = parameters[name]
         if ("int(" in value) != (wanted["type"] == "int"):
             faults.append(f"{name}: a number is text in the form, and the template wants {wanted['type']}")
-        element = next((one for (_, other), one in elements.items() if other == name), None)
-        if element is None:
-            continue
+        element = next((one for (_, other), one in elements.items() if other == name), {"type": None})
         boxes = {"bool": CHECK_BOX, "securestring": "Microsoft.Common.PasswordBox"}
-        if element["type"] != boxes.get(wanted["type"], element["type"]) or \
-                element["type"] in boxes.values() and wanted["type"] not in boxes:
+        if element["type"] and (element["type"] in boxes.values() or wanted["type"] in boxes) and \
+                element["type"] != boxes.get(wanted["type"]):
             faults.append(f"{name}: {element['type']} for {wanted['type']}")
         choices = element.get("constraints", {}).get("allowedValues", [])
         labels = {one["label"]: one["value"] for one in choices}
         allowed = [str(one) for one in wanted.get("allowedValues", labels.values())]
-        if labels and not set(labels.values()) <= set(allowed) or \
-                labels and "allowedValues" in wanted and set(labels.values()) != set(allowed):
+        if labels and set(labels.values()) != set(allowed):
             faults.append(f"{name}: the form offers {sorted(labels.values())}, the template takes {sorted(allowed)}")
-        # The template's default may follow from another parameter, as the form's visible controls do.
-        if str(wanted.get("defaultValue", "")).startswith("[if("):
-            continue
         default = element.get("defaultValue")
-        chosen = labels.get(default, default)
-        if "defaultValue" in element and str(chosen) != str(wanted["defaultValue"]):
-            faults.append(f"{name}: the form begins with {chosen!r}, the template with {wanted['defaultValue']!r}")
+        chosen, begins = labels.get(default, default), str(wanted.get("defaultValue"))
+        # The template's default may follow from another parameter, as the form's visible controls do.
+        if "defaultValue" in element and str(chosen) != begins and not begins.startswith("[if("):
+            faults.append(f"{name}: the form begins with {chosen!r}, the template with {begins!r}")
     return faults

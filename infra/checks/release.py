@@ -17,8 +17,6 @@ import plants
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("README.md", "Cargo.toml", "Cargo.lock", "infra/main.bicep", "infra/azuredeploy.json")
-BUTTON = "[![Deploy to Azure{label}](https://aka.ms/deploytoazure{image}button)](https://portal.azure.{cloud}/#create/" \
-    "Microsoft.Template/uri/{raw}azuredeploy.json/createUIDefinitionUri/{raw}createUiDefinition.json)"
 
 
 def apply(repository, where, version):
@@ -35,13 +33,10 @@ def apply(repository, where, version):
     change("Cargo.toml", r'^version = "[^"]+"$', f'version = "{version}"')
     for member in ("mati-sync", "package-function", "sandbox"):
         change("Cargo.lock", rf'^name = "{member}"\nversion = "[^"]+"$', f'name = "{member}"\nversion = "{version}"')
-    url = f"https://github.com/{where}/releases/download/v{version}/mati-sync.zip"
-    change("infra/main.bicep", r"^param packageUrl string = '[^']*'$", f"param packageUrl string = '{url}'")
-    raw = f"https://raw.githubusercontent.com/{where}/v{version}/infra/".replace(":", "%3A").replace("/", "%2F")
-    buttons = [BUTTON.format(label=label, image=image, cloud=cloud, raw=raw)
-               for label, image, cloud in (("", "", "com"), (" Gov", "gov", "us"))]
-    change("README.md", r"^<!-- buttons: begin -->$.*^<!-- buttons: end -->$",
-           "\n".join(["<!-- buttons: begin -->", *buttons, "<!-- buttons: end -->"]))
+    change("infra/main.bicep", r"^param packageUrl string = '[^']*'$",
+           f"param packageUrl string = '{contract.package(where, version)}'")
+    said = "\nThe buttons deploy the release: its template, and the package that the template names."
+    change("README.md", r"(?<=^<!-- buttons: begin -->\n).*(?=^<!-- buttons: end -->$)", "\n".join([*contract.buttons(where, version), said, ""]))
     (repository / "infra/azuredeploy.json").write_text(compiler.built(repository / "infra"), encoding="utf-8")
 
 

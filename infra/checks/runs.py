@@ -42,24 +42,26 @@ def message(name, minutes, lag):
     return json.dumps(report, separators=(",", ":"), ensure_ascii=False)
 
 
+# One for all cases: to open one takes longer than a case.
+connection = functools.cache(duckdb_kql.connect)
+
+
 def database(passes=(), indicators=(), reach=365 * DAY):
     """Tables as Azure Monitor has them, with these rows among others that must not count; `reach` minutes of them."""
-    connection = duckdb_kql.connect()
     for table, columns in TABLES.items():
         body = ", ".join(f"{name} {TYPES[kind]}" for name, kind in columns.items())
-        connection.execute(f"CREATE TABLE {table} ({body})")
+        connection().execute(f"CREATE OR REPLACE TABLE {table} ({body})")
     traces = [(before(minutes), message(name.split("@")[0], minutes, lag), "another-app" if "@" in name else APP.upper())
               for minutes, name, lag in passes if minutes < reach]
     traces += [(before(3), '{"level":"INFO","message":"the last pass_ended well","end":"stalled"}', APP),
                (before(3), "pass_ended", APP)]
     for index, (time, text, app) in enumerate(traces):
         # The host puts its own words before some lines.
-        connection.execute("INSERT INTO AppTraces (TimeGenerated, Message, AppRoleName) VALUES (?, ?, ?)",
+        connection().execute("INSERT INTO AppTraces (TimeGenerated, Message, AppRoleName) VALUES (?, ?, ?)",
                            (time, "Worker: " * (index % 2) + text, app))
     for row in indicators:
-        connection.execute("INSERT INTO ThreatIntelIndicators (TimeGenerated, Id, SourceSystem, ObservableKey, IsActive, "
+        connection().execute("INSERT INTO ThreatIntelIndicators (TimeGenerated, Id, SourceSystem, ObservableKey, IsActive, "
                            "ValidUntil) VALUES (?, ?, ?, ?, ?, ?)", row)
-    return connection
 
 
 @functools.cache
@@ -67,18 +69,18 @@ def translated(query, now):
     return duckdb_kql.to_sql(query, {table: list(columns) for table, columns in TABLES.items()}, query_now=now)
 
 
-def rows(connection, query, now=NOW):
+def rows(query, now=NOW):
     sql = translated(query, now)
-    done = connection.execute(sql, sql.parameters)
+    done = connection().execute(sql, sql.parameters)
     return [dict(zip([column[0] for column in done.description], row)) for row in done.fetchall()]
 
 
 def told(rule, passes, now):
     """Of whom an alert rule tells, evaluated as Azure Monitor does; None for nobody."""
     criterion = rule["criteria"]["allOf"][0]
-    connection = database(passes, reach=HOURS[rule.get("overrideQueryTimeRange", rule["windowSize"])] * HOUR)
+    database(passes, reach=HOURS[rule.get("overrideQueryTimeRange", rule["windowSize"])] * HOUR)
     groups = {}
-    for row in rows(connection, criterion["query"], now):
+    for row in rows(criterion["query"], now):
         if row["TimeGenerated"] > before(HOURS[rule["windowSize"]] * HOUR, now):
             key = " ".join(str(row[one["name"]]) for one in criterion.get("dimensions", []))
             groups.setdefault(key, []).append(row[criterion["metricMeasureColumn"]])
@@ -123,16 +125,17 @@ def others(root):
         (HOUR, "b", SOURCE, "ipv4-addr:value", False, HOUR * 100), (HOUR, "c", SOURCE, "domain-name:value", True, -1),
         (2 * HOUR, "d", SOURCE, "file:hashes.'SHA-256'", True, 90 * DAY), (5, "e", "Mandiant", "url:value", True, DAY)]
     table = [(before(ago), *row, before(-left)) for ago, *row, left in indicators]
-    connection, (_, shipped) = database(EXPECTED["passes"], table), queries.shipped(root)
+    _, shipped = queries.shipped(root)
+    database(EXPECTED["passes"], table)
     faults = [f"no rows are expected of {name}" for name in sorted(set(shipped) ^ set(EXPECTED["rows"]))]
     for name, expected in EXPECTED["rows"].items():
-        found = timeless(rows(connection, shipped[name]))
+        found = timeless(rows(shipped[name]))
         kept = [{key: row[key] for key in (expected[0] if expected else row)} for row in found]
         same = kept == expected if "order by Ended" in shipped[name] else sorted(map(repr, kept)) == sorted(map(repr, expected))
         faults += [] if same else [f"{name}: {kept}, expected {expected}"]
     for ago, source in ((8 * DAY, SOURCE), (HOUR, "Mandiant")):
-        old = database((), [(before(ago), "a", source, "ipv4-addr:value", True, NOW)])
-        if rows(old, shipped["connected"]) != [{"IsConnected": False}]:
+        database((), [(before(ago), "a", source, "ipv4-addr:value", True, NOW)])
+        if rows(shipped["connected"]) != [{"IsConnected": False}]:
             faults.append(f"connected: a row of {source} {ago} minutes ago connects")
     return faults
 

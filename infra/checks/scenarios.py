@@ -2,51 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import arm
 
 VAULT_SECRET = "Microsoft.KeyVault/vaults/secrets"
-ROLES = {  # of the identity, and on what
-    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b": "Microsoft.Storage/storageAccounts",
-    "974c5e8b-45b9-4653-ba55-5f855dd0fb88": "Microsoft.Storage/storageAccounts",
-    "4633458b-17de-408a-b874-0445c86b69e6": "Microsoft.KeyVault/vaults",
-    "ab8e14d6-4a74-4a29-9ba8-549422addade": "Microsoft.OperationalInsights/workspaces",
-    "3913510d-42f4-4e42-8a64-420c390055eb": "Microsoft.Insights/components",
-}
-NAMES = {  # Azure's rules for names
-    "Microsoft.Storage/storageAccounts": r"[a-z0-9]{3,24}",
-    "Microsoft.Storage/storageAccounts/blobServices/containers": r"[a-z0-9](-?[a-z0-9])+",
-    "Microsoft.Storage/storageAccounts/queueServices/queues": r"[a-z0-9](-?[a-z0-9])+",
-    "Microsoft.KeyVault/vaults": r"[a-zA-Z](-?[a-zA-Z0-9]){2,23}",
-    VAULT_SECRET: r"[a-zA-Z0-9-]{1,127}",
-    "Microsoft.Web/sites": r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,30}[a-zA-Z0-9])?",  # 32: the host's id is cut there
-    "Microsoft.OperationalInsights/workspaces": r"[a-zA-Z0-9][a-zA-Z0-9-]{2,61}[a-zA-Z0-9]",
-    "Microsoft.ManagedIdentity/userAssignedIdentities": r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}",
-    "Microsoft.Authorization/roleAssignments": r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}",
-}
-# Flex Consumption refuses these of siteConfig ("The following list of 4 site configuration properties …"), in some
-# regions even at their defaults; the others moved to functionAppConfig or do not exist there.
-NOT_ON_FLEX = {
-    "ftpsState", "use32BitWorkerProcess", "netFrameworkVersion", "functionsRuntimeScaleMonitoringEnabled", "alwaysOn",
-    "linuxFxVersion", "windowsFxVersion", "powerShellVersion", "javaVersion", "javaContainer", "javaContainerVersion",
-    "preWarmedInstanceCount", "minimumElasticInstanceCount", "functionAppScaleLimit", "vnetRouteAllEnabled",
-    "vnetPrivatePortsCount", "appSettings",
-}
-SETTINGS_NOT_ON_FLEX = {
-    "FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_EXTENSION_VERSION", "WEBSITE_RUN_FROM_PACKAGE", "WEBSITE_CONTENTSHARE",
-    "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "SCM_DO_BUILD_DURING_DEPLOYMENT", "ENABLE_ORYX_BUILD",
-    "WEBSITE_TIME_ZONE", "TZ",
-}
+# names: Azure's rules for names; for a site 32 characters, because the host's id is cut there. roles: of the identity, and
+# on what. not_on_flex: what Flex Consumption refuses ("The following list of 4 site configuration properties …"), in some
+# regions even at its default, and what moved to functionAppConfig. waits: the modules that each module waits for. The
+# compiler knows that where a value of one goes into the other, and not where both only name the same resource; a
+# snapshot shows no order at all.
+RULES = json.loads((Path(__file__).resolve().parent / "rules.json").read_text(encoding="utf-8"))
 PLANS = {"private": "flex-private", "consumption": "consumption"}
-# What each module waits for. The compiler knows that where a value of one goes into the other, and not where both
-# only name the same resource; a snapshot shows no order at all.
-WAITS = {
-    "sentinel": {"sentinelWorkspace"}, "insights": {"logsWorkspace"}, "storage": {"storageAccount"},
-    "vault": {"logsWorkspace"}, "secrets": {"vault"}, "network": {"storageAccount", "vault"},
-    "package": {"storage"}, "flex": {"storage", "secrets", "sentinel", "insights", "network", "package"},
-    "consumption": {"storage", "secrets", "sentinel", "insights", "package"}, "alerts": {"logsWorkspace"},
-    "workbook": {"logsWorkspace", "sentinelWorkspace"}, "connector": {"sentinelWorkspace", "flex", "consumption"},
-}
 
 
 class Snapshot:
@@ -61,10 +28,8 @@ class Snapshot:
         return [one for one in self.resources if one["type"] == kind]
 
     def one(self, kind):
-        found = self.of(kind)
-        if len(found) != 1:
-            raise ValueError(f"{len(found)} resources of the type {kind}, not one")
-        return found[0]
+        [found] = self.of(kind)
+        return found
 
     def evaluate(self, value):
         return arm.evaluate(value, self.cloud)
@@ -88,9 +53,13 @@ def check(root):
     return faults
 
 
+def differing(settings, expected):
+    return (f"{name} is {settings.get(name)!r}" for name, value in expected.items() if settings.get(name) != value)
+
+
 def general(found):
     for one in found.resources:
-        rule = NAMES.get(one["type"])
+        rule = RULES["names"].get(one["type"])
         if rule and not re.fullmatch(rule, one["name"].split("/")[-1]):
             yield f"{one['type']} may not be named {one['name']}"
     if re.search(r"\{(app|hours|deployed|source|type)\}", found.text):
@@ -119,7 +88,7 @@ def roles(found):
             yield f"the role {role} is not for the identity"
         if role.split("/")[2] != scope.split("/")[2] or one["properties"]["principalType"] != "ServicePrincipal":
             yield f"the role {role} is not of the subscription in which it is given"
-    if there != ROLES:
+    if there != RULES["roles"]:
         yield f"roles are {there}"
 
 
@@ -130,7 +99,7 @@ def app(found):
     expected = {"MANAGED_IDENTITY_CLIENT_ID": client, "AzureWebJobsStorage__clientId": client,
                 "AzureWebJobsStorage__credential": "managedidentity",
                 "APPLICATIONINSIGHTS_AUTHENTICATION_STRING": f"ClientId={client};Authorization=AAD"}
-    yield from (f"{name} is {settings.get(name)!r}" for name, value in expected.items() if settings.get(name) != value)
+    yield from differing(settings, expected)
     if list(site["identity"]["userAssignedIdentities"]) != [identity]:
         yield "the app does not have the identity"
     yield from (f"{name} is no text" for name, value in settings.items() if not isinstance(value, str))
@@ -143,15 +112,15 @@ def app(found):
     if bool(copies) != (given and found.plan != "flex-private"):
         yield "the package is copied though there is none, or not though there is one"
     if found.plan == "consumption":
-        wanted = {"FUNCTIONS_WORKER_RUNTIME": "custom", "FUNCTIONS_EXTENSION_VERSION": "~4",
-                  "WEBSITE_RUN_FROM_PACKAGE": "https://copy.example.net",
-                  "WEBSITE_RUN_FROM_PACKAGE_BLOB_MI_RESOURCE_ID": identity}
-        yield from (f"{name} is {settings.get(name)!r}" for name, value in wanted.items() if settings.get(name) != value)
+        yield from differing(settings, {
+            "FUNCTIONS_WORKER_RUNTIME": "custom", "FUNCTIONS_EXTENSION_VERSION": "~4",
+            "WEBSITE_RUN_FROM_PACKAGE": "https://copy.example.net", "WEBSITE_RUN_FROM_PACKAGE_BLOB_MI_RESOURCE_ID": identity})
         return
     config = site["properties"]["functionAppConfig"]
     if config["runtime"] != {"name": "custom", "version": "1.0"}:
         yield "the runtime is no custom handler"
-    wrong = NOT_ON_FLEX & set(site["properties"]["siteConfig"]) | SETTINGS_NOT_ON_FLEX & set(settings)
+    refused = RULES["not_on_flex"]
+    wrong = set(refused["siteConfig"]) & set(site["properties"]["siteConfig"]) | set(refused["settings"]) & set(settings)
     if wrong:
         yield f"Flex Consumption does not take {sorted(wrong)}"
     container = found.evaluate(config["deployment"]["storage"]["value"]).rsplit("/", 1)[1]
@@ -163,18 +132,15 @@ def app(found):
 
 
 def chosen(found):
-    settings = found.settings
-    expirations = {name: settings[f"{name}_INDICATOR_EXPIRATION"] for name in ("IP", "FQDN", "URL", "HASH")}
+    """What follows from the scenario's own parameters."""
     own = found.name == "schedule"
-    if expirations != ({"IP": "", "FQDN": "", "URL": "", "HASH": "60"} if own else
-                       {"IP": "7", "FQDN": "7", "URL": "7", "HASH": "90"}):
-        yield f"expirations are {expirations}"
-    if settings["AzureFunctionsJobHost__functionTimeout"] != ("00:09:00" if own else "00:10:00"):
-        yield "the time limit is wrong"
-    if not re.fullmatch(r"0 7 \*/5 \* \* \*" if own else r"0 \d+ \* \* \* \*", settings["SYNC_CRON"]):
-        yield f"SYNC_CRON is {settings['SYNC_CRON']}"
-    if settings["MATI_AUTH"] != ("apikey" if found.name == "consumption" else "bearer"):
-        yield f"MATI_AUTH is {settings['MATI_AUTH']} for {settings['MATI_BASE_URL']}"
+    expected = {f"{name}_INDICATOR_EXPIRATION": "" if own else "7" for name in ("IP", "FQDN", "URL")}
+    expected |= {"HASH_INDICATOR_EXPIRATION": "60" if own else "90",
+                 "AzureFunctionsJobHost__functionTimeout": "00:09:00" if own else "00:10:00",
+                 "MATI_AUTH": "apikey" if found.name == "consumption" else "bearer"}
+    yield from differing(found.settings, expected)
+    if not re.fullmatch(r"0 7 \*/5 \* \* \*" if own else r"0 \d+ \* \* \* \*", found.settings["SYNC_CRON"]):
+        yield f"SYNC_CRON is {found.settings['SYNC_CRON']}"
     pages = {"scheduledQueryRules": 4, "workbooks": 1, "dataConnectorDefinitions": 1}
     there = {kind: sum(one["type"].endswith(kind) for one in found.resources) for kind in pages}
     if there != ({kind: 0 for kind in pages} if own else pages):
@@ -206,7 +172,7 @@ def addresses(found):
                 for service in ("blob", "queue", "table")}
     expected["AZURE_CLOUD"] = {"AzureCloud": "public", "AzureUSGovernment": "usgov"}.get(found.cloud, "china")
     expected["AZURE_AUTHORITY_HOST"] = login
-    yield from (f"{name} is {settings[name]}" for name, value in expected.items() if settings[name] != value)
+    yield from differing(settings, expected)
     if not settings["KEY_VAULT_URL"].endswith(f"{vault}/"):
         yield f"KEY_VAULT_URL is {settings['KEY_VAULT_URL']}"
     zones = sorted(found.evaluate(one["name"]) for one in found.of("Microsoft.Network/privateDnsZones"))
@@ -218,8 +184,8 @@ def addresses(found):
 def order(root):
     """Modules wait for what they need, and nothing that the app needs comes after it."""
     resources = json.loads((root / "azuredeploy.json").read_text(encoding="utf-8"))["resources"]
-    return [f"{name} does not wait for {other}" for name, others in WAITS.items()
-            for other in sorted(others - set(resources[name].get("dependsOn", [])))]
+    return [f"{name} does not wait for {other}" for name, others in RULES["waits"].items()
+            for other in others if other not in resources[name].get("dependsOn", [])]
 
 
 def numbers(root):

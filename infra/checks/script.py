@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 PACKAGE = b"the package"
+RIGHT = hashlib.sha256(PACKAGE).hexdigest()
 AZ = """#!/usr/bin/env bash
 case "$*" in
   *"blob upload"*) echo tried >>"$FOLDER/tries"; [ "$(wc -l <"$FOLDER/tries")" -ge "$WORKS_AT" ] || exit 1
@@ -23,8 +24,8 @@ class Server(http.server.BaseHTTPRequestHandler):
     """A release: the package behind a redirect, as GitHub has it, and its checksum beside it."""
 
     def do_GET(self):
-        body = {"/moved.zip": PACKAGE, "/package.zip.sha256": f"{hashlib.sha256(PACKAGE).hexdigest()}  mati-sync.zip\n".encode(),
-                "/damaged.zip": b"other bytes", "/damaged.zip.sha256": hashlib.sha256(PACKAGE).hexdigest().encode()}
+        right = f"{RIGHT}  mati-sync.zip\n".encode()
+        body = {"/moved.zip": PACKAGE, "/package.zip.sha256": right, "/damaged.zip": b"other", "/damaged.zip.sha256": right}
         self.send_response(302 if self.path == "/package.zip" else 200 if self.path in body else 404)
         if self.path == "/package.zip":
             self.send_header("Location", "/moved.zip")
@@ -51,11 +52,11 @@ def tried(root, base, name, sha256="", works_at=1):
 def check(root):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    base, right = f"http://127.0.0.1:{server.server_port}", hashlib.sha256(PACKAGE).hexdigest()
+    base = f"http://127.0.0.1:{server.server_port}"
     urls = {"url": "https://a.example.net/c/mati-sync.zip", "signedUrl": "https://a.example.net/c/mati-sync.zip?sig=x"}
     cases = {  # name: (package, sha256, upload that works), (good, what is said)
         "behind a redirect": (("package.zip",), (True, "")),
-        "with a checksum given": (("package.zip", right.upper()), (True, "")),
+        "with a checksum given": (("package.zip", RIGHT.upper()), (True, "")),
         "a role that works late": (("package.zip", "", 3), (True, "")),
         "a role that never works": (("package.zip", "", 99), (False, "did not take the package")),
         "other bytes than the checksum": (("damaged.zip",), (False, "Nothing was copied")),

@@ -8,22 +8,20 @@ from pathlib import Path
 import scenarios
 
 HERE = Path(__file__).resolve().parent
+SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 # Reports of an open network, which a private deployment must not give.
 NETWORK = {"CKV_AZURE_35", "CKV_AZURE_59", "CKV_AZURE_109", "CKV_AZURE_189"}
-
-
-def flat(found):
-    """A snapshot as a template of resources, which checkov reads."""
-    resources = [{key: one for key, one in resource.items() if key not in ("id", "condition")} for resource in found.resources]
-    schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
-    return {"$schema": schema, "contentVersion": "1.0.0.0", "resources": resources}
 
 
 def check(root, environment):
     with tempfile.TemporaryDirectory() as folder:
         for one in scenarios.snapshots(root):
             if one.name in ("defaults", "private", "consumption"):
-                (Path(folder) / f"{one.name}.json").write_text(json.dumps(flat(one)), encoding="utf-8")
+                # checkov reads a template and no snapshot.
+                resources = [{key: value for key, value in resource.items() if key not in ("id", "condition")}
+                             for resource in one.resources]
+                whole = {"$schema": SCHEMA, "contentVersion": "1.0.0.0", "resources": resources}
+                (Path(folder) / f"{one.name}.json").write_text(json.dumps(whole), encoding="utf-8")
         command = [environment / "bin/checkov", "--directory", folder, "--framework", "arm", "--skip-download",
                    "--output", "json", "--soft-fail"]
         done = subprocess.run(command, text=True, capture_output=True)

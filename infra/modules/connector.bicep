@@ -19,6 +19,7 @@ param grantDefenderCommand string
 
 // Within quotes of KQL.
 var source = replace(replace(sourceSystem, '\\', '\\\\'), '\'', '\\\'')
+// The portal appends to this query, so it has no comment of its own. It counts the rows of one type by time.
 var graph = replace(loadTextContent('../kql/connector-graph.kql'), '{source}', source)
 
 resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' existing = {
@@ -69,6 +70,7 @@ resource page 'Microsoft.SecurityInsights/dataConnectorDefinitions@2025-09-01' =
       ]
       connectivityCriteria: [
         {
+          // Renewals alone bring a row every few days.
           type: 'IsConnectedQuery'
           value: [
             replace(loadTextContent('../kql/connector-connected.kql'), '{source}', source)
