@@ -33,6 +33,7 @@ use std::{
 use mati_sync::mutant::{Mutant, plant};
 
 use self::{run::simulate, tally::Tally};
+use crate::small_world;
 
 /// Seeds of an ordinary test run; `cargo simulate` sets others.
 const SEEDS: u64 = 300;
@@ -94,7 +95,7 @@ fn nothing_is_lost_whatever_happens() {
     );
 }
 
-/// Each planted defect is found by some seed.
+/// Each planted defect is found by some seed, or in the small world.
 #[test]
 fn every_planted_defect_is_found() {
     const TRIES: u64 = 150;
@@ -104,13 +105,14 @@ fn every_planted_defect_is_found() {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
-                    match (0..TRIES)
-                        .find_map(|seed| run(seed, Some(*mutant)).err().map(|found| (seed, found)))
-                    {
-                        Some((seed, found)) => {
-                            let found = found.lines().next().unwrap_or_default().to_owned();
-                            println!("{mutant:?}: found by seed {seed}: {found}");
-                        }
+                    let by_seed = || {
+                        let failed = |seed| run(seed, Some(*mutant)).err().map(|found| (seed, found));
+                        let (seed, found) = (0..TRIES).find_map(failed)?;
+                        Some(format!("seed {seed}: {}", found.lines().next().unwrap_or_default()))
+                    };
+                    let by_sequence = || small_world::run(&|| plant(Some(*mutant))).err();
+                    match by_seed().or_else(by_sequence) {
+                        Some(found) => println!("{mutant:?}: found by {found}"),
                         None => survivors.lock().unwrap().push(*mutant),
                     }
                 }
@@ -118,5 +120,5 @@ fn every_planted_defect_is_found() {
         }
     });
     let survivors = survivors.into_inner().unwrap();
-    assert!(survivors.is_empty(), "not found within {TRIES} seeds: {survivors:?}");
+    assert!(survivors.is_empty(), "not found within {TRIES} seeds or the small world: {survivors:?}");
 }
