@@ -31,6 +31,7 @@ mod retraction;
 mod safety;
 mod settings;
 mod simulation;
+mod small_world;
 mod source;
 mod state;
 mod status_page;

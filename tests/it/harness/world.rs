@@ -49,6 +49,11 @@ pub const STORAGE: &str = "127.0.0.1:10000";
 /// Where every test's time starts.
 pub const START: &str = "2026-03-02T12:00:00Z";
 
+/// A temporary directory in memory, where the system has one: there a commit waits for no disk.
+pub fn memory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a temporary directory")
+}
+
 /// Our process's clock: it moves with tokio's, and can be set wrong.
 pub struct TestClock {
     start: DateTime<Utc>,
@@ -125,7 +130,7 @@ impl World {
         net.host("sentinelus.azure-api.net", sentinel.router());
         net.host("management.azure.com", resource_manager.router());
         net.host(DEFENDER, defender.router());
-        let state = TempDir::new().expect("a temporary directory");
+        let state = memory();
         let vars = BTreeMap::new();
         let mut world =
             Self { net, clock, mandiant, entra, sentinel, resource_manager, defender, state, vars };

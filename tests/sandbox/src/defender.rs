@@ -33,7 +33,7 @@ use crate::{
     clock::Now,
     entra::{Entra, bearer},
 };
-use holdings::Holdings;
+pub use holdings::Holdings;
 pub use knobs::Knobs;
 use quota::Quota;
 
@@ -126,6 +126,19 @@ impl Defender {
     /// Every indicator that is valid now, by its number, as the list returns it.
     pub fn stored(&self) -> BTreeMap<u64, Value> {
         self.present().holdings.all().clone()
+    }
+
+    /// What the tenant holds, to be restored.
+    pub fn holdings(&self) -> Holdings {
+        self.present().holdings.clone()
+    }
+
+    /// Holds `holdings`, and has forgotten every request.
+    pub fn restore(&self, holdings: Holdings) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.holdings = holdings;
+        inner.requests.clear();
+        inner.quota = Quota::default();
     }
 
     /// Adds or updates an indicator as somebody else would, past checks, quota and capacity. Returns its number.

@@ -179,6 +179,15 @@ impl Sentinel {
         self.inner.lock().unwrap().stored.clone()
     }
 
+    /// Holds `stored`, as [`Sentinel::stored`] gave it, and has forgotten every request.
+    pub fn restore(&self, stored: BTreeMap<(String, String), Value>) {
+        let mut inner = self.inner.lock().unwrap();
+        inner.stored = stored;
+        inner.log.clear();
+        inner.requests.clear();
+        inner.window.clear();
+    }
+
     /// Every object accepted so far, oldest first.
     pub fn log(&self) -> Vec<LogRow> {
         self.inner.lock().unwrap().log.clone()

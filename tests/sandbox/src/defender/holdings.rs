@@ -6,8 +6,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 /// Indicators by their numbers. Those whose time is over are gone, as they are at Microsoft's.
-#[derive(Default)]
-pub(super) struct Holdings {
+#[derive(Clone, Default)]
+pub struct Holdings {
     held: BTreeMap<u64, Value>,
     /// Numbers by type and value.
     numbers: HashMap<(String, String), u64>,

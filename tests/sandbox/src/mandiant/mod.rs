@@ -151,6 +151,16 @@ impl Mandiant {
         self.service().documents.remove(id).is_some()
     }
 
+    /// Lists these records alone, and has forgotten every query.
+    pub fn restore(&self, records: impl IntoIterator<Item = Record>) {
+        let mut service = self.service();
+        service.documents.clear();
+        service.snapshots.clear();
+        service.requests.clear();
+        drop(service);
+        self.put_all(records);
+    }
+
     /// Everything in the feed, in the order of the ids.
     pub fn records(&self) -> Vec<Record> {
         let documents: Vec<_> = self.service().documents.values().cloned().collect();
