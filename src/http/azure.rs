@@ -110,7 +110,7 @@ impl HttpClient for Client {
         }
         let request = builder.body(body).map_err(|error| Error::new(ErrorKind::Other, error))?;
         let response =
-            self.transport.send(request, true).await.map_err(|error| Error::new(ErrorKind::Io, error))?;
+            self.transport.send(request).await.map_err(|error| Error::new(ErrorKind::Io, error))?;
         let (parts, body) = response.into_parts();
         let headers: HashMap<HeaderName, HeaderValue> = parts
             .headers

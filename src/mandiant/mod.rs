@@ -7,4 +7,5 @@ mod lenient;
 pub mod page;
 mod probe;
 pub mod reader;
+mod split;
 pub mod wire;

@@ -1,5 +1,6 @@
 //! Faults from outside, each with its defined end; and when it is over, everything arrives.
 
+mod answers;
 mod clock;
 mod destination;
 mod identity;
