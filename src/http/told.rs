@@ -31,7 +31,12 @@ pub fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     if !body.trim_ascii_start().starts_with(b"{") {
         return Err(format!("no object of JSON: {}", excerpt(body)));
     }
-    serde_json::from_slice(body).map_err(|error| format!("{error} in {}", excerpt(body)))
+    serde_json::from_slice(body).map_err(|problem| {
+        let members = serde_json::from_slice::<Map<String, Value>>(body).ok();
+        members
+            .and_then(|members| error(&members))
+            .unwrap_or_else(|| format!("{problem} in {}", excerpt(body)))
+    })
 }
 
 /// `body` without the byte order mark that RFC 8259 §8.1 lets a reader pass over.
@@ -63,7 +68,7 @@ pub fn error_in(body: &[u8]) -> Option<String> {
 }
 
 /// A value as a sentence; `None` where nothing is in it.
-fn sentence(value: &Value) -> Option<String> {
+pub fn sentence(value: &Value) -> Option<String> {
     match value {
         Value::Null | Value::Bool(false) => None,
         Value::String(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
@@ -74,8 +79,10 @@ fn sentence(value: &Value) -> Option<String> {
             (!parts.is_empty()).then(|| parts.join(" "))
         }
         Value::Object(members) => {
-            let named: Vec<String> =
-                ["code", "message"].iter().filter_map(|name| sentence(members.get(*name)?)).collect();
+            let named: Vec<String> = ["code", "message", "errorMessages"]
+                .iter()
+                .filter_map(|name| sentence(members.get(*name)?))
+                .collect();
             match (named.is_empty(), members.is_empty()) {
                 (false, _) => Some(named.join(": ")),
                 (true, true) => None,
@@ -104,10 +111,13 @@ pub fn redirect(answer: &Answer) -> Option<String> {
     Some(excerpt(shown.as_bytes()))
 }
 
+/// By these words a message about a redirect is known.
+pub const ELSEWHERE: &str = "leads elsewhere";
+
 /// What a redirect means for the operator, to be read behind the name of the service.
 pub fn redirected(status: u16, target: &str, settings: &str) -> String {
     format!(
-        "leads elsewhere ({status}, to {target}), where our credentials do not go: a sign-in page or a proxy in between, or a service that moved; check {settings}"
+        "{ELSEWHERE} ({status}, to {target}), where our credentials do not go: a sign-in page or a proxy in between, or a service that moved; check {settings}"
     )
 }
 
