@@ -236,7 +236,7 @@ fn of_source(error: &SourceError) -> String {
     match error {
         SourceError::OutOfTime => unanswered(),
         SourceError::Answer { status: 404, .. } => {
-            format!("{error}; check MATI_BASE_URL: the API's indicators are not there")
+            format!("{error}: the API's indicators are not there")
         }
         SourceError::Http(_) => {
             format!("{error}; check MATI_BASE_URL, and that a firewall lets the app out to it")

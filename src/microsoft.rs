@@ -1,6 +1,12 @@
 //! Calls of Microsoft's APIs: with a token, paced, and made again where that helps.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     body::Bytes,
@@ -12,9 +18,10 @@ use crate::{
     clock::{Deadline, SharedClock},
     domain::outcome::{Refusal, UploadError},
     http::{
-        error::HttpError,
+        error::{HttpError, excerpt, retry_after},
         limiter::Limiter,
         retry::{Failed, LONGEST_ASKED, Patience, Transient, retry},
+        told::{error_in, page_for_people, redirect, redirected, refused_in_between, used_up},
         traffic::Traffic,
         transport::{Answer, Transport},
     },
@@ -22,6 +29,9 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that breaks so often over one request, and no answer came: perhaps something in between takes no
+/// request of that length. Fewer than for an outage, since the halves have to be tried in the same pass.
+const RESETS: usize = 3;
 
 /// One of Microsoft's APIs, as one identity with one budget of requests.
 pub struct Api {
@@ -45,6 +55,8 @@ pub struct Call {
     pub settings: &'static str,
     /// JSON; empty for a request without a body.
     pub body: Bytes,
+    /// In how many requests the same could be said: the records in it.
+    pub parts: usize,
 }
 
 /// What an answer means.
@@ -122,25 +134,44 @@ impl Api {
         deadline: &Deadline,
         traffic: &Traffic,
     ) -> Result<T, UploadError> {
-        let outcome = retry(
-            Patience::SERVICE,
-            deadline,
-            || self.attempt(call, &read, deadline, traffic),
-            |error, wait| {
-                traffic.retried();
-                tracing::warn!(
-                    delay_ms = wait.as_millis(),
-                    "{}; asking again in {:.1} s",
-                    error.reason(),
-                    wait.as_secs_f64()
-                );
-            },
-        );
+        let resets = AtomicUsize::new(0);
+        let attempt = || async {
+            let tried = self.attempt(call, &read, deadline, traffic).await;
+            if let Err(Attempt::Http(_, HttpError::Unanswered { .. })) = &tried {
+                let resets = resets.fetch_add(1, Ordering::Relaxed) + 1;
+                if resets >= RESETS && call.parts > 1 {
+                    return Err(Attempt::Final(UploadError::Refused(self.too_long(call))));
+                }
+            }
+            tried
+        };
+        let outcome = retry(Patience::SERVICE, deadline, attempt, |error, wait| {
+            traffic.retried();
+            tracing::warn!(
+                delay_ms = wait.as_millis(),
+                "{}; asking again in {:.1} s",
+                error.reason(),
+                wait.as_secs_f64()
+            );
+        });
         outcome.await.map_err(|failed| match failed {
             Failed::For(Attempt::Final(error)) => error,
             Failed::For(error) => UploadError::Stalled(error.reason()),
             Failed::OutOfTime(error) => UploadError::OutOfTime { after: Some(error.reason()) },
         })
+    }
+
+    /// What is said of a request over which the connection breaks each time. It is cut in halves like one that is
+    /// refused for its length; what stands alone and breaks all the same meets an outage.
+    fn too_long(&self, call: &Call) -> Refusal {
+        Refusal {
+            reason: format!(
+                "the connection to {} broke {RESETS} times before it answered a request of {} bytes: perhaps something in between takes none of that length",
+                self.name,
+                call.body.len()
+            ),
+            request_id: None,
+        }
     }
 
     /// One try; a token that is refused is renewed once within it.
@@ -163,7 +194,8 @@ impl Api {
             let answer = deadline.within(self.transport.fetch(request, TIMEOUT, self.longest_answer)).await;
             let answer =
                 answer.map_err(|_| out_of_time())?.map_err(|error| Attempt::Http(self.name, error))?;
-            return match read(&answer) {
+            let verdict = self.in_between(call, &answer).unwrap_or_else(|| read(&answer));
+            return match verdict {
                 Verdict::Answered(value) => Ok(value),
                 Verdict::Later { reason, wait, throttled } => {
                     if throttled {
@@ -184,6 +216,30 @@ impl Api {
                 Verdict::Unauthorized(reason) => Err(Attempt::Final(UploadError::Stalled(reason))),
             };
         }
+    }
+
+    /// What an answer means that is not the API's own: another address, a page of a proxy or an edge, the gateway's
+    /// quota.
+    fn in_between<T>(&self, call: &Call, answer: &Answer) -> Option<Verdict<T>> {
+        let (status, name) = (answer.status.as_u16(), self.name);
+        if let Some(target) = redirect(answer) {
+            return Some(Verdict::Blocked(format!("{name} {}", redirected(status, &target, call.settings))));
+        }
+        let page = match status {
+            401 | 403 => page_for_people(answer),
+            407 | 511 => Some(excerpt(&answer.body)),
+            _ => None,
+        };
+        if let Some(page) = page {
+            let reason = refused_in_between(status, name, &page, call.settings);
+            return Some(Verdict::Later { reason, wait: None, throttled: false });
+        }
+        let told = if status == 403 { error_in(&answer.body)? } else { return None };
+        used_up(&told).map(|wait| Verdict::Later {
+            reason: format!("the quota of {name} is used up: {told}"),
+            wait: wait.max(retry_after(&answer.headers, self.clock.now())),
+            throttled: true,
+        })
     }
 
     fn request(&self, call: &Call, token: &SecretString) -> Result<Request<Bytes>, UploadError> {

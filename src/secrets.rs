@@ -8,9 +8,10 @@ use tokio::sync::Mutex;
 
 use crate::{
     http::{
-        azure::{client_options, is_transient, within_limit},
+        azure::{Service, client_options, is_transient, within_limit},
         error::chain,
         identity::{Identity, IdentityError, Principal},
+        told::ELSEWHERE,
         transport::Transport,
     },
     settings::{Auth, Settings},
@@ -226,7 +227,7 @@ impl SecretStore {
         let failed = |reason: String, is_transient: bool| {
             let told =
                 format!("the secret {name} (for {setting}) cannot be read from {}: {reason}", vault.url);
-            let message = if is_transient {
+            let message = if is_transient || told.contains(ELSEWHERE) {
                 told
             } else {
                 format!(
@@ -239,7 +240,7 @@ impl SecretStore {
         let credential =
             self.platform.credential(None).map_err(|error| failed(error.to_string(), error.is_transient))?;
         let options = SecretClientOptions {
-            client_options: client_options(&self.transport),
+            client_options: client_options(&self.transport, Service::KeyVault),
             // A vault of another name than *.vault.azure.net is an emulator on this machine.
             verify_challenge_resource: Some(!crate::settings::is_local(&vault.url)),
             ..SecretClientOptions::default()
@@ -248,7 +249,12 @@ impl SecretStore {
         match within_limit(client.get_secret(name, None)).await {
             Ok(answer) => {
                 let secret = answer.into_model().map_err(told_by_sdk)?;
-                Ok(secret.value.filter(|value| !value.is_empty()).map(SecretString::from))
+                Ok(secret
+                    .value
+                    .as_deref()
+                    .map(trimmed)
+                    .filter(|value| !value.is_empty())
+                    .map(SecretString::from))
             }
             Err(error) if error.http_status() == Some(azure_core::http::StatusCode::NotFound) => Ok(None),
             Err(error) => Err(told_by_sdk(error)),
@@ -264,6 +270,11 @@ impl SecretStore {
             is_transient: false,
         }
     }
+}
+
+/// A secret without what comes with it when it is set from a file: the line break at the end, and a byte order mark.
+fn trimmed(value: &str) -> &str {
+    value.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n'])
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 
-use super::wire::{ErrorAnswer, ImportAnswer, ItemAnswer, Page};
+use super::wire::{ErrorAnswer, ImportAnswer, ItemAnswer, Page, PageAnswer};
 use crate::{
     domain::{
         entry::{Handle, Rank},
@@ -17,6 +17,7 @@ use crate::{
     },
     http::{
         error::{excerpt, retry_after, wait},
+        told::{error, error_in, object},
         transport::Answer,
     },
     microsoft::Verdict,
@@ -56,7 +57,12 @@ pub fn import(answer: &Answer, sent: &[Sent], now: DateTime<Utc>) -> Verdict<Vec
 /// Reads the answer to a deletion.
 pub fn deletion(answer: &Answer, now: DateTime<Utc>) -> Verdict<Deletion> {
     match answer.status.as_u16() {
-        200 | 204 => Verdict::Answered(Deletion::Done),
+        204 => Verdict::Answered(Deletion::Done),
+        // Nothing is documented that a body could say.
+        200 if answer.body.trim_ascii().is_empty() || answer.body.trim_ascii() == b"{}" => {
+            Verdict::Answered(Deletion::Done)
+        }
+        200 => unclear(error_in(&answer.body).unwrap_or_else(|| excerpt(&answer.body))),
         404 => Verdict::Answered(Deletion::SomeMissing),
         _ => otherwise(answer, now),
     }
@@ -65,11 +71,23 @@ pub fn deletion(answer: &Answer, now: DateTime<Utc>) -> Verdict<Deletion> {
 /// Reads a page of the list.
 pub fn page(answer: &Answer, now: DateTime<Utc>) -> Verdict<Page> {
     match answer.status.as_u16() {
-        200 => match serde_json::from_slice(&answer.body) {
+        200 => match list(&answer.body) {
             Ok(page) => Verdict::Answered(page),
-            Err(error) => unclear(format!("{error} in {}", excerpt(&answer.body))),
+            Err(problem) => unclear(problem),
         },
         _ => otherwise(answer, now),
+    }
+}
+
+fn list(body: &[u8]) -> Result<Page, String> {
+    let PageAnswer { value, next_link, others } = object(body)?;
+    match error(&others) {
+        Some(told) => Err(told),
+        None => Ok(Page {
+            count: value.len(),
+            value: value.into_iter().filter_map(|listed| serde_json::from_value(listed).ok()).collect(),
+            next_link,
+        }),
     }
 }
 
@@ -114,9 +132,12 @@ fn unclear<T>(problem: String) -> Verdict<T> {
 
 /// 200 does not mean accepted: every indicator has an answer of its own.
 fn settled(body: &[u8], sent: &[Sent], request_id: Option<String>) -> Verdict<Vec<Delivery>> {
-    let answers = match serde_json::from_slice::<ImportAnswer>(body) {
-        Ok(answer) => answer.value,
-        Err(error) => return unclear(format!("{error} in {}", excerpt(body))),
+    let answers = match object::<ImportAnswer>(body) {
+        Ok(ImportAnswer { value, others }) => match error(&others) {
+            Some(told) => return unclear(told),
+            None => value,
+        },
+        Err(problem) => return unclear(problem),
     };
     if answers.len() != sent.len() {
         return unclear(format!("{} answers to {} indicators", answers.len(), sent.len()));
@@ -165,19 +186,24 @@ fn in_order(sent: &[Sent], answers: Vec<ItemAnswer>) -> Option<Vec<ItemAnswer>> 
     Some(got.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// A value without what the API may spell differently from us.
+/// A value in the spelling in which the tenant compares it: of a URL scheme and host without case and everything behind
+/// them as it is (RFC 3986 §6.2.2.1), for another path is another page; everything else without case.
 pub(super) fn folded(value: &str) -> String {
     let value = value.trim();
-    match value.parse::<IpAddr>() {
-        Ok(address) => address.to_string(),
-        Err(_) => value.trim_end_matches('/').to_lowercase(),
+    if let Ok(address) = value.parse::<IpAddr>() {
+        return address.to_string();
     }
+    let start = value.find("://").map_or(0, |at| at + 3);
+    let end = value[start..].find(['/', '?', '#', '\\']).map_or(value.len(), |at| start + at);
+    // A name and a password before the host have their case.
+    let host = value[start..end].rfind('@').map_or(start, |at| start + at + 1);
+    let (scheme, user) = (value[..start].to_lowercase(), &value[start..host]);
+    format!("{scheme}{user}{}{}", value[host..end].to_lowercase(), &value[end..])
 }
 
 /// What the body says is wrong, and the id by which Microsoft's support finds the request.
 fn told(answer: &Answer) -> (String, Option<String>) {
-    let error =
-        serde_json::from_slice::<ErrorAnswer>(&answer.body).unwrap_or_default().error.unwrap_or_default();
+    let error = object::<ErrorAnswer>(&answer.body).unwrap_or_default().error.unwrap_or_default();
     let parts: Vec<String> = [error.code, error.message].into_iter().flatten().collect();
     let reason = if parts.is_empty() { excerpt(&answer.body) } else { parts.join(": ") };
     let reason = if reason.is_empty() { "no reason given".to_owned() } else { reason };
@@ -196,181 +222,4 @@ fn wait_in(reason: &str) -> Option<Duration> {
 }
 
 #[cfg(test)]
-mod tests {
-    use axum::{body::Bytes, http::StatusCode};
-    use serde_json::json;
-
-    use super::*;
-
-    const RANK: Rank = Rank { threat_score: 90, confidence: 80 };
-
-    fn answer(status: u16, body: impl ToString) -> Answer {
-        Answer {
-            status: StatusCode::from_u16(status).unwrap(),
-            headers: HeaderMap::new(),
-            body: Bytes::from(body.to_string()),
-        }
-    }
-
-    fn verdict(status: u16, values: &[&str], body: impl ToString) -> Verdict<Vec<Delivery>> {
-        let sent: Vec<Sent> =
-            values.iter().map(|value| Sent { value: (*value).to_owned(), rank: RANK }).collect();
-        import(&answer(status, body), &sent, DateTime::UNIX_EPOCH)
-    }
-
-    fn item(id: &str, value: &str, failure: Option<&str>) -> serde_json::Value {
-        json!({"id": id, "indicator": value, "isFailed": failure.is_some(), "failureReason": failure})
-    }
-
-    fn held(id: u64) -> Delivery {
-        Delivery::Acknowledged(Some(Handle::Numbered { id, rank: RANK }))
-    }
-
-    #[test]
-    fn a_200_says_of_every_indicator_what_became_of_it() {
-        let full =
-            "Max capacity exceeded. Current Total: 15000, Limit: 15000 (Parameter 'Capacity: 15000/15000')";
-        let body = json!({"value": [
-            item("2841", "a.example", None),
-            item("", "b.example", Some(full)),
-            item("", "c.example", Some("Invalid domain.")),
-            {"id": 7, "indicator": "d.example", "isFailed": false},
-            item("none", "e.example", None),
-        ]});
-        let refusal = Refusal { reason: "Invalid domain.".to_owned(), request_id: None };
-        assert_eq!(
-            verdict(200, &["a.example", "b.example", "c.example", "d.example", "e.example"], body),
-            Verdict::Answered(vec![
-                held(2841),
-                Delivery::OverLimit,
-                Delivery::Rejected(refusal),
-                held(7),
-                Delivery::Acknowledged(None),
-            ])
-        );
-    }
-
-    #[test]
-    fn answers_are_matched_by_value_in_any_order_and_spelling() {
-        let sent = ["2001:db8:0:0:0:0:0:1", "ABC.example", "http://a.example/x"];
-        let body = |values: [&str; 3]| {
-            let items = values.iter().zip(["1", "2", "3"]).map(|(value, id)| item(id, value, None));
-            json!({"value": items.collect::<Vec<_>>()})
-        };
-        let ids = |values, [first, second, third]: [u64; 3]| {
-            let expected = Verdict::Answered(vec![held(first), held(second), held(third)]);
-            assert_eq!(verdict(200, &sent, body(values)), expected, "{values:?}");
-        };
-        ids(sent, [1, 2, 3]);
-        ids(["http://a.example/x", "abc.example", "2001:DB8::1"], [3, 2, 1]);
-        // A spelling nobody foresaw, at its own place.
-        ids(["2001:db8::1", "abc.example", "http://a.example:80/x"], [1, 2, 3]);
-
-        let unclear = |body: String| match verdict(200, &sent, &body) {
-            Verdict::Later { throttled: false, .. } => {}
-            other => panic!("{body}: {other:?}"),
-        };
-        unclear(body(["abc.example", "other.example", "2001:db8::1"]).to_string());
-        unclear(body(["abc.example", "abc.example", "2001:db8::1"]).to_string());
-        unclear(json!({"value": [item("1", "abc.example", None)]}).to_string());
-        unclear(json!({"value": []}).to_string());
-        for body in ["", "<html>", "[]", "{}", r#"{"value":[{"id":"1"}]}"#] {
-            unclear(body.to_owned());
-        }
-    }
-
-    #[test]
-    fn one_text_that_is_a_domain_and_a_url_is_told_apart_by_the_order_alone() {
-        let twice = ["a.example", "a.example", "b.example"];
-        let body = |values: [&str; 3]| json!({"value": [item("1", values[0], None), item("2", values[1], None), item("3", values[2], None)]});
-        assert_eq!(verdict(200, &twice, body(twice)), Verdict::Answered(vec![held(1), held(2), held(3)]));
-        let turned = body(["b.example", "a.example", "a.example"]);
-        assert!(matches!(verdict(200, &twice, turned), Verdict::Later { .. }));
-    }
-
-    fn error(code: &str, message: &str) -> serde_json::Value {
-        json!({"error": {"code": code, "message": message, "target": "1fa66c0f"}})
-    }
-
-    #[test]
-    fn every_other_status_says_what_to_do() {
-        let later = |status, body: &str, wait| match verdict(status, &[], body) {
-            Verdict::Later { wait: asked, .. } => assert_eq!(asked, wait, "{status}"),
-            other => panic!("{status}: {other:?}"),
-        };
-        let message = "API calls quota exceeded! Maximum allowed 30 per 00:01:00 for the key Destination+TenantID+AppID. You can send requests again in 8 seconds.";
-        later(429, &error("429", message).to_string(), Some(Duration::from_secs(8)));
-        later(429, "", None);
-        later(503, "<html>busy</html>", None);
-
-        let mut throttled = answer(429, error("429", message));
-        throttled.headers.insert("retry-after", "20".parse().unwrap());
-        let verdict_of = import(&throttled, &[], DateTime::UNIX_EPOCH);
-        assert!(
-            matches!(verdict_of, Verdict::Later { wait: Some(wait), throttled: true, .. } if wait.as_secs() == 20)
-        );
-
-        let inactive =
-            "Indicator 203.0.113.1 is inactive. (Expiration time should be set to a future date time)";
-        let refusal = Refusal {
-            reason: format!("400: BadRequest: {inactive}"),
-            request_id: Some("1fa66c0f".to_owned()),
-        };
-        assert_eq!(verdict(400, &["x"], error("BadRequest", inactive)), Verdict::Refused(refusal));
-        assert!(matches!(verdict(413, &["x"], ""), Verdict::Refused(_)));
-        let full = error("BadRequest", "Max capacity exceeded. Current Total: 15000");
-        assert_eq!(verdict(400, &["x"], full), Verdict::Answered(vec![Delivery::OverLimit]));
-
-        assert!(matches!(verdict(401, &[], ""), Verdict::Unauthorized(_)));
-        let blocked = |status, parts: &[&str]| match verdict(status, &[], error("Code", "Why")) {
-            Verdict::Blocked(text) => {
-                for part in parts {
-                    assert!(text.contains(part), "{part} is not in {text}");
-                }
-            }
-            other => panic!("{status}: {other:?}"),
-        };
-        blocked(
-            403,
-            &["Code: Why", "1fa66c0f", "Ti.ReadWrite.All", "WindowsDefenderATP", "infra/grant-defender.sh"],
-        );
-        blocked(404, &["DEFENDER_BASE_URL"]);
-        blocked(302, &["DEFENDER_BASE_URL"]);
-    }
-
-    #[test]
-    fn a_deletion_is_all_or_nothing() {
-        let of = |status, body: serde_json::Value| deletion(&answer(status, body), DateTime::UNIX_EPOCH);
-        assert_eq!(of(204, json!(null)), Verdict::Answered(Deletion::Done));
-        assert_eq!(of(404, error("NotFound", "one of them")), Verdict::Answered(Deletion::SomeMissing));
-        assert!(matches!(of(400, error("InvalidInput", "no")), Verdict::Refused(_)));
-        assert!(matches!(of(403, error("Forbidden", "no")), Verdict::Blocked(_)));
-    }
-
-    #[test]
-    fn the_list_is_read_with_all_its_oddities() {
-        let body = json!({
-            "@odata.context": "https://api.securitycenter.microsoft.com/api/$metadata#Indicators",
-            "@odata.nextLink": "https://x.example/next",
-            "value": [
-                {"id": "995", "indicatorValue": "12.13.14.15", "indicatorType": "IpAddress", "action": "Alert",
-                 "application": "demo-test", "expirationTime": "2020-12-12T00:00:00Z", "rbacGroupNames": []},
-                {"id": "x", "indicatorValue": "b", "indicatorType": "FileSha1", "action": null,
-                 "application": null, "expirationTime": null, "externalId": "indicator--1"},
-                {"indicatorValue": "c", "indicatorType": "Url", "expirationTime": "2018-10-24T10:54:23.2009016"},
-                {"indicatorValue": "d", "indicatorType": "Url", "expirationTime": "never"},
-            ]
-        });
-        let Verdict::Answered(page) = page(&answer(200, body), DateTime::UNIX_EPOCH) else {
-            panic!("a page")
-        };
-        assert_eq!(page.next_link.as_deref(), Some("https://x.example/next"));
-        let ids: Vec<_> = page.value.iter().map(|listed| listed.id).collect();
-        assert_eq!(ids, [Some(995), None, None, None]);
-        let ends: Vec<_> =
-            page.value.iter().map(|listed| listed.expiration.map(|end| end.timestamp())).collect();
-        assert_eq!(ends, [Some(1_607_731_200), None, Some(1_540_378_463), None]);
-        assert_eq!(page.value[1].external_id.as_deref(), Some("indicator--1"));
-        assert!(matches!(super::page(&answer(200, "<html>"), DateTime::UNIX_EPOCH), Verdict::Later { .. }));
-    }
-}
+mod tests;

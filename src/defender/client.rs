@@ -116,7 +116,7 @@ impl Defender {
                 rank: planned.rank(),
             })
             .collect();
-        let call = self.post("import", &Import { indicators: &indicators });
+        let call = self.post("import", &Import { indicators: &indicators }, indicators.len());
         let read = |answer: &Answer| classify::import(answer, &sent, self.api.clock.now());
         self.api.call(&call, read, deadline, traffic).await
     }
@@ -169,7 +169,7 @@ impl Defender {
         traffic: &Traffic,
     ) -> Result<Deletion, UploadError> {
         let body = BatchDelete { indicator_ids: ids.iter().map(u64::to_string).collect() };
-        let call = self.post("BatchDelete", &body);
+        let call = self.post("BatchDelete", &body, ids.len());
         let read = |answer: &Answer| classify::deletion(answer, self.api.clock.now());
         self.api.call(&call, read, deadline, traffic).await
     }
@@ -186,15 +186,21 @@ impl Defender {
         for _ in 0..MOST_PAGES {
             let place = format!("{}/api/indicators?$top={PAGE}&$skip={read_so_far}", self.base_url);
             let url = next.take().unwrap_or(place);
-            let call = Call { method: Method::GET, url, settings: "DEFENDER_BASE_URL", body: Bytes::new() };
+            let call = Call {
+                method: Method::GET,
+                url,
+                settings: "DEFENDER_BASE_URL",
+                body: Bytes::new(),
+                parts: 1,
+            };
             let read = |answer: &Answer| -> Verdict<Page> { classify::page(answer, self.api.clock.now()) };
-            let Page { value, next_link } = self.api.call(&call, read, deadline, traffic).await?;
+            let Page { value, count, next_link } = self.api.call(&call, read, deadline, traffic).await?;
             // A page shorter than asked for may be the server's own limit: only one that brings nothing is the end.
             next = next_link.filter(|link| self.is_ours(link));
-            read_so_far += value.len();
-            let before = all.len();
+            read_so_far += count;
+            let (before, readable) = (all.len(), value.len());
             all.extend(value.into_iter().filter(|listed| seen.insert(identity(listed))));
-            if all.len() == before {
+            if count == 0 || readable > 0 && all.len() == before {
                 return Ok(all);
             }
         }
@@ -214,9 +220,10 @@ impl Defender {
             url: format!("{}/api/indicators?$top=1", self.base_url),
             settings: "DEFENDER_BASE_URL",
             body: Bytes::new(),
+            parts: 1,
         };
         let read = |answer: &Answer| -> Verdict<Page> { classify::page(answer, self.api.clock.now()) };
-        Ok(!self.api.call(&call, read, deadline, traffic).await?.value.is_empty())
+        Ok(!self.api.call(&call, read, deadline, traffic).await?.count == 0)
     }
 
     /// Whether `link` leads to the host of the settings: a token goes nowhere else.
@@ -228,12 +235,13 @@ impl Defender {
         origin(link).is_some_and(|link| origin(&self.base_url) == Some(link))
     }
 
-    fn post(&self, what: &str, body: &impl Serialize) -> Call {
+    fn post(&self, what: &str, body: &impl Serialize, parts: usize) -> Call {
         Call {
             method: Method::POST,
             url: format!("{}/api/indicators/{what}", self.base_url),
             settings: "DEFENDER_BASE_URL",
             body: serde_json::to_vec(body).expect("our own types are JSON").into(),
+            parts,
         }
     }
 }

@@ -5,9 +5,13 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use super::classify::folded;
-use crate::domain::observable::{HashType, SubjectKind};
+use crate::{
+    domain::observable::{HashType, SubjectKind},
+    http::told::sentence,
+};
 
 /// Body of an import.
 #[derive(Serialize)]
@@ -41,6 +45,8 @@ pub struct Indicator<'a> {
 #[derive(Deserialize)]
 pub struct ImportAnswer {
     pub value: Vec<ItemAnswer>,
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
 }
 
 /// What became of one indicator of an import.
@@ -49,10 +55,11 @@ pub struct ImportAnswer {
 pub struct ItemAnswer {
     #[serde(default, deserialize_with = "number")]
     pub id: Option<u64>,
-    /// Its value.
+    /// Its value; empty where the answer does not name it.
+    #[serde(default, deserialize_with = "text")]
     pub indicator: String,
     pub is_failed: bool,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reason")]
     pub failure_reason: Option<String>,
 }
 
@@ -64,11 +71,23 @@ pub struct BatchDelete {
     pub indicator_ids: Vec<String>,
 }
 
-/// A page of the list.
+/// Body of a page of the list.
 #[derive(Deserialize)]
+pub struct PageAnswer {
+    /// Whatever it is: one that nobody can read, which somebody else made, must not hide the others.
+    pub value: Vec<Value>,
+    #[serde(default, rename = "@odata.nextLink")]
+    pub next_link: Option<String>,
+    #[serde(flatten)]
+    pub others: Map<String, Value>,
+}
+
+/// A page of the list.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Page {
     pub value: Vec<Listed>,
-    #[serde(default, rename = "@odata.nextLink")]
+    /// How many there were, readable or not.
+    pub count: usize,
     pub next_link: Option<String>,
 }
 
@@ -134,9 +153,18 @@ pub struct ServiceError {
     pub target: Option<String>,
 }
 
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(value.as_str().unwrap_or_default().to_owned())
+}
+
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(sentence(&Value::deserialize(deserializer)?))
+}
+
 /// An id: a number as a text, by all samples; a plain number does as well. Any other is none.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let value = serde_json::Value::deserialize(deserializer)?;
+    let value = Value::deserialize(deserializer)?;
     Ok(value.as_u64().or_else(|| value.as_str()?.trim().parse().ok()))
 }
 

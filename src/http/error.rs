@@ -11,6 +11,9 @@ pub enum HttpError {
     /// No connection: refused, no such host, TLS refused.
     #[error("no connection to {host}: {reason}")]
     Connect { host: String, reason: String },
+    /// The connection broke before the answer began, perhaps while the request was still being sent.
+    #[error("the connection to {host} broke before an answer came: {reason}")]
+    Unanswered { host: String, reason: String },
     /// The connection broke before the answer was whole.
     #[error("the connection to {host} broke: {reason}")]
     Interrupted { host: String, reason: String },
@@ -25,7 +28,10 @@ impl HttpError {
     /// Whether the same request may go well a little later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Interrupted { .. } | Self::Timeout { .. } => true,
+            Self::Connect { .. }
+            | Self::Unanswered { .. }
+            | Self::Interrupted { .. }
+            | Self::Timeout { .. } => true,
             Self::TooLarge { .. } => false,
         }
     }

@@ -12,8 +12,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::{
-    azure::{client_options, credential_options, is_transient, within_limit},
+    azure::{Service, client_options, credential_options, is_transient, within_limit},
     error::chain,
+    told::ELSEWHERE,
     transport::Transport,
 };
 use crate::clock::SharedClock;
@@ -100,7 +101,7 @@ impl Identity {
             Principal::ManagedIdentity { client_id } => {
                 let options = ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
-                    client_options: client_options(&self.transport),
+                    client_options: client_options(&self.transport, Service::Identity),
                 };
                 ManagedIdentityCredential::new(Some(options)).map(|credential| credential as _)
             }
@@ -153,6 +154,9 @@ impl Identity {
         let told = format!("no token from Entra ID: {first_line}");
         if self.principal != Principal::AzureCli && is_transient(error) {
             return IdentityError { message: told, is_transient: true };
+        }
+        if text.contains(ELSEWHERE) {
+            return IdentityError { message: told, is_transient: false };
         }
         let advice = match &self.principal {
             Principal::AzureCli => {

@@ -16,7 +16,10 @@ use axum::{
 };
 use futures::{StreamExt, future::BoxFuture};
 
-use super::error::{HttpError, chain};
+use super::{
+    coding::{ACCEPTED, Packed, unpacked},
+    error::{HttpError, chain},
+};
 
 /// A handler that takes the network's place.
 pub type Handler = Arc<
@@ -40,21 +43,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Connection pools, made when first used: loading the root certificates takes longer than everything else at
+/// A pool of connections, made when first used: loading the root certificates takes longer than everything else at
 /// start, and `GET /` must not wait for it.
 #[derive(Default)]
-pub struct Network {
-    decompressing: OnceLock<reqwest::Client>,
-    /// Blob storage's ETags and lengths speak of the bytes as stored.
-    verbatim: OnceLock<reqwest::Client>,
-}
+pub struct Network(OnceLock<reqwest::Client>);
 
 impl Network {
-    fn client(&self, verbatim: bool) -> &reqwest::Client {
-        let slot = if verbatim { &self.verbatim } else { &self.decompressing };
-        slot.get_or_init(|| {
+    fn client(&self) -> &reqwest::Client {
+        self.0.get_or_init(|| {
             reqwest::Client::builder()
-                .gzip(!verbatim)
                 // An answer elsewhere is a proxy's, not the service's; following it could carry a token away.
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(Duration::from_secs(20))
@@ -70,21 +67,21 @@ impl Transport {
         Self::Network(Arc::default())
     }
 
-    /// Sends `request` (absolute URI) and returns the answer as soon as its head is there. `verbatim` leaves a
-    /// compressed body as it is.
+    /// Sends `request` (absolute URI) and returns the answer as soon as its head is there, its body as it comes: blob
+    /// storage's ETags and lengths speak of the bytes as stored.
     ///
     /// # Errors
     /// No connection, or a broken one.
-    pub async fn send(&self, request: Request<Bytes>, verbatim: bool) -> Result<Response<Body>, HttpError> {
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         match self {
             Self::InProcess(handler) => handler(request)
                 .await
-                .map_err(|error| HttpError::Interrupted { host, reason: chain(error.as_ref()) }),
+                .map_err(|error| HttpError::Unanswered { host, reason: chain(error.as_ref()) }),
             Self::Network(network) => {
                 let (parts, body) = request.into_parts();
                 let request = network
-                    .client(verbatim)
+                    .client()
                     .request(parts.method, parts.uri.to_string())
                     .headers(parts.headers)
                     .body(body);
@@ -94,7 +91,7 @@ impl Transport {
                     if is_connect {
                         HttpError::Connect { host, reason }
                     } else {
-                        HttpError::Interrupted { host, reason }
+                        HttpError::Unanswered { host, reason }
                     }
                 })?;
                 let mut answer = Response::new(());
@@ -105,25 +102,30 @@ impl Transport {
         }
     }
 
-    /// Sends `request` and reads the whole answer.
+    /// Sends `request` and reads the whole answer, which may come compressed.
     ///
     /// # Errors
     /// As [`Transport::send`]; an answer that is not whole within `limit`, or longer than `limit_bytes`.
     pub async fn fetch(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         limit: Duration,
         limit_bytes: usize,
     ) -> Result<Answer, HttpError> {
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        request.headers_mut().entry(header::ACCEPT_ENCODING).or_insert(ACCEPTED);
         let whole = async {
-            let (parts, body) = self.send(request, false).await?.into_parts();
+            let (parts, body) = self.send(request).await?.into_parts();
             let length = parts
                 .headers
                 .get(header::CONTENT_LENGTH)
                 .and_then(|length| length.to_str().ok()?.parse().ok());
             let body = read(body, &host, length.unwrap_or(0), limit_bytes).await?;
-            Ok(Answer { status: parts.status, headers: parts.headers, body })
+            let body = unpacked(&parts.headers, body, limit_bytes).map_err(|problem| match problem {
+                Packed::TooLarge => HttpError::TooLarge { host: host.clone(), limit_bytes },
+                Packed::Unreadable(reason) => HttpError::Interrupted { host: host.clone(), reason },
+            })?;
+            Ok(Answer { status: parts.status, headers: parts.headers, body: body.into() })
         };
         match tokio::time::timeout(limit, whole).await {
             Ok(answer) => answer,
@@ -133,7 +135,7 @@ impl Transport {
 }
 
 /// `length` is what the body is said to have; what it has is what counts.
-async fn read(body: Body, host: &str, length: usize, limit_bytes: usize) -> Result<Bytes, HttpError> {
+async fn read(body: Body, host: &str, length: usize, limit_bytes: usize) -> Result<Vec<u8>, HttpError> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::with_capacity(length.min(limit_bytes));
     while let Some(chunk) = stream.next().await {
@@ -144,5 +146,5 @@ async fn read(body: Body, host: &str, length: usize, limit_bytes: usize) -> Resu
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes.into())
+    Ok(bytes)
 }

@@ -4,17 +4,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::{
     body::Bytes,
-    http::{HeaderValue, Method, Request, header},
+    http::{HeaderValue, Method, Request, StatusCode, header},
 };
 use azure_core::base64;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
 
-use super::{client::SourceError, wire::Token};
+use super::client::SourceError;
 use crate::{
     clock::SharedClock,
     http::{
         error::{excerpt, retry_after},
+        told::{error, object, page_for_people, redirect, used_up},
         transport::{Answer, Transport},
     },
 };
@@ -49,6 +51,7 @@ pub struct Access {
 
 impl Access {
     pub fn new(scheme: Scheme, base_url: String, transport: Transport, clock: SharedClock) -> Arc<Self> {
+        let base_url = without_version(&base_url).to_owned();
         Arc::new(Self { scheme, base_url, transport, clock, token: Mutex::default() })
     }
 
@@ -96,29 +99,87 @@ impl Access {
         super::client::common_headers(headers);
         let answer =
             self.transport.fetch(request, super::client::TIMEOUT, super::client::LIMIT_BYTES).await?;
-        let token = self.read_token(&answer)?;
-        let life = token.expires_in.unwrap_or(UNSTATED_LIFE).clamp(0.0, 86_400.0);
-        #[expect(clippy::cast_possible_truncation, reason = "clamped to a day")]
-        let expires_at = now + TimeDelta::seconds(life as i64);
-        *self.held() = Some((token.access_token.clone(), expires_at));
-        Ok(token.access_token)
+        let (token, life) = self.read_token(&answer)?;
+        *self.held() = Some((token.clone(), now + life));
+        Ok(token)
     }
 
-    fn read_token(&self, answer: &Answer) -> Result<Token, SourceError> {
-        match answer.status.as_u16() {
-            200 => serde_json::from_slice(&answer.body)
-                .map_err(|error| SourceError::Unreadable { reason: format!("the token's answer: {error}") }),
-            status @ (400 | 401 | 403) => Err(SourceError::Unauthorized { status, at: "/token" }),
-            status => Err(SourceError::Answer {
-                status,
-                retry_after: retry_after(&answer.headers, self.clock.now()),
-                body: excerpt(&answer.body),
-            }),
+    /// A token and how long it lasts (RFC 6749 §5.1). No text of the answer reaches a message but that of an error:
+    /// what looks wrong may hold a token all the same.
+    fn read_token(&self, answer: &Answer) -> Result<(SecretString, TimeDelta), SourceError> {
+        if answer.status != StatusCode::OK {
+            return Err(self.refusal(answer, "/token").unwrap_or_else(|| self.unexpected(answer)));
+        }
+        let no_token =
+            |problem: &str| SourceError::Unreadable { reason: format!("the token's answer: {problem}") };
+        let Ok(members) = object::<Map<String, Value>>(&answer.body) else {
+            return Err(no_token("no object of JSON"));
+        };
+        if let Some(told) = error(&members) {
+            return Err(no_token(&told));
+        }
+        let token = members.get("access_token").and_then(Value::as_str).unwrap_or_default().trim();
+        if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(no_token("no access_token in it that a header could carry"));
+        }
+        // Differs from call to call, because the server hands out tokens that run already.
+        let life = members.get("expires_in").and_then(|life| match life {
+            Value::String(text) => text.trim().parse().ok(),
+            other => other.as_f64(),
+        });
+        #[expect(clippy::cast_possible_truncation, reason = "clamped to a day")]
+        let life = TimeDelta::seconds(life.unwrap_or(UNSTATED_LIFE).clamp(0.0, 86_400.0) as i64);
+        Ok((token.into(), life))
+    }
+
+    /// What an answer to `at` that refuses us, or sends us elsewhere, means; `None` where it does neither.
+    pub(super) fn refusal(&self, answer: &Answer, at: &'static str) -> Option<SourceError> {
+        let status = answer.status.as_u16();
+        if let Some(target) = redirect(answer) {
+            return Some(SourceError::Redirected { status, target });
+        }
+        let page = page_for_people(answer);
+        match (status, page) {
+            (401 | 403, Some(page)) => Some(SourceError::RefusedInBetween { status, page }),
+            (407 | 511, page) => {
+                let page = page.unwrap_or_else(|| excerpt(&answer.body));
+                Some(SourceError::RefusedInBetween { status, page })
+            }
+            (401 | 403, None) if used_up(&excerpt(&answer.body)).is_some() => Some(self.unexpected(answer)),
+            (401 | 403, None) => {
+                let told = excerpt(&answer.body);
+                let told = if told.is_empty() { told } else { format!(": {told}") };
+                Some(SourceError::Unauthorized { status, at, told })
+            }
+            (400, None) if at == "/token" => {
+                let told = format!(": {}", excerpt(&answer.body));
+                Some(SourceError::Unauthorized { status, at, told })
+            }
+            _ => None,
+        }
+    }
+
+    /// An error for an answer that is not the one asked for.
+    pub(super) fn unexpected(&self, answer: &Answer) -> SourceError {
+        SourceError::Answer {
+            status: answer.status.as_u16(),
+            retry_after: retry_after(&answer.headers, self.clock.now()),
+            body: excerpt(&answer.body),
         }
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Option<(SecretString, DateTime<Utc>)>> {
         self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The base without what every path begins with: some people copy it out of an example with the version behind it.
+fn without_version(base_url: &str) -> &str {
+    let base_url = base_url.trim_end_matches('/');
+    let base_url = base_url.strip_suffix("/indicator").unwrap_or(base_url);
+    match base_url.strip_suffix("/v4") {
+        Some(host) if !host.split_once("://").is_some_and(|(_, rest)| rest.contains('/')) => host,
+        _ => base_url,
     }
 }
 
@@ -132,6 +193,7 @@ fn sensitive(value: &str) -> Result<HeaderValue, SourceError> {
     let mut value = HeaderValue::from_str(value).map_err(|_| SourceError::Unauthorized {
         status: 401,
         at: "MATI_KEY or MATI_SECRET, which hold characters that no header can carry",
+        told: String::new(),
     })?;
     value.set_sensitive(true);
     Ok(value)

@@ -11,8 +11,9 @@ use tracing::warn;
 use super::access::{Access, Credentials};
 use crate::{
     http::{
-        error::{HttpError, excerpt, retry_after},
+        error::HttpError,
         retry::Transient,
+        told::{redirected, refused_in_between},
         transport::Answer,
     },
     secrets::{SecretStore, Secrets, SecretsError},
@@ -24,6 +25,8 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 pub const LIMIT_BYTES: usize = 32 * 1024 * 1024;
 /// What to wait after a 429 without `Retry-After`; others' clients wait as long.
 const UNSTATED_WAIT: Duration = Duration::from_secs(30);
+/// The setting that says where Mandiant is.
+const BASE_URL: &str = "MATI_BASE_URL";
 const APP_NAME: &str = concat!("mati-sync-v", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no page.
@@ -32,10 +35,19 @@ pub enum SourceError {
     #[error("Mandiant cannot be reached: {0}")]
     Http(#[from] HttpError),
     #[error(
-        "Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which"
+        "Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which{told}"
     )]
-    Unauthorized { status: u16, at: &'static str },
-    #[error("Mandiant answered {status}: {body}")]
+    Unauthorized {
+        status: u16,
+        at: &'static str,
+        /// What the answer says all the same, behind a colon; or empty.
+        told: String,
+    },
+    #[error("{}", refused_in_between(*status, "Mandiant", page, BASE_URL))]
+    RefusedInBetween { status: u16, page: String },
+    #[error("Mandiant's address {}", redirected(*status, target, BASE_URL))]
+    Redirected { status: u16, target: String },
+    #[error("Mandiant answered {status}: {body}{}", if *status == 404 { "; check MATI_BASE_URL" } else { "" })]
     Answer { status: u16, retry_after: Option<Duration>, body: String },
     #[error("Mandiant's answer is not what its API promises, perhaps a proxy's in between: {reason}")]
     Unreadable { reason: String },
@@ -55,10 +67,15 @@ impl Transient for SourceError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) => error.is_transient(),
-            Self::Answer { status, .. } => matches!(status, 408 | 429 | 500..=599),
-            Self::Unreadable { .. } => true,
+            // A success other than those that are known is not an answer yet.
+            Self::Answer { status, .. } => matches!(status, 200..=299 | 408 | 429 | 500..=599),
+            Self::Unreadable { .. } | Self::RefusedInBetween { .. } => true,
             Self::Secrets(error) => error.is_transient,
-            Self::Unauthorized { .. } | Self::Loop | Self::FieldsLost | Self::OutOfTime => false,
+            Self::Unauthorized { .. }
+            | Self::Redirected { .. }
+            | Self::Loop
+            | Self::FieldsLost
+            | Self::OutOfTime => false,
         }
     }
 
@@ -120,9 +137,9 @@ impl Client {
         common_headers(request.headers_mut());
         self.access.authorize(&mut request, &credentials).await?;
         let answer = self.access.transport.fetch(request, TIMEOUT, LIMIT_BYTES).await?;
-        match answer.status.as_u16() {
-            status @ (401 | 403) => Err(SourceError::Unauthorized { status, at: "/v4/indicator" }),
-            _ => Ok(answer),
+        match self.access.refusal(&answer, "/v4/indicator") {
+            Some(refusal) => Err(refusal),
+            None => Ok(answer),
         }
     }
 
@@ -135,11 +152,7 @@ impl Client {
 
     /// An error for an answer that is no page.
     pub(super) fn unexpected(&self, answer: &Answer) -> SourceError {
-        SourceError::Answer {
-            status: answer.status.as_u16(),
-            retry_after: retry_after(&answer.headers, self.access.clock.now()),
-            body: excerpt(&answer.body),
-        }
+        self.access.unexpected(answer)
     }
 }
 

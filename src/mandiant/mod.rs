@@ -8,4 +8,5 @@ mod lenient;
 pub mod page;
 mod probe;
 pub mod reader;
+mod split;
 pub mod wire;

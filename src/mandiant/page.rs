@@ -6,15 +6,22 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use serde_json::{from_slice, from_str, value::RawValue};
+use serde_json::from_slice;
 
 use super::{
     client::SourceError,
     convert::{self, Unusable},
     lenient::Object,
+    split::{Split, split},
     wire::{self, Record},
 };
-use crate::{domain::indicator::Indicator, http::error::excerpt};
+use crate::{
+    domain::{filter::DropReason, indicator::Indicator},
+    http::{
+        error::excerpt,
+        told::{error, without_mark},
+    },
+};
 
 /// A whole page.
 #[derive(Debug, Default)]
@@ -52,34 +59,47 @@ pub struct Parsed {
 /// Reads a page.
 ///
 /// # Errors
-/// Bytes that are no page at all. A record that is odd, whatever is wrong with it, is an unusable one.
+/// Bytes that are no page: 200 is not an answer yet. A record that is odd, whatever is wrong with it, is an unusable
+/// one.
 pub fn parse(body: &[u8]) -> Result<Parsed, SourceError> {
+    let body = without_mark(body);
     // An empty window has been seen as an empty body.
     if body.iter().all(u8::is_ascii_whitespace) || body.trim_ascii() == b"null" {
         return Ok(Parsed::default());
     }
-    // A record that breaks the rules of JSON's types (a field twice, a number beyond all bounds) fails the page; then
-    // the page is read again, each record by itself, so that it spoils no other.
-    let page = match from_slice::<wire::Page<'_, Together>>(body) {
-        Ok(wire::Page { indicators, next }) => (indicators.map(|Together(gathered)| gathered), next),
-        Err(_) => {
-            let wire::Page { indicators, next } =
-                from_slice::<wire::Page<'_, Apart>>(body).map_err(|error| SourceError::Unreadable {
-                    reason: format!("{error}; it begins {:?}", excerpt(&body[..body.len().min(80)])),
-                })?;
-            (indicators.map(|Apart(gathered)| gathered), next)
+    // A record that breaks the rules of JSON (a byte that is not UTF-8, a field twice, a number beyond all bounds)
+    // fails the page; then the page is cut apart, and each record read by itself, so that it spoils no other.
+    let (page, apart) = match from_slice::<wire::Page<Together>>(body) {
+        Ok(page) => (page, None),
+        Err(error) => {
+            let unreadable = |error: &serde_json::Error| {
+                no_page(format!("{error}; it begins {:?}", excerpt(&body[..body.len().min(80)])))
+            };
+            let Split { records, rest } = split(body).ok_or_else(|| unreadable(&error))?;
+            let page = from_slice::<wire::Page<Together>>(&rest).map_err(|error| unreadable(&error))?;
+            (page, Some(Parsed::apart(&records)))
         }
     };
-    let (gathered, next) = page;
-    let cursor = next.filter(|cursor| !cursor.is_empty()).map(|cursor| cursor.into_owned());
-    Ok(Parsed { cursor, ..gathered.unwrap_or_default() })
+    if let Some(told) = error(&page.others) {
+        return Err(no_page(told));
+    }
+    if !page.names_indicators && !page.others.is_empty() {
+        return Err(no_page(format!(
+            "no list of indicators; it begins {:?}",
+            excerpt(&body[..body.len().min(80)])
+        )));
+    }
+    let gathered = apart.or(page.indicators.map(|Together(gathered)| gathered)).unwrap_or_default();
+    let cursor = page.next.filter(|cursor| !cursor.is_empty());
+    Ok(Parsed { cursor, ..gathered })
+}
+
+fn no_page(reason: String) -> SourceError {
+    SourceError::Unreadable { reason }
 }
 
 /// Records, each decoded as it is come upon.
 struct Together(Parsed);
-
-/// Records, each cut out first and then decoded by itself.
-struct Apart(Parsed);
 
 impl<'de> Deserialize<'de> for Together {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -101,17 +121,29 @@ impl<'de> Deserialize<'de> for Together {
     }
 }
 
-impl<'de> Deserialize<'de> for Apart {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut gathered = Parsed::default();
-        for record in Vec::<&'de RawValue>::deserialize(deserializer)? {
-            gathered.gather(&from_str(record.get()).unwrap_or_default());
-        }
-        Ok(Self(gathered))
-    }
-}
-
 impl Parsed {
+    /// Records that were cut out of their page, each decoded by itself.
+    fn apart(records: &[&[u8]]) -> Self {
+        let mut gathered = Self::default();
+        for record in records {
+            match from_slice::<Object<Record<'_>>>(record) {
+                Ok(Object(record)) => gathered.gather(&record),
+                Err(error) => {
+                    gathered.page.records += 1;
+                    let id = format!("without a readable id, {:?}", excerpt(&record[..record.len().min(80)]));
+                    let detail = format!("it is not JSON: {error}");
+                    gathered.page.unusable.push(Unusable {
+                        id,
+                        reason: DropReason::Malformed,
+                        detail,
+                        held_as: None,
+                    });
+                }
+            }
+        }
+        gathered
+    }
+
     fn gather(&mut self, record: &Record<'_>) {
         self.page.records += 1;
         self.fields.threat_rating |= record.threat_rating.is_some();

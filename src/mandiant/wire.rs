@@ -1,28 +1,59 @@
 //! The shapes of Mandiant's answers, as far as we use them.
 
-use std::borrow::Cow;
+use std::{fmt, marker::PhantomData};
 
-use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor},
+};
+use serde_json::{Map, Value};
 
 use super::lenient::{List, Object, Scalar};
 
-/// Answer to `POST /token` (RFC 6749 §5.1).
-#[derive(Deserialize)]
-pub struct Token {
-    pub access_token: SecretString,
-    /// Seconds; differs from call to call, because the server hands out tokens that run already.
-    pub expires_in: Option<f64>,
+/// Answer to `GET /v4/indicator`, its records read as `R`.
+pub struct Page<R> {
+    /// `None`: no such member, or null.
+    pub indicators: Option<R>,
+    /// Whether there was such a member, whatever it held.
+    pub names_indicators: bool,
+    pub next: Option<String>,
+    pub others: Map<String, Value>,
 }
 
-/// Answer to `GET /v4/indicator`, its records read as `R`.
-#[derive(Default, Deserialize)]
-#[serde(bound(deserialize = "R: Deserialize<'de>"))]
-pub struct Page<'a, R> {
-    #[serde(default = "Option::default")]
-    pub indicators: Option<R>,
-    #[serde(borrow, default)]
-    pub next: Option<Cow<'a, str>>,
+/// By hand, because what else is in a page tells whether it is one; and only of an object, while derived code takes
+/// a list as well.
+impl<'de, R: Deserialize<'de>> Deserialize<'de> for Page<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PageVisitor<R>(PhantomData<R>);
+        impl<'de, R: Deserialize<'de>> Visitor<'de> for PageVisitor<R> {
+            type Value = Page<R>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a page of records")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+                let mut page =
+                    Page { indicators: None, names_indicators: false, next: None, others: Map::new() };
+                while let Some(name) = members.next_key::<String>()? {
+                    match name.as_str() {
+                        "indicators" if page.names_indicators => {
+                            return Err(A::Error::duplicate_field("indicators"));
+                        }
+                        "indicators" => {
+                            page.names_indicators = true;
+                            page.indicators = members.next_value()?;
+                        }
+                        "next" => page.next = members.next_value()?,
+                        _ => {
+                            let value = members.next_value()?;
+                            page.others.insert(name, value);
+                        }
+                    }
+                }
+                Ok(page)
+            }
+        }
+        deserializer.deserialize_map(PageVisitor(PhantomData))
+    }
 }
 
 /// One indicator. Key order varies, and every field may be missing, null or odd.

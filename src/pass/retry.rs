@@ -39,8 +39,12 @@ impl<'a> LanePass<'a> {
                 let rest = lines.split_off(lines.len().min(PAGE));
                 let mut offered = Vec::new();
                 for line in std::mem::replace(&mut lines, rest) {
-                    match serde_json::from_str::<Line>(line) {
-                        Ok(Line { indicator }) => offered.push((line, indicator)),
+                    let read = serde_json::from_str::<Line>(line).map_err(|error| error.to_string());
+                    // An earlier version may have spelt its value otherwise, or taken it for one.
+                    match read.and_then(|Line { indicator }| {
+                        indicator.respelt().map_err(|malformed| malformed.to_string())
+                    }) {
+                        Ok(indicator) => offered.push((line, indicator)),
                         Err(error) => {
                             warn!(
                                 lane = self.lane.name,

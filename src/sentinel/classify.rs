@@ -5,11 +5,13 @@ use std::time::Duration;
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 
-use super::wire::{ErrorAnswer, PartialAnswer, RecordError};
+use serde_json::{Map, Value};
+
 use crate::{
     domain::outcome::{Delivery, Refusal},
     http::{
         error::{excerpt, retry_after, wait},
+        told::{error, error_in, object, sentence},
         transport::Answer,
     },
     microsoft::Verdict,
@@ -49,36 +51,85 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
     }
 }
 
-/// 200 does not mean accepted: an empty body does; otherwise it lists the records that were refused.
+/// 200 does not mean accepted: an empty body does, or a list of the records that were refused, with nothing else in the
+/// body that tells of an error.
 fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<Delivery>> {
     let mut deliveries = vec![Delivery::Acknowledged(None); sent];
     if body.iter().all(u8::is_ascii_whitespace) {
         return Verdict::Answered(deliveries);
     }
-    let unclear = |reason: String| Verdict::Later { reason, wait: None, throttled: false };
-    // A list would do for an object without errors.
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    let Some(answer) = serde_json::from_slice::<PartialAnswer>(body).ok().filter(|_| is_object) else {
-        return unclear(format!(
-            "an answer that is not Sentinel's, perhaps a proxy's in between: {}",
-            excerpt(body)
-        ));
+    let unclear = |problem: String| Verdict::Later {
+        reason: format!("an answer that is not Sentinel's, perhaps a proxy's in between: {problem}"),
+        wait: None,
+        throttled: false,
     };
-    for error in answer.errors.into_iter().flatten() {
-        let Some(delivery) = deliveries.get_mut(error.record_index) else {
-            return unclear(format!("an error for record {} of {sent}", error.record_index));
+    let mut members = match object::<Map<String, Value>>(body) {
+        Ok(members) => members,
+        Err(problem) => return unclear(problem),
+    };
+    let has_list = member(&members, "errors").is_some();
+    let entries = match members.remove("errors") {
+        Some(Value::Array(entries)) => entries,
+        None | Some(Value::Null) => Vec::new(),
+        Some(other) => {
+            return unclear(format!("errors is no list but {}", excerpt(other.to_string().as_bytes())));
+        }
+    };
+    if !entries.is_empty() {
+        // A sentence about the list, which says more.
+        members.remove("message");
+    }
+    if let Some(told) = error(&members) {
+        return unclear(told);
+    }
+    if !has_list && !members.is_empty() {
+        return unclear(excerpt(body));
+    }
+    for entry in entries {
+        let place = match entry.as_object().and_then(|entry| member(entry, "recordIndex")) {
+            Some(index) => whole(index),
+            // It is about no record: something else went wrong.
+            None => return unclear(sentence(&entry).unwrap_or_else(|| excerpt(body))),
         };
-        *delivery = Delivery::Rejected(Refusal { reason: text(&error), request_id: request_id.clone() });
+        let reason = entry.as_object().map(text).unwrap_or_default();
+        let refusal = Refusal { reason, request_id: request_id.clone() };
+        match place.or((sent == 1).then_some(0)) {
+            Some(place) => match deliveries.get_mut(place) {
+                Some(Delivery::Rejected(before)) => {
+                    before.reason = format!("{} {}", before.reason, refusal.reason)
+                }
+                Some(delivery) => *delivery = Delivery::Rejected(refusal),
+                None => return unclear(format!("an error for record {place} of {sent}")),
+            },
+            // One record was refused, and which one shows when the request is cut in halves.
+            None => return Verdict::Refused(refusal),
+        }
     }
     Verdict::Answered(deliveries)
 }
 
-fn text(error: &RecordError) -> String {
-    if error.error_messages.is_empty() {
-        "no reason given".to_owned()
-    } else {
-        error.error_messages.join(" ")
-    }
+/// A member by its name, whose case the API does not mind either.
+fn member<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    members.iter().find(|(member, _)| member.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// A whole number, also where it comes as a text or with an empty fraction.
+fn whole(value: &Value) -> Option<usize> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok()?,
+        other => other.as_f64()?,
+    };
+    // So many records no request has, and above it a float has gaps.
+    let is_whole = number.fract() == 0.0 && (0.0..1e9).contains(&number);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1e9 fits")]
+    is_whole.then_some(number as usize)
+}
+
+/// Why a record was refused.
+fn text(entry: &Map<String, Value>) -> String {
+    let messages =
+        ["errorMessages", "errorMessage", "message"].iter().find_map(|name| sentence(member(entry, name)?));
+    messages.unwrap_or_else(|| "no reason given".to_owned())
 }
 
 fn blocked<T>(reason: &str, asked: &str) -> Verdict<T> {
@@ -87,19 +138,10 @@ fn blocked<T>(reason: &str, asked: &str) -> Verdict<T> {
     ))
 }
 
-/// The message out of any of the three shapes, or the beginning of the body.
+/// The message out of any of the three shapes in which errors come (validation, API Management, service), or the
+/// beginning of the body.
 pub(super) fn reason(body: &[u8]) -> String {
-    let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
-    if let Some(error) = answer.error {
-        let parts: Vec<String> = [error.code, error.message].into_iter().flatten().collect();
-        if !parts.is_empty() {
-            return parts.join(": ");
-        }
-    }
-    if let Some(errors) = answer.errors.filter(|errors| !errors.is_empty()) {
-        return errors.iter().map(text).collect::<Vec<_>>().join(" ");
-    }
-    answer.message.unwrap_or_else(|| {
+    error_in(body).unwrap_or_else(|| {
         let start = excerpt(body);
         if start.is_empty() { "no reason given".to_owned() } else { start }
     })
@@ -152,6 +194,61 @@ mod tests {
         );
         for unclear in ["<html>", r#"{"errors":[{"recordIndex":3,"errorMessages":[]}]}"#, "7", "[]"] {
             assert!(matches!(verdict(200, unclear), Verdict::Later { .. }), "{unclear}");
+        }
+    }
+
+    #[test]
+    fn an_odd_entry_is_read_where_its_meaning_is_plain() {
+        for (index, messages, reason) in [
+            ("1", r#"["x","y"]"#, "x y"),
+            (r#""1""#, r#"["x"]"#, "x"),
+            (r#"" 1 ""#, r#""x""#, "x"),
+            ("1.0", "null", "no reason given"),
+            ("1", "[null,7]", "7"),
+            ("1e0", "[]", "no reason given"),
+        ] {
+            let body = format!(r#"{{"errors":[{{"recordIndex":{index},"errorMessages":{messages}}}]}}"#);
+            let Verdict::Answered(deliveries) = verdict(200, &body) else { panic!("{body}") };
+            let refusal = Refusal { reason: reason.to_owned(), request_id: None };
+            let expected =
+                [Delivery::Acknowledged(None), Delivery::Rejected(refusal), Delivery::Acknowledged(None)];
+            assert_eq!(deliveries, expected, "{body}");
+        }
+        let twice = r#"{"message":"2 errors","errors":[{"RecordIndex":0,"ErrorMessages":"a"},{"recordIndex":0,"errorMessages":"b"}]}"#;
+        let Verdict::Answered(deliveries) = verdict(200, twice) else { panic!() };
+        assert!(
+            matches!(&deliveries[0], Delivery::Rejected(refusal) if refusal.reason == "a b"),
+            "{deliveries:?}"
+        );
+        // Which record it is, halves show.
+        for index in ["null", "1.5", "-1", r#""first""#, "[1]"] {
+            let body = format!(r#"{{"errors":[{{"recordIndex":{index},"errorMessages":["x"]}}]}}"#);
+            assert!(
+                matches!(verdict(200, &body), Verdict::Refused(refusal) if refusal.reason == "x"),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_200_with_an_error_inside_accepts_nothing() {
+        for body in [
+            r#"{"statusCode":500,"message":"Internal server error"}"#,
+            r#"{"error":{"code":"ServiceUnavailable","message":"later"}}"#,
+            r#"{"errors":[],"error":{"code":"InternalError"}}"#,
+            r#"{"errors":null,"message":"The request timed out"}"#,
+            r#"{"errors":["the backend is gone"]}"#,
+            r#"{"errors":[{"message":"the backend is gone"}]}"#,
+            r#"{"errors":"the backend is gone"}"#,
+            r#"{"status":"accepted"}"#,
+            r#"{"value":[]}"#,
+            "null",
+            "\"ok\"",
+        ] {
+            assert!(matches!(verdict(200, body), Verdict::Later { .. }), "{body}");
+        }
+        for body in ["", " ", "{}", r#"{"errors":[]}"#, r#"{"errors":null}"#, "\u{feff}{}"] {
+            assert!(matches!(verdict(200, body), Verdict::Answered(_)), "{body}");
         }
     }
 

@@ -66,6 +66,7 @@ impl Sentinel {
             url: self.upload_url.clone(),
             settings: "SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH",
             body: body.into(),
+            parts: batch.len(),
         };
         let read = |answer: &_| classify(answer, batch.len(), self.api.clock.now());
         self.api.call(&call, read, deadline, traffic).await

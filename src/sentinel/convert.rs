@@ -18,6 +18,17 @@ use crate::http::text::{cut, percent_encoded};
 const SOURCE: &str = "Mandiant Advantage";
 /// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
 const LONGEST_DESCRIPTION: usize = 1000;
+/// The most bytes that a list takes as JSON. A table cuts a value off behind 32 KB (learn.microsoft.com, "Azure Monitor
+/// service limits"), and half a list is none: rules that look for a label would find nothing.
+const LONGEST_LIST: usize = 32_000;
+/// The most characters of one label or reference; no name is so long.
+const LONGEST_NAME: usize = 500;
+
+/// `created` of every object (STIX 2.1 §3.2: "the object creator MUST NOT change the created property when creating a
+/// new version"). It has to be the same for one id at every sending, although Mandiant moves `first_seen`, although
+/// two records may speak for one value, and after all state was lost. Only the id is as lasting, and so the objects of
+/// the namespace from which ids follow count as created with it. When an indicator was first seen, its description says.
+const CREATED: DateTime<Utc> = DateTime::from_timestamp(1_767_225_600, 0).expect("2026-01-01T00:00:00Z");
 
 /// What is the same for every object of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,16 +47,19 @@ pub fn object<'a>(
     now: DateTime<Utc>,
 ) -> Indicator<'a> {
     let indicator = &planned.indicator;
-    // An update must not be older than its original (STIX 2.1 §3.6); all clocks but ours may be ahead.
-    let created =
-        indicator.first_seen.into_iter().chain(indicator.last_updated).min().unwrap_or(now).min(now);
-    let valid_from = indicator.last_updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
+    // An update must not be older than its original (STIX 2.1 §3.6), whatever our clock says.
+    let modified = now.max(CREATED);
+    // A time before there were computers to be attacked is a way to say nothing.
+    let updated = indicator.last_updated.filter(|updated| *updated > DateTime::UNIX_EPOCH);
+    let valid_from = updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
+    let (labels, references) = (labels(indicator, style), references(indicator));
+    let description = description(indicator, labels.left_out, references.left_out);
     Indicator {
         r#type: "indicator",
         spec_version: "2.1",
         id: planned.stix_id(),
-        created: Timestamp(created),
-        modified: Timestamp(now),
+        created: Timestamp(CREATED),
+        modified: Timestamp(modified),
         pattern: Pattern { kind: subject.kind, value: &subject.value },
         pattern_type: "stix",
         pattern_version: "2.1",
@@ -53,9 +67,9 @@ pub fn object<'a>(
         valid_until: Timestamp(planned.valid_until),
         confidence: indicator.confidence,
         indicator_types: [indicator_type(indicator.confidence)],
-        description: description(indicator),
-        labels: labels(indicator, style),
-        external_references: references(indicator),
+        description,
+        labels: labels.kept,
+        external_references: references.kept,
         object_marking_refs: style.marking.map(|marking| [marking]),
         name: &subject.value,
     }
@@ -70,11 +84,19 @@ fn indicator_type(confidence: u8) -> &'static str {
     }
 }
 
-fn description(indicator: &indicator::Indicator) -> String {
+fn description(indicator: &indicator::Indicator, labels: usize, references: usize) -> String {
     let mut text = String::with_capacity(512);
     // Writing into memory does not fail.
     let _ = write_description(&mut text, indicator);
-    cut(text, LONGEST_DESCRIPTION)
+    if labels + references == 0 {
+        return cut(text, LONGEST_DESCRIPTION);
+    }
+    let note = format!(
+        " For want of room {labels} labels and {references} references are left out; Mandiant's page has them all."
+    );
+    let mut text = cut(text, LONGEST_DESCRIPTION - note.len());
+    text.push_str(&note);
+    text
 }
 
 fn write_description(text: &mut String, indicator: &indicator::Indicator) -> fmt::Result {
@@ -91,6 +113,9 @@ fn write_description(text: &mut String, indicator: &indicator::Indicator) -> fmt
         }
     }
     text.push('.');
+    if let Some(first_seen) = indicator.first_seen.filter(|seen| *seen > DateTime::UNIX_EPOCH) {
+        write!(text, " First seen {}.", first_seen.format("%Y-%m-%d"))?;
+    }
     if !indicator.sources.is_empty() {
         let kind = if indicator.osint_only { "open source only" } else { "not only open source" };
         write!(text, " Sources ({kind}): ")?;
@@ -128,38 +153,239 @@ fn write_list(
     Ok(())
 }
 
+/// As much of some lists as there is room for.
+struct Kept<T> {
+    kept: Vec<T>,
+    left_out: usize,
+}
+
+/// Takes one after another from each list in turn, so that no kind crowds out another, as long as what `length` says
+/// fits into `room`. The order within the lists and of the lists is kept.
+fn within<T>(lists: Vec<Vec<T>>, mut room: usize, length: impl Fn(&T) -> usize) -> Kept<T> {
+    let all: usize = lists.iter().map(Vec::len).sum();
+    let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
+    let mut fits: Vec<Vec<bool>> = lists.iter().map(|list| vec![false; list.len()]).collect();
+    for index in 0..longest {
+        for (list, fits) in lists.iter().zip(&mut fits) {
+            let Some(length) = list.get(index).map(&length).filter(|length| *length <= room) else {
+                continue;
+            };
+            room -= length;
+            fits[index] = true;
+        }
+    }
+    let pairs = lists.into_iter().flatten().zip(fits.into_iter().flatten());
+    let kept: Vec<T> = pairs.filter(|(_, fits)| *fits).map(|(item, _)| item).collect();
+    Kept { left_out: all - kept.len(), kept }
+}
+
+/// How long a text is at most as JSON, with its quotes and what stands before the next: beyond ASCII whoever reads and
+/// writes it again may escape every character.
+fn json_length(text: &str) -> usize {
+    let escaped = |character: char| match character {
+        '"' | '\\' => 2,
+        ' '..='~' => 1,
+        other => 6 * other.len_utf16(),
+    };
+    4 + text.chars().map(escaped).sum::<usize>()
+}
+
+/// The text up to a length that no name has.
+fn bounded(text: &str) -> &str {
+    text.char_indices().nth(LONGEST_NAME).map_or(text, |(end, _)| &text[..end])
+}
+
 /// Sentinel shows them as tags, and rules filter by them.
-fn labels<'a>(indicator: &'a indicator::Indicator, style: &Style) -> Vec<Label<'a>> {
-    let categories = indicator.categories.iter().map(|category| Label("category:", category));
+fn labels<'a>(indicator: &'a indicator::Indicator, style: &Style) -> Kept<Label<'a>> {
+    let always: Vec<Label<'a>> = indicator
+        .severity
+        .iter()
+        .map(|severity| Label("severity:", bounded(severity)))
+        .chain(indicator.osint_only.then_some(Label("osint", "")))
+        .chain([Label("action:", style.action)])
+        .collect();
+    let length = |Label(kind, text): &Label<'a>| kind.len() + json_length(text);
+    let room = LONGEST_LIST - always.iter().map(length).sum::<usize>();
     let named = [
         ("malware:", &indicator.malware),
         ("threat-actor:", &indicator.threat_actors),
         ("campaign:", &indicator.campaigns),
     ];
-    let named = named
-        .into_iter()
-        .flat_map(|(kind, references)| references.iter().map(move |reference| Label(kind, &reference.name)));
-    let severity = indicator.severity.iter().map(|severity| Label("severity:", severity));
-    let osint = indicator.osint_only.then_some(Label("osint", ""));
-    categories.chain(named).chain(severity).chain(osint).chain([Label("action:", style.action)]).collect()
+    let categories =
+        indicator.categories.iter().map(|category| Label("category:", bounded(category))).collect();
+    let named = named.map(|(kind, references)| {
+        references.iter().map(|reference| Label(kind, bounded(&reference.name))).collect::<Vec<_>>()
+    });
+    let mut lists: Vec<Vec<Label<'a>>> = vec![categories];
+    lists.extend(named);
+    let mut labels = within(lists, room, length);
+    labels.kept.extend(always);
+    labels
 }
 
-fn references(indicator: &indicator::Indicator) -> Vec<ExternalReference<'_>> {
+fn references(indicator: &indicator::Indicator) -> Kept<ExternalReference<'_>> {
     let page = ExternalReference {
         source_name: SOURCE,
         description: None,
         url: Some(format!(
             "https://advantage.mandiant.com/indicator/{}",
-            percent_encoded(&indicator.source_id)
+            percent_encoded(bounded(&indicator.source_id))
         )),
-        external_id: Some(&indicator.source_id),
+        external_id: Some(bounded(&indicator.source_id)),
     };
-    let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns];
-    let related = related.into_iter().flatten().map(|reference| ExternalReference {
-        source_name: SOURCE,
-        description: Some(FullName(reference)),
-        url: None,
-        external_id: Some(reference.id.as_str()).filter(|id| !id.is_empty()),
+    let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns].map(|references| {
+        let related = references.iter().map(|reference| ExternalReference {
+            source_name: SOURCE,
+            description: Some(FullName(reference)),
+            url: None,
+            external_id: Some(bounded(&reference.id)).filter(|id| !id.is_empty()),
+        });
+        related.collect::<Vec<_>>()
     });
-    std::iter::once(page).chain(related).collect()
+    // The names of its members, their quotes, the source.
+    const FRAME: usize = 80;
+    let length = |reference: &ExternalReference<'_>| {
+        let description = reference.description.map(|FullName(reference)| {
+            json_length(&reference.name) + reference.title.as_deref().map_or(0, json_length)
+        });
+        FRAME + description.unwrap_or_default() + reference.external_id.map_or(0, json_length)
+    };
+    let mut references = within(related.into(), LONGEST_LIST, length);
+    references.kept.insert(0, page);
+    references
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{
+        fingerprint::Fingerprint,
+        indicator::Reference,
+        observable::{HashType, Observable},
+        outcome::Change,
+    };
+
+    fn now() -> DateTime<Utc> {
+        "2026-03-02T12:00:00Z".parse().unwrap()
+    }
+
+    fn planned() -> Planned {
+        let indicator = indicator::Indicator {
+            former: Vec::new(),
+            source_id: "ipv4--1".to_owned(),
+            observable: Observable::ipv4("203.0.113.7").unwrap(),
+            confidence: 92,
+            threat_score: None,
+            severity: Some("high".to_owned()),
+            severity_reasons: Vec::new(),
+            categories: Vec::new(),
+            sources: Vec::new(),
+            osint_only: true,
+            malware: Vec::new(),
+            threat_actors: Vec::new(),
+            campaigns: Vec::new(),
+            first_seen: None,
+            last_updated: None,
+        };
+        Planned {
+            record: 0,
+            reason: None,
+            voice: crate::domain::voice::Voice::default(),
+            hash_type: HashType::Md5,
+            key: indicator.observable.subject(HashType::Md5).key(),
+            handle: None,
+            fingerprint: Fingerprint::of(&indicator, 0),
+            change: Change::Created,
+            valid_until: now() + TimeDelta::days(7),
+            indicator,
+        }
+    }
+
+    fn sent(planned: &Planned, now: DateTime<Utc>) -> serde_json::Value {
+        let style = Style { action: "alert", marking: None };
+        serde_json::to_value(object(planned, &planned.subject(), &style, now)).unwrap()
+    }
+
+    fn named(names: Vec<String>) -> Vec<Reference> {
+        names.into_iter().map(|name| Reference { id: format!("x--{name}"), name, title: None }).collect()
+    }
+
+    #[test]
+    fn created_is_the_same_whatever_a_record_says_and_whenever_it_is_sent() {
+        let mut planned = planned();
+        let created = sent(&planned, now())["created"].clone();
+        assert_eq!(created, "2026-01-01T00:00:00.000Z");
+        for first_seen in ["0001-01-01T00:00:00Z", "2019-05-06T07:08:09Z", "2026-03-01T00:00:00Z"] {
+            planned.indicator.first_seen = Some(first_seen.parse().unwrap());
+            planned.indicator.last_updated = planned.indicator.first_seen;
+            for change in [Change::Updated, Change::Renewed, Change::Retracted] {
+                planned.change = change;
+                for days in [-900, 0, 400] {
+                    let object = sent(&planned, now() + TimeDelta::days(days));
+                    assert_eq!(object["created"], created, "{first_seen} {change:?}");
+                    assert!(object["modified"].as_str() >= created.as_str(), "{object}");
+                    assert!(object["valid_from"].as_str() > Some("1970"), "{object}");
+                }
+            }
+            let description = sent(&planned, now())["description"].as_str().unwrap().to_owned();
+            assert_eq!(description.contains("First seen"), first_seen > "1970", "{description}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_and_what_rules_need_stays() {
+        let mut planned = planned();
+        planned.indicator.categories = (0..400).map(|n| format!("category-{n}")).collect();
+        planned.indicator.malware = named((0..1500).map(|n| format!("FAMILY-{n:06}")).collect());
+        planned.indicator.threat_actors = named(vec!["APT99".to_owned()]);
+        let object = sent(&planned, now());
+        let labels: Vec<&str> =
+            object["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap()).collect();
+        for label in [
+            "severity:high",
+            "osint",
+            "action:alert",
+            "threat-actor:APT99",
+            "category:category-0",
+            "malware:FAMILY-000000",
+        ] {
+            assert!(labels.contains(&label), "{label}");
+        }
+        let left_out = 400 + 1500 + 1 + 3 - labels.len();
+        let description = object["description"].as_str().unwrap();
+        assert!(
+            left_out > 0 && description.contains(&format!("{left_out} labels")),
+            "{left_out}: {description}"
+        );
+        planned.indicator.malware.truncate(3);
+        planned.indicator.categories.truncate(3);
+        assert!(!sent(&planned, now())["description"].as_str().unwrap().contains("left out"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_list_and_no_object_is_longer_than_its_bound(
+            kinds in prop::array::uniform3(prop::collection::vec("\\PC{0,40}|[\"\\\\]{0,40}|ü{1,300}", 0..400)),
+            longest in "\\PC{0,3000}",
+        ) {
+            let mut planned = planned();
+            let [categories, malware, campaigns] = kinds;
+            (planned.indicator.categories, planned.indicator.severity) = (categories, Some(longest));
+            (planned.indicator.malware, planned.indicator.campaigns) = (named(malware), named(campaigns));
+            let object = sent(&planned, now());
+            let ascii = |value: &serde_json::Value| {
+                let text = value.to_string();
+                text.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum::<usize>()
+                    + value.as_array().map_or(0, Vec::len)
+            };
+            prop_assert!(ascii(&object["labels"]) <= 32_700);
+            prop_assert!(ascii(&object["external_references"]) <= 40_000);
+            prop_assert!(object["description"].as_str().unwrap().chars().count() <= 1000);
+            let labels = object["labels"].as_array().unwrap();
+            prop_assert_eq!(&labels[labels.len() - 1], "action:alert");
+            prop_assert!(labels.contains(&"osint".into()));
+        }
+    }
 }

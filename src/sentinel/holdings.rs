@@ -110,6 +110,7 @@ impl Holdings {
             url: self.url.clone(),
             settings: SETTINGS,
             body: body.to_string().into(),
+            parts: 1,
         };
         let read =
             |answer: &Answer| read(answer, &self.source_system, skip_token.is_some(), self.api.clock.now());
@@ -189,7 +190,18 @@ mod tests {
         };
         assert_eq!(later(429, ""), (Some(7), true));
         assert_eq!(later(503, "<html>busy</html>"), (Some(7), false));
-        for strange in ["", "[]", "{}", "<html>", r#"{"value":7}"#] {
+        let strange = [
+            "",
+            "[]",
+            "{}",
+            "<html>",
+            r#"{"value":7}"#,
+            "[[],null]",
+            r#"{"message":"timed out"}"#,
+            r#"{"error":{"code":"InternalServerError","message":"x"}}"#,
+            r#"{"value":[],"error":{"code":"InternalServerError","message":"x"}}"#,
+        ];
+        for strange in strange {
             assert_eq!(later(200, strange), (None, false), "{strange}");
         }
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'x' does not have authorization"}}"#;

@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
     holdings::{Holding, HoldingsPage, PassedOver},
     pattern,
 };
-use crate::http::error::excerpt;
+use crate::http::told::{error, object};
 
 /// An answer that is no page, or not one to go on from; the sentence says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ struct Page {
     value: Vec<Value>,
     #[serde(default)]
     next_link: Option<String>,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// An indicator as Resource Manager describes it.
@@ -56,12 +58,12 @@ fn confidence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error
 /// # Errors
 /// It is no page, or does not say how to go on.
 pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result<HoldingsPage, Unclear> {
-    let Ok(page) = serde_json::from_slice::<Page>(body) else {
-        return Err(Unclear(format!(
-            "an answer that is not Azure Resource Manager's, perhaps a proxy's in between: {}",
-            excerpt(body)
-        )));
-    };
+    let page = object::<Page>(body).and_then(|page| error(&page.others).map_or(Ok(page), Err));
+    let page = page.map_err(|problem| {
+        Unclear(format!(
+            "an answer that is not Azure Resource Manager's, perhaps a proxy's in between: {problem}"
+        ))
+    })?;
     let next = match page.next_link.as_deref() {
         None | Some("") => None,
         Some(link) => match skip_token(link) {

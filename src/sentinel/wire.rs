@@ -1,10 +1,10 @@
 //! What travels to the upload API (learn.microsoft.com, "Import threat intelligence to Microsoft Sentinel with the
-//! upload API") and what comes back.
+//! upload API").
 
 use std::fmt;
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::pattern::Pattern;
 use crate::domain::{indicator::Reference, observable::StixId};
@@ -132,36 +132,4 @@ impl Serialize for Timestamp {
 
 fn written<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
-}
-
-/// Body of a 200 that did not take everything.
-#[derive(Deserialize)]
-pub struct PartialAnswer {
-    #[serde(default)]
-    pub errors: Option<Vec<RecordError>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecordError {
-    /// From 0, within the request.
-    pub record_index: usize,
-    #[serde(default)]
-    pub error_messages: Vec<String>,
-}
-
-/// The three shapes in which errors come: validation, API Management, service.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct ErrorAnswer {
-    pub message: Option<String>,
-    pub error: Option<ServiceError>,
-    pub errors: Option<Vec<RecordError>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct ServiceError {
-    pub code: Option<String>,
-    pub message: Option<String>,
 }

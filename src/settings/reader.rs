@@ -41,13 +41,40 @@ impl fmt::Display for Faults {
 /// Reads settings from `vars`. A fault yields a harmless value and is remembered.
 pub struct Reader<'a> {
     vars: &'a dyn Vars,
+    /// Settings, by the names of today, whose value is a reference that Azure did not resolve.
+    unresolved: BTreeSet<String>,
     faults: RefCell<Vec<Fault>>,
     notices: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(vars: &'a dyn Vars) -> Self {
-        Self { vars, faults: RefCell::default(), notices: RefCell::default() }
+        let unresolved = BTreeSet::new();
+        let mut reader = Self { vars, unresolved, faults: RefCell::default(), notices: RefCell::default() };
+        reader.find_unresolved();
+        reader
+    }
+
+    /// Names every setting whose value is a reference itself. Where a reference cannot be resolved, the app gets its
+    /// text (learn.microsoft.com, "Use Key Vault references as app settings"), which must not be taken for a value.
+    fn find_unresolved(&mut self) {
+        let aliases = ALIASES.iter().map(|(alias, today)| (*alias, *today));
+        let names = SETTINGS.iter().map(|setting| (setting.name, setting.name)).chain(aliases);
+        for (name, today) in names.chain(PLATFORM.iter().map(|name| (*name, *name))) {
+            let Some(kind) = self.vars.get(name).as_deref().and_then(reference) else { continue };
+            let problem = match kind {
+                Reference::KeyVault => {
+                    "is an unresolved Key Vault reference: Azure could not read the secret, and gave the app the reference itself; check that the app's identity has the role Key Vault Secrets User on the vault, that the vault's firewall lets the app in, and the names in the reference (the portal shows its state under Environment variables)"
+                }
+                Reference::AppConfiguration => {
+                    "is an unresolved App Configuration reference: Azure gave the app the reference itself; check that the app's identity has the role App Configuration Data Reader, and the names in the reference"
+                }
+            };
+            if self.faults.borrow().iter().all(|fault| fault.setting != name) {
+                self.fault(name, problem);
+            }
+            self.unresolved.extend([name.to_owned(), today.to_owned()]);
+        }
     }
 
     /// The faults found, or the things worth a line in the log.
@@ -60,7 +87,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Remembers a fault; of a setting that is known to have no value, nothing more is said.
     pub fn fault(&self, setting: &str, problem: impl Into<String>) {
+        if self.unresolved.contains(setting) {
+            return;
+        }
         self.faults.borrow_mut().push(Fault { setting: setting.to_owned(), problem: problem.into() });
     }
 
@@ -165,6 +196,24 @@ impl<'a> Reader<'a> {
         self.parsed(name, "a GUID such as 00000000-0000-0000-0000-000000000000", |text| {
             uuid::Uuid::parse_str(text).ok().map(|guid| guid.to_string())
         })
+    }
+}
+
+/// What a value refers to.
+enum Reference {
+    KeyVault,
+    AppConfiguration,
+}
+
+/// Whether a value is a reference of the platform's.
+fn reference(value: &str) -> Option<Reference> {
+    let value = value.trim().to_ascii_lowercase();
+    if value.starts_with("@microsoft.keyvault(") {
+        Some(Reference::KeyVault)
+    } else if value.starts_with("@microsoft.appconfiguration(") {
+        Some(Reference::AppConfiguration)
+    } else {
+        None
     }
 }
 

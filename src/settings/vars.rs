@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 /// Named texts: the process's environment, a settings file, a test's map.
 pub trait Vars: Send + Sync {
@@ -43,24 +43,228 @@ impl Vars for Layered {
     }
 }
 
-/// The `Values` of a file in the form of `local.settings.json`.
+/// The `Values` of a file in the form of `local.settings.json`, as the host's tools read it: with a byte order mark,
+/// comments and commas too many.
 ///
 /// # Errors
-/// A file that cannot be read or has another form.
+/// A file that cannot be read or has another form. Nothing of its content is quoted.
 pub fn from_file(path: &Path) -> Result<BTreeMap<String, SecretString>, String> {
     #[derive(Deserialize)]
     struct File {
-        #[serde(rename = "Values")]
-        values: BTreeMap<String, SecretString>,
+        #[serde(default, rename = "IsEncrypted", alias = "isEncrypted")]
+        is_encrypted: bool,
+        #[serde(default, rename = "Values", alias = "values")]
+        values: Option<BTreeMap<String, Scalar>>,
     }
-    let text = std::fs::read_to_string(path)
-        .map(SecretString::from)
-        .map_err(|error| format!("the settings file {} cannot be read: {error}", path.display()))?;
+    let shown = path.display();
+    let bytes =
+        std::fs::read(path).map_err(|error| format!("the settings file {shown} cannot be read: {error}"))?;
+    let text = SecretString::from(plain_json(&text(&bytes)?));
     let file: File = serde_json::from_str(text.expose_secret()).map_err(|error| {
+        // Its own words may quote a secret.
+        let problem = if error.is_data() { "something of another type" } else { "no JSON" };
         format!(
-            "the settings file {} is not of the form {{\"Values\": {{\"NAME\": \"text\"}}}}: {error}",
-            path.display()
+            "the settings file {shown} is not of the form {{\"Values\": {{\"NAME\": \"text\"}}}}: {problem} in line {}, column {}",
+            error.line(),
+            error.column()
         )
     })?;
-    Ok(file.values)
+    if file.is_encrypted {
+        return Err(format!(
+            "the settings file {shown} is encrypted (IsEncrypted is true), and only the tools that did so can read it: run `func settings decrypt` beside it, or write the values in plain with \"IsEncrypted\": false"
+        ));
+    }
+    let values = file.values.ok_or_else(|| {
+        format!(
+            "the settings file {shown} has no \"Values\"; its form is {{\"Values\": {{\"NAME\": \"text\"}}}}"
+        )
+    })?;
+    Ok(values.into_iter().map(|(name, Scalar(value))| (name, value)).collect())
+}
+
+/// A value that the host's tools would give as a text: a text, a number, true or false; null is none.
+struct Scalar(SecretString);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Any {
+            Text(SecretString),
+            Number(serde_json::Number),
+            Flag(bool),
+            Null(()),
+        }
+        Ok(Self(match Any::deserialize(deserializer)? {
+            Any::Text(text) => text,
+            Any::Number(number) => number.to_string().into(),
+            Any::Flag(flag) => flag.to_string().into(),
+            Any::Null(()) => SecretString::default(),
+        }))
+    }
+}
+
+/// The text of a file by its byte order mark: UTF-16 is what PowerShell's `>` writes.
+fn text(bytes: &[u8]) -> Result<String, String> {
+    let wide = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
+        String::from_utf16(&units).map_err(|_| "the settings file is neither UTF-8 nor UTF-16".to_owned())
+    };
+    match bytes {
+        [0xff, 0xfe, ..] => wide(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => wide(u16::from_be_bytes),
+        _ => {
+            let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            let text = str::from_utf8(bytes).map_err(|_| "the settings file is neither UTF-8 nor UTF-16")?;
+            Ok(text.to_owned())
+        }
+    }
+}
+
+/// JSON without comments and without commas that nothing follows. What is taken out leaves blanks, so that lines and
+/// columns stay where they were.
+fn plain_json(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    // Where a comma stands that nothing has followed yet.
+    let mut comma = None;
+    let mut rest = text.chars().peekable();
+    while let Some(character) = rest.next() {
+        match (character, rest.peek()) {
+            ('"', _) => {
+                comma = None;
+                plain.push('"');
+                let mut is_escaped = false;
+                for inner in rest.by_ref() {
+                    plain.push(inner);
+                    match inner {
+                        '"' if !is_escaped => break,
+                        '\\' => is_escaped = !is_escaped,
+                        _ => is_escaped = false,
+                    }
+                }
+            }
+            ('/', Some('/')) => {
+                plain.push(' ');
+                while rest.peek().is_some_and(|next| !matches!(next, '\n' | '\r')) {
+                    rest.next();
+                    plain.push(' ');
+                }
+            }
+            ('/', Some('*')) => {
+                plain.push(' ');
+                let mut before = ' ';
+                rest.next();
+                plain.push(' ');
+                for inner in rest.by_ref() {
+                    plain.push(if inner == '\n' { '\n' } else { ' ' });
+                    if before == '*' && inner == '/' {
+                        break;
+                    }
+                    before = inner;
+                }
+            }
+            (',', _) => {
+                comma = Some(plain.len());
+                plain.push(',');
+            }
+            ('}' | ']', _) => {
+                if let Some(at) = comma.take() {
+                    plain.replace_range(at..=at, " ");
+                }
+                plain.push(character);
+            }
+            _ => {
+                if !character.is_whitespace() {
+                    comma = None;
+                }
+                plain.push(character);
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Vec<(String, String)>, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        let values = from_file(file.path())?;
+        Ok(values.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect())
+    }
+
+    #[test]
+    fn whatever_the_host_s_tools_read_is_read() {
+        let expected = vec![
+            ("A".to_owned(), "x // \"no\" /* comment */ ,}".to_owned()),
+            ("B".to_owned(), "5".to_owned()),
+        ];
+        let plain = r#"{"IsEncrypted": false, "Values": {"A": "x // \"no\" /* comment */ ,}", "B": "5"}}"#;
+        let commented = r#"// for this machine
+            { /* not
+            in git */ "IsEncrypted": false,
+              "Values": { // "C": "7",
+                "A": "x // \"no\" /* comment */ ,}",
+                "B": 5, // a number
+              }, /**/
+              "Host": { "CORS": ["*",], },
+            }"#;
+        let utf_16 = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            ["\u{feff}", text].concat().encode_utf16().flat_map(bytes).collect()
+        };
+        for bytes in [
+            plain.as_bytes().to_vec(),
+            ["\u{feff}", plain].concat().into_bytes(),
+            ["\u{feff}", commented].concat().replace('\n', "\r\n").into_bytes(),
+            utf_16(commented, u16::to_le_bytes),
+            utf_16(plain, u16::to_be_bytes),
+        ] {
+            assert_eq!(read(&bytes).as_ref(), Ok(&expected), "{}", String::from_utf8_lossy(&bytes));
+        }
+        let odd = br#"{"Values": {"A": true, "B": null, "C": "x"}}"#;
+        let values =
+            [("A", "true"), ("B", ""), ("C", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(read(odd).unwrap(), values);
+    }
+
+    #[test]
+    fn what_cannot_be_read_says_why_and_quotes_nothing() {
+        for (text, told) in [
+            (r#"{"IsEncrypted": true, "Values": {"A": "hush"}}"#, "func settings decrypt"),
+            (r#"{"IsEncrypted": true}"#, "encrypted"),
+            (r#"{"Other": {"A": "hush"}}"#, "no \"Values\""),
+            ("{\n \"Values\": \"hush\"}", "line 2"),
+            ("{\n\n \"Values\": {\"A\": [\"hush\"]}}", "line 3"),
+            ("{\"Values\": {\"A\": hush}}", "no JSON"),
+            ("{\"Values\": /* hush", "no JSON"),
+            ("", "no JSON"),
+        ] {
+            let problem = read(text.as_bytes()).unwrap_err();
+            assert!(problem.contains(told) && !problem.contains("hush"), "{text}: {problem}");
+        }
+        assert!(read(b"{\"Values\": \xff}").unwrap_err().contains("UTF-8"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_json_stays_as_it_is(
+            values in prop::collection::btree_map("\\PC{0,6}|[/*,\"\\\\{}]{0,6}", "\\PC{0,9}|[/*,\"\\\\{}]{0,9}", 0..6),
+            pretty in any::<bool>(),
+        ) {
+            let file = serde_json::json!({"Values": values});
+            let text = if pretty { serde_json::to_string_pretty(&file) } else { serde_json::to_string(&file) };
+            let text = text.unwrap();
+            prop_assert_eq!(plain_json(&text), text);
+        }
+
+        #[test]
+        fn nothing_breaks_it(text in "[/*,\"\\\\{}\\[\\]\n a]{0,40}|\\PC{0,20}", bytes in prop::collection::vec(any::<u8>(), 0..20)) {
+            let _ = plain_json(&text);
+            let _ = super::text(&bytes);
+        }
+    }
 }

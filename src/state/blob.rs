@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Deadline,
     http::{
-        azure::{client_options, is_transient, within_limit},
+        azure::{Service, client_options, is_transient, within_limit},
         error::{chain, seconds},
         retry::{Failed, Patience, Transient, retry},
         transport::Transport,
@@ -68,7 +68,7 @@ impl BlobHome {
             "check the key or signature in AzureWebJobsStorage, and that the storage allows access by key"
         };
         let options = BlobServiceClientOptions {
-            client_options: client_options(transport),
+            client_options: client_options(transport, Service::Storage),
             ..BlobServiceClientOptions::default()
         };
         let service = BlobServiceClient::new(endpoint, credential, Some(options))

@@ -96,7 +96,7 @@ async fn a_holder_cut_off_stops_in_time(place: Place) {
     let transport = Transport::InProcess(Arc::new(move |request| {
         let (network, is_cut) = (network.clone(), gate.load(Ordering::SeqCst));
         Box::pin(async move {
-            if is_cut { Err("the network is gone".into()) } else { Ok(network.send(request, true).await?) }
+            if is_cut { Err("the network is gone".into()) } else { Ok(network.send(request).await?) }
         })
     }));
     let cut_off = place.over(transport);
@@ -229,7 +229,7 @@ fn losing_one(
         let meanwhile = (pick(&request) && !lost.swap(true, Ordering::SeqCst)).then(&meanwhile);
         let network = network.clone();
         Box::pin(async move {
-            let answer = network.send(request, true).await?;
+            let answer = network.send(request).await?;
             let Some(meanwhile) = meanwhile else { return Ok(answer) };
             meanwhile.await;
             Err("the reply was lost".into())

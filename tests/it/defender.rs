@@ -184,6 +184,21 @@ async fn another_applications_indicators_are_never_touched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_applications_entry_for_another_path_keeps_nothing_out() {
+    let world = world("defender");
+    for theirs in ["http://evil.example/LOGIN", "http://evil.example/x", "HTTP://Evil.Example/same"] {
+        world.defender.put(json!({"indicatorValue": theirs, "indicatorType": "Url", "action": "Allowed",
+            "title": "theirs", "description": "theirs", "application": "another"}));
+    }
+    let at = world.ago(TimeDelta::hours(3));
+    let ours = ["http://evil.example/login", "http://evil.example/x/", "http://evil.example/same"];
+    world.mandiant.put_all(ours.map(|url| Record::url(url).updated(at)));
+    let report = world.tick().await;
+    assert_eq!((counts(&report).created, counts(&report).unchanged), (2, 1), "{report:#?}");
+    assert_eq!(held(&world).into_keys().collect::<Vec<_>>(), &ours[..2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lowered_limit_is_kept_to_at_once() {
     let mut world = world("defender");
     fill(&world, 0..100);

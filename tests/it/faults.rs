@@ -1,10 +1,13 @@
 //! Faults from outside, each with its defined end; and when it is over, everything arrives.
 
+mod acceptance;
+mod answers;
 mod clock;
 mod destination;
 mod identity;
 mod source;
 mod storage;
+mod tokens;
 
 use std::{
     sync::{

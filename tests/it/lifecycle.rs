@@ -38,6 +38,43 @@ async fn live(world: &World, days: u32) -> Counts {
 }
 
 #[tokio::test(start_paused = true)]
+async fn created_of_an_object_never_moves_and_is_never_before_there_were_computers() {
+    let world = World::new();
+    let seen = |days| Record::ipv4(&address(1)).first_seen(world.ago(TimeDelta::days(days)));
+    let year_one = Record::ipv4(&address(2)).set("first_seen", "0001-01-01T00:00:00Z");
+    world.mandiant.put_all([seen(90), year_one].map(|record| record.updated(world.ago(TimeDelta::hours(3)))));
+    world.tick().await;
+    let created = world.object(&address(1))["created"].clone();
+    assert_eq!(world.object(&address(2))["created"], created, "a record without a sound time has it too");
+    assert!(created.as_str() > Some("1970"), "{created}");
+    // Updated by a record that was first seen at another time, taken back, brought again, and sent after a loss of state.
+    for (days, mscore) in [(200, 95), (1, 10), (400, 90)] {
+        tokio::time::advance(HOUR).await;
+        let record = seen(days).updated(world.ago(TimeDelta::minutes(9))).mscore(mscore);
+        world.mandiant.put(record);
+        world.tick().await;
+        assert_eq!(world.object(&address(1))["created"], created, "{days}");
+    }
+    std::fs::remove_dir_all(world.state.path().join("lanes")).unwrap();
+    world.tick().await;
+    assert_eq!(world.object(&address(1))["created"], created);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_indicator_of_fifteen_hundred_families_keeps_its_list_of_labels_whole() {
+    let world = World::new();
+    let families =
+        (0..1500).fold(Record::ipv4(&address(1)), |record, n| record.malware(&format!("FAMILY{n:06}")));
+    world.mandiant.put(families.updated(world.ago(TimeDelta::hours(3))).threat_score(Some(90)));
+    assert_eq!(world.tick().await.totals().created, 1);
+    let object = world.object(&address(1));
+    assert!(object["labels"].to_string().len() < 32_000 && object.to_string().len() < 80_000, "{object}");
+    let labels = object["labels"].as_array().unwrap();
+    assert!(labels.contains(&"action:alert".into()) && labels.contains(&"malware:FAMILY000000".into()));
+    assert!(object["description"].as_str().unwrap().contains("left out"), "{object}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_mandiant_still_lists_never_expires_although_nobody_touches_it() {
     let world = World::new();
     fill(&world, 0..50, 2, 90);

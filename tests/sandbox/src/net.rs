@@ -32,6 +32,8 @@ pub struct Exchange {
     pub authority: String,
     pub uri: Uri,
     pub headers: HeaderMap,
+    /// Of the body, in bytes.
+    pub length: usize,
 }
 
 /// What goes wrong with one exchange. `…Before` means the service never saw the request;
@@ -157,6 +159,7 @@ impl Net {
             authority: authority.clone(),
             uri: request.uri().clone(),
             headers: request.headers().clone(),
+            length: request.body().len(),
         };
         inner.log.push(exchange.clone());
         let hooks = inner.hooks.clone();
