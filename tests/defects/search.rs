@@ -8,7 +8,7 @@ use std::{
 
 use mati_sync::planted::plant;
 
-use crate::simulation;
+use crate::{simulation, small_world};
 
 /// A defect, and the test that must find it.
 struct Task {
@@ -31,6 +31,12 @@ fn search(task: &Task, seeds: u64) -> Result<String, String> {
             with(None, || simulation::run(seed))
                 .map_err(|failure| format!("seed {seed} fails without the defect: {failure}"))?;
             Ok(format!("seed {seed}: {}", first_line(&failure)))
+        }
+        "small_world" => {
+            let found = small_world::run(&|| plant(Some(&task.defect))).err();
+            let found = found.ok_or_else(|| "no sequence of the small world".to_owned())?;
+            small_world::run(&|| plant(None)).map_err(|failure| format!("without the defect: {failure}"))?;
+            Ok(first_line(&found).to_owned())
         }
         scenario => {
             let sound = run_alone(scenario, None);

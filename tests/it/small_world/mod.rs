@@ -231,7 +231,9 @@ fn try_all(is_whole: bool, first_only: bool, prepare: &(dyn Fn() + Sync)) -> Out
     };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(worker);
+            // A sequence is followed by recursion, and a pass's future is large without optimisation.
+            let thread = std::thread::Builder::new().stack_size(256 << 20);
+            thread.spawn_scoped(scope, worker).expect("a thread");
         }
     });
     let mut outcome = outcome.into_inner().unwrap();
@@ -254,17 +256,14 @@ pub fn run(prepare: &(dyn Fn() + Sync)) -> Result<(), String> {
 
 #[test]
 fn every_short_sequence_ends_as_the_specification_says() {
-    let is_whole = std::env::var("MATI_SYNC_WHOLE_SMALL_WORLD").is_ok_and(|text| text == "1");
-    let Outcome { failures, sequences, passes, by_start } = try_all(is_whole, false, &|| ());
-    println!("{sequences} sequences, {passes} passes; by start: {by_start:?}");
-    for Failure { sequence, fault } in &failures {
-        println!("{sequence}: {fault}");
+    if std::env::var("MATI_SYNC_WHOLE_SMALL_WORLD").is_ok_and(|text| text == "1") {
+        let Outcome { failures, sequences, passes, by_start } = try_all(true, false, &|| ());
+        println!("{sequences} sequences, {passes} passes; by start: {by_start:?}");
+        for Failure { sequence, fault } in &failures {
+            println!("{sequence}: {fault}");
+        }
+        assert!(failures.is_empty(), "{} of {sequences} sequences went wrong", failures.len());
+    } else if let Err(failure) = run(&|| ()) {
+        panic!("{failure}");
     }
-    let first = failures.first().map(|Failure { sequence, fault }| format!("{sequence}: {fault}"));
-    assert!(
-        failures.is_empty(),
-        "{} sequences went wrong, first {}",
-        failures.len(),
-        first.unwrap_or_default()
-    );
 }
