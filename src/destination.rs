@@ -45,6 +45,14 @@ impl Destination {
         }
     }
 
+    /// Whether a refusal names the kind of `item`: then it speaks about such indicators, and not about our requests.
+    pub fn names_its_kind(&self, item: &Planned, reason: &str) -> bool {
+        match self {
+            Self::Sentinel { .. } => false,
+            Self::Defender(_) => reason.contains(defender::kind(item)),
+        }
+    }
+
     /// Whether what it holds makes endpoints act: then a wrong indicator is an outage.
     pub fn acts(&self) -> bool {
         matches!(self, Self::Defender(_))

@@ -2,7 +2,7 @@
 
 use std::{
     net::Ipv4Addr,
-    os::unix::process::parent_id,
+    os::unix::process::{CommandExt, parent_id},
     process::ExitCode,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -48,7 +48,13 @@ async fn main() -> ExitCode {
     let vars: Box<dyn Vars> = match &arguments.settings {
         None => Box::new(Environment),
         Some(path) => match vars::from_file(path) {
-            Ok(values) => Box::new(Layered(Box::new(Environment), Box::new(values))),
+            Ok(values) => {
+                let missing = vars::for_the_environment(&values);
+                if !missing.is_empty() {
+                    return restart_with(missing);
+                }
+                Box::new(Layered(Box::new(Environment), Box::new(values)))
+            }
             Err(problem) => return cli::failure(&problem),
         },
     };
@@ -56,6 +62,18 @@ async fn main() -> ExitCode {
         Some(command) => run_command(command, &*vars).await,
         None => serve(&*vars, parent).await,
     }
+}
+
+/// The same command with more in its environment: a running process cannot change its own safely.
+fn restart_with(variables: Vec<(&'static str, String)>) -> ExitCode {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return cli::failure(&format!("the path of this program cannot be found: {error}")),
+    };
+    let mut again = std::process::Command::new(program);
+    again.args(std::env::args_os().skip(1)).envs(variables);
+    let error = again.exec();
+    cli::failure(&format!("the program cannot start itself with the settings file's values: {error}"))
 }
 
 async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::{
     classify::{self, Deletion, Sent},
-    convert::{Style, indicator, unfit},
+    convert::{Style, indicator, indicator_type, unfit},
     wire::{BatchDelete, Import, Listed, Page, about},
 };
 use crate::{
@@ -36,6 +36,11 @@ pub const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 const PAGE: usize = 10_000;
 /// A tenant holds 15,000 indicators; whoever goes on after so many pages goes round in circles.
 const MOST_PAGES: usize = 100;
+
+/// The API's word for what kind of indicator `planned` is.
+pub fn kind(planned: &Planned) -> &'static str {
+    indicator_type(planned.subject().kind)
+}
 
 /// One tenant's indicators.
 pub struct Defender {

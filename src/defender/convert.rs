@@ -124,7 +124,7 @@ fn is_local(address: IpAddr) -> bool {
     }
 }
 
-fn indicator_type(kind: SubjectKind) -> &'static str {
+pub(super) fn indicator_type(kind: SubjectKind) -> &'static str {
     match kind {
         SubjectKind::Ipv4 | SubjectKind::Ipv6 => "IpAddress",
         SubjectKind::Domain => "DomainName",

@@ -115,8 +115,21 @@ fn host(text: &str) -> Result<Host, Malformed> {
         Ok(url::Host::Domain(name)) if name.len() <= 253 && name.split('.').all(is_sound) => {
             Ok(Host::Name(name))
         }
+        // An A-label that a browser takes for none is a label of the DNS all the same, and logs show it.
+        Err(_)
+            if text.is_ascii() && text.len() <= 253 && has_a_label(text) && text.split('.').all(is_sound) =>
+        {
+            Ok(Host::Name(text.to_ascii_lowercase()))
+        }
         _ => Err(Malformed::because("not a host name")),
     }
+}
+
+/// Whether a label has the prefix of internationalised ones, in a name that cannot be taken for a number.
+fn has_a_label(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    name.split('.').any(|label| label.starts_with("xn--")) && !name.rsplit('.').next().is_some_and(is_number)
 }
 
 /// Spells a host name as earlier versions did.

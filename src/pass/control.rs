@@ -65,6 +65,21 @@ impl LanePass<'_> {
         Ok(())
     }
 
+    /// Rejects those suspects whose refusal names their kind, where the lane holds others: the destination says itself
+    /// what it does not take.
+    pub(super) fn reject_what_is_named(&mut self, state: &mut LaneState, desk: &mut Desk<'_>) {
+        if !has_control(state, self.engine.clock.now()) {
+            return;
+        }
+        let destination = &self.lane.destination;
+        let is_named =
+            |(item, refusal): &mut (Planned, Refusal)| destination.names_its_kind(item, &refusal.reason);
+        let named: Vec<(Planned, Refusal)> = desk.suspects.extract_if(.., is_named).collect();
+        for (item, refusal) in named {
+            self.settle_record(state, desk, &item, Delivery::Rejected(refusal));
+        }
+    }
+
     fn control_item(&self, state: &LaneState, indicator: Indicator) -> Option<Planned> {
         let (key, now) = (self.lane.policy.key(&indicator), self.engine.clock.now());
         let entry: Entry = state.manifest.get(key).copied().filter(|entry| entry.is_held(now))?;

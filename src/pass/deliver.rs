@@ -199,15 +199,16 @@ impl<'a> LanePass<'a> {
             }
             return false;
         }
+        self.reject_what_is_named(state, desk);
         let is_doubtful = desk.suspects.len() >= SUSPICIOUS || all_in && !desk.suspects.is_empty();
         is_doubtful && desk.halt.is_none() && matches!(desk.control, Control::NotAsked)
     }
 
     /// Counts what became of one record, and notes what is known of it now for the next commit.
-    fn settle_record(
+    pub(super) fn settle_record(
         &mut self,
         state: &mut LaneState,
-        desk: &mut Desk<'a>,
+        desk: &mut Desk<'_>,
         item: &Planned,
         delivery: Delivery,
     ) {

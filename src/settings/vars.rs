@@ -10,6 +10,31 @@ pub trait Vars: Send + Sync {
     fn get(&self, name: &str) -> Option<String>;
 }
 
+/// What the libraries read from the process's environment themselves: the managed identity's endpoint, a local
+/// certification authority, proxies.
+const OF_LIBRARIES: [&str; 13] = [
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "IDENTITY_SERVER_THUMBPRINT",
+    "MSI_ENDPOINT",
+    "MSI_SECRET",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// Those of `values` that only a process of their own can have: libraries read them from the environment, and there
+/// they are missing.
+pub fn for_the_environment(values: &dyn Vars) -> Vec<(&'static str, String)> {
+    let missing = OF_LIBRARIES.into_iter().filter(|name| Environment.get(name).is_none());
+    missing.filter_map(|name| Some((name, values.get(name)?))).collect()
+}
+
 /// The process's environment, which is where the Functions host puts app settings. Secrets given there stay readable
 /// in it as long as the process lives; those in Key Vault do not.
 pub struct Environment;

@@ -291,3 +291,20 @@ async fn a_value_in_a_former_spelling_gives_way_to_the_present_one() {
     tokio::time::advance(HOUR).await;
     assert_eq!(world.tick().await.totals().displaced, 0, "once");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_names_a_kind_speaks_about_such_records() {
+    let world = with_one_delivered(|_| false).await;
+    world.defender.knobs(|knobs| {
+        knobs.refuse_whole = Some(Arc::new(|_| Some("Indicator type FileMd5 is not supported".to_owned())));
+    });
+    let at = world.ago(TimeDelta::minutes(5));
+    let file = |digit: &str| Record::file(Some(&digit.repeat(32)), None, None).updated(at);
+    world.mandiant.put_all(["a", "b", "c"].map(file));
+    let report = world.tick().await;
+    assert_eq!(
+        (report.lanes["defender"].end, counts(&report, "defender").rejected),
+        (End::CaughtUp, 3),
+        "{report:#?}"
+    );
+}
