@@ -67,7 +67,10 @@ impl App {
         for notice in &settings.notices {
             tracing::warn!("{notice}");
         }
-        let identity = |principal| Identity::new(principal, transport.clone(), Arc::clone(clock));
+        let identity = |principal| {
+            Identity::new(principal, transport.clone(), Arc::clone(clock))
+                .reached_at(settings.azure.endpoint.clone())
+        };
         let platform = Arc::new(identity(settings.azure.platform()));
         let secrets =
             Arc::new(SecretStore::new(Arc::clone(&settings), transport.clone(), Arc::clone(&platform)));
@@ -264,6 +267,7 @@ fn open_store(
                 let own = client_id.clone().map(|client_id| {
                     let principal = Principal::ManagedIdentity { client_id: Some(client_id) };
                     Identity::new(principal, transport.clone(), Arc::clone(&clock))
+                        .reached_at(settings.azure.endpoint.clone())
                 });
                 let credential = own.as_ref().unwrap_or(&platform).credential(None);
                 let credential = credential.map_err(|error| StateError::Refused(error.to_string()))?;

@@ -23,13 +23,13 @@ use super::{
 };
 
 /// More than any token, secret or refusal has.
-const ANSWER_BYTES: usize = 256 * 1024;
+pub(super) const ANSWER_BYTES: usize = 256 * 1024;
 /// How long a token is kept that does not say how long it lasts.
 const UNSTATED_LIFE: i64 = 600;
 /// Headers by which the SDK's clients show who we are.
 const CREDENTIALS: [&str; 2] = ["authorization", "x-identity-header"];
 /// For a token or a secret, which others wait for.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whose answers an SDK client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Service {
 }
 
 impl Service {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Storage => "the storage",
             Self::KeyVault => "Key Vault",
@@ -52,7 +52,7 @@ impl Service {
     }
 
     /// The settings that say where it is.
-    fn settings(self) -> &'static str {
+    pub(super) fn settings(self) -> &'static str {
         match self {
             Self::Storage => "STORAGE_ACCOUNT_NAME, STORAGE_BLOB_ENDPOINT or AzureWebJobsStorage",
             Self::KeyVault => "KEY_VAULT_URL",
@@ -187,10 +187,10 @@ impl HttpClient for Client {
 /// credential for virtual machines tries again by itself, for longer than we wait.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct NotYet(String);
+pub(super) struct NotYet(pub(super) String);
 
 /// The body as the SDK reads it, if it is an answer of the service's. A body that may hold a secret is never quoted.
-fn checked(service: Service, answer: &Answer) -> Result<Vec<u8>, String> {
+pub(super) fn checked(service: Service, answer: &Answer) -> Result<Vec<u8>, String> {
     let status = answer.status.as_u16();
     if matches!(status, 407 | 511) || matches!(status, 401 | 403) && page_for_people(answer).is_some() {
         return Err(refused_in_between(status, service.name(), &excerpt(&answer.body), service.settings()));

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use super::{
     azure::{Service, client_options, credential_options, is_transient, within_limit},
     error::chain,
+    platform::{Endpoint, PlatformCredential},
     told::ELSEWHERE,
     transport::Transport,
 };
@@ -62,6 +63,8 @@ pub struct Identity {
     principal: Principal,
     transport: Transport,
     clock: SharedClock,
+    /// Where a managed identity's tokens are had; without one, as the SDK finds out.
+    endpoint: Option<Endpoint>,
     tokens: Mutex<HashMap<String, Token>>,
 }
 
@@ -73,7 +76,12 @@ struct Token {
 
 impl Identity {
     pub fn new(principal: Principal, transport: Transport, clock: SharedClock) -> Self {
-        Self { principal, transport, clock, tokens: Mutex::default() }
+        Self { principal, transport, clock, endpoint: None, tokens: Mutex::default() }
+    }
+
+    /// The same, whose tokens come from `endpoint` where it is a managed identity.
+    pub fn reached_at(self, endpoint: Option<Endpoint>) -> Self {
+        Self { endpoint, ..self }
     }
 
     pub fn principal(&self) -> &Principal {
@@ -99,6 +107,10 @@ impl Identity {
                     .map(|credential| credential as _)
             }
             Principal::ManagedIdentity { client_id } => {
+                if let Some(endpoint) = self.endpoint.clone() {
+                    let (client_id, transport) = (client_id.clone(), self.transport.clone());
+                    return Ok(Arc::new(PlatformCredential { endpoint, client_id, transport }));
+                }
                 let options = ManagedIdentityCredentialOptions {
                     user_assigned_id: client_id.clone().map(UserAssignedId::ClientId),
                     client_options: client_options(&self.transport, Service::Identity),

@@ -5,6 +5,7 @@ mod coding;
 pub mod error;
 pub mod identity;
 pub mod limiter;
+pub mod platform;
 pub mod retry;
 pub mod text;
 pub mod told;

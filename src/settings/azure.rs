@@ -10,7 +10,10 @@ use super::{
     path,
     reader::{Reader, is_loopback},
 };
-use crate::{http::identity::Principal, state::sas::ConnectionString};
+use crate::{
+    http::{identity::Principal, platform::Endpoint},
+    state::sas::ConnectionString,
+};
 
 /// Which of Microsoft's clouds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +85,8 @@ pub struct AzureSettings {
     pub client_secret: Option<SecretString>,
     managed_identity_client_id: Option<String>,
     has_managed_identity: bool,
+    /// Where the platform gives tokens of the app's managed identity.
+    pub endpoint: Option<Endpoint>,
 }
 
 impl AzureSettings {
@@ -100,6 +105,7 @@ impl AzureSettings {
             client_secret: reader.secret("AZURE_CLIENT_SECRET"),
             managed_identity_client_id: reader.guid("MANAGED_IDENTITY_CLIENT_ID"),
             has_managed_identity: reader.raw("IDENTITY_ENDPOINT").is_some(),
+            endpoint: endpoint(reader),
         };
         if settings.client_secret.is_some() {
             for (name, value) in
@@ -147,6 +153,12 @@ impl AzureSettings {
     pub fn has_app_registration(&self) -> bool {
         self.tenant_id.is_some() && self.client_id.is_some()
     }
+}
+
+/// The platform's two variables, which the environment has, or a settings file that was copied from one.
+fn endpoint(reader: &Reader<'_>) -> Option<Endpoint> {
+    let url = Url::parse(&reader.raw("IDENTITY_ENDPOINT")?).ok().filter(Url::has_host)?;
+    Some(Endpoint { url, header: reader.raw("IDENTITY_HEADER")?.into() })
 }
 
 /// Where secrets are that were not given directly.

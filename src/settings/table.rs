@@ -94,6 +94,7 @@ pub const PLATFORM: &[&str] = &[
     "AzureWebJobsStorage__clientId",
     "FUNCTIONS_CUSTOMHANDLER_PORT",
     "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
     "WEBSITE_SITE_NAME",
     "KEY_VAULT_NAME",
     "EXECUTION_INTERVAL",

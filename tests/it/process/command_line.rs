@@ -71,11 +71,14 @@ async fn a_settings_file_serves_where_the_environment_has_nothing() {
     let bench = Bench::new().await;
     bench.world.mandiant.put_all(records(19, 100, 0.0));
     let file = bench.path().join("local.settings.json");
-    let content = json!({"IsEncrypted": false, "Values": bench.settings}).to_string();
+    // As Visual Studio writes it and people change it, and with everything in it that the platform gives an app.
+    let values = serde_json::to_string_pretty(&json!(bench.settings)).unwrap();
+    let values = values.trim_end_matches(['}', '\n']);
+    let content = format!(
+        "\u{feff}{{\r\n  \"IsEncrypted\": false, // plain\r\n  /* all */ \"Values\": {values},\r\n}},\r\n}}\r\n"
+    );
     std::fs::write(&file, content).unwrap();
-    // The managed identity's endpoint is the platform's to give, never a file's.
-    let mut environment: Settings =
-        bench.settings.clone().into_iter().filter(|(name, _)| name.starts_with("IDENTITY_")).collect();
+    let mut environment = Settings::new();
     let file = file.to_str().unwrap();
     assert!(uploaded(&report(&mati_sync(&["--settings", file, "sync"], &environment).await)) > 0);
 
