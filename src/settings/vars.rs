@@ -10,14 +10,8 @@ pub trait Vars: Send + Sync {
     fn get(&self, name: &str) -> Option<String>;
 }
 
-/// What the libraries read from the process's environment themselves: the managed identity's endpoint, a local
-/// certification authority, proxies.
-const OF_LIBRARIES: [&str; 13] = [
-    "IDENTITY_ENDPOINT",
-    "IDENTITY_HEADER",
-    "IDENTITY_SERVER_THUMBPRINT",
-    "MSI_ENDPOINT",
-    "MSI_SECRET",
+/// What libraries read from the process's environment themselves: a local certification authority, and proxies.
+const OF_LIBRARIES: [&str; 8] = [
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     "HTTP_PROXY",
