@@ -11,12 +11,17 @@
 //! - The checkpoint stands beyond a record that is neither held nor set aside with its reason.
 //! - A report whose sum is not right; an invocation that ends after the host's limit; a stale message that is
 //!   acted upon; a lane that does not catch up when nothing is wrong any more.
+//! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
+//! - More is taken back within a day than the brake permits, and nobody confirmed it.
+//! - Another application's indicator at Defender was changed.
 //!
 //! # What does not
 //! Records read twice; passes that pause, stall or are skipped while the world is broken.
 
+mod calm;
 mod chaos;
 mod dice;
+mod nature;
 mod oracle;
 mod run;
 mod second;
@@ -78,8 +83,12 @@ fn nothing_is_lost_whatever_happens() {
             });
         }
     });
-    let failures = failures.into_inner().unwrap();
+    let mut failures: Vec<(u64, String)> = failures.into_inner().unwrap();
+    failures.sort();
     println!("{seeds} seeds: {}", sum.into_inner().unwrap());
+    for (seed, failure) in &failures {
+        println!("seed {seed}: {}", failure.lines().next().unwrap_or_default());
+    }
     let first = failures.iter().map(|(seed, failure)| format!("seed {seed}: {failure}")).next();
     assert!(
         failures.is_empty(),

@@ -75,7 +75,8 @@ impl TestClock {
         self.offset_seconds.fetch_add(delta.num_seconds(), Ordering::Relaxed);
     }
 
-    fn true_time(&self) -> DateTime<Utc> {
+    /// What o'clock it is in truth, whatever our clock says.
+    pub fn true_time(&self) -> DateTime<Utc> {
         self.start + self.origin.elapsed()
     }
 }

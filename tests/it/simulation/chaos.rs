@@ -1,4 +1,4 @@
-//! What goes wrong between mati-sync and the world, and how the world changes meanwhile.
+//! What goes wrong between mati-sync and the world.
 
 use std::{
     sync::{
@@ -9,16 +9,13 @@ use std::{
 };
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
-use chrono::TimeDelta;
-use mati_sync::clock::Clock;
 use sandbox::{
-    corpus::Record,
-    mandiant::{EndOfData, Mandiant, UsedCursor},
+    mandiant::{EndOfData, UsedCursor},
     net::{Exchange, Fault},
 };
 
 use super::dice::Dice;
-use crate::harness::world::{DEFENDER, TestClock, World};
+use crate::harness::world::{DEFENDER, World};
 
 /// The switch between a broken world and a sound one, and what was broken.
 #[derive(Default)]
@@ -34,11 +31,15 @@ pub struct Chaos {
     /// Uploads that may have been stored although mati-sync cannot know it.
     pub uploads_in_doubt: AtomicU64,
     pub imports_in_doubt: AtomicU64,
-    /// Scores that fell.
+    /// Scores that fell, and other changes after which a content may be sent again that was sent before.
     pub drops: AtomicU64,
 }
 
 impl Chaos {
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
     /// Everything is sound from now on.
     pub fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
@@ -118,7 +119,7 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
 
 fn fault(dice: &mut Dice, exchange: &Exchange) -> Fault {
     let is_storage = exchange.uri.path().contains("devstoreaccount1");
-    match dice.below(if is_storage { 7 } else { 12 }) {
+    match dice.below(if is_storage { 7 } else { 13 }) {
         0 => Fault::Refuse,
         1 => Fault::ResetBefore,
         2 => Fault::ResetAfter,
@@ -140,55 +141,16 @@ fn fault(dice: &mut Dice, exchange: &Exchange) -> Fault {
             Fault::AnswerBefore(StatusCode::TOO_MANY_REQUESTS, headers, "slow down".into())
         }
         10 => Fault::AnswerBefore(StatusCode::OK, HeaderMap::new(), "<html>Please log in</html>".into()),
+        // An answer of 200 that is none: the work was not done.
+        11 => Fault::AnswerBefore(StatusCode::OK, HeaderMap::new(), error_body(dice).into()),
         _ => Fault::AnswerAfter(StatusCode::BAD_GATEWAY, HeaderMap::new(), "<html>bad gateway</html>".into()),
     }
 }
 
-/// Whether the destination refuses this record, now and for ever.
-pub fn is_refused(value: &str) -> bool {
-    value.ends_with(".13")
-}
-
-/// A value of the feed that is never given twice.
-pub fn value(number: u64) -> String {
-    format!("198.{}.{}.{}", 51 + number / 62_500, number / 250 % 250, number % 250 + 1)
-}
-
-/// Changes the feed until it is told to stop: new records, some indexed late; changed ones; touched ones.
-pub async fn nature(
-    mandiant: Mandiant,
-    clock: Arc<TestClock>,
-    seed: u64,
-    chaos: Arc<Chaos>,
-    mut known: Vec<Record>,
-) {
-    let mut dice = Dice::new(seed ^ 0x7ee5);
-    while !chaos.is_over.load(Ordering::Relaxed) {
-        tokio::time::sleep(dice.seconds(2, 90)).await;
-        for _ in 0..dice.between(1, 8) {
-            let record = if dice.chance(0.4) {
-                let late = TimeDelta::seconds(dice.below(8 * 60) as i64);
-                known.push(record(&mut dice, &value(known.len() as u64)).updated(clock.now() - late));
-                known[known.len() - 1].clone()
-            } else {
-                let place = dice.below(known.len() as u64) as usize;
-                let confidence = known[place].indexed_mscore();
-                let scored = match dice.below(10) {
-                    0 => dice.below(80) as i64,
-                    1..=6 => confidence + dice.below((101 - confidence) as u64) as i64,
-                    _ => confidence,
-                };
-                chaos.drops.fetch_add(u64::from(scored < confidence), Ordering::Relaxed);
-                known[place] = known[place].clone().mscore(scored).updated(clock.now());
-                known[place].clone()
-            };
-            mandiant.put(record);
-        }
-    }
-}
-
-/// A record that is wanted in three cases of four.
-pub fn record(dice: &mut Dice, value: &str) -> Record {
-    let confidence = if dice.chance(0.75) { dice.between(80, 95) } else { dice.between(10, 79) };
-    Record::ipv4(value).mscore(confidence as i64).threat_score(Some(90))
+fn error_body(dice: &mut Dice) -> &'static str {
+    dice.pick(&[
+        r#"{"message":"Endpoint request timed out"}"#,
+        r#"{"error":{"code":"InternalError","message":"try again"}}"#,
+        r#"{"errorMessage":"2026-03-02 Task timed out after 29.00 seconds"}"#,
+    ])
 }

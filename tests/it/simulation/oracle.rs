@@ -1,59 +1,114 @@
 //! What must be true.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mati_sync::domain::{
-    manifest::Manifest,
-    observable::{HashType, Key, Observable},
-};
+use mati_sync::domain::{manifest::Manifest, observable::Key};
 use sandbox::corpus::Record;
 use serde_json::Value;
 
-use super::chaos::is_refused;
+use super::nature::{is_refused, sha256, strongest};
 use crate::harness::{stix, world::World};
 
-/// By the settings of these worlds: confidence and threat score from 80, no OSINT alone. Written anew, so that it
-/// does not share our filter's mistakes.
-pub fn is_wanted(record: &Record) -> bool {
-    record.indexed_mscore() >= 80
+/// What the feed calls for at the end, by the settings of then. Written anew, so that it does not share our program's
+/// mistakes.
+pub struct Truth {
+    /// By the value that records have in common: of the records of one value, the one updated last decides, to the
+    /// second. `None`: two of one second differ, and which of them decides is not said here.
+    deciding: BTreeMap<String, Option<Record>>,
+    threshold: i64,
+    /// Files stand at Sentinel under their strongest digest; at Defender they always do.
+    pub strongest_at_sentinel: bool,
 }
 
-fn stored(world: &World) -> BTreeMap<String, Value> {
-    let by_value = |object: Value| (stix::pattern(object["pattern"].as_str().expect("a pattern")).1, object);
-    world.sentinel.stored().into_values().map(by_value).collect()
-}
+impl Truth {
+    pub fn of(world: &World, threshold: i64, strongest_at_sentinel: bool) -> Self {
+        let mut deciding: BTreeMap<String, Option<Record>> = BTreeMap::new();
+        let mut records = world.mandiant.records();
+        records.sort_by_key(|record| record.last_updated_at().timestamp());
+        for record in records {
+            let second = record.last_updated_at().timestamp();
+            let before = deciding.remove(record.value()).flatten();
+            let is_tie = before.is_some_and(|before| before.last_updated_at().timestamp() == second);
+            deciding.insert(record.value().to_owned(), (!is_tie).then_some(record));
+        }
+        Self { deciding, threshold, strongest_at_sentinel }
+    }
 
-/// The destination holds what the feed calls for, with its newest content, and nothing else; except what was sent by a
-/// pass that could not note it, and dropped before the next one: that ends with its validity. Returns how many those
-/// are.
-pub fn check_destination(world: &World, manifest: &Manifest) -> u64 {
-    let mut forgotten = 0;
-    let stored = stored(world);
-    let records = world.mandiant.records();
-    for record in &records {
-        let value = record.value();
-        let object = stored.get(value);
-        if is_wanted(record) && !is_refused(value) {
-            let object =
-                object.unwrap_or_else(|| panic!("lost: {value}, updated {}", record.last_updated_at()));
-            assert_eq!(
-                object["confidence"],
-                record.indexed_mscore(),
-                "an earlier content of {value} is held"
-            );
-            stix::check(object);
-        } else if let Some(object) = object {
-            let until: DateTime<Utc> =
-                object["valid_until"].as_str().and_then(|text| text.parse().ok()).expect("a date");
-            if until > world.now() {
-                forgotten += 1;
-                let key = Key::of_stix_id(object["id"].as_str().expect("an id")).expect("ours");
-                assert!(manifest.get(key).is_none(), "{value} is held, known and not wanted");
-            }
+    pub fn is_wanted(&self, record: &Record) -> bool {
+        record.indexed_mscore() >= self.threshold && !is_refused(record.value())
+    }
+
+    /// Those about which the feed is not silent.
+    fn decided(&self) -> impl Iterator<Item = &Record> {
+        self.deciding.values().flatten()
+    }
+
+    /// The values whose deciding record is wanted.
+    pub fn wanted(&self) -> HashSet<&str> {
+        self.decided().filter(|record| self.is_wanted(record)).map(Record::value).collect()
+    }
+
+    /// What a record is held by, and under which other digests it must not be.
+    fn names(record: &Record, is_strongest: bool) -> (String, Vec<String>) {
+        let value = record.value().to_owned();
+        match strongest(record) {
+            Some(digest) if is_strongest => (digest, vec![value]),
+            _ if value.len() == 32 => (value.clone(), vec![sha256(&value)]),
+            _ => (value, Vec::new()),
         }
     }
-    assert!(stored.len() <= records.len());
+}
+
+fn until(object: &Value) -> DateTime<Utc> {
+    object["valid_until"].as_str().and_then(|text| text.parse().ok()).expect("a date")
+}
+
+/// What Sentinel holds and is valid, by value.
+fn valid(world: &World) -> BTreeMap<String, Value> {
+    let objects = world.sentinel.stored().into_values();
+    let objects = objects.filter(|object| until(object) > world.now());
+    objects.map(|object| (stix::pattern(object["pattern"].as_str().expect("a pattern")).1, object)).collect()
+}
+
+/// The destination holds what the feed calls for, with its newest content, and nothing that it speaks against; except
+/// what was sent by a pass that could not note it, and dropped before the next one: that ends with its validity. Returns
+/// how many those are.
+pub fn check_destination(world: &World, truth: &Truth, manifest: &Manifest) -> u64 {
+    let mut forgotten = 0;
+    let held = valid(world);
+    let mut is_unwanted = |value: &str, why: &str| {
+        let Some(object) = held.get(value) else { return };
+        forgotten += 1;
+        let key = Key::of_stix_id(object["id"].as_str().expect("an id")).expect("ours");
+        let is_known = manifest.get(key).is_some_and(|entry| entry.is_held(world.now()));
+        assert!(!is_known, "{value} is held, known and {why}: {object}");
+    };
+    for record in truth.decided() {
+        let (value, others) = Truth::names(record, truth.strongest_at_sentinel);
+        others.iter().for_each(|other| is_unwanted(other, "a former digest"));
+        if !truth.is_wanted(record) {
+            is_unwanted(&value, "not wanted");
+            continue;
+        }
+        let object = held.get(&value);
+        let object = object.unwrap_or_else(|| {
+            let all = world.mandiant.records();
+            let listed = all.iter().filter(|other| other.value() == record.value());
+            let listed: Vec<_> =
+                listed.map(|other| (other.last_updated_at(), other.indexed_mscore())).collect();
+            let log = world.sentinel.log();
+            let rows = log.iter().filter(|row| row.object["pattern"].to_string().contains(&value));
+            let rows: Vec<_> =
+                rows.map(|row| (row.at, row.object["confidence"].clone(), until(&row.object))).collect();
+            panic!(
+                "lost: {value}, updated {}; listed {listed:?}, and was sent {rows:?}",
+                record.last_updated_at()
+            )
+        });
+        assert_eq!(object["confidence"], record.indexed_mscore(), "another content of {value} is held");
+        stix::check(object);
+    }
     forgotten
 }
 
@@ -68,6 +123,17 @@ pub fn check_resent(world: &World, allowed: u64) -> u64 {
     let resent: u64 = contents.values().map(|times| times - 1).sum();
     assert!(resent <= allowed, "{resent} records were sent twice; {allowed} were in doubt");
     resent
+}
+
+/// A lane of less than a day takes back no more than 100 unasked: when the last 24 hours began, it held nothing. Files
+/// are left out, because a digest that gives way to another is not counted.
+pub fn check_brake(world: &World, confirmed_at: DateTime<Utc>) {
+    let log = world.sentinel.log();
+    let is_file = |object: &Value| object["pattern"].as_str().is_some_and(|text| text.starts_with("[file"));
+    let log = log.iter().filter(|row| row.at < confirmed_at && !is_file(&row.object));
+    let unasked = log.filter(|row| until(&row.object) <= row.at);
+    let ids: HashSet<&String> = unasked.map(|row| &row.id).collect();
+    assert!(ids.len() <= 100, "{} were taken back in less than a day, and nobody confirmed it", ids.len());
 }
 
 /// No 60 seconds hold more requests than permitted, wherever one starts to count.
@@ -90,15 +156,18 @@ pub fn check_times(times: Vec<DateTime<Utc>>, per_minute: u64, zombies: u64) {
     }
 }
 
-/// Whatever was there from the start and lies before the checkpoint is known to the manifest.
-pub fn check_checkpoint(manifest: &Manifest, watermark: DateTime<Utc>, from_the_start: &[Record]) {
-    for record in
-        from_the_start.iter().filter(|record| is_wanted(record) && record.last_updated_at() <= watermark)
-    {
-        let observable = Observable::ipv4(record.value()).expect("an address");
-        let key = observable.subject(HashType::Md5).key();
+/// Whatever was there from the start, lies before the checkpoint and is wanted still, is held or set aside.
+pub fn check_checkpoint(
+    world: &World,
+    watermark: DateTime<Utc>,
+    from_the_start: &[Record],
+    wanted: &HashSet<&str>,
+) {
+    let held = valid(world);
+    for record in from_the_start.iter().filter(|record| wanted.contains(record.value())) {
+        let is_held = held.contains_key(record.value()) || held.contains_key(sha256(record.value()).as_str());
         assert!(
-            manifest.get(key).is_some(),
+            is_held || record.last_updated_at() > watermark,
             "the checkpoint {watermark} stands beyond {}, updated {}, which is not settled",
             record.value(),
             record.last_updated_at()
@@ -107,47 +176,61 @@ pub fn check_checkpoint(manifest: &Manifest, watermark: DateTime<Utc>, from_the_
 }
 
 /// The same of Defender's lane, which holds the best that there is room for.
-pub fn check_defender(world: &World, limit: usize) {
-    let held: HashMap<String, Value> = world
-        .defender
-        .stored()
-        .into_values()
-        .map(|held| (held["indicatorValue"].as_str().expect("a value").to_owned(), held))
-        .collect();
-    let records = world.mandiant.records();
-    let (wanted, others): (Vec<&Record>, Vec<&Record>) =
-        records.iter().partition(|record| is_wanted(record) && !is_refused(record.value()));
-    for record in others {
-        assert!(!held.contains_key(record.value()), "{} is held and is not wanted", record.value());
+pub fn check_defender(world: &World, truth: &Truth, limit: usize) {
+    let stored = world.defender.stored();
+    let by_value = |ours: bool| -> HashMap<String, &Value> {
+        let of = stored.values().filter(|held| (held["application"] == "mati-sync") == ours);
+        of.map(|held| (held["indicatorValue"].as_str().expect("a value").to_owned(), held)).collect()
+    };
+    let (held, theirs) = (by_value(true), by_value(false));
+    assert!(stored.len() <= limit.max(theirs.len()), "{} are held, and {limit} may be", stored.len());
+    assert!(theirs.values().all(|held| held["description"] == "theirs"), "another's indicator was changed");
+    let (mut wanted, mut silent) = (Vec::new(), held.len());
+    for record in truth.decided() {
+        let (value, others) = Truth::names(record, true);
+        let is_former = others.iter().find(|other| held.contains_key(*other));
+        assert!(is_former.is_none(), "{is_former:?} is held, a former digest");
+        match truth.is_wanted(record) {
+            false => assert!(!held.contains_key(&value), "{value} is held and is not wanted"),
+            true if theirs.contains_key(&value) => {}
+            true => wanted.push((value, record)),
+        }
     }
-    assert_eq!(held.len(), wanted.len().min(limit), "of {} that are wanted", wanted.len());
-    for record in wanted.iter().filter(|record| held.contains_key(record.value())) {
-        let description = held[record.value()]["description"].as_str().expect("a description");
+    let (held_wanted, outside): (Vec<_>, Vec<_>) =
+        wanted.iter().partition(|(value, _)| held.contains_key(value));
+    silent -= held_wanted.len();
+    let room = limit.saturating_sub(theirs.len() + silent);
+    assert!(
+        held_wanted.len() >= wanted.len().min(room),
+        "{} are held of {} that are wanted; {silent} others, {} of another's, {limit} in all",
+        held_wanted.len(),
+        wanted.len(),
+        theirs.len()
+    );
+    for (value, record) in &held_wanted {
+        let description = held[value]["description"].as_str().expect("a description");
         let score = format!("Confidence {},", record.indexed_mscore());
-        assert!(
-            description.contains(&score),
-            "an earlier content of {} is held: {description}",
-            record.value()
-        );
+        assert!(description.contains(&score), "another content of {value} is held: {description}");
     }
     let rank = |record: &Record| (record.indexed_mscore(), record.last_updated_at().timestamp() / 60);
-    let weakest =
-        wanted.iter().filter(|record| held.contains_key(record.value())).map(|record| rank(record)).min();
-    for record in wanted.iter().filter(|record| !held.contains_key(record.value())) {
-        assert!(Some(rank(record)) <= weakest, "{} is better than the weakest that is held", record.value());
+    let weakest = held_wanted.iter().map(|(_, record)| rank(record)).min();
+    for (value, record) in outside {
+        let held = held_wanted.iter().filter(|(_, held)| rank(held) < rank(record));
+        let held: Vec<_> = held.map(|(other, held)| (other, rank(held))).collect();
+        assert!(
+            Some(rank(record)) <= weakest,
+            "{value} with {:?} is better than what is held: {held:?}",
+            rank(record)
+        );
     }
 }
 
-/// Every refused record is set aside with its reason.
-pub fn check_refused(world: &World, lines: &str) {
-    for record in
-        world.mandiant.records().iter().filter(|record| is_wanted(record) && is_refused(record.value()))
-    {
+/// Every record that decides, is wanted and is refused is set aside with its reason.
+pub fn check_refused(truth: &Truth, lines: &str) {
+    let admitted = truth.decided().filter(|record| record.indexed_mscore() >= truth.threshold);
+    for record in admitted.filter(|record| is_refused(record.value())) {
         let line = lines.lines().find(|line| line.contains(&format!("\"{}\"", record.value())));
-        let line = line.unwrap_or_else(|| {
-            let about: Vec<&str> = lines.lines().filter(|line| line.contains(record.value())).collect();
-            panic!("{} was refused and is not set aside: {about:?}", record.value())
-        });
+        let line = line.unwrap_or_else(|| panic!("{} was refused and is not set aside", record.value()));
         assert!(line.contains("refused for ever"), "no reason in {line}");
     }
 }

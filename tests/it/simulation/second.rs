@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    chaos::{Chaos, is_refused},
+    chaos::Chaos,
     dice::Dice,
-    oracle,
-    run::IN_FLIGHT,
+    oracle::{self, Truth},
+    run::{IN_FLIGHT, refusal},
 };
 use crate::harness::world::World;
 
@@ -31,33 +31,43 @@ impl Second {
         world
             .set("TARGET_APPLICATION", "sentinel,defender")
             .set("DEFENDER_INDICATOR_LIMIT", &limit.to_string());
-        let sent: Arc<Mutex<HashMap<String, u64>>> = Arc::default();
-        let log = Arc::clone(&sent);
+        let second = Self { limit, sent: Arc::default() };
+        second.refuse(world, true);
+        second
+    }
+
+    /// Makes Defender refuse what it refuses for ever, and in the chaos also what heals; the rest is written down.
+    pub fn refuse(&self, world: &World, is_chaos: bool) {
+        let log = Arc::clone(&self.sent);
         world.defender.knobs(|knobs| {
             knobs.reject = Some(Arc::new(move |indicator| {
                 let value = indicator["indicatorValue"].as_str()?;
-                if is_refused(value) {
-                    return Some("refused for ever".to_owned());
+                if let Some(reason) = refusal(value, is_chaos) {
+                    return Some(reason);
                 }
                 let content = format!("{value} {}", indicator["description"]);
                 *log.lock().unwrap().entry(content).or_default() += 1;
                 None
             }));
         });
-        Self { limit, sent }
     }
 
-    /// What must be true at the end.
-    pub fn reckon(&self, world: &World, chaos: &Chaos, doubtful_ends: u64, fenced: u64) {
-        oracle::check_defender(world, self.limit);
-        let times = world.defender.requests().iter().map(|request| request.at).collect();
-        oracle::check_times(times, REQUESTS_PER_MINUTE, IN_FLIGHT * fenced);
+    /// A content is imported once, but for what was in flight when something broke.
+    pub fn check_resent(&self, chaos: &Chaos, doubtful_ends: u64, fenced: u64, is_open: bool) {
         let resent: u64 = self.sent.lock().unwrap().values().map(|times| times - 1).sum();
         let in_doubt = chaos.imports_in_doubt.load(Ordering::Relaxed);
         // A score that falls may rise again to what it was.
         let drops = chaos.drops.load(Ordering::Relaxed);
         let allowed = drops + IMPORT * (in_doubt + IN_FLIGHT * (doubtful_ends + fenced));
         // Where room is scarce, one that gave way may come back.
-        assert!(self.limit < 15_000 || resent <= allowed, "{resent} imported twice; {allowed} were in doubt");
+        let is_open = is_open || self.limit < 15_000;
+        assert!(is_open || resent <= allowed, "{resent} imported twice; {allowed} were in doubt");
+    }
+
+    /// What must be true at the end.
+    pub fn reckon(&self, world: &World, truth: &Truth, fenced: u64) {
+        oracle::check_defender(world, truth, self.limit);
+        let times = world.defender.requests().iter().map(|request| request.at).collect();
+        oracle::check_times(times, REQUESTS_PER_MINUTE, IN_FLIGHT * fenced);
     }
 }

@@ -55,19 +55,19 @@ const STARTS: [Start; 5] = [
             PASS,
         ],
         records: &[Id::A1, Id::A2],
-        lengths: [3, 4],
+        lengths: [3, 3],
     },
     Start {
         // A was delivered, and is refused from now on.
         events: &[Event::Emit(Id::A1), PASS, Event::Refuse],
         records: &[Id::A1, Id::A2],
-        lengths: [2, 4],
+        lengths: [2, 3],
     },
     Start {
         // A was refused when it was new.
         events: &[Event::Refuse, Event::Emit(Id::A1), PASS],
         records: &[Id::A1],
-        lengths: [3, 4],
+        lengths: [2, 3],
     },
     Start {
         // The file and both records of B were delivered.

@@ -1,0 +1,188 @@
+//! The calm after the chaos, and the reckoning.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mati_sync::{
+    domain::{manifest::Manifest, outcome::End, report::Report, request::Order},
+    pass::{Message, MessageKind, Work},
+};
+use sandbox::corpus::Record;
+
+use super::{
+    chaos::Chaos,
+    oracle::{self, Truth},
+    run::{IN_FLIGHT, Simulation, invoke},
+    tally::Tally,
+};
+use crate::harness::world::check_report;
+
+/// The most records in a request.
+const BATCH: u64 = 100;
+/// From one refresh to the next, and a little.
+const PERIOD: Duration = Duration::from_secs(85 * 3600);
+
+impl Simulation {
+    /// Nothing is wrong any more: everything must be caught up within some ticks.
+    pub async fn calm_down(&mut self, chaos: &Chaos) {
+        // A lease that somebody died with runs out; the youngest records leave the source's lag.
+        tokio::time::sleep(Duration::from_secs(180)).await;
+        // Queues deliver again, and late.
+        self.queue.extend(self.sent.iter().rev().take(3).cloned());
+        self.catch_up().await;
+        // What was sent so far was not yet renewed.
+        self.count_resent(chaos);
+        // Two refreshes find out what the live feed cannot show, and give the places that became free at Defender to the
+        // best of the others. What was refused for a while is offered in between.
+        for _ in 0..2 {
+            tokio::time::sleep(PERIOD).await;
+            self.catch_up().await;
+            self.command(Order { retry_rejected: true, ..Order::default() }).await;
+        }
+        if self.second.is_some() {
+            self.command(Order { lookback_days: Some(30), ..Order::default() }).await;
+        }
+    }
+
+    /// Ticks until nothing is left to do; what waits for confirmation is confirmed.
+    async fn catch_up(&mut self) {
+        let limit = Duration::from_secs(600);
+        let mut calm = 0;
+        for _ in 0..400 {
+            let (work, stale) = match self.queue.pop_front() {
+                Some(message) => {
+                    let stale = message.kind == MessageKind::Continue && !self.is_current(&message).await;
+                    (Work::Message(message), stale)
+                }
+                None => (Work::Timer, false),
+            };
+            let is_tick = work == Work::Timer;
+            let app = self.world.start();
+            let ended = invoke(&app, work, limit, None).await.expect("nobody kills it");
+            // Dry runs that wait are taken by whatever message comes first.
+            let acted = ended.reports.iter().any(|report| !report.dry_run);
+            assert!(!stale || !acted, "a stale message was acted upon: {ended:#?}");
+            ended.reports.iter().for_each(check_report);
+            self.tally.passes += ended.reports.len() as u64;
+            let done = ended.reports.iter().all(|report| report.end == End::CaughtUp);
+            let waits =
+                |report: &Report| report.end == End::Stalled && report.message.contains("confirm_retraction");
+            assert!(
+                ended
+                    .reports
+                    .iter()
+                    .all(|report| matches!(report.end, End::CaughtUp | End::Paused) || waits(report)),
+                "nothing is wrong, and yet: {:#?}",
+                ended.reports
+            );
+            self.queue.extend(ended.continuation);
+            if ended.reports.iter().any(waits) {
+                let order = self.confirm();
+                self.command(order).await;
+            }
+            calm = if done && is_tick { calm + 1 } else { 0 };
+            if calm == 3 && self.queue.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        panic!("it does not catch up although nothing is wrong");
+    }
+
+    async fn command(&self, order: Order) {
+        let app = self.world.start();
+        let limit = Duration::from_secs(3600);
+        let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nobody kills it");
+        ended.reports.iter().for_each(check_report);
+        assert_eq!(ended.reports[0].end, End::CaughtUp, "{ended:#?}");
+    }
+
+    /// Contents that were sent twice, before the refreshes renew all of them.
+    fn count_resent(&mut self, chaos: &Chaos) {
+        let allowed = if self.is_fickle || self.is_jumpy {
+            u64::MAX
+        } else {
+            chaos.drops.load(Ordering::Relaxed) + self.in_doubt(chaos)
+        };
+        self.tally.resent = oracle::check_resent(&self.world, allowed);
+        if let Some(second) = &self.second {
+            second.check_resent(chaos, self.doubtful_ends, self.fenced, self.is_fickle || self.is_jumpy);
+        }
+    }
+
+    /// Records that may have been sent without our knowing.
+    fn in_doubt(&self, chaos: &Chaos) -> u64 {
+        let in_doubt = chaos.uploads_in_doubt.load(Ordering::Relaxed);
+        BATCH * (in_doubt + IN_FLIGHT * (self.doubtful_ends + self.fenced))
+    }
+
+    pub fn lanes(&self) -> &'static [&'static str] {
+        if self.second.is_some() { &["sentinel", "defender"] } else { &["sentinel"] }
+    }
+
+    async fn is_current(&self, message: &Message) -> bool {
+        let app = self.world.start();
+        let store = (app.engine.open_store)().expect("a store");
+        for lane in self.lanes() {
+            let progress = store.progress(lane).await.expect("readable");
+            if progress.is_some_and(|progress| progress.continuation_id == message.continuation_id) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub async fn reckon(mut self, chaos: &Chaos, from_the_start: &[Record]) -> Tally {
+        assert!(!chaos.storage_is_sound || self.fenced == 0, "two passes worked at once");
+        assert!(!chaos.storage_is_sound || self.overdue == 0, "a pass did not end by itself");
+        // Tries that are used up, with pauses that grow.
+        let asked = chaos.asked_in_vain.load(Ordering::Relaxed);
+        let patience = 10 * (self.tally.passes + self.tally.kills);
+        assert!(!chaos.source_is_down || asked <= patience, "Mandiant was asked {asked} times in vain");
+        let strongest = self.world.vars().get("HASH_TYPE").is_some_and(|hash_type| hash_type == "sha256");
+        let truth = Truth::of(&self.world, self.threshold, strongest);
+        let allowed = self.in_doubt(chaos);
+        let (manifest, watermark) = self.known().await.expect("it has run");
+        let forgotten = oracle::check_destination(&self.world, &truth, &manifest);
+        assert!(forgotten <= allowed, "{forgotten} are held that nobody knows of; {allowed} were in doubt");
+        self.tally.faults = chaos.faults.load(Ordering::Relaxed);
+        oracle::check_pace(&self.world, self.per_minute, IN_FLIGHT * self.fenced);
+        oracle::check_checkpoint(&self.world, watermark, from_the_start, &truth.wanted());
+        if !self.is_jumpy {
+            let day = self.began + TimeDelta::days(1);
+            oracle::check_brake(&self.world, self.confirmed_at.map_or(day, |at| at.min(day)));
+        }
+        oracle::check_refused(&truth, &self.refusals("sentinel"));
+        if let Some(second) = &self.second {
+            second.reckon(&self.world, &truth, self.fenced);
+            // Where room is scarce, not everything is offered.
+            if second.limit == 15_000 {
+                oracle::check_refused(&truth, &self.refusals("defender"));
+            }
+        }
+        self.tally
+    }
+
+    async fn known(&self) -> Option<(Manifest, DateTime<Utc>)> {
+        let app = self.world.start();
+        let store = (app.engine.open_store)().ok()?;
+        let watermark = store.progress("sentinel").await.ok()??.watermark;
+        Some((app.engine.manifest("sentinel").await.ok()?, watermark))
+    }
+
+    /// All lines that were ever set aside.
+    fn refusals(&self, lane: &str) -> String {
+        match &self.blobs {
+            Some(blobs) => {
+                let folder = format!("lanes/{lane}/rejected/");
+                let files = blobs.blobs().into_iter().filter(|(name, _)| name.contains(&folder));
+                files.map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect()
+            }
+            None => {
+                let folder = self.world.state.path().join(format!("lanes/{lane}/rejected"));
+                let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+                files.map(|file| std::fs::read_to_string(file.path()).unwrap_or_default()).collect()
+            }
+        }
+    }
+}
