@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
     clock::Deadline,
-    domain::{outcome::End, request::Order, task::OVERLAP},
+    domain::{outcome::End, request::Order},
     pass::{Ended, Message, Work},
 };
 use sandbox::{blob::BlobService, corpus::Record};
@@ -89,10 +89,9 @@ pub async fn simulate(seed: u64) -> Tally {
             record(&mut dice, &value(number)).updated(start - age)
         })
         .collect();
-    // Within the seconds in which one window ends and the next begins: whole days after the lookback's start, which
-    // the first window overshoots by the overlap.
+    // Within the seconds in which one window ends and the next begins: whole days after the lookback's start.
     let edges = [-2, -1].into_iter().flat_map(|day| {
-        let end = TimeDelta::days(day) + OVERLAP;
+        let end = TimeDelta::days(day);
         [0, 250, 500, 999, 1000].map(|milliseconds| end + TimeDelta::milliseconds(milliseconds))
     });
     let edges = edges.enumerate().map(|(index, at)| {
