@@ -71,12 +71,18 @@ impl Policy {
                 Err(_) => nothing,
             };
         };
-        // A refusal is judged again only if nothing has spoken since.
-        let is_past = !entry.state().is_refusal() || voice < entry.voice();
-        if reading.purpose == Purpose::Retry && is_past {
-            return nothing;
+        let mut hears = entry.hears(voice, reading.refreshes);
+        if reading.purpose == Purpose::Retry {
+            // A refusal is judged again only if nothing else has spoken since; that the record was touched says nothing.
+            let is_the_refused = entry.fingerprint == candidate.fingerprint || voice >= entry.voice();
+            if !entry.state().is_refusal() || !is_the_refused {
+                return nothing;
+            }
+            hears = true;
         }
-        match (entry.hears(voice, reading.refreshes), admitted) {
+        let voice = if reading.purpose == Purpose::Retry { voice.max(entry.voice()) } else { voice };
+        let candidate = &Candidate { voice, ..*candidate };
+        match (hears, admitted) {
             (true, Ok(())) => self.decide_for(entry, candidate, reading),
             (true, Err(reason)) => self.decide_against(entry, candidate, reason, reading),
             (false, Ok(())) => self.support(entry, candidate, reading),

@@ -212,6 +212,7 @@ impl<'a> LanePass<'a> {
         let paused = matches!(worked, Err(Halt::OutOfTime { .. }));
         let now = self.engine.clock.now();
         let before = state.progress.clone();
+        self.recount_withheld(state);
         if let Err(halt) = self.store_control(store, state).await {
             warn!(lane = self.lane.name, "the control was not stored: {halt:?}");
         }

@@ -148,6 +148,10 @@ async fn what_another_application_held_is_delivered_in_the_pass_after_that_ends(
     tokio::time::advance(HOUR).await;
     let report = world.tick().await;
     assert_eq!(report.totals().created, 0, "{report:#?}");
+    // A touch changes nothing about that.
+    world.mandiant.put(Record::ipv4("198.51.100.7").updated(world.ago(TimeDelta::minutes(5))));
+    tokio::time::advance(HOUR).await;
+    world.tick().await;
     assert!(world.defender.remove(number));
     tokio::time::advance(HOUR).await;
     let report = world.tick().await;

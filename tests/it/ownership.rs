@@ -262,6 +262,22 @@ async fn a_retry_does_not_deliver_what_a_newer_state_contradicts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_offers_what_was_touched_since_without_a_change() {
+    let world = World::new();
+    refuse(&world);
+    world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 90));
+    let report = world.tick().await;
+    assert_eq!(report.totals().rejected, 1, "{report:#?}");
+    tokio::time::advance(HOUR).await;
+    world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 90));
+    world.tick().await;
+    heal(&world);
+    let report = retry(&world).await;
+    assert!(is_held(&world), "{report:#?}");
+    assert_eq!(lines(&world, "sentinel").len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_retry_does_not_bring_back_what_was_retracted_in_the_same_minute() {
     let world = World::new();
     world.mandiant.put(record("1", world.ago(DAY * 2), 90));
