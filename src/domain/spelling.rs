@@ -13,6 +13,9 @@ use super::observable::Malformed;
 /// The root's dot, and the characters that UTS 46 maps to a dot.
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
+/// Log Analytics keeps 32 KB of a field, and a pattern may need two bytes for one of the value.
+const LONGEST_URL: usize = 16_000;
+
 /// What a host is to a browser (WHATWG URL, "host parsing").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
@@ -60,6 +63,9 @@ pub fn url(value: &str) -> Result<Url, Malformed> {
     let value = value.trim();
     if value.chars().any(char::is_control) {
         return Err(Malformed::because("a URL with control characters"));
+    }
+    if value.len() > LONGEST_URL {
+        return Err(Malformed::because("a URL of more than 16,000 bytes"));
     }
     let (scheme, rest) =
         value.split_once("://").ok_or_else(|| Malformed::because("a URL without a scheme"))?;

@@ -258,3 +258,10 @@ async fn an_address_that_comes_as_a_domain_is_judged_as_an_address() {
     assert_eq!(report.lanes["sentinel"].counts.dropped.type_, 1, "{report:#?}");
     assert_eq!(world.held(), ["2001:db8::7"]);
 }
+
+#[test]
+fn a_url_is_as_long_as_a_field_can_keep_and_no_longer() {
+    let url = |length: usize| format!("http://evil.example/{}", "a".repeat(length - 20));
+    assert!(Observable::url(&url(16_000)).is_ok());
+    assert!(Observable::url(&url(16_001)).is_err());
+}
