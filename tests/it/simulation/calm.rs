@@ -11,6 +11,7 @@ use sandbox::corpus::Record;
 
 use super::{
     chaos::Chaos,
+    nature::heals,
     oracle::{self, Truth},
     run::{IN_FLIGHT, Simulation, invoke},
     tally::Tally,
@@ -32,6 +33,7 @@ impl Simulation {
         self.catch_up().await;
         // What was sent so far was not yet renewed.
         self.count_resent(chaos);
+        self.check_live(chaos).await;
         // Two refreshes find out what the live feed cannot show, and give the places that became free at Defender to the
         // best of the others. What was refused for a while is offered in between.
         for _ in 0..2 {
@@ -42,6 +44,28 @@ impl Simulation {
         if self.second.is_some() {
             self.command(Order { lookback_days: Some(30), ..Order::default() }).await;
         }
+    }
+
+    /// What the live feed alone must have brought about, without a refresh that heals it: all but values of several
+    /// records, and those that were refused.
+    async fn check_live(&self, chaos: &Chaos) {
+        if self.is_jumpy {
+            return;
+        }
+        let (manifest, watermark) = self.known().await.expect("it has run");
+        let truth = self.truth();
+        let twins = chaos.twins.lock().unwrap();
+        let is_open = |value: &str| twins.contains(value) || heals(value);
+        let forgotten = oracle::check_destination(&self.world, &truth, &manifest, is_open);
+        let allowed = self.in_doubt(chaos);
+        assert!(forgotten <= allowed, "{forgotten} are held that nobody knows of; {allowed} were in doubt");
+        let wanted = truth.wanted().into_iter().filter(|value| !is_open(value)).collect();
+        oracle::check_checkpoint(&self.world, watermark, &self.world.mandiant.records(), &wanted);
+    }
+
+    fn truth(&self) -> Truth {
+        let strongest = self.world.vars().get("HASH_TYPE").is_some_and(|hash_type| hash_type == "sha256");
+        Truth::of(&self.world, self.threshold, strongest)
     }
 
     /// Ticks until nothing is left to do; what waits for confirmation is confirmed.
@@ -139,11 +163,10 @@ impl Simulation {
         let asked = chaos.asked_in_vain.load(Ordering::Relaxed);
         let patience = 10 * (self.tally.passes + self.tally.kills);
         assert!(!chaos.source_is_down || asked <= patience, "Mandiant was asked {asked} times in vain");
-        let strongest = self.world.vars().get("HASH_TYPE").is_some_and(|hash_type| hash_type == "sha256");
-        let truth = Truth::of(&self.world, self.threshold, strongest);
+        let truth = self.truth();
         let allowed = self.in_doubt(chaos);
         let (manifest, watermark) = self.known().await.expect("it has run");
-        let forgotten = oracle::check_destination(&self.world, &truth, &manifest);
+        let forgotten = oracle::check_destination(&self.world, &truth, &manifest, |_| false);
         assert!(forgotten <= allowed, "{forgotten} are held that nobody knows of; {allowed} were in doubt");
         self.tally.faults = chaos.faults.load(Ordering::Relaxed);
         oracle::check_pace(&self.world, self.per_minute, IN_FLIGHT * self.fenced);

@@ -1,6 +1,7 @@
 //! What goes wrong between mati-sync and the world.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -33,6 +34,8 @@ pub struct Chaos {
     pub imports_in_doubt: AtomicU64,
     /// Scores that fell, and other changes after which a content may be sent again that was sent before.
     pub drops: AtomicU64,
+    /// Values that had more than one record at some time: only whole readings tell which of them decides.
+    pub twins: Mutex<HashSet<String>>,
 }
 
 impl Chaos {

@@ -124,6 +124,7 @@ impl Nature {
             return;
         }
         self.chaos.drops.fetch_add(2, Ordering::Relaxed);
+        self.chaos.twins.lock().unwrap().insert(value.clone());
         let at = self.dice.pick(&[self.listed[place].last_updated_at(), self.now()]);
         let at = at + TimeDelta::seconds(self.dice.pick(&[-30, -1, 0, 1, 30]));
         let id = format!("ipv4--second-{}", self.listed.len());

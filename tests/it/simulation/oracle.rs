@@ -73,8 +73,13 @@ fn valid(world: &World) -> BTreeMap<String, Value> {
 
 /// The destination holds what the feed calls for, with its newest content, and nothing that it speaks against; except
 /// what was sent by a pass that could not note it, and dropped before the next one: that ends with its validity. Returns
-/// how many those are.
-pub fn check_destination(world: &World, truth: &Truth, manifest: &Manifest) -> u64 {
+/// how many those are. Values for which `is_open` is true are passed over.
+pub fn check_destination(
+    world: &World,
+    truth: &Truth,
+    manifest: &Manifest,
+    is_open: impl Fn(&str) -> bool,
+) -> u64 {
     let mut forgotten = 0;
     let held = valid(world);
     let mut is_unwanted = |value: &str, why: &str| {
@@ -84,7 +89,7 @@ pub fn check_destination(world: &World, truth: &Truth, manifest: &Manifest) -> u
         let is_known = manifest.get(key).is_some_and(|entry| entry.is_held(world.now()));
         assert!(!is_known, "{value} is held, known and {why}: {object}");
     };
-    for record in truth.decided() {
+    for record in truth.decided().filter(|record| !is_open(record.value())) {
         let (value, others) = Truth::names(record, truth.strongest_at_sentinel);
         others.iter().for_each(|other| is_unwanted(other, "a former digest"));
         if !truth.is_wanted(record) {
