@@ -151,11 +151,6 @@ impl Counts {
             + self.over_limit
     }
 
-    /// Whether anything was done at the destination.
-    pub fn has_changes(&self) -> bool {
-        self.created + self.updated + self.renewed + self.retracted + self.rejected + self.displaced > 0
-    }
-
     /// Whether every record that was read has a fate, and one only.
     pub fn add_up(&self) -> bool {
         self.read == self.settled() + self.left

@@ -267,6 +267,9 @@ impl<'a> LanePass<'a> {
                 Some(item.rejected(before.as_ref()))
             }
         };
+        // To be told the same again is no progress; nor is what is sent whether it is held or not.
+        let is_new = known.is_some_and(|known| before != Some(known.entry));
+        self.has_moved |= is_new && (item.change != Change::Renewed || self.lane.policy.deduplicate);
         desk.settled.extend(known);
     }
 

@@ -68,7 +68,7 @@ pub struct LanePass<'a> {
     pub(super) by_type: ByType,
     /// Where the lane stood when it was looked at last, and whether it has moved in this pass.
     position: Option<Position>,
-    has_moved: bool,
+    pub(super) has_moved: bool,
     /// Lines of refused records that are not on file yet.
     pub(super) refused: String,
     /// The file that this pass appends them to, once it has begun one.
@@ -120,7 +120,11 @@ impl<'a> LanePass<'a> {
         let mut progress = None;
         // A defect ends this lane with a report, and no other lane. What is committed stays; the rest is forgotten.
         let ended = AssertUnwindSafe(self.take_part(store, &mut progress)).catch_unwind().await;
-        let ended = ended.unwrap_or_else(|defect| Err(Halt::Failed(described(&*defect))));
+        let ended = ended.unwrap_or_else(|defect| {
+            // What the others were to become died with it.
+            self.counts.left = self.counts.read.saturating_sub(self.counts.settled());
+            Err(Halt::Failed(described(&*defect)))
+        });
         (self.lane.name, self.end(ended, progress.as_ref()))
     }
 
@@ -171,7 +175,7 @@ impl<'a> LanePass<'a> {
                 // A shorter window has fewer later pages.
                 Err(Halt::PagesLost(_)) if state.progress.halve_window(task.window) => continue,
                 // It was a remainder that should have fitted: that says nothing about the next pass.
-                Err(halt @ Halt::OutOfTime { after: None }) if task == whole => {
+                Err(halt @ Halt::OutOfTime { after: None }) if task == whole && !self.has_sent_nothing() => {
                     return Err(shortened(state, &task, halt));
                 }
                 Err(halt) => return Err(halt),
@@ -252,7 +256,7 @@ impl<'a> LanePass<'a> {
         };
         let is_stopped = self.deadline.is_stopped();
         self.note_position(state);
-        if is_stopped || self.counts.has_changes() || self.has_moved {
+        if is_stopped || self.has_moved {
             state.progress.fruitless = 0;
             return Err(halt);
         }
@@ -267,6 +271,13 @@ impl<'a> LanePass<'a> {
             ))),
             halt => Err(halt),
         }
+    }
+
+    /// Records wait, and no request was made: what was missing is a place under the rate limit, and a shorter window
+    /// gives none.
+    fn has_sent_nothing(&self) -> bool {
+        let [requests, ..] = self.traffic.numbers();
+        requests == 0 && self.counts.left > 0
     }
 
     fn note_position(&mut self, state: &LaneState) {
@@ -311,6 +322,7 @@ impl<'a> LanePass<'a> {
 struct Position {
     watermark: DateTime<Utc>,
     reread: Option<DateTime<Utc>>,
+    window_seconds: i64,
     backfills: Vec<(String, DateTime<Utc>)>,
     adoption: Option<Adoption>,
 }
@@ -322,6 +334,7 @@ impl Position {
         Self {
             watermark: progress.watermark,
             reread: progress.reread,
+            window_seconds: progress.window_seconds,
             backfills: backfills.collect(),
             adoption: progress.adoption.clone(),
         }
