@@ -51,6 +51,7 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
     Planned {
         record: 0,
+        met: mati_sync::domain::voice::Meeting::default(),
         reason: None,
         voice: mati_sync::domain::voice::Voice::default(),
         key: indicator.observable.subject(policy.hash_type).key(),

@@ -85,13 +85,13 @@ impl Policy {
         match (hears, admitted) {
             (true, Ok(())) => self.decide_for(entry, candidate, reading),
             (true, Err(reason)) => self.decide_against(entry, candidate, reason, reading),
-            (false, Ok(())) => self.support(entry, candidate, reading),
+            (false, Ok(())) => self.support(entry, reading),
             (false, Err(reason)) => {
-                let speaks_otherwise = self.retract
+                let speaks_against = self.retract
                     && !entry.state().is_decided_against()
                     && entry.is_held(reading.now)
                     && self.filter.is_stated(candidate.indicator, reason);
-                let note = speaks_otherwise.then(|| contest(entry, reading)).flatten();
+                let note = speaks_against.then(|| contest(entry, reading)).flatten();
                 Decision::Keep { fate: Fate::Dropped(reason), note }
             }
         }
@@ -140,17 +140,13 @@ impl Policy {
     }
 
     /// A record that does not decide is admitted: it keeps what is held from running out.
-    fn support(&self, entry: &Entry, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
+    fn support(&self, entry: &Entry, reading: &Reading) -> Decision {
         // The deciding record goes on deciding.
         let send = |change| Decision::Send { change, voice: entry.voice() };
         let is_void = entry.fingerprint == Fingerprint::VOID;
-        let is_echo = candidate.voice.tag == entry.voice().tag;
         match entry.state() {
             State::Held | State::UpdateRejected if is_void => send(Change::Updated),
             State::Held | State::UpdateRejected if self.ends_soon(entry, reading) => send(Change::Renewed),
-            state if state.is_decided_against() && !is_echo => {
-                Decision::Keep { fate: Fate::Unchanged, note: contest(entry, reading) }
-            }
             _ => Decision::Keep { fate: Fate::Unchanged, note: None },
         }
     }
@@ -201,17 +197,22 @@ impl Policy {
 
 /// `entry` once the deciding record `voice` was met.
 fn heard(entry: &Entry, voice: Voice, reading: &Reading) -> Entry {
-    if voice == entry.voice() { met(entry, reading) } else { entry.decided_by(voice) }
+    if voice == entry.voice() {
+        met(entry, reading)
+    } else {
+        entry.decided_by(voice, reading.refreshes.meeting())
+    }
 }
 
 /// `entry` once its deciding record was met.
 fn met(entry: &Entry, reading: &Reading) -> Entry {
-    if entry.misses_a_meeting(reading.refreshes) { entry.contested(reading.refreshes) } else { *entry }
+    let now = reading.refreshes.meeting();
+    if entry.misses_a_meeting(now) { entry.met(now) } else { *entry }
 }
 
-/// What is to be noted where an older record speaks otherwise than the deciding one.
+/// What is to be noted where an older record speaks against what the deciding one admits.
 fn contest(entry: &Entry, reading: &Reading) -> Option<Entry> {
-    (!entry.is_contested()).then(|| entry.contested(reading.refreshes))
+    (!entry.is_contested()).then(|| entry.contested(reading.refreshes.meeting()))
 }
 
 fn changed(before: &Entry, after: Entry) -> Option<Entry> {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     fingerprint::Fingerprint,
     observable::{IndicatorType, Key},
-    voice::{Refreshes, Tag, Voice, WholeRefresh, seconds},
+    voice::{Meeting, Refreshes, Tag, Voice, WholeRefresh, seconds},
 };
 
 /// How an indicator stands at the destination.
@@ -122,8 +122,8 @@ pub struct Entry {
     updated: u32,
     /// Of the deciding record.
     tag: [u8; 6],
-    /// Number of the newest refresh that had begun when the deciding record was last met, modulo 256; kept only while
-    /// the entry is contested.
+    /// Number of the newest refresh that had begun when the deciding record was last met, modulo 256. Kept up to date
+    /// where it matters: while the entry is decided against, or contested.
     met: u8,
     /// From its top: contested (1 bit), unused (1), the type of indicator (3), the state (3).
     mark: u8,
@@ -168,26 +168,36 @@ impl Entry {
         Voice { updated: self.updated, tag: Tag::from_bytes(self.tag) }
     }
 
-    /// The same entry, decided by `voice`, about which nothing is contested.
-    pub fn decided_by(self, voice: Voice) -> Self {
-        let Voice { updated, tag } = voice;
-        Self { updated, tag: tag.to_bytes(), met: 0, mark: self.mark & !CONTESTED, ..self }
+    /// The same entry, decided by `voice`, which was met at this time; nothing is contested.
+    pub fn decided_by(self, voice: Voice, met: Meeting) -> Self {
+        let (Voice { updated, tag }, Meeting(met)) = (voice, met);
+        Self { updated, tag: tag.to_bytes(), met, mark: self.mark & !CONTESTED, ..self }
     }
 
-    /// Whether an older record of the same value speaks otherwise than the deciding one: then it matters whether the
-    /// source still lists the latter.
+    /// The same entry, whose deciding record was met at this time.
+    pub fn met(self, Meeting(met): Meeting) -> Self {
+        Self { met, ..self }
+    }
+
+    /// Whether an older record that is not admitted speaks against what the deciding one admits: then it matters whether
+    /// the source still lists the latter.
     pub fn is_contested(&self) -> bool {
         self.mark & CONTESTED != 0
     }
 
-    /// The same entry: it is contested, and the deciding record was met, or is believed to be listed, at this time.
-    pub fn contested(self, refreshes: Refreshes) -> Self {
-        Self { met: refreshes.newest(), mark: self.mark | CONTESTED, ..self }
+    /// The same entry: it is contested, and the deciding record is believed to be listed at this time.
+    pub fn contested(self, met: Meeting) -> Self {
+        Self { mark: self.mark | CONTESTED, ..self.met(met) }
     }
 
-    /// Whether meeting the deciding record at this time is to be noted: by [`Entry::contested`].
-    pub fn misses_a_meeting(&self, refreshes: Refreshes) -> bool {
-        self.is_contested() && self.met != refreshes.newest()
+    /// Whether it is kept up to date when the deciding record was last met.
+    fn counts_meetings(&self) -> bool {
+        self.is_contested() || self.state().is_decided_against()
+    }
+
+    /// Whether meeting the deciding record at this time is to be noted: by [`Entry::met`].
+    pub fn misses_a_meeting(&self, Meeting(met): Meeting) -> bool {
+        self.counts_meetings() && self.met != met
     }
 
     /// Whether the source no longer lists the deciding record: a whole refresh that began after it was last met, and
@@ -195,11 +205,12 @@ impl Entry {
     pub fn has_lost_its_voice(&self, refreshes: Refreshes) -> bool {
         // What was updated while that refresh ran was not met by it, and is met by the next reading of what is new.
         let is_over = |whole: &WholeRefresh| whole.number < refreshes.begun;
-        let Some(whole) = refreshes.whole.filter(is_over).filter(|_| self.is_contested()) else {
+        let Some(whole) = refreshes.whole.filter(is_over).filter(|_| self.counts_meetings()) else {
             return false;
         };
         // How many refreshes ago it was met; entries do not stay for as many as would make this ambiguous.
-        let ago = refreshes.newest().wrapping_sub(self.met);
+        let Meeting(newest) = refreshes.meeting();
+        let ago = newest.wrapping_sub(self.met);
         let met = refreshes.begun.saturating_sub(u64::from(ago));
         whole.number > met && i64::from(self.updated) >= whole.from.timestamp()
     }
@@ -334,7 +345,7 @@ mod tests {
         fn an_entry_keeps_what_it_is_given(updated: u32, id in ".{1,9}", state in 0..8_usize, next in 0..8_usize, of in 0..5_usize) {
             let (voice, indicator_type) = (voice(updated, &id), IndicatorType::ALL[of]);
             let entry = entry(DateTime::UNIX_EPOCH, voice, State::ALL[state]).of_type(indicator_type);
-            let contested = entry.contested(after(9, 0)).in_state(State::ALL[next]);
+            let contested = entry.contested(after(9, 0).meeting()).in_state(State::ALL[next]);
             for entry in [entry, contested] {
                 prop_assert_eq!((entry.voice(), entry.indicator_type()), (voice, Some(indicator_type)));
             }
@@ -354,21 +365,21 @@ mod tests {
     #[test]
     fn an_older_record_decides_once_a_whole_refresh_has_not_met_the_deciding_one() {
         let (older, deciding) = (voice(50, "a"), voice(90, "b"));
-        let entry = entry(DateTime::UNIX_EPOCH, deciding, State::Retracted);
-        assert!(!entry.hears(older, after(5, 4)), "nobody has asked yet whether it is still listed");
-        let entry = entry.contested(after(5, 4));
-        for (begun, whole, expected) in
-            [(5, 5, false), (6, 5, false), (6, 6, false), (7, 6, true), (9, 8, true)]
-        {
-            assert_eq!(entry.hears(older, after(begun, whole)), expected, "{begun} begun, {whole} whole");
+        let held = entry(DateTime::UNIX_EPOCH, deciding, State::Held);
+        assert!(!held.hears(older, after(7, 6)), "nobody has asked whether it is still listed");
+        let retracted = entry(DateTime::UNIX_EPOCH, deciding, State::Retracted).met(after(5, 4).meeting());
+        for entry in [held.contested(after(5, 4).meeting()), retracted] {
+            for (begun, whole, expected) in
+                [(5, 4, false), (5, 5, false), (6, 5, false), (6, 6, false), (7, 6, true), (9, 8, true)]
+            {
+                assert_eq!(entry.hears(older, after(begun, whole)), expected, "{begun} begun, {whole} whole");
+            }
+            assert!(!entry.met(after(7, 6).meeting()).hears(older, after(7, 6)), "it was met again");
+            let late = WholeRefresh { number: 6, from: DateTime::from_timestamp(91, 0).unwrap() };
+            let late = Refreshes { begun: 7, whole: Some(late) };
+            assert!(!entry.hears(older, late), "it was not looked for so far back");
+            assert!(!entry.hears(voice(50, "b"), after(7, 6)), "a late echo of the deciding record itself");
         }
-        assert!(!entry.contested(after(7, 6)).hears(older, after(7, 6)), "it was met again");
-        let late = WholeRefresh { number: 6, from: DateTime::from_timestamp(91, 0).unwrap() };
-        assert!(
-            !entry.hears(older, Refreshes { begun: 7, whole: Some(late) }),
-            "it was not looked for so far back"
-        );
-        assert!(!entry.hears(voice(50, "b"), after(5, 4)), "a late echo of the deciding record itself");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     observable::{HashType, Key, StixId, Subject},
     outcome::{Change, Counts},
     purpose::Purpose,
-    voice::{Refreshes, Voice},
+    voice::{Meeting, Refreshes, Voice},
 };
 
 /// The user's choices that decide about a record, fixed for a pass.
@@ -53,6 +53,8 @@ pub struct Planned {
     pub record: usize,
     /// The record that decides about the value from now on.
     pub voice: Voice,
+    /// When that was met.
+    pub met: Meeting,
     /// Which of a file's digests stands for it.
     pub hash_type: HashType,
     pub key: Key,
@@ -95,9 +97,9 @@ impl Planned {
     pub fn rejected(&self, before: Option<&Entry>) -> Known {
         let entry = match before.filter(|entry| entry.state().is_held()) {
             Some(entry) if self.change.takes_back() => {
-                entry.decided_by(self.voice).in_state(State::RetractionRejected)
+                entry.decided_by(self.voice, self.met).in_state(State::RetractionRejected)
             }
-            Some(entry) => entry.decided_by(self.voice).refusing(self.fingerprint),
+            Some(entry) => entry.decided_by(self.voice, self.met).refusing(self.fingerprint),
             None => self.entry(State::Rejected),
         };
         Known { entry, handle: self.handle }
@@ -106,6 +108,7 @@ impl Planned {
     fn entry(&self, state: State) -> Entry {
         Entry::new(self.key, self.fingerprint, self.valid_until, self.voice, state)
             .of_type(self.indicator.observable.indicator_type())
+            .met(self.met)
     }
 }
 
@@ -164,6 +167,7 @@ pub fn plan_page(
             indicator,
             record,
             voice,
+            met: reading.refreshes.meeting(),
             hash_type,
             key,
             handle: manifest.handle(key),
@@ -213,6 +217,7 @@ pub fn plan_malformed(
                 valid_until: reading.now,
                 record: first_record + place,
                 voice,
+                met: reading.refreshes.meeting(),
                 hash_type,
                 key,
                 handle: manifest.handle(key),

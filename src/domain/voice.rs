@@ -59,11 +59,15 @@ pub struct Refreshes {
 }
 
 impl Refreshes {
-    /// The number of the newest one, as entries keep it.
-    pub(super) fn newest(self) -> u8 {
-        self.begun.to_le_bytes()[0]
+    /// A meeting at this time.
+    pub fn meeting(self) -> Meeting {
+        Meeting(self.begun.to_le_bytes()[0])
     }
 }
+
+/// When a record was met: the number of the newest refresh that had begun, modulo 256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Meeting(pub(super) u8);
 
 /// A refresh that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

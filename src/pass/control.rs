@@ -88,6 +88,7 @@ impl LanePass<'_> {
             indicator,
             record: usize::MAX,
             voice: entry.voice(),
+            met: state.progress.refreshes.meeting(),
             hash_type: self.lane.policy.hash_type,
             key,
             handle: state.manifest.handle(key),

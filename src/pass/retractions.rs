@@ -57,7 +57,7 @@ impl LanePass<'_> {
         for item in plan.send.extract_if(.., |item| withheld.contains(&item.record)) {
             let entry = state.manifest.get(item.key).copied();
             if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
-                let entry = entry.decided_by(item.voice).in_state(State::Unwanted);
+                let entry = entry.decided_by(item.voice, item.met).in_state(State::Unwanted);
                 plan.notes.push(Known { entry, handle: item.handle });
                 self.unsettled.insert(self.lane.policy.key(&item.indicator));
             }

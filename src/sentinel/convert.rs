@@ -291,6 +291,7 @@ mod tests {
         };
         Planned {
             record: 0,
+            met: crate::domain::voice::Meeting::default(),
             reason: None,
             voice: crate::domain::voice::Voice::default(),
             hash_type: HashType::Md5,

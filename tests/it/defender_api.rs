@@ -110,6 +110,7 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     let is_file = indicator.observable.indicator_type() == IndicatorType::Hash;
     Planned {
         record: 0,
+        met: mati_sync::domain::voice::Meeting::default(),
         reason: None,
         voice: mati_sync::domain::voice::Voice::default(),
         hash_type: HashType::Sha256,

@@ -74,7 +74,7 @@ fn of_version_4() -> Vec<Known> {
         let voice = Voice { updated: 1_781_000_007 + u32::from(n), tag: Tag::of(&format!("ipv4--{n}")) };
         let entry = Entry::new([n; 16].into(), fingerprint, valid_until, voice, state)
             .of_type(IndicatorType::ALL[usize::from(n % 5)]);
-        let contested = entry.contested(Refreshes { begun: 260 + u64::from(n), whole: None });
+        let contested = entry.contested(Refreshes { begun: 260 + u64::from(n), whole: None }.meeting());
         let handle = (n % 3 == 0).then(|| Handle::Foreign(Uuid::from_u128(u128::from(n))));
         Known { entry: if n % 2 == 0 { contested } else { entry }, handle }
     };
