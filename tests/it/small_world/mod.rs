@@ -6,12 +6,14 @@
 //! memory. After each pass, and after two more refreshes in which nothing happens, the destinations must hold what
 //! [`spec`] says. A sequence that is the prefix of others runs once: the stage is put back to where it ended.
 //!
-//! `cargo test` tries the first of each start's two lengths, `MATI_SYNC_WHOLE_SMALL_WORLD=1 cargo test`, as in `.ci/run`,
-//! the second.
+//! `cargo test` tries the first of each start's two lengths, which takes two cores about half a minute;
+//! `MATI_SYNC_WHOLE_SMALL_WORLD=1 cargo test`, as in `.ci/run`, the second: every sequence of three events.
 
 mod events;
+mod network;
 mod spec;
 mod stage;
+mod things;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
