@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::{
     events::{Id, Thing},
-    stage::{Held, Listed},
+    things::{Held, Listed},
 };
 
 /// Defender's room.

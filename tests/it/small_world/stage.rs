@@ -4,18 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes},
-    http::{Method, Request as HttpRequest, Response},
-};
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
@@ -24,93 +16,20 @@ use mati_sync::{
     http::transport::Transport,
     pass::Work,
 };
-use sandbox::{
-    corpus::Record,
-    defender::{Defender, Holdings},
-    entra::Entra,
-    mandiant::{EndOfData, Mandiant},
-    sentinel::Sentinel,
-};
+use sandbox::defender::Holdings;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::Instant;
-use tower::ServiceExt;
 
 use super::{
     events::{Event, Id, Request, Stop, Thing},
+    network::{Network, Time},
     spec::{self, Feed, Past, ROOM},
+    things::{Held, Listed, held, thing},
 };
-use crate::harness::{
-    stix,
-    world::{CLIENT, CLIENT_SECRET, DEFENDER, START, TENANT, WORKSPACE, memory},
-};
+use crate::harness::world::{CLIENT, CLIENT_SECRET, START, TENANT, WORKSPACE, memory};
 
-const SOURCE: &str = "api.intelligence.mandiant.com";
-const SENTINEL: &str = "api.ti.sentinel.azure.com";
 /// From one refresh to the next, and a little.
 const PERIOD: TimeDelta = TimeDelta::minutes(85 * 60);
-
-/// The time of everybody here, which can be set.
-struct Time {
-    base: Mutex<(DateTime<Utc>, Instant)>,
-}
-
-impl Time {
-    fn set(&self, to: DateTime<Utc>) {
-        *self.base.lock().unwrap() = (to, Instant::now());
-    }
-}
-
-impl Clock for Time {
-    fn now(&self) -> DateTime<Utc> {
-        let (base, since) = *self.base.lock().unwrap();
-        base + since.elapsed()
-    }
-}
-
-/// A record that the source lists.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
-    pub id: Id,
-    pub updated: DateTime<Utc>,
-    pub confidence: i64,
-    /// The file's record names its strongest digest.
-    pub has_sha256: bool,
-}
-
-impl Listed {
-    pub fn admitted(&self) -> bool {
-        self.confidence >= 80
-    }
-
-    /// What a destination compares.
-    pub fn value(&self) -> String {
-        match self.id.thing() {
-            Thing::A => "a.example".to_owned(),
-            Thing::B => "b.example".to_owned(),
-            Thing::File if self.has_sha256 => "c".repeat(64),
-            Thing::File => "c".repeat(32),
-        }
-    }
-
-    fn record(&self) -> Record {
-        let sha256 = "c".repeat(64);
-        let record = match self.id.thing() {
-            Thing::File => Record::file(Some(&"c".repeat(32)), None, self.has_sha256.then_some(&*sha256)),
-            Thing::A | Thing::B => Record::fqdn(&self.value()).set("id", format!("fqdn--{:?}", self.id)),
-        };
-        record.updated(self.updated).mscore(self.confidence)
-    }
-}
-
-/// What a destination holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    pub thing: Thing,
-    pub value: String,
-    pub confidence: i64,
-    until: DateTime<Utc>,
-}
 
 /// Everything that decides what happens next.
 #[derive(Clone)]
@@ -156,7 +75,7 @@ pub struct Stage {
 impl Stage {
     pub fn new() -> Self {
         let at = START.parse().expect("a date");
-        let time = Arc::new(Time { base: Mutex::new((at, Instant::now())) });
+        let time = Arc::new(Time::from(at));
         let network = Arc::new(Network::new(&time));
         let folder = memory();
         let directory = folder.path().display().to_string();
@@ -435,102 +354,4 @@ fn balanced(report: &Report) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-fn thing(value: &str) -> Thing {
-    match value {
-        "a.example" => Thing::A,
-        "b.example" => Thing::B,
-        _ => Thing::File,
-    }
-}
-
-/// What an object stands for, if it is valid at `now`.
-fn held(object: &Value, now: DateTime<Utc>) -> Option<Held> {
-    let (_, value) = stix::pattern(object["pattern"].as_str().expect("a pattern"));
-    let until: DateTime<Utc> = object["valid_until"].as_str()?.parse().ok()?;
-    let confidence = object["confidence"].as_i64().expect("a score");
-    (until > now).then(|| Held { thing: thing(&value), value, confidence, until })
-}
-
-/// The stand-ins, and the way to them.
-struct Network {
-    mandiant: Mandiant,
-    sentinel: Sentinel,
-    defender: Defender,
-    routers: BTreeMap<&'static str, Router>,
-    /// What a destination has stored is never answered.
-    is_killing: AtomicBool,
-    /// When the records of the feed were updated, in seconds.
-    updated: Mutex<Vec<i64>>,
-    empty: Bytes,
-}
-
-impl Network {
-    fn new(time: &Arc<Time>) -> Self {
-        let now = {
-            let time = Arc::clone(time);
-            Arc::new(move || time.now()) as sandbox::clock::Now
-        };
-        let mandiant = Mandiant::new(Arc::clone(&now));
-        // Each record stands on a page of its own.
-        mandiant.set(|knobs| {
-            knobs.longest_page = 1;
-            knobs.end_of_data = EndOfData::NoNextOnLastPage;
-        });
-        let entra = Entra::new(Arc::clone(&now));
-        entra.app(TENANT, CLIENT, CLIENT_SECRET);
-        let sentinel = Sentinel::new(Arc::clone(&now), WORKSPACE);
-        let defender = Defender::new(now);
-        let routers = [
-            (SOURCE, mandiant.router()),
-            ("login.microsoftonline.com", entra.router()),
-            (SENTINEL, sentinel.router()),
-            (DEFENDER, defender.router()),
-        ];
-        Self {
-            mandiant,
-            sentinel,
-            defender,
-            routers: routers.into(),
-            is_killing: AtomicBool::new(false),
-            updated: Mutex::default(),
-            empty: Bytes::from_static(br#"{"indicators":[]}"#),
-        }
-    }
-
-    fn list(&self, records: Vec<Record>) {
-        let seconds = records.iter().map(|record| record.last_updated_at().timestamp());
-        *self.updated.lock().unwrap() = seconds.collect();
-        self.mandiant.restore(records);
-    }
-
-    async fn answer(&self, request: HttpRequest<Bytes>) -> Response<Body> {
-        let host = request.uri().host().unwrap_or_default();
-        if host == SOURCE && self.is_empty(request.uri().query().unwrap_or_default()) {
-            return Response::new(Body::from(self.empty.clone()));
-        }
-        let is_destination = host == SENTINEL || host == DEFENDER;
-        let is_lost = is_destination && request.method() == Method::POST;
-        let router = self.routers.get(host).unwrap_or_else(|| panic!("nobody answers as {host}")).clone();
-        let Ok(response) = router.oneshot(request.map(Body::from)).await;
-        if is_lost && self.is_killing.load(Ordering::Relaxed) {
-            std::future::pending::<()>().await;
-        }
-        response
-    }
-
-    /// Whether this asks for a window in which nothing was updated: most of a refresh does, and the way over the
-    /// stand-in takes ten times as long.
-    fn is_empty(&self, query: &str) -> bool {
-        let number = |name: &str| -> Option<i64> {
-            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-        };
-        match (number("start_epoch"), number("end_epoch")) {
-            (Some(start), Some(end)) => {
-                !self.updated.lock().unwrap().iter().any(|at| (start..=end).contains(at))
-            }
-            _ => false,
-        }
-    }
 }

@@ -179,13 +179,10 @@ impl Sentinel {
         self.inner.lock().unwrap().stored.clone()
     }
 
-    /// Holds `stored`, as [`Sentinel::stored`] gave it, and has forgotten every request.
+    /// Holds what [`Sentinel::stored`] gave, and has forgotten every request.
     pub fn restore(&self, stored: BTreeMap<(String, String), Value>) {
         let mut inner = self.inner.lock().unwrap();
-        inner.stored = stored;
-        inner.log.clear();
-        inner.requests.clear();
-        inner.window.clear();
+        (inner.stored, inner.log, inner.requests, inner.window) = (stored, vec![], vec![], VecDeque::new());
     }
 
     /// Every object accepted so far, oldest first.
@@ -249,8 +246,8 @@ impl Sentinel {
         let now = (self.now)();
         // Asked outside our lock: the check may look at anything, this model included.
         let authorize = Arc::clone(&self.inner.lock().unwrap().authorize);
-        let authorization =
-            bearer(headers).map_or(Authorization::Unauthenticated, |token| authorize(token, now));
+        let token = bearer(headers);
+        let authorization = token.map_or(Authorization::Unauthenticated, |token| authorize(token, now));
         if authorization == Authorization::Unauthenticated {
             return Err(gateway(
                 StatusCode::UNAUTHORIZED,
