@@ -134,7 +134,7 @@ fn embedded(address: Ipv6Addr) -> Option<Vec<Ipv4Addr>> {
 pub fn judge_name(name: &str, suffixes: Suffixes) -> Result<(), Malformed> {
     let is_below =
         |local: &&str| name.strip_suffix(*local).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    if LOCAL_NAMES.iter().any(|local| is_below(&local)) {
+    if LOCAL_NAMES.iter().any(is_below) {
         return Err(Malformed::because("a name of a local network"));
     }
     if !name.contains('.') {
