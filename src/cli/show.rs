@@ -128,6 +128,9 @@ pub fn overview(overview: &Overview) -> String {
     for run_id in &overview.requests {
         line(&mut text, &format!("waiting: {run_id}"));
     }
+    for name in &overview.aside {
+        line(&mut text, &format!("cannot be used: {name}"));
+    }
     for report in &overview.runs {
         line(&mut text, &format!("{}  {:<10}  {}", report.run_id, report.end.word(), report.message));
     }

@@ -1,6 +1,6 @@
 //! What a person may ask of a pass.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// Days a manual lookback may reach: Mandiant answers for the last 90.
@@ -64,4 +64,27 @@ pub struct Request {
     pub run_id: String,
     pub requested_at: DateTime<Utc>,
     pub order: Order,
+    /// Only of requests that need no lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+}
+
+/// The word of an instance that it works a request off, so that a second one does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The pass that claims it.
+    pub by: String,
+    /// It is done by then, or its instance is dead.
+    pub until: DateTime<Utc>,
+}
+
+impl Claim {
+    /// No claim is made for longer.
+    pub const LONGEST: TimeDelta = TimeDelta::hours(2);
+
+    /// Whether the request is to be left to whoever made the claim. One that reaches too far was made by a clock that
+    /// was ahead.
+    pub fn holds(&self, now: DateTime<Utc>) -> bool {
+        now < self.until && self.until <= now + Self::LONGEST
+    }
 }

@@ -178,7 +178,7 @@ impl Server {
         };
         let answer = match request.query("run") {
             Some(run_id) => match engine.report_of(run_id).await {
-                Ok(Some(status)) => status_page::run(&status, request.wants_html()),
+                Ok(Some(status)) => status_page::run(run_id, &status, request.wants_html()),
                 Ok(None) => HttpAnswer::error(
                     404,
                     &format!("there is no pass {run_id:?}; GET /api/status lists the newest"),

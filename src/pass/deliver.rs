@@ -312,7 +312,6 @@ impl<'a> LanePass<'a> {
                     "indicator": item.indicator,
                 });
                 self.refused.push_str(&format!("{line}\n"));
-                self.refused_unwritten = true;
                 if let Some(room) = self
                     .room
                     .as_mut()
@@ -342,13 +341,10 @@ impl<'a> LanePass<'a> {
         if settled.is_empty() {
             return Ok(());
         }
-        if let Some(lease) = self.lease.filter(|_| self.refused_unwritten) {
-            if self.refused_before.is_none() {
-                let before = store.rejected(self.lane.name, &self.pass.run_id).await?;
-                self.refused.insert_str(0, self.refused_before.insert(before));
-            }
-            store.write_rejected(lease, self.lane.name, &self.pass.run_id, &self.refused).await?;
-            self.refused_unwritten = false;
+        if let Some(lease) = self.lease.filter(|_| !self.refused.is_empty()) {
+            let (run_id, file) = (&self.pass.run_id, &mut self.refusal_file);
+            store.append_refused(lease, self.lane.name, run_id, file, &self.refused).await?;
+            self.refused.clear();
         }
         self.commit(state, std::mem::take(settled)).await
     }

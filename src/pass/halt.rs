@@ -17,6 +17,8 @@ pub enum Halt {
         /// What the last try met, if it failed.
         after: Option<String>,
     },
+    /// The pass may begin nothing new, for this reason; what is left follows with the next one.
+    Interrupted(String),
     /// Somebody else took over: write nothing more.
     Fenced(String),
     Stalled(String),
@@ -58,6 +60,7 @@ impl From<StateError> for Halt {
     fn from(error: StateError) -> Self {
         let message = error.to_string();
         match end_of(&error) {
+            End::Paused => Self::Interrupted(message),
             End::Fenced => Self::Fenced(message),
             End::Stalled => Self::Stalled(message),
             _ => Self::Failed(message),
@@ -77,6 +80,7 @@ impl Halt {
                 }
                 (End::Paused, message)
             }
+            Self::Interrupted(message) => (End::Paused, message),
             Self::Fenced(message) => (End::Fenced, message),
             Self::Stalled(message) | Self::PagesLost(message) | Self::Withheld(message) => {
                 (End::Stalled, message)
@@ -90,6 +94,7 @@ impl Halt {
 pub fn end_of(error: &StateError) -> End {
     match error {
         StateError::Conflict { .. } | StateError::LeaseLost => End::Fenced,
+        StateError::LeaseLapsed => End::Paused,
         StateError::Unavailable(_) | StateError::Refused(_) => End::Stalled,
         StateError::DamagedSegment { .. } | StateError::Damaged { .. } | StateError::Newer { .. } => {
             End::Failed

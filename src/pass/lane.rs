@@ -28,6 +28,7 @@ use crate::{
         error::StateError,
         lane::{LaneState, Origin},
         lease::Lease,
+        refusals::RefusalFile,
         store::Store,
     },
 };
@@ -63,11 +64,10 @@ pub struct LanePass<'a> {
     /// Where the lane stood when it was looked at last, and whether it has moved in this pass.
     position: Option<Position>,
     has_moved: bool,
-    /// Lines of the records refused in this pass, for `rejected/<run_id>.jsonl`.
+    /// Lines of refused records that are not on file yet.
     pub(super) refused: String,
-    pub(super) refused_unwritten: bool,
-    /// What stood in that file already, once it was looked at.
-    pub(super) refused_before: Option<String>,
+    /// The file that this pass appends them to, once it has begun one.
+    pub(super) refusal_file: Option<RefusalFile>,
     /// What comes after the window that was read last, as far as it is known.
     pub(super) ahead: Option<Ahead>,
     /// The longest window that should fit into what is left of the pass, once that can be told.
@@ -102,8 +102,7 @@ impl<'a> LanePass<'a> {
             position: None,
             has_moved: false,
             refused: String::new(),
-            refused_unwritten: false,
-            refused_before: None,
+            refusal_file: None,
             ahead: None,
             longest: None,
         }
@@ -147,6 +146,7 @@ impl<'a> LanePass<'a> {
         while let Some(whole) = state.progress.next_task(now) {
             let task = self.cut(whole.clone());
             self.deadline.check()?;
+            self.lease.map_or(Ok(()), Lease::check)?;
             if let Some(gap) = task.out_of_reach {
                 warn!(
                     lane = self.lane.name,
@@ -202,7 +202,7 @@ impl<'a> LanePass<'a> {
             return worked;
         }
         let worked = self.worth_a_continuation(state, worked);
-        let paused = matches!(worked, Err(Halt::OutOfTime { .. }));
+        let paused = matches!(worked, Err(Halt::OutOfTime { .. } | Halt::Interrupted(_)));
         let now = self.engine.clock.now();
         let before = state.progress.clone();
         let progress = &mut state.progress;
@@ -213,7 +213,7 @@ impl<'a> LanePass<'a> {
         progress.brake.note_held(now, state.manifest.held(now));
         if worked.is_err() || state.progress != before {
             match (self.commit(state, Vec::new()).await, &worked) {
-                (Err(halt), Ok(()) | Err(Halt::OutOfTime { .. })) => return Err(halt),
+                (Err(halt), Ok(()) | Err(Halt::OutOfTime { .. } | Halt::Interrupted(_))) => return Err(halt),
                 // What stalled the lane is told; the rest is in the log.
                 (Err(halt), _) => warn!(lane = self.lane.name, "the lane's end was not committed: {halt:?}"),
                 (Ok(()), _) => {}
@@ -235,7 +235,7 @@ impl<'a> LanePass<'a> {
     /// that a service made by asking for a longer wait than there is time, and that settled nothing before, ends as that
     /// service's fault; so does the second in a row that settles nothing.
     fn worth_a_continuation(&mut self, state: &mut LaneState, worked: Result<(), Halt>) -> Result<(), Halt> {
-        let Err(Halt::OutOfTime { after }) = worked else {
+        let Err(halt @ (Halt::OutOfTime { .. } | Halt::Interrupted(_))) = worked else {
             state.progress.fruitless = 0;
             return worked;
         };
@@ -243,17 +243,18 @@ impl<'a> LanePass<'a> {
         self.note_position(state);
         if is_stopped || self.counts.has_changes() || self.has_moved {
             state.progress.fruitless = 0;
-            return Err(Halt::OutOfTime { after });
+            return Err(halt);
         }
         let before = if self.pass.continued().is_some() { state.progress.fruitless } else { 0 };
         state.progress.fruitless = before + 1;
-        match after {
-            Some(reason) => Err(Halt::Stalled(reason)),
-            None if before > 0 => Err(Halt::Stalled(format!(
+        match halt {
+            Halt::OutOfTime { after: Some(reason) } => Err(Halt::Stalled(reason)),
+            Halt::Interrupted(reason) if before > 0 => Err(Halt::Stalled(reason)),
+            _ if before > 0 => Err(Halt::Stalled(format!(
                 "two passes in a row could settle nothing in the time they had: raise functionTimeout in host.json, or the rate limit of {} if it was lowered",
                 self.lane.name
             ))),
-            None => Err(Halt::OutOfTime { after }),
+            halt => Err(halt),
         }
     }
 

@@ -26,6 +26,13 @@ pub struct Message {
     pub hop: u32,
 }
 
+impl Message {
+    /// The nudge for a request that waits.
+    pub(super) fn for_request(run_id: &str) -> Self {
+        Self { kind: MessageKind::Request, run_id: run_id.to_owned(), continuation_id: None, hop: 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageKind {

@@ -187,21 +187,33 @@ impl Engine {
             ended.reports.push(self.dry_run(&store, pass, deadline).await);
             return Ok(());
         }
-        if let Work::Message(message) = &work {
-            self.dry_requests(&store, pass, deadline, ended).await?;
-            if !self.is_current(&store, message).await? {
-                info!("a message of {} has nothing left to do", message.run_id);
-                return Ok(());
-            }
+        self.work_off(&store, &work, pass, deadline, ended).await?;
+        self.dry_requests(&store, pass, deadline, ended).await
+    }
+
+    /// Works off what needs the lease.
+    async fn work_off(
+        &self,
+        store: &Store,
+        work: &Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
+        if let Work::Message(message) = work
+            && !self.is_current(store, message).await?
+        {
+            info!("a message of {} has nothing left to do", message.run_id);
+            return Ok(());
         }
         let Some(lease) = store.lease(&pass.run_id, deadline).await? else {
             let message = "another pass is still at work; nothing is lost, it or the next one goes on";
             ended
                 .reports
-                .push(self.publish(&store, pass, self.report(pass, End::Skipped, message.to_owned())).await);
+                .push(self.publish(store, pass, self.report(pass, End::Skipped, message.to_owned())).await);
             return Ok(());
         };
-        let under_lease = self.under_lease(&store, &lease, &work, pass, deadline, ended).await;
+        let under_lease = self.under_lease(store, &lease, work, pass, deadline, ended).await;
         lease.release().await;
         under_lease
     }
@@ -243,17 +255,17 @@ impl Engine {
         if !is_request {
             ended.reports.push(self.run_pass(store, lease, pass, deadline, continuation).await);
         }
-        while let Some(request) = store.requests().await?.into_iter().find(|request| !request.order.dry_run) {
+        if lease.check().is_ok() {
+            self.set_aside(store, lease).await?;
+        }
+        while let Some(request) =
+            self.waiting(store).await?.into_iter().find(|request| !request.order.dry_run)
+        {
             if ended.reports.iter().any(|report| report.end == End::Fenced) {
                 return Ok(());
             }
-            if deadline.check().is_err() {
-                ended.continuation.get_or_insert(Message {
-                    kind: MessageKind::Request,
-                    run_id: request.run_id,
-                    continuation_id: None,
-                    hop: 0,
-                });
+            if deadline.check().is_err() || lease.check().is_err() {
+                ended.continuation.get_or_insert(Message::for_request(&request.run_id));
                 return Ok(());
             }
             let pass = self.pass_of(&request, pass);
@@ -294,46 +306,6 @@ impl Engine {
             Err(error) => {
                 warn!("how the passes before this one ended cannot be read: {error}");
                 false
-            }
-        }
-    }
-
-    /// The lanes of a pass: those it was ordered for, or those that wait for this continuation.
-    async fn take_part(&self, store: &Store, pass: &Pass) -> Vec<&Lane> {
-        let mut lanes = Vec::new();
-        for lane in self.lanes.iter().filter(|lane| pass.order.includes(lane.name)) {
-            let waits = match &pass.continues {
-                Some(message) if message.kind == MessageKind::Continue => {
-                    self.waits_for(store, lane, message).await.unwrap_or(true)
-                }
-                _ => true,
-            };
-            if waits {
-                lanes.push(lane);
-            }
-        }
-        lanes
-    }
-
-    async fn waits_for(&self, store: &Store, lane: &Lane, message: &Message) -> Result<bool, StateError> {
-        let progress = store.progress(lane.name).await?;
-        Ok(message.continuation_id.is_some()
-            && progress.is_some_and(|progress| progress.continuation_id == message.continuation_id))
-    }
-
-    /// Whether a message still has something to do: duplicates and stale ones do not, so chains never multiply.
-    async fn is_current(&self, store: &Store, message: &Message) -> Result<bool, StateError> {
-        match message.kind {
-            MessageKind::Request => {
-                Ok(store.request(&message.run_id).await?.is_some_and(|request| !request.order.dry_run))
-            }
-            MessageKind::Continue => {
-                for lane in &self.lanes {
-                    if self.waits_for(store, lane, message).await? {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
             }
         }
     }

@@ -1,15 +1,21 @@
 //! Manual reruns: accepted, worked off once, and the dry ones.
 
-use tracing::{Instrument, info_span};
+use chrono::TimeDelta;
+use tracing::{Instrument, info_span, warn};
 
-use super::{Ended, Engine, Message, MessageKind, Pass, lane::LanePass};
+use super::{Ended, Engine, Message, Pass, lane::LanePass};
 use crate::{
     clock::Deadline,
     domain::{
         report::{Report, Trigger},
-        request::{Order, Request},
+        request::{Claim, Order, Request},
     },
-    state::{error::StateError, store::Store},
+    state::{
+        error::StateError,
+        lease::Lease,
+        requests::{Found, Unusable, name_of},
+        store::Store,
+    },
 };
 
 impl Engine {
@@ -18,11 +24,12 @@ impl Engine {
     /// # Errors
     /// The state cannot be written.
     pub async fn accept(&self, order: Order) -> Result<Message, StateError> {
-        let request = Request { run_id: self.new_run_id(), requested_at: self.clock.now(), order };
+        let request =
+            Request { run_id: self.new_run_id(), requested_at: self.clock.now(), order, claim: None };
         let store = (self.open_store)()?;
         store.prepare().await?;
         store.write_request(&request).await?;
-        Ok(Message { kind: MessageKind::Request, run_id: request.run_id, continuation_id: None, hop: 0 })
+        Ok(Message::for_request(&request.run_id))
     }
 
     /// Whether every lane of a request either knows it by its progress or had nothing to note.
@@ -39,7 +46,37 @@ impl Engine {
         Ok(true)
     }
 
-    /// Requests for a dry run need no lease, and nobody waits for them.
+    /// The requests that wait and can be worked off, oldest first.
+    pub(super) async fn waiting(&self, store: &Store) -> Result<Vec<Request>, StateError> {
+        let found = store.requests().await?;
+        Ok(found.into_iter().filter_map(|found| self.usable(found).ok()).collect())
+    }
+
+    /// A file that no pass can work off must not stand in the way of those that one can: a version that was rolled back
+    /// may have written it, or it names a destination that is configured no longer.
+    pub(super) fn usable(&self, found: Found) -> Found {
+        let request = found?;
+        match request.order.check(&self.lane_names()) {
+            Ok(()) => Ok(request),
+            Err(reason) => Err(Unusable { name: name_of(&request.run_id), reason }),
+        }
+    }
+
+    /// Moves what cannot be worked off out of the requests.
+    pub(super) async fn set_aside(&self, store: &Store, lease: &Lease) -> Result<(), StateError> {
+        for found in store.requests().await? {
+            if let Err(unusable) = self.usable(found) {
+                let aside = store.set_aside(lease, &unusable.name).await?;
+                warn!(
+                    "{unusable}: it is set aside as {aside}. If a newer version wrote it, deploy that version and move it back; else send the request again"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Requests for a dry run need no lease. They come last, for they change nothing; one that does not fit into this
+    /// invocation gets another.
     pub(super) async fn dry_requests(
         &self,
         store: &Store,
@@ -47,9 +84,25 @@ impl Engine {
         deadline: &Deadline,
         ended: &mut Ended,
     ) -> Result<(), StateError> {
-        for request in store.requests().await?.into_iter().filter(|request| request.order.dry_run) {
-            ended.reports.push(self.dry_run(store, &self.pass_of(&request, pass), deadline).await);
-            store.delete_request(&request.run_id).await?;
+        for request in self.waiting(store).await?.into_iter().filter(|request| request.order.dry_run) {
+            let run_id = &request.run_id;
+            if deadline.check().is_err() {
+                ended.continuation.get_or_insert(Message::for_request(run_id));
+                return Ok(());
+            }
+            let now = self.clock.now();
+            // Some time more, for committing and answering.
+            let left = deadline.left().and_then(|left| TimeDelta::from_std(left).ok());
+            let until = left.map_or(Claim::LONGEST, |left| left + TimeDelta::minutes(1)).min(Claim::LONGEST);
+            let claim = Claim { by: pass.run_id.clone(), until: now + until };
+            if !store.claim_request(run_id, claim, now).await? {
+                continue;
+            }
+            // One whose report is written was worked off, and only its deletion failed.
+            if store.report(run_id).await?.is_none() {
+                ended.reports.push(self.dry_run(store, &self.pass_of(&request, pass), deadline).await);
+            }
+            store.delete_request(run_id).await?;
         }
         Ok(())
     }

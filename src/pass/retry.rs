@@ -15,7 +15,7 @@ use crate::{
         purpose::Purpose,
         task::Range,
     },
-    state::{lane::LaneState, store::Store},
+    state::{lane::LaneState, refusals::run_id_of, store::Store},
 };
 
 /// So many records are offered before what became of them is written down.
@@ -30,38 +30,63 @@ struct Line {
 impl<'a> LanePass<'a> {
     /// Offers every refused record again, if nothing newer speaks about its value. A line leaves its file when what it
     /// stands for was done or is no longer wanted; what is refused again moves to this pass's file; what could not be
-    /// done (no room, a retraction that waits) stays.
+    /// done (no room, a retraction that waits) stays. A file is written anew once, when the pass is through with it or
+    /// cannot go on: after a crash before that, what was settled is offered again and found settled.
     pub(super) async fn retry_rejected(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
-        for run_id in store.refused_in(self.lane.name).await? {
-            if run_id == self.pass.run_id {
+        for name in store.refused_in(self.lane.name).await? {
+            if run_id_of(&name) == self.pass.run_id {
                 continue;
             }
-            let content = store.rejected(self.lane.name, &run_id).await?;
-            let mut lines: Vec<&str> = content.lines().collect();
-            let mut kept: Vec<&str> = Vec::new();
-            while !lines.is_empty() {
-                let rest = lines.split_off(lines.len().min(PAGE));
-                let mut offered = Vec::new();
-                for line in std::mem::replace(&mut lines, rest) {
-                    match serde_json::from_str::<Line>(line) {
-                        Ok(Line { indicator }) => offered.push((line, indicator)),
-                        Err(error) => {
-                            warn!(
-                                lane = self.lane.name,
-                                "a line of {run_id}.jsonl cannot be offered again: {error}"
-                            );
-                            kept.push(line);
-                        }
+            let content = store.refused(self.lane.name, &name).await?;
+            let lines: Vec<&str> = content.lines().collect();
+            let mut kept = Vec::new();
+            let offered = self.offer_all(store, state, &lines, &mut kept).await;
+            if let Some(lease) = self.lease.filter(|_| kept.len() < lines.len()) {
+                let left: String = kept.iter().map(|line| format!("{line}\n")).collect();
+                store.replace_refused(lease, self.lane.name, &name, &left).await?;
+            }
+            offered?;
+        }
+        Ok(())
+    }
+
+    /// Offers the records of these lines, page by page. `kept` takes the lines that stand for something that is still
+    /// to be done; also, when the lane cannot go on, those that were not offered.
+    async fn offer_all<'l>(
+        &mut self,
+        store: &Store,
+        state: &mut LaneState,
+        lines: &[&'l str],
+        kept: &mut Vec<&'l str>,
+    ) -> Result<(), Halt> {
+        let mut ended = Ok(());
+        for page in lines.chunks(PAGE) {
+            if ended.is_err() {
+                kept.extend(page);
+                continue;
+            }
+            let (mut offered, mut damaged) = (Vec::new(), Vec::new());
+            for line in page {
+                match serde_json::from_str::<Line>(line) {
+                    Ok(Line { indicator }) => offered.push((*line, indicator)),
+                    Err(error) => {
+                        warn!(
+                            lane = self.lane.name,
+                            "a line of a refused record is damaged and cannot be offered again: {error}"
+                        );
+                        damaged.push(*line);
                     }
                 }
-                kept.extend(self.offer(store, state, offered).await?);
-                if let Some(lease) = self.lease {
-                    let left: String = kept.iter().chain(&lines).map(|line| format!("{line}\n")).collect();
-                    store.rewrite_rejected(lease, self.lane.name, &run_id, &left).await?;
+            }
+            match self.offer(store, state, offered).await {
+                Ok(open) => kept.extend(damaged.into_iter().chain(open)),
+                Err(halt) => {
+                    kept.extend(page);
+                    ended = Err(halt);
                 }
             }
         }
-        Ok(())
+        ended
     }
 
     /// Offers the records of these lines, and returns those lines that stand for something that is still to be done.

@@ -16,7 +16,7 @@ use crate::{
         request::Request,
         tally::Tally,
     },
-    state::{error::StateError, lane::read_manifest, store::Store},
+    state::{error::StateError, lane::read_manifest, requests::Unusable, store::Store},
 };
 
 /// Passes shown in an overview.
@@ -30,6 +30,8 @@ pub enum RunStatus {
     Ended(Report),
     /// Accepted, and not yet applied.
     Waiting(Request),
+    /// Its request cannot be used, and stands aside or will.
+    Aside(Unusable),
 }
 
 /// Body of `GET /api/status`.
@@ -41,6 +43,8 @@ pub struct Overview {
     pub lanes: BTreeMap<String, Option<LaneOverview>>,
     /// Manual reruns not yet applied.
     pub requests: Vec<String>,
+    /// Files among the requests that cannot be used: set aside, or about to be.
+    pub aside: Vec<String>,
     /// The newest passes, newest first.
     pub runs: Vec<Report>,
 }
@@ -94,7 +98,10 @@ impl Engine {
         if let Some(report) = store.report(run_id).await? {
             return Ok(Some(RunStatus::Ended(report)));
         }
-        Ok(store.request(run_id).await?.map(RunStatus::Waiting))
+        if let Some(found) = store.request(run_id).await? {
+            return Ok(Some(self.usable(found).map_or_else(RunStatus::Aside, RunStatus::Waiting)));
+        }
+        Ok(store.request_aside(run_id).await?.map(RunStatus::Aside))
     }
 
     /// Where every lane stands, and the newest passes.
@@ -109,9 +116,15 @@ impl Engine {
             let progress = store.progress(lane.name).await?;
             lanes.insert(lane.name.to_owned(), progress.as_ref().map(LaneOverview::from));
         }
-        let requests = store.requests().await?.into_iter().map(|request| request.run_id).collect();
+        let (mut requests, mut aside) = (Vec::new(), store.aside().await?);
+        for found in store.requests().await? {
+            match self.usable(found) {
+                Ok(request) => requests.push(request.run_id),
+                Err(unusable) => aside.push(unusable.name),
+            }
+        }
         let runs = store.newest_reports(SHOWN).await?;
-        Ok(Overview { at: self.clock.now(), lanes, requests, runs })
+        Ok(Overview { at: self.clock.now(), lanes, requests, aside, runs })
     }
 
     /// The same with what takes longer to find out: every manifest is read whole.
@@ -145,8 +158,8 @@ impl Engine {
 
 async fn newest_refused(store: &Store, lane: &str) -> Result<Vec<Refused>, StateError> {
     let mut newest = Vec::new();
-    for run_id in store.refused_in(lane).await?.iter().rev().take(REFUSED_SHOWN) {
-        let content = store.rejected(lane, run_id).await?;
+    for name in store.refused_in(lane).await?.iter().rev().take(REFUSED_SHOWN) {
+        let content = store.refused(lane, name).await?;
         let missing = REFUSED_SHOWN - newest.len();
         newest.extend(content.lines().rev().take(missing).map(Refused::of_line));
     }

@@ -1,6 +1,8 @@
 //! State in a blob container, through Microsoft's own client.
 
-use std::{collections::HashMap, num::NonZero, ops::Range, sync::Arc, time::Duration};
+pub(super) mod lease;
+
+use std::{num::NonZero, ops::Range, sync::Arc, time::Duration};
 
 use azure_core::{
     Bytes,
@@ -9,16 +11,14 @@ use azure_core::{
     http::{Etag, RequestContent, StatusCode, Url},
 };
 use azure_storage_blob::{
-    AppendBlobClient, BlobClient, BlobContainerClient, BlobServiceClient, BlobServiceClientOptions,
+    AppendBlobClient, BlobContainerClient, BlobServiceClient, BlobServiceClientOptions,
     models::{
-        AppendBlobClientAppendBlockOptions, AppendBlobClientCreateOptions, BlobClientAcquireLeaseOptions,
-        BlobClientAcquireLeaseResultHeaders, BlobClientDownloadOptions, BlobClientGetPropertiesResultHeaders,
-        BlobClientSetMetadataOptions, BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
+        AppendBlobClientAppendBlockOptions, AppendBlobClientCreateOptions, BlobClientDownloadOptions,
+        BlobClientUploadOptions, BlobContainerClientListBlobsOptions,
     },
 };
 use chrono::DateTime;
 use futures::TryStreamExt;
-use uuid::Uuid;
 
 use super::{
     error::StateError,
@@ -34,9 +34,6 @@ use crate::{
     },
 };
 
-/// Azure takes 15 to 60 seconds, or for ever.
-pub const LEASE_SECONDS: i32 = 30;
-const LEASE_BLOB: &str = "lease";
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// What every version of the service takes in one addition.
 const BLOCK: usize = 4 << 20;
@@ -254,73 +251,6 @@ impl BlobHome {
         .await
     }
 
-    /// The blob's native lease, or `None` while somebody else holds it.
-    pub async fn try_lease(&self, run_id: &str) -> Result<Option<String>, StateError> {
-        let blob = self.container.blob_client(LEASE_BLOB);
-        let lease_id = Uuid::new_v4().to_string();
-        self.patiently(|| async {
-            let acquired = match acquire(&blob, &lease_id).await {
-                Err(error) if error.http_status() == Some(StatusCode::NotFound) => {
-                    let options = BlobClientUploadOptions::default().if_not_exists();
-                    match blob.upload(RequestContent::from(Vec::new()), Some(options)).await {
-                        Ok(_) => {}
-                        Err(error) if is_conflict(&error) => {}
-                        Err(error) => return Err(error),
-                    }
-                    acquire(&blob, &lease_id).await
-                }
-                other => other,
-            };
-            match acquired {
-                Ok(()) => {}
-                Err(error) if error.http_status() == Some(StatusCode::Conflict) => return Ok(None),
-                Err(error) => return Err(error),
-            }
-            let holder = HashMap::from([
-                ("holder".to_owned(), format!("process {}", std::process::id())),
-                ("run_id".to_owned(), run_id.to_owned()),
-            ]);
-            let options = BlobClientSetMetadataOptions {
-                lease_id: Some(lease_id.clone()),
-                ..BlobClientSetMetadataOptions::default()
-            };
-            blob.set_metadata(&holder, Some(options)).await?;
-            Ok(Some(lease_id.clone()))
-        })
-        .await
-    }
-
-    /// Who took the lease last, in words.
-    pub async fn lease_holder(&self) -> Result<Option<String>, StateError> {
-        let blob = self.container.blob_client(LEASE_BLOB);
-        let metadata = self.patiently(|| async { blob.get_properties(None).await?.metadata() }).await?;
-        // The service gives names back in whichever case it likes.
-        let of = |name: &str| metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        Ok(of("run_id").zip(of("holder")).map(|((_, run_id), (_, holder))| held_by(run_id, holder)))
-    }
-
-    /// Keeps the lease for another [`LEASE_SECONDS`].
-    ///
-    /// # Errors
-    /// [`StateError::LeaseLost`] when it is no longer ours.
-    pub async fn renew_lease(&self, lease_id: &str) -> Result<(), StateError> {
-        let blob = self.container.blob_client(LEASE_BLOB);
-        match blob.renew_lease(lease_id.to_owned(), None).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_conflict(&error) => Err(StateError::LeaseLost),
-            Err(error) => Err(self.explain(&error)),
-        }
-    }
-
-    pub async fn release_lease(&self, lease_id: &str) -> Result<(), StateError> {
-        let blob = self.container.blob_client(LEASE_BLOB);
-        match within_limit(blob.release_lease(lease_id.to_owned(), None)).await {
-            Ok(_) => Ok(()),
-            Err(error) if is_conflict(&error) => Err(StateError::LeaseLost),
-            Err(error) => Err(self.explain(&error)),
-        }
-    }
-
     /// Tries `operation` for some seconds. A try may take half a minute; after that none is begun, so that storage
     /// which never answers costs a pass no more time than that.
     async fn patiently<T, F: Future<Output = azure_core::Result<T>>>(
@@ -378,16 +308,6 @@ impl Transient for StateError {
     fn retry_after(&self) -> Option<Duration> {
         None
     }
-}
-
-async fn acquire(blob: &BlobClient, lease_id: &str) -> azure_core::Result<()> {
-    // Proposing the id makes a repeated request, whose first reply was lost, a renewal of our own lease.
-    let options = BlobClientAcquireLeaseOptions {
-        proposed_lease_id: Some(lease_id.to_owned()),
-        ..BlobClientAcquireLeaseOptions::default()
-    };
-    let answer = blob.acquire_lease(LEASE_SECONDS, Some(options)).await?;
-    answer.lease_id().map(|_| ())
 }
 
 /// Azure says 409 or 412 depending on which condition did not hold.

@@ -27,6 +27,11 @@ pub enum StateError {
     /// The lease is no longer ours.
     #[error("another instance took over the lease")]
     LeaseLost,
+    /// The lease ran out, and nobody is known to have taken it.
+    #[error(
+        "the lease ran out, because the storage of the state answered no renewal in time; no other instance took over, and what is left follows with the next pass"
+    )]
+    LeaseLapsed,
 }
 
 impl StateError {
@@ -39,7 +44,8 @@ impl StateError {
             | Self::DamagedSegment { .. }
             | Self::Damaged { .. }
             | Self::Newer { .. }
-            | Self::LeaseLost => false,
+            | Self::LeaseLost
+            | Self::LeaseLapsed => false,
         }
     }
 

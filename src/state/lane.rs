@@ -39,6 +39,8 @@ pub struct LaneState {
     pub progress: Progress,
     /// Nothing is known of this target yet.
     is_new: bool,
+    /// Progress of another target, to be set aside before it is replaced.
+    replaced: Option<Progress>,
     /// Of the stored progress; `None` before the first commit.
     version: Option<Version>,
     pub manifest: Manifest,
@@ -52,7 +54,7 @@ impl LaneState {
     /// Reads a lane's state. With `drop_damaged`, segments that cannot be read are left out, because what they
     /// held is about to be sent again.
     ///
-    /// A lane that delivers elsewhere than its state says starts anew; the old progress is set aside.
+    /// A lane that delivers elsewhere than its state says starts anew; the first commit sets the old progress aside.
     ///
     /// # Errors
     /// State that cannot be read, or was written by a newer version.
@@ -77,6 +79,7 @@ impl LaneState {
             run_id: run_id.to_owned(),
             progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin, origin.now),
             is_new: true,
+            replaced: None,
             version,
             manifest: Manifest::default(),
             writer,
@@ -84,7 +87,7 @@ impl LaneState {
         };
         match progress {
             None => {}
-            Some(progress) if progress.target != origin.target => state.set_aside(&progress).await?,
+            Some(progress) if progress.target != origin.target => state.replaced = Some(progress),
             Some(progress) => {
                 state.progress = Progress { schema: SCHEMA, ..progress };
                 state.is_new = false;
@@ -120,7 +123,7 @@ impl LaneState {
     /// Somebody else took over, or the storage fails; then nothing was changed, except perhaps by an answer that
     /// was lost for good, and the pass must end.
     pub async fn commit(&mut self, lease: &Lease, mut entries: Vec<Known>) -> Result<(), StateError> {
-        lease.check()?;
+        lease.hold().await?;
         if !entries.is_empty() {
             entries.sort_by_key(|known| known.entry.key);
             let frame = segment::encode(entries.iter().copied());
@@ -136,7 +139,7 @@ impl LaneState {
     /// # Errors
     /// As [`LaneState::commit`]; the files that were written do not count then.
     pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
-        lease.check()?;
+        lease.hold().await?;
         let left = self.manifest.retain(|entry| entry.leaves_at() > now);
         let (count, full, mut segments) = (self.manifest.len(), FULL as usize, Vec::new());
         for start in (0..count).step_by(full) {
@@ -171,7 +174,11 @@ impl LaneState {
     }
 
     async fn swap(&mut self, lease: &Lease) -> Result<(), StateError> {
-        lease.check()?;
+        lease.hold().await?;
+        if let Some(old) = &self.replaced {
+            self.set_aside(old).await?;
+            self.replaced = None;
+        }
         self.commits += 1;
         self.progress.write_id = format!("{}-{}", self.writer, self.commits);
         self.progress.manifest_entries = self.manifest.len() as u64;

@@ -17,5 +17,7 @@ pub mod files;
 pub mod home;
 pub mod lane;
 pub mod lease;
+pub mod refusals;
+pub mod requests;
 pub mod sas;
 pub mod store;

@@ -1,4 +1,4 @@
-//! Reports, requests and refused records; and tidying up after them.
+//! Reports, and tidying up after everything that is kept for a time only.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -13,6 +13,7 @@ use super::{
     error::StateError,
     home::{Condition, Home, Item},
     lease::Lease,
+    requests::ASIDE,
 };
 use crate::{
     clock::Deadline,
@@ -20,15 +21,13 @@ use crate::{
         outcome::End,
         progress::Progress,
         report::{Report, is_run_id},
-        request::Request,
     },
 };
 
 const RUNS: &str = "runs/";
-const REQUESTS: &str = "requests/";
 /// Reports kept.
 const REPORTS_KEPT: usize = 500;
-/// Refused records, and progress that was set aside, are kept this long.
+/// Refused records, and what was set aside, are kept this long.
 const REFUSALS_KEPT: TimeDelta = TimeDelta::days(90);
 /// A segment that is not listed may belong to a commit under way; after this it does not.
 const ORPHANS_KEPT: TimeDelta = TimeDelta::days(1);
@@ -106,7 +105,7 @@ impl Store {
         let Some(mut report) = self.read_json::<Report>(&name).await? else { return Ok(None) };
         if report.lanes.values().any(|lane| lane.end == End::Paused) {
             for item in self.home.list(RUNS).await?.iter().filter(|item| item.name > name) {
-                if let Some(later) = self.read_json::<Report>(&item.name).await? {
+                if let Some(later) = self.other_report(&item.name).await? {
                     report.continued_by(&later);
                 }
             }
@@ -117,7 +116,7 @@ impl Store {
     /// How each lane ended last, in the passes since `run_id` and in that one.
     ///
     /// # Errors
-    /// The storage fails, or a report cannot be read.
+    /// The storage fails.
     pub async fn last_ends_since(&self, run_id: &str) -> Result<BTreeMap<String, End>, StateError> {
         let first = format!("{RUNS}{run_id}.json");
         let items = self.home.list(RUNS).await?;
@@ -125,11 +124,22 @@ impl Store {
         let since = items.iter().find(|item| item.name == first).map(|item| item.modified);
         let mut reports = Vec::new();
         for item in items.iter().filter(|item| since.is_none_or(|since| item.modified >= since)) {
-            reports.extend(self.read_json::<Report>(&item.name).await?.filter(|report| !report.dry_run));
+            reports.extend(self.other_report(&item.name).await?.filter(|report| !report.dry_run));
         }
         reports.sort_by_key(|report| report.ended_at);
         let lanes = reports.into_iter().flat_map(|report| report.lanes);
         Ok(lanes.map(|(name, lane)| (name, lane.end)).collect())
+    }
+
+    /// A report among others: one that cannot be read does not stand in their way.
+    async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
+        match self.read_json(name).await {
+            Err(error @ StateError::Damaged { .. }) => {
+                warn!("{error}");
+                Ok(None)
+            }
+            read => read,
+        }
     }
 
     /// The newest reports, newest first. One that cannot be read is passed over and logged.
@@ -142,77 +152,6 @@ impl Store {
             }
         }
         Ok(reports)
-    }
-
-    /// Makes a manual rerun durable before anybody is told that it was accepted.
-    pub async fn write_request(&self, request: &Request) -> Result<(), StateError> {
-        self.write_json(&format!("{REQUESTS}{}.json", request.run_id), request).await
-    }
-
-    /// Manual reruns not yet applied, oldest first.
-    pub async fn requests(&self) -> Result<Vec<Request>, StateError> {
-        let mut requests = Vec::new();
-        for item in self.home.list(REQUESTS).await? {
-            requests.extend(self.read_json(&item.name).await?);
-        }
-        Ok(requests)
-    }
-
-    pub async fn request(&self, run_id: &str) -> Result<Option<Request>, StateError> {
-        if !is_run_id(run_id) {
-            return Ok(None);
-        }
-        self.read_json(&format!("{REQUESTS}{run_id}.json")).await
-    }
-
-    /// Forgets a request: it is applied, or lives on in a lane's progress.
-    pub async fn delete_request(&self, run_id: &str) -> Result<(), StateError> {
-        self.home.delete(&format!("{REQUESTS}{run_id}.json")).await
-    }
-
-    /// The records that the destination refused in this pass so far: a request that was not applied runs again
-    /// under its run id.
-    pub async fn rejected(&self, lane: &str, run_id: &str) -> Result<String, StateError> {
-        let content = self.home.read(&rejected_name(lane, run_id)).await?;
-        Ok(content.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
-    }
-
-    /// Writes the records that the destination refused in this pass, one JSON line each.
-    pub async fn write_rejected(
-        &self,
-        lease: &Lease,
-        lane: &str,
-        run_id: &str,
-        lines: &str,
-    ) -> Result<(), StateError> {
-        lease.check()?;
-        self.home.write(&rejected_name(lane, run_id), lines.as_bytes().to_vec(), Condition::Always).await?;
-        Ok(())
-    }
-
-    /// The passes that have refused records on file, oldest first.
-    pub async fn refused_in(&self, lane: &str) -> Result<Vec<String>, StateError> {
-        let files = self.home.list(&format!("lanes/{lane}/rejected/")).await?;
-        let run_id = |item: Item| {
-            let name = item.name.rsplit('/').next()?;
-            Some(name.strip_suffix(".jsonl")?.to_owned())
-        };
-        Ok(files.into_iter().filter_map(run_id).collect())
-    }
-
-    /// Leaves `lines` of the records that were refused in that pass; without any the file goes.
-    pub async fn rewrite_rejected(
-        &self,
-        lease: &Lease,
-        lane: &str,
-        run_id: &str,
-        lines: &str,
-    ) -> Result<(), StateError> {
-        if lines.is_empty() {
-            lease.check()?;
-            return self.home.delete(&rejected_name(lane, run_id)).await;
-        }
-        self.write_rejected(lease, lane, run_id, lines).await
     }
 
     /// A lane's progress, if it ever committed any.
@@ -228,7 +167,7 @@ impl Store {
         listed: &HashSet<String>,
         now: DateTime<Utc>,
     ) -> Result<(), StateError> {
-        lease.check()?;
+        lease.hold().await?;
         let reports = self.home.list(RUNS).await?;
         let surplus = reports.len().saturating_sub(REPORTS_KEPT);
         self.delete_all(reports.into_iter().take(surplus)).await?;
@@ -236,6 +175,8 @@ impl Store {
             let old = self.home.list(&format!("lanes/{lane}/{folder}/")).await?;
             self.delete_all(old.into_iter().filter(|item| item.modified < now - REFUSALS_KEPT)).await?;
         }
+        let aside = self.home.list(ASIDE).await?;
+        self.delete_all(aside.into_iter().filter(|item| item.modified < now - REFUSALS_KEPT)).await?;
         let aside = self.segments_set_aside(lane).await?;
         let segments = self.home.list(&format!("lanes/{lane}/manifest/")).await?;
         let is_orphan = |item: &Item| {
@@ -261,7 +202,7 @@ impl Store {
         Ok(())
     }
 
-    async fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
+    pub(super) async fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
         let mut bytes = serde_json::to_vec_pretty(value).expect("our own types are JSON");
         bytes.push(b'\n');
         self.home.write(name, bytes, Condition::Always).await?;
@@ -274,8 +215,4 @@ impl Store {
             .map_err(|error| StateError::Damaged { name: name.to_owned(), reason: error.to_string() })?;
         Ok(Some(value))
     }
-}
-
-fn rejected_name(lane: &str, run_id: &str) -> String {
-    format!("lanes/{lane}/rejected/{run_id}.jsonl")
 }

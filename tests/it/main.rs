@@ -22,6 +22,7 @@ mod harness;
 mod holdings;
 mod life;
 mod lifecycle;
+mod liveness;
 mod model;
 mod ownership;
 mod process;

@@ -27,6 +27,9 @@ use crate::{
     pass::{LaneOverview, Overview, RunStatus, StateError},
 };
 
+/// What to do about a request that cannot be used.
+const SET_ASIDE: &str = "If a newer version wrote it, deploy that version and move the file back to <code>requests/</code>; otherwise send the request again and delete the file.";
+
 /// How the program as a whole fares.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mood {
@@ -134,7 +137,7 @@ pub fn findings(findings: &[Finding], html: bool) -> HttpAnswer {
 }
 
 /// One pass.
-pub fn run(status: &RunStatus, html: bool) -> HttpAnswer {
+pub fn run(run_id: &str, status: &RunStatus, html: bool) -> HttpAnswer {
     match status {
         RunStatus::Ended(report) if html => run_page(report),
         RunStatus::Ended(report) => HttpAnswer::json(200, &json!(report)),
@@ -146,6 +149,22 @@ pub fn run(status: &RunStatus, html: bool) -> HttpAnswer {
             );
             page(200, "waiting", &body)
         }
+        RunStatus::Aside(unusable) if html => {
+            let body = format!(
+                "<header><h1>mati-sync</h1><p class=\"mood bad\"><strong>Set aside</strong></p></header><main><p>{}. {SET_ASIDE}</p></main>",
+                text(&unusable.to_string(), 1000)
+            );
+            page(200, "set aside", &body)
+        }
+        RunStatus::Aside(unusable) => HttpAnswer::json(
+            200,
+            &json!({
+                "run_id": run_id,
+                "end": null,
+                "message": format!("set aside: {unusable}"),
+                "aside": unusable.name,
+            }),
+        ),
         RunStatus::Waiting(request) => HttpAnswer::json(
             200,
             &json!({
@@ -243,6 +262,9 @@ fn tasks(
             tasks.push(format!("<strong>{}</strong>: {}", shown(name), text(problem, 600)));
         }
     }
+    for name in &overview.aside {
+        tasks.push(format!("The request <code>{}</code> cannot be used. {SET_ASIDE}", text(name, 120)));
+    }
     if due.is_some() {
         tasks.push("The timer does not fire. See that the function app runs, that the function <code>SyncTimer</code> is enabled, and that <code>SYNC_CRON</code> and <code>AzureWebJobsStorage</code> are set.".to_owned());
     }
@@ -276,7 +298,11 @@ fn timing(overview: &Overview, schedule: Option<&str>, parsed: Option<&Schedule>
         0 => "none".to_owned(),
         waiting => count(waiting as u64),
     };
+    let aside = match overview.aside.len() {
+        0 => String::new(),
+        aside => format!("<div><dt>Requests set aside</dt><dd>{}</dd></div>", count(aside as u64)),
+    };
     format!(
-        "<section aria-labelledby=\"passes\"><h2 id=\"passes\">Passes</h2><dl><div><dt>Last</dt><dd>{last}</dd></div><div><dt>Next</dt><dd>{next}</dd></div><div><dt>Manual reruns that wait</dt><dd>{waiting}</dd></div></dl></section>"
+        "<section aria-labelledby=\"passes\"><h2 id=\"passes\">Passes</h2><dl><div><dt>Last</dt><dd>{last}</dd></div><div><dt>Next</dt><dd>{next}</dd></div><div><dt>Manual reruns that wait</dt><dd>{waiting}</dd></div>{aside}</dl></section>"
     )
 }

@@ -119,7 +119,7 @@ async fn tidying_keeps_what_is_listed(place: Place) {
     assert_eq!((listed.len(), written.len()), (1, 2));
     let rejected = format!("lanes/{LANE}/rejected/{}.jsonl", run(1));
     let lines = "{\"id\":\"a\"}\n{\"id\":\"b\"}\n";
-    store.write_rejected(&lease, LANE, &run(1), lines).await.unwrap();
+    store.append_refused(&lease, LANE, &run(1), &mut None, lines).await.unwrap();
     assert_eq!(place.raw(Method::GET, &rejected, "").await.body, lines);
 
     for (days, orphans_kept, rejected_kept) in [(0, true, true), (2, false, true), (91, false, false)] {
@@ -215,17 +215,18 @@ async fn reports_and_requests_are_kept_in_order(place: Place) {
         run_id: run(number),
         requested_at: begin(),
         order: Order { lookback_days: Some(number.into()), ..Order::default() },
+        claim: None,
     });
     for request in [&second, &third, &first] {
         store.write_request(request).await.unwrap();
     }
-    assert_eq!(store.requests().await.unwrap(), [first.clone(), second.clone(), third.clone()]);
-    assert_eq!(store.request(&run(2)).await.unwrap(), Some(second));
+    assert_eq!(store.requests().await.unwrap(), [&first, &second, &third].map(|request| Ok(request.clone())));
+    assert_eq!(store.request(&run(2)).await.unwrap(), Some(Ok(second)));
     for _ in 0..2 {
         store.delete_request(&run(2)).await.unwrap();
     }
     assert_eq!(store.request(&run(2)).await.unwrap(), None);
-    assert_eq!(store.requests().await.unwrap(), [first, third]);
+    assert_eq!(store.requests().await.unwrap(), [Ok(first), Ok(third)]);
 }
 
 fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {

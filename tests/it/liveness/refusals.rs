@@ -1,0 +1,103 @@
+//! Refused records on file are appended.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use mati_sync::{
+    domain::{outcome::End, request::Order},
+    pass::Work,
+};
+use sandbox::blob::BlobService;
+use serde_json::Value;
+
+use super::{LIMIT, put};
+use crate::harness::world::World;
+
+const FOLDER: &str = "mandiant-threat-intel/lanes/sentinel/rejected/";
+
+/// Sentinel takes of every twenty objects one.
+fn refuse(world: &World) {
+    world.sentinel.knobs(|knobs| {
+        knobs.reject = Some(Arc::new(|object: &Value| {
+            let is_taken = object["name"].as_str()?.ends_with("0");
+            (!is_taken).then(|| "not here".to_owned())
+        }));
+    });
+}
+
+fn files(blobs: &BlobService) -> Vec<(String, String)> {
+    let files = blobs.blobs().into_iter().filter(|(name, _)| name.starts_with(FOLDER));
+    files.map(|(name, bytes)| (name, String::from_utf8(bytes).expect("text"))).collect()
+}
+
+fn retry() -> Order {
+    Order { retry_rejected: true, ..Order::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_written_once() {
+    let (world, blobs) = World::with_blobs();
+    refuse(&world);
+    put(&world, 0..5000, TimeDelta::hours(2));
+    let report = world.tick().await;
+    let refused = report.totals().rejected;
+    assert!(report.end == End::CaughtUp && refused > 4000, "{report:#?}");
+    let size: usize = files(&blobs).iter().map(|(_, content)| content.len()).sum();
+    let lines: usize = files(&blobs).iter().map(|(_, content)| content.lines().count()).sum();
+    assert_eq!(lines as u64, refused, "each has its line");
+    let written = blobs.bytes_written();
+    assert!(written < size as u64 * 3 / 2, "{written} bytes were written for {size} of refused records");
+
+    // Nor is what is left of a file written again with each page that is offered.
+    world.sentinel.knobs(|knobs| knobs.reject = None);
+    let report = world.command(retry()).await;
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, refused), "{report:#?}");
+    assert_eq!((world.held().len(), files(&blobs)), (5000, Vec::new()));
+    let again = blobs.bytes_written() - written;
+    assert!(again < size as u64 / 2, "{again} bytes were written for {size} of records that were accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_runs_again_begins_another_file() {
+    let (world, blobs) = World::with_blobs();
+    put(&world, 0..40, TimeDelta::hours(2));
+    refuse(&world);
+    world.tick().await;
+    // Its first try died, and left a file as earlier versions wrote it: nothing can be added to it.
+    let message = world.start().engine.accept(Order { rebuild: true, ..Order::default() }).await.unwrap();
+    let first = format!("{FOLDER}{}.jsonl", message.run_id);
+    let (_, left) = files(&blobs).remove(0);
+    let (container, name) = first.split_once('/').unwrap();
+    blobs.put(container, name, left.clone());
+
+    let ended = world.run(Work::Message(message.clone()), LIMIT).await;
+    assert_eq!((ended.reports[0].end, ended.reports[0].totals().rejected), (End::CaughtUp, 36), "{ended:#?}");
+    let second = format!("{FOLDER}{}.2.jsonl", message.run_id);
+    assert_eq!(blobs.blobs()[&first], left.as_bytes(), "what stood there stands there");
+    assert_eq!(String::from_utf8_lossy(&blobs.blobs()[&second]).lines().count(), 36);
+    // All of them are found, and go.
+    world.sentinel.knobs(|knobs| knobs.reject = None);
+    let report = world.command(retry()).await;
+    assert_eq!((report.end, world.held().len()), (End::CaughtUp, 40), "{report:#?}");
+    assert_eq!(files(&blobs), Vec::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_runs_out_of_time_leaves_what_it_did_not_offer() {
+    let (mut world, blobs) = World::with_blobs();
+    refuse(&world);
+    put(&world, 0..2500, TimeDelta::hours(2));
+    let refused = world.tick().await.totals().rejected as usize;
+    world.sentinel.knobs(|knobs| knobs.reject = None);
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "2");
+    let message = world.start().engine.accept(retry()).await.unwrap();
+    let ended = world.run(Work::Message(message), LIMIT).await;
+    assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
+    let sent = ended.reports[0].totals().created as usize;
+    let left: usize = files(&blobs).iter().map(|(_, content)| content.lines().count()).sum();
+    assert!(left < refused && left + sent >= refused, "{left} and {sent} of {refused}");
+    world.set("SENTINEL_REQUESTS_PER_MINUTE", "100");
+    let ended = world.run(Work::Timer, LIMIT).await;
+    assert!(ended.reports.iter().all(|report| report.end == End::CaughtUp), "{ended:#?}");
+    assert_eq!((world.held().len(), files(&blobs)), (2500, Vec::new()));
+}
