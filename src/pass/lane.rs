@@ -138,8 +138,13 @@ impl<'a> LanePass<'a> {
 
     /// Window after window.
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
-        self.begin(store, state).await?;
         let mut now = self.pass.started_at;
+        // The first pass of the lane had a clock that was ahead, and heard nothing from the source that set it right.
+        let ahead = state.progress.created.map(|created| created - now);
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::zero()) {
+            state.progress.set_back(&self.pass.run_id, ahead, now);
+        }
+        self.begin(store, state).await?;
         self.note_position(state);
         state.progress.begin_live(now);
         self.position = Some(Position::of(&state.progress));
@@ -157,14 +162,17 @@ impl<'a> LanePass<'a> {
             }
             match self.read_window(store, state, &task, now).await {
                 Ok(then) if then < now => {
-                    state.progress.set_back(&self.pass.run_id, now - then, then);
+                    let begins_anew = state.progress.set_back(&self.pass.run_id, now - then, then);
                     now = then;
+                    if begins_anew {
+                        continue;
+                    }
                 }
                 Ok(_) => {}
                 // A shorter window has fewer later pages.
                 Err(Halt::PagesLost(_)) if state.progress.halve_window(task.window) => continue,
                 // It was a remainder that should have fitted: that says nothing about the next pass.
-                Err(halt @ Halt::OutOfTime { after: None }) if task == whole => {
+                Err(halt @ Halt::OutOfTime { after: None }) if task == whole && !self.has_sent_nothing() => {
                     return Err(shortened(state, &task, halt));
                 }
                 Err(halt) => return Err(halt),
@@ -256,6 +264,13 @@ impl<'a> LanePass<'a> {
             ))),
             halt => Err(halt),
         }
+    }
+
+    /// Records wait, and no request was made: what was missing is a place under the rate limit, and a shorter window
+    /// gives none.
+    fn has_sent_nothing(&self) -> bool {
+        let [requests, ..] = self.traffic.numbers();
+        requests == 0 && self.counts.left > 0
     }
 
     fn note_position(&mut self, state: &LaneState) {

@@ -1,8 +1,10 @@
 //! Nothing hangs: situations in which a lane once never moved again, or in which one thing that failed stopped others.
 
+mod clock;
 mod lease;
 mod refusals;
 mod requests;
+mod source;
 
 use std::time::Duration;
 
