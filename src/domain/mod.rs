@@ -1,5 +1,6 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod ahead;
 pub mod brake;
 pub mod compaction;
 pub mod decision;

@@ -277,19 +277,6 @@ impl Progress {
         !is_under_way && self.refreshed.is_none_or(|last| last + period <= now || last > now)
     }
 
-    /// The clock was ahead of the source's by `by` when the pass `run_id` began: what it scheduled is moved to where it
-    /// belongs, and nothing is known of the future.
-    pub fn set_back(&mut self, run_id: &str, by: TimeDelta, now: DateTime<Utc>) {
-        let (earliest, by) = (whole_second(now - REACH), TimeDelta::seconds(by.num_seconds()));
-        for backfill in self.backfills.iter_mut().filter(|backfill| backfill.run_id.starts_with(run_id)) {
-            backfill.from = (backfill.from - by).max(earliest);
-            backfill.to = (backfill.to - by).max(backfill.from);
-            backfill.position = backfill.from;
-        }
-        self.created = self.created.map(|created| created.min(now));
-        self.refreshed = self.refreshed.map(|refreshed| refreshed.min(now));
-    }
-
     /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
     pub fn schedule_refresh(
         &mut self,

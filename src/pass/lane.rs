@@ -149,8 +149,13 @@ impl<'a> LanePass<'a> {
 
     /// Window after window.
     async fn work(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
-        self.begin(store, state).await?;
         let mut now = self.pass.started_at;
+        // The first pass of the lane had a clock that was ahead, and heard nothing from the source that set it right.
+        let ahead = state.progress.created.map(|created| created - now);
+        if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::zero()) {
+            state.progress.set_back(&self.pass.run_id, ahead, now);
+        }
+        self.begin(store, state).await?;
         self.note_position(state);
         state.progress.begin_live(now);
         self.position = Some(Position::of(&state.progress));
@@ -168,8 +173,11 @@ impl<'a> LanePass<'a> {
             }
             match self.read_window(store, state, &task, now).await {
                 Ok(then) if then < now => {
-                    state.progress.set_back(&self.pass.run_id, now - then, then);
+                    let begins_anew = state.progress.set_back(&self.pass.run_id, now - then, then);
                     now = then;
+                    if begins_anew {
+                        continue;
+                    }
                 }
                 Ok(_) => {}
                 // A shorter window has fewer later pages.

@@ -91,6 +91,21 @@ async fn before_the_first_pass_the_page_says_what_to_do() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_that_cannot_be_used_are_named_with_what_to_do() {
+    const RUN_ID: &str = "20260302T115900000Z-00aa";
+    let world = world();
+    write(&world, &format!("requests/{RUN_ID}.json"), "{\"order\":");
+    for (file, aside) in [("aside-before", "requests"), ("aside-after", "aside")] {
+        let text = page(&world, json!({}), file).await.text();
+        assert!(text.contains(&format!("{aside}/{RUN_ID}.json cannot be used")), "{text}");
+        assert!(text.contains("send the request again") && text.contains("Requests set aside1"), "{text}");
+        let text = page(&world, json!({"run": RUN_ID}), &format!("{file}-run")).await.text();
+        assert!(text.contains("Set aside") && text.contains("EOF while parsing"), "{text}");
+        world.tick().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_all_is_well_the_page_says_since_when_and_what_is_held() {
     let world = busy(34).await;
     let page = page(&world, json!({}), "healthy").await;

@@ -16,8 +16,9 @@ fn watermark(report: &Report) -> DateTime<Utc> {
 }
 
 /// The jumps of a clock, with what sets it right again.
-fn jumps() -> [(TimeDelta, TimeDelta); 2] {
-    [TimeDelta::hours(-1), TimeDelta::days(2)].map(|jump| (jump, -jump))
+fn jumps() -> [(TimeDelta, TimeDelta); 3] {
+    // The last is longer than the time between two refreshes.
+    [TimeDelta::hours(-1), TimeDelta::days(2), TimeDelta::days(40)].map(|jump| (jump, -jump))
 }
 
 /// Hours go by; in each some records come, and a tick.

@@ -36,10 +36,30 @@ async fn a_pass_forty_days_ahead_does_not_end_the_refreshes() {
 async fn drops_are_seen_at_once_after_a_first_pass_that_was_ahead() {
     for days in [2, 40] {
         let world = World::new();
-        put(&world, 0..50, TimeDelta::hours(3));
+        put(&world, 0..50, TimeDelta::days(29));
         world.clock.jump(TimeDelta::days(days));
         world.tick().await;
         world.clock.jump(TimeDelta::days(-days));
+        live(&world, 1).await;
+        assert_eq!(world.held().len(), 50, "{days} days");
+        let at = world.ago(TimeDelta::minutes(5));
+        world.mandiant.put_all((0..5).map(|n| Record::ipv4(&address(n)).updated(at).mscore(10)));
+        let report = world.tick().await;
+        assert_eq!((report.totals().retracted, world.held().len()), (5, 45), "{days} days: {report:#?}");
+    }
+}
+
+/// The same when that pass met a source that was down, and had nothing to set its clock right by.
+#[tokio::test(start_paused = true)]
+async fn drops_are_seen_at_once_after_a_first_pass_that_was_ahead_and_stalled() {
+    for days in [2, 40] {
+        let world = World::new();
+        put(&world, 0..50, TimeDelta::days(29));
+        world.clock.jump(TimeDelta::days(days));
+        world.mandiant.set(|knobs| knobs.key = "another".into());
+        assert_eq!(world.tick().await.end, End::Stalled);
+        world.clock.jump(TimeDelta::days(-days));
+        world.mandiant.set(|knobs| knobs.key = "sandbox-key".into());
         live(&world, 1).await;
         assert_eq!(world.held().len(), 50, "{days} days");
         let at = world.ago(TimeDelta::minutes(5));
