@@ -78,6 +78,7 @@ async fn a_lease_ends_with_its_holder() {
     tokio::join!(
         a_dropped_lease_runs_out(place.another()),
         a_holder_cut_off_stops_in_time(place.another()),
+        a_holder_cut_off_regains_what_nobody_took(place.another()),
         a_holder_at_work_keeps_it(place.another()),
     );
 }
@@ -89,25 +90,42 @@ async fn a_dropped_lease_runs_out(place: Place) {
     wait_for_lease(&store).await.release().await;
 }
 
-async fn a_holder_cut_off_stops_in_time(place: Place) {
-    let is_cut = Arc::new(AtomicBool::new(false));
-    let network = Transport::network();
-    let gate = Arc::clone(&is_cut);
-    let transport = Transport::InProcess(Arc::new(move |request| {
+/// A network that is gone while the flag is set.
+fn cut_by(is_cut: &Arc<AtomicBool>) -> Transport {
+    let (network, gate) = (Transport::network(), Arc::clone(is_cut));
+    Transport::InProcess(Arc::new(move |request| {
         let (network, is_cut) = (network.clone(), gate.load(Ordering::SeqCst));
         Box::pin(async move {
             if is_cut { Err("the network is gone".into()) } else { Ok(network.send(request).await?) }
         })
-    }));
-    let cut_off = place.over(transport);
-    let store = cut_off.ready().await;
+    }))
+}
+
+async fn a_holder_cut_off_regains_what_nobody_took(place: Place) {
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let store = place.over(cut_by(&is_cut)).ready().await;
+    let ours = lease(&store, &run(1)).await;
+    let mut state = load(&store, &run(1)).await.unwrap();
+    is_cut.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(33)).await;
+    assert_eq!(ours.check(), Err(StateError::LeaseLapsed), "nothing new may be begun");
+    is_cut.store(false, Ordering::SeqCst);
+    state.commit(&ours, entries(0..10)).await.unwrap();
+    assert!(place.open().lease(&run(2), &at_once()).await.unwrap().is_none(), "it is held again");
+    assert_eq!(ours.check(), Err(StateError::LeaseLapsed), "and still nothing new");
+    ours.release().await;
+}
+
+async fn a_holder_cut_off_stops_in_time(place: Place) {
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let store = place.over(cut_by(&is_cut)).ready().await;
     let theirs = lease(&store, &run(1)).await;
     let mut state = load(&store, &run(1)).await.unwrap();
     state.commit(&theirs, entries(0..10)).await.unwrap();
 
     is_cut.store(true, Ordering::SeqCst);
     let ours = wait_for_lease(&place.open()).await;
-    assert_eq!(theirs.check(), Err(StateError::LeaseLost));
+    assert_eq!(theirs.check(), Err(StateError::LeaseLapsed));
     is_cut.store(false, Ordering::SeqCst);
     assert_eq!(state.commit(&theirs, entries(10..20)).await, Err(StateError::LeaseLost));
     theirs.release().await;

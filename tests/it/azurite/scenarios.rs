@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use mati_sync::{
     domain::{
         outcome::{Counts, End},
+        progress::SCHEMA,
         report::{LaneReport, Report, Trigger},
         request::{Order, Request},
         segment::SegmentError,
@@ -170,8 +171,8 @@ async fn damage_is_named(place: Place) {
     rebuilt.commit(&lease, entries(100..150)).await.unwrap();
     assert_eq!(load(&store, &run(3)).await.unwrap().manifest.len(), 150);
 
-    place.raw(Method::PUT, PROGRESS, r#"{"schema":4}"#).await;
-    let newer = StateError::Newer { name: PROGRESS.to_owned(), found: 4, known: 3 };
+    place.raw(Method::PUT, PROGRESS, format!(r#"{{"schema":{}}}"#, SCHEMA + 1)).await;
+    let newer = StateError::Newer { name: PROGRESS.to_owned(), found: SCHEMA + 1, known: SCHEMA };
     assert_eq!(load(&store, &run(4)).await.err(), Some(newer));
     place.raw(Method::PUT, PROGRESS, "{").await;
     let error = load(&store, &run(4)).await.err();
