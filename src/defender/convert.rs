@@ -62,7 +62,8 @@ pub fn indicator<'a>(planned: &'a Planned, style: &Style) -> wire::Indicator<'a>
         title: title(&planned.indicator, kind),
         description: description(&planned.indicator),
         recommended_actions: format!(
-            "Find out what led to this contact. Mandiant on the indicator: https://advantage.mandiant.com/indicator/{}",
+            "Find out what led to this contact. Mandiant on the indicator: {}{}",
+            wire::RECORD,
             percent_encoded(&planned.indicator.source_id)
         ),
         application: APPLICATION,

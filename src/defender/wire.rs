@@ -91,6 +91,9 @@ pub struct Page {
     pub next_link: Option<String>,
 }
 
+/// Where Mandiant shows the record with the id that follows.
+pub const RECORD: &str = "https://advantage.mandiant.com/indicator/";
+
 /// An indicator that the tenant holds, whoever made it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -110,9 +113,19 @@ pub struct Listed {
     pub expiration: Option<DateTime<Utc>>,
     #[serde(default)]
     pub action: Option<String>,
+    /// Of ours it has the address of the record.
+    #[serde(default)]
+    pub recommended_actions: Option<String>,
 }
 
 impl Listed {
+    /// The source's id of the record that it was made of, if it is ours and says so.
+    pub fn source_id(&self) -> Option<&str> {
+        let (_, id) = self.recommended_actions.as_deref()?.rsplit_once(RECORD)?;
+        // Mandiant's ids need no encoding; what does is none of them.
+        Some(id.trim()).filter(|id| !id.is_empty() && !id.contains('%'))
+    }
+
     /// What its value is compared with; `None`: a kind that is never ours.
     pub fn kind(&self) -> Option<SubjectKind> {
         match self.indicator_type.as_str() {

@@ -318,6 +318,18 @@ pub enum SubjectKind {
     File(HashType),
 }
 
+impl SubjectKind {
+    pub fn indicator_type(self) -> IndicatorType {
+        match self {
+            Self::Ipv4 => IndicatorType::Ipv4,
+            Self::Ipv6 => IndicatorType::Ipv6,
+            Self::Domain => IndicatorType::Fqdn,
+            Self::Url => IndicatorType::Url,
+            Self::File(_) => IndicatorType::Hash,
+        }
+    }
+}
+
 /// One comparison: kind and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject<'a> {

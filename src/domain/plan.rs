@@ -16,7 +16,7 @@ use super::{
     observable::{HashType, Key, StixId, Subject},
     outcome::{Change, Counts},
     purpose::Purpose,
-    voice::{Meeting, Refreshes, Voice},
+    voice::{Meeting, Refreshes, Tag, Voice},
 };
 
 /// The user's choices that decide about a record, fixed for a pass.
@@ -81,8 +81,14 @@ impl Planned {
         self.indicator.observable.subject(self.hash_type)
     }
 
-    /// What ranks it where a destination cannot hold all; an unrated one comes last.
+    /// What ranks it where a destination cannot hold all; an unrated one comes last. One that an older record only keeps
+    /// from running out goes on being ranked by the deciding record, as it is known.
     pub fn rank(&self) -> Rank {
+        if let Some(Handle::Numbered { rank, .. }) = self.handle
+            && self.voice.tag != Tag::of(&self.indicator.source_id)
+        {
+            return rank;
+        }
         Rank { threat_score: self.indicator.threat_score.unwrap_or(0), confidence: self.indicator.confidence }
     }
 

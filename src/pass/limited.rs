@@ -16,7 +16,7 @@ use crate::{
         observable::{Key, is_harmful},
         plan::Planned,
         room::Room,
-        voice::Voice,
+        voice::{Tag, Voice},
     },
     state::{lane::LaneState, store::Store},
 };
@@ -183,7 +183,11 @@ fn found(key: Key, listed: &Listed, manifest: &Manifest, now: DateTime<Utc>) -> 
         _ => Rank::default(),
     };
     let until = listed.expiration.unwrap_or(now + TimeDelta::days(90));
-    let entry =
-        held.unwrap_or_else(|| Entry::new(key, Fingerprint::VOID, until, Voice::default(), State::Held));
+    let entry = held.unwrap_or_else(|| {
+        // Whose it is is known all the same: a file's former name is found by that.
+        let tag = listed.source_id().map_or(Tag::UNKNOWN, Tag::of);
+        let entry = Entry::new(key, Fingerprint::VOID, until, Voice { updated: 0, tag }, State::Held);
+        listed.kind().map_or(entry, |kind| entry.of_type(kind.indicator_type()))
+    });
     Some(Known { entry, handle: listed.id.map(|id| Handle::Numbered { id, rank }) })
 }

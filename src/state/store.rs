@@ -166,7 +166,7 @@ impl Store {
         lane: &str,
         control: &Indicator,
     ) -> Result<(), StateError> {
-        lease.check()?;
+        lease.hold().await?;
         self.write_json(&format!("lanes/{lane}/control.json"), control).await
     }
 
@@ -177,7 +177,7 @@ impl Store {
     }
 
     pub async fn write_foreign(&self, lease: &Lease, lane: &str, lines: &str) -> Result<(), StateError> {
-        lease.check()?;
+        lease.hold().await?;
         let name = format!("lanes/{lane}/foreign.jsonl");
         if lines.is_empty() {
             return self.home.delete(&name).await;

@@ -40,8 +40,10 @@ async fn ours_and_others_are_listed_with_all_that_matters() {
         indicator_type: "IpAddress".to_owned(),
         expiration: Some(planned.valid_until),
         action: Some("Audit".to_owned()),
+        recommended_actions: listed[1].recommended_actions.clone(),
     };
     assert_eq!(listed[1], ours);
+    assert_eq!(listed[1].source_id(), Some(planned.indicator.source_id.as_str()), "it says whose it is");
     let theirs = &listed[0];
     assert_eq!((theirs.id, &theirs.application, theirs.expiration), (Some(1), &None, None));
 }

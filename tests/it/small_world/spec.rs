@@ -81,7 +81,8 @@ pub fn sentinel(
 ) -> Result<(), String> {
     for (about, past) in pasts {
         thing(feed, *about, *past, held, true, is_calm)?;
-        if decider(feed, *about).is_none() {
+        // A record may have spoken against it before it fell silent, and been refused: a retry does what it asked for.
+        if decider(feed, *about).is_none() && !past.was_refused {
             let mut before = before.iter().filter(|before| before.thing == *about);
             let lost = before.find(|before| !held.iter().any(|held| held.value == before.value));
             if let Some(lost) = lost {
