@@ -43,6 +43,8 @@ impl Simulation {
         }
         if self.second.is_some() {
             self.command(Order { lookback_days: Some(30), ..Order::default() }).await;
+            // Whoever gave way to a newcomer that was refused is offered again by the next pass.
+            self.catch_up().await;
         }
     }
 
