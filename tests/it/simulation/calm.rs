@@ -42,9 +42,10 @@ impl Simulation {
             self.command(Order { retry_rejected: true, ..Order::default() }).await;
         }
         if self.second.is_some() {
-            self.command(Order { lookback_days: Some(30), ..Order::default() }).await;
-            // Whoever gave way to a newcomer that was refused is offered again by the next pass.
-            self.catch_up().await;
+            // Whoever gave way, or found no room, in the midst of a reading is offered again by the next.
+            for _ in 0..3 {
+                self.command(Order { lookback_days: Some(30), ..Order::default() }).await;
+            }
         }
     }
 
