@@ -218,6 +218,7 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
             State::Unwanted => "unwanted",
             State::Condemned => "confirmed",
             State::Foreign => "foreign",
+            State::Absent => "absent",
         },
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),

@@ -31,10 +31,13 @@ pub enum State {
     Condemned,
     /// Another application holds the value at the destination, and it is not touched. Ours is delivered when that ends.
     Foreign,
+    /// The destination holds nothing of it although nothing speaks against it: it gave way to better ones, or was deleted
+    /// there by hand.
+    Absent,
 }
 
 impl State {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Held,
         Self::Rejected,
         Self::UpdateRejected,
@@ -43,11 +46,12 @@ impl State {
         Self::Unwanted,
         Self::Condemned,
         Self::Foreign,
+        Self::Absent,
     ];
 
     /// Whether the destination holds some content, as long as it is valid.
     pub fn is_held(self) -> bool {
-        !matches!(self, Self::Rejected | Self::Retracted | Self::Foreign)
+        !matches!(self, Self::Rejected | Self::Retracted | Self::Foreign | Self::Absent)
     }
 
     /// Whether the deciding record speaks against the indicator.
@@ -72,11 +76,12 @@ impl State {
             Self::Unwanted => 5,
             Self::Condemned => 6,
             Self::Foreign => 7,
+            Self::Absent => 8,
         }
     }
 
     fn from_bits(bits: u8) -> Self {
-        Self::ALL.into_iter().find(|state| state.bits() == bits & 7).unwrap_or(Self::Held)
+        Self::ALL.into_iter().find(|state| state.bits() == bits).unwrap_or(Self::Held)
     }
 }
 
@@ -125,11 +130,18 @@ pub struct Entry {
     /// Number of the newest refresh that had begun when the deciding record was last met, modulo 256. Kept up to date
     /// where it matters: while the entry is decided against, or contested.
     met: u8,
-    /// From its top: contested (1 bit), unused (1), the type of indicator (3), the state (3).
+    /// From its top: contested (1 bit), the state's highest bit (1), the type of indicator (3), the state's others (3).
     mark: u8,
 }
 
 const CONTESTED: u8 = 1 << 7;
+const STATE: u8 = 1 << 6 | 7;
+
+/// A state's bits where the mark has them.
+fn in_mark(state: State) -> u8 {
+    let bits = state.bits();
+    (bits & 8) << 3 | bits & 7
+}
 
 impl Entry {
     pub fn new(
@@ -141,7 +153,7 @@ impl Entry {
     ) -> Self {
         let Voice { updated, tag } = voice;
         let (valid_until, tag) = (seconds(valid_until), tag.to_bytes());
-        Self { key, fingerprint, valid_until, updated, tag, met: 0, mark: state.bits() }
+        Self { key, fingerprint, valid_until, updated, tag, met: 0, mark: in_mark(state) }
     }
 
     /// The same entry, of an indicator of this type.
@@ -155,12 +167,12 @@ impl Entry {
     }
 
     pub fn state(&self) -> State {
-        State::from_bits(self.mark)
+        State::from_bits(self.mark >> 3 & 8 | self.mark & 7)
     }
 
     /// The same entry in another state.
     pub fn in_state(self, state: State) -> Self {
-        Self { mark: self.mark & !7 | state.bits(), ..self }
+        Self { mark: self.mark & !STATE | in_mark(state), ..self }
     }
 
     /// The deciding record.
@@ -266,6 +278,11 @@ impl Entry {
         Self { fingerprint, ..self }.in_state(State::UpdateRejected)
     }
 
+    /// The same entry of an indicator that the destination no longer holds at `now` although nothing speaks against it.
+    pub fn absent(self, now: DateTime<Utc>) -> Self {
+        Self { valid_until: seconds(now), ..self }.in_state(State::Absent)
+    }
+
     /// The same entry after the indicator was taken back at `now`.
     pub fn taken_back(self, now: DateTime<Utc>) -> Self {
         Self { valid_until: seconds(now), ..self }.in_state(State::Retracted)
@@ -333,7 +350,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..8_usize, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
+        fn an_entry_is_kept_until_it_leaves(valid_until: u32, state in 0..9_usize, nanoseconds in 0..1_000_000_000_u32, off in -2..3_i64) {
             let time = DateTime::from_timestamp(i64::from(valid_until), 0).unwrap();
             let entry = entry(time, Voice::default(), State::ALL[state]);
             let now = entry.leaves_at() + TimeDelta::seconds(off) + TimeDelta::nanoseconds(nanoseconds.into());
@@ -342,7 +359,7 @@ mod tests {
 
         /// What is packed into a byte or six comes out again, and disturbs nothing beside it.
         #[test]
-        fn an_entry_keeps_what_it_is_given(updated: u32, id in ".{1,9}", state in 0..8_usize, next in 0..8_usize, of in 0..5_usize) {
+        fn an_entry_keeps_what_it_is_given(updated: u32, id in ".{1,9}", state in 0..9_usize, next in 0..9_usize, of in 0..5_usize) {
             let (voice, indicator_type) = (voice(updated, &id), IndicatorType::ALL[of]);
             let entry = entry(DateTime::UNIX_EPOCH, voice, State::ALL[state]).of_type(indicator_type);
             let contested = entry.contested(after(9, 0).meeting()).in_state(State::ALL[next]);

@@ -59,7 +59,7 @@ impl Tally {
             *match entry.state() {
                 _ if entry.is_held(now) => tally.held.of(entry.indicator_type()),
                 State::Rejected => &mut tally.rejected,
-                State::Retracted => &mut tally.retracted,
+                State::Retracted | State::Absent => &mut tally.retracted,
                 State::Foreign => &mut tally.foreign,
                 _ => &mut tally.expired,
             } += 1;

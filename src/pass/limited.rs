@@ -93,7 +93,7 @@ impl LanePass<'_> {
             ours.iter().filter_map(|(key, listed)| found(*key, listed, &state.manifest, now)).collect();
         let lost = state.manifest.entries().iter();
         let lost = lost.filter(|entry| entry.is_held(now) && !ours.contains_key(&entry.key));
-        mended.extend(lost.map(|entry| Known::from(entry.taken_back(now))));
+        mended.extend(lost.map(|entry| Known::from(lost_at(entry, now))));
         if !mended.is_empty() {
             info!(
                 lane = self.lane.name,
@@ -156,7 +156,7 @@ impl LanePass<'_> {
                 (state.manifest.get(key), state.manifest.handle(key))
             {
                 ids.push(id);
-                gone.push(Known::from(entry.taken_back(now)));
+                gone.push(Known::from(lost_at(entry, now)));
             }
         }
         if ids.is_empty() {
@@ -168,6 +168,11 @@ impl LanePass<'_> {
         }
         self.commit(state, gone).await
     }
+}
+
+/// What is known of an indicator that the tenant no longer holds.
+fn lost_at(entry: &Entry, now: DateTime<Utc>) -> Entry {
+    if entry.state().is_decided_against() { entry.taken_back(now) } else { entry.absent(now) }
 }
 
 /// What is to be known of an indicator of ours that the tenant holds, if it is not known already.

@@ -167,7 +167,7 @@ proptest! {
             for key in admitted.displaced {
                 let place = inside.remove(&key).expect("only one that is held gives way");
                 outside.insert(key, place);
-                manifest.put(manifest.get(key).unwrap().taken_back(start()));
+                manifest.put(manifest.get(key).unwrap().absent(start()));
             }
             outside.extend(places.iter().map(|(key, place)| (*key, *place)));
             for item in &admitted.sent {
