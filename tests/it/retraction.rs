@@ -110,6 +110,21 @@ async fn a_second_reading_takes_back_what_was_surveyed_and_a_tenth() {
     assert_eq!((report.end, world.held().len()), (End::CaughtUp, 390), "{report:#?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_second_reading_takes_back_no_more_than_that_although_the_brake_would_let_it() {
+    let mut world = World::new();
+    put(&world, 0..990, DAY * 2, 95);
+    put(&world, 990..1000, DAY * 3, 82);
+    world.tick().await;
+    live(&world, 26).await;
+    world.set("MINIMUM_CONFIDENCE", "85");
+    let fallen = scored(0..50, world.ago(TimeDelta::minutes(4)), 10);
+    before_the_second_reading(&world, move |mandiant| mandiant.put_all(fallen));
+    let report = world.tick().await;
+    assert!(report.totals().retracted <= 11, "ten were surveyed: {report:#?}");
+    assert_eq!(report.end, End::Stalled, "the rest waits for a confirmation: {report:#?}");
+}
+
 /// Has held 550 addresses for two days, and remembers 3,000 that expired more than a day ago.
 async fn with_many_expired() -> World {
     let world = World::new();
