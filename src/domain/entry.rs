@@ -204,7 +204,7 @@ impl Entry {
 
     /// Whether it is kept up to date when the deciding record was last met.
     fn counts_meetings(&self) -> bool {
-        self.is_contested() || self.state().is_decided_against()
+        self.is_contested() || self.state().is_decided_against() || self.state() == State::Absent
     }
 
     /// Whether meeting the deciding record at this time is to be noted: by [`Entry::met`].

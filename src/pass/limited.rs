@@ -60,6 +60,12 @@ impl LanePass<'_> {
         for item in &admitted.turned_away {
             desk.close(item);
             self.unsettled.insert(item.key);
+            // The deciding record was met although nothing is sent: an older one must not take its place.
+            let absent = state.manifest.get(item.key).filter(|entry| entry.state() == State::Absent);
+            if let Some(entry) = absent.map(|entry| entry.decided_by(item.voice, item.met)) {
+                state.manifest.put(entry);
+                desk.note(entry.into());
+            }
         }
         self.gave_way |= !admitted.displaced.is_empty();
         self.displace(defender, state, admitted.displaced).await?;
