@@ -5,21 +5,22 @@ use std::hint::black_box;
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mati_sync::{
+    destination::sentinel::{
+        convert::{Style, object},
+        wire::{STIX_OBJECTS, Upload},
+    },
     domain::{
         expiry::Expirations,
         filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
         manifest::Manifest,
         observable::HashType,
         outcome::Counts,
-        plan::{Planned, Policy, Reading, plan_page},
+        plan::{Planned, plan_page},
+        policy::{Policy, Reading},
         purpose::Purpose,
         voice::Refreshes,
     },
-    mandiant::page::parse,
-    sentinel::{
-        convert::{Style, object},
-        wire::{STIX_OBJECTS, Upload},
-    },
+    source::mandiant::page::parse,
 };
 use sandbox::corpus::{CorpusSettings, generate};
 use serde_json::{json, to_vec};

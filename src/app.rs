@@ -6,35 +6,39 @@ use std::{
     time::Duration,
 };
 
+use secrecy::SecretString;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
-    clock::SharedClock,
-    defender::{self, client::Defender},
-    destination::Destination,
-    domain::{observable::HashType, plan::Policy, progress::Target, report::Report},
-    http::{
+    azure::{
+        api::Api,
         identity::{Identity, Principal},
-        limiter::Limiter,
-        transport::Transport,
+        key_vault::KeyVault,
+        secrets::{SecretSource, SecretSources, SecretStore},
+        upload_identity::UploadIdentity,
     },
-    mandiant::{
+    clock::SharedClock,
+    destination::{
+        Destination,
+        defender::{self, client::Defender},
+        sentinel::{
+            self,
+            client::Sentinel,
+            convert::Style,
+            holdings::{self, Holdings},
+            wire::{INDICATORS, STIX_OBJECTS},
+        },
+    },
+    domain::{observable::HashType, policy::Policy, progress::Target, report::Report},
+    http::{limiter::Limiter, transport::Transport},
+    pass::{Engine, Lane, OpenStore, gauge::Gauge},
+    settings::{
+        self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
+        UploadApi, vars::Vars,
+    },
+    source::mandiant::{
         access::{Access, Scheme},
         client::{Client, Query},
-    },
-    microsoft::Api,
-    pass::{Engine, Lane, OpenStore, gauge::Gauge},
-    secrets::{SecretStore, Uploader},
-    sentinel::{
-        self,
-        client::Sentinel,
-        convert::Style,
-        holdings::{self, Holdings},
-        wire::{INDICATORS, STIX_OBJECTS},
-    },
-    settings::{
-        Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
-        UploadApi, vars::Vars,
     },
     state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
@@ -72,13 +76,13 @@ impl App {
                 .reached_at(settings.azure.endpoint.clone())
         };
         let platform = Arc::new(identity(settings.azure.platform()));
-        let secrets =
-            Arc::new(SecretStore::new(Arc::clone(&settings), transport.clone(), Arc::clone(&platform)));
+        let secrets = Arc::new(secret_store(&settings, transport, &platform));
         let app_registration = match settings.azure.uploader(settings.azure.has_app_registration()) {
             principal @ Principal::App { .. } => Some(identity(principal)),
             Principal::ManagedIdentity { .. } | Principal::AzureCli => None,
         };
-        let uploader = Arc::new(Uploader::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
+        let uploader =
+            Arc::new(UploadIdentity::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
         let sentinel = settings.sentinel.iter();
         let sentinel =
             sentinel.map(|sentinel| sentinel_lane(&settings, sentinel, transport, clock, &uploader));
@@ -95,6 +99,32 @@ impl App {
         };
         Ok(Self { engine, function_timeout: settings.function_timeout, schedule: settings.schedule.clone() })
     }
+}
+
+/// Where the secrets are, by the settings; `platform` is the identity that reads Key Vault.
+pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<Identity>) -> SecretStore {
+    let Settings { source, azure, key_vault, .. } = settings;
+    let from = |setting, given: &Option<SecretString>, name: &str| SecretSource {
+        setting,
+        given: given.clone(),
+        name: name.to_owned(),
+    };
+    let mati_secret_name = key_vault.as_ref().map_or("", |vault| &vault.mati_secret_name);
+    let sources = SecretSources {
+        mati_key: from("MATI_KEY", &source.key, "mati-key"),
+        mati_secret: (source.auth != Auth::ApiKey)
+            .then(|| from("MATI_SECRET", &source.secret, mati_secret_name)),
+        client_secret: azure
+            .has_app_registration()
+            .then(|| from("AZURE_CLIENT_SECRET", &azure.client_secret, "azure-client-secret")),
+    };
+    let vault = key_vault.as_ref().map(|vault| KeyVault {
+        url: vault.url.clone(),
+        is_emulator: settings::is_local(&vault.url),
+        transport: transport.clone(),
+        identity: Arc::clone(platform),
+    });
+    SecretStore::new(sources, vault)
 }
 
 fn source(
@@ -122,7 +152,7 @@ fn sentinel_lane(
     sentinel: &SentinelSettings,
     transport: &Transport,
     clock: &SharedClock,
-    uploader: &Arc<Uploader>,
+    uploader: &Arc<UploadIdentity>,
 ) -> Lane {
     let style = Style {
         action: match settings.action {
@@ -178,7 +208,7 @@ fn defender_lane(
     defender: &DefenderSettings,
     transport: &Transport,
     clock: &SharedClock,
-    uploader: &Arc<Uploader>,
+    uploader: &Arc<UploadIdentity>,
 ) -> Lane {
     let action = match settings.action {
         Action::Block if !defender.passive_only => defender::convert::Action::Block,

@@ -9,19 +9,17 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::{
+    azure::api::Api,
     clock::Deadline,
-    defender::client::Defender,
-    destination::Destination,
+    destination::{Destination, defender::client::Defender, sentinel::holdings::Holdings},
     domain::{
         outcome::UploadError,
         schedule::{self, Schedule},
     },
     http::{error::seconds, traffic::Traffic},
-    mandiant::client::SourceError,
-    microsoft::Api,
     pass::Engine,
-    sentinel::holdings::Holdings,
     settings::Faults,
+    source::mandiant::error::SourceError,
     state::{error::StateError, store::Store},
 };
 

@@ -13,19 +13,16 @@
 //! Read on in [`pass`] for that line, in [`domain`] for the decisions on it, in [`state`] for what outlives it.
 
 pub mod app;
+pub mod azure;
 pub mod check;
 pub mod cli;
 pub mod clock;
-pub mod defender;
 pub mod destination;
 pub mod domain;
 pub mod host;
 pub mod http;
-pub mod mandiant;
-pub mod microsoft;
 pub mod pass;
-pub mod secrets;
-pub mod sentinel;
 pub mod settings;
+pub mod source;
 pub mod state;
 pub mod telemetry;

@@ -10,8 +10,8 @@ use mati_sync::{
     clock::{Deadline, SharedClock, SystemClock},
     domain::{fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, task::Window},
     http::{traffic::Traffic, transport::Transport},
-    mandiant::reader::Reader,
     pass::{Lane, Work},
+    source::mandiant::reader::Reader,
 };
 
 use crate::{Vars, program::own_cpu};

@@ -13,7 +13,7 @@ use super::{
     manifest::Manifest,
     observable::{HashType, Key, Observable},
     outcome::Change,
-    plan::{Policy, Reading},
+    policy::{Policy, Reading},
     purpose::Purpose,
     voice::Voice,
 };

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::observable::{Key, Malformed, Observable};
+use super::{
+    observable::{Key, Observable},
+    spelling::Malformed,
+};
 
 /// One indicator of compromise with all the context a rule or an analyst can use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use psl::Psl as _;
 
-use super::{observable::Malformed, spelling::Host};
+use super::spelling::{Host, Malformed};
 
 /// IPv4 ranges that no host on the internet has (RFC 6890 and the IANA IPv4 Special-Purpose Address Registry).
 const LOCAL_IPV4: [(Ipv4Addr, u32, &str); 12] = [

@@ -16,6 +16,7 @@ pub mod manifest;
 pub mod observable;
 pub mod outcome;
 pub mod plan;
+pub mod policy;
 pub mod progress;
 pub mod purpose;
 pub mod refused;

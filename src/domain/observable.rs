@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     locality::{self, Suffixes},
-    spelling::{self, Host},
+    spelling::{self, Host, Malformed},
     trivial,
 };
 
@@ -76,17 +76,6 @@ impl HashType {
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
         }
-    }
-}
-
-/// A value that cannot be an indicator, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Malformed(pub Cow<'static, str>);
-
-impl Malformed {
-    pub fn because(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self(reason.into())
     }
 }
 

@@ -2,48 +2,21 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     decision::{Candidate, Decision, Fate, fate_of},
     entry::{Entry, Handle, Known, Rank, State},
-    expiry::Expirations,
-    filter::{DropReason, Filter},
+    filter::DropReason,
     fingerprint::Fingerprint,
     handles::ByKey,
     indicator::Indicator,
     manifest::Manifest,
     observable::{HashType, Key, StixId, Subject},
     outcome::{Change, Counts},
-    purpose::Purpose,
-    voice::{Meeting, Refreshes, Tag, Voice},
+    policy::{Policy, Reading},
+    voice::{Meeting, Tag, Voice},
 };
-
-/// The user's choices that decide about a record, fixed for a pass.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    pub filter: Filter,
-    pub expirations: Expirations,
-    /// Unchanged indicators with less validity left than this are renewed.
-    pub renewal_margin: TimeDelta,
-    pub hash_type: HashType,
-    /// `false`: send every admitted record again, held or not.
-    pub deduplicate: bool,
-    /// `EXPIRE_RETRACTED`: what is held and no longer wanted is taken back.
-    pub retract: bool,
-    /// What is the same for every object of the lane, see [`Fingerprint::of`].
-    pub salt: u64,
-}
-
-/// The circumstances under which a page is decided about.
-#[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    pub purpose: Purpose,
-    pub refreshes: Refreshes,
-    /// The source's times are not believed beyond this: the end of the window that the records came in.
-    pub horizon: DateTime<Utc>,
-    pub now: DateTime<Utc>,
-}
 
 /// An indicator to send, and what the manifest will hold once it is settled.
 #[derive(Clone, Debug)]
@@ -261,34 +234,4 @@ fn speakers(indicators: &[(Key, Indicator)], voices: &[Voice]) -> ByKey<usize> {
         }
     }
     speakers
-}
-
-impl Policy {
-    /// The key under which an indicator is known.
-    pub fn key(&self, indicator: &Indicator) -> Key {
-        indicator.observable.subject(self.hash_type).key()
-    }
-
-    /// Every key under which an indicator may stand, and the digest that stands for it there.
-    fn names(&self, indicator: &Indicator) -> Vec<(Key, HashType)> {
-        let digests =
-            HashType::ALL.map(|hash_type| (indicator.observable.subject(hash_type).key(), hash_type));
-        let former = indicator.former.iter().map(|key| (*key, self.hash_type));
-        let mut names: Vec<(Key, HashType)> = digests.into_iter().chain(former).collect();
-        names.dedup_by_key(|(key, _)| *key);
-        names
-    }
-
-    /// Each indicator with its key.
-    pub fn keyed(&self, indicators: Vec<Indicator>) -> Vec<(Key, Indicator)> {
-        indicators.into_iter().map(|indicator| (self.key(&indicator), indicator)).collect()
-    }
-
-    /// The end of validity of what is sent at `now`; what is taken back ends at once.
-    pub fn valid_until(&self, indicator: &Indicator, change: Change, now: DateTime<Utc>) -> DateTime<Utc> {
-        if change.takes_back() {
-            return now;
-        }
-        self.expirations.valid_until(indicator.observable.indicator_type(), now)
-    }
 }

@@ -8,13 +8,22 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use super::observable::Malformed;
-
 /// The root's dot, and the characters that UTS 46 maps to a dot.
 const DOTS: [char; 4] = ['.', '\u{3002}', '\u{ff0e}', '\u{ff61}'];
 
 /// Log Analytics keeps 32 KB of a field, and a pattern may need two bytes for one of the value.
 const LONGEST_URL: usize = 16_000;
+
+/// A value that cannot be an indicator, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub Cow<'static, str>);
+
+impl Malformed {
+    pub fn because(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self(reason.into())
+    }
+}
 
 /// What a host is to a browser (WHATWG URL, "host parsing").
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,11 +1,8 @@
-//! What every client shares: how a request travels, when it is made again, how fast, and as whom.
+//! What every client shares: how a request travels, when it is made again, and how fast.
 
-pub mod azure;
 mod coding;
 pub mod error;
-pub mod identity;
 pub mod limiter;
-pub mod platform;
 pub mod retry;
 pub mod text;
 pub mod told;

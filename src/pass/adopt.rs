@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::{halt::Halt, lane::LanePass};
 use crate::{
+    destination::sentinel::holdings::{Holding, Holdings, HoldingsPage},
     domain::{
         entry::{Entry, Handle, Known, State},
         fingerprint::Fingerprint,
@@ -17,7 +18,6 @@ use crate::{
         progress::Adoption,
         voice::Voice,
     },
-    sentinel::holdings::{Holding, Holdings, HoldingsPage},
     state::lane::LaneState,
 };
 

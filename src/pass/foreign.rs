@@ -5,8 +5,7 @@ use tracing::{info, warn};
 
 use super::{desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
-    defender::client::Defender,
-    destination::Destination,
+    destination::{Destination, defender::client::Defender},
     domain::{
         entry::{Known, State},
         indicator::Indicator,

@@ -6,7 +6,7 @@ use crate::{
     clock::OutOfTime,
     domain::outcome::{End, UploadError},
     http::retry::Failed,
-    mandiant::client::SourceError,
+    source::mandiant::error::SourceError,
     state::error::StateError,
 };
 

@@ -7,8 +7,10 @@ use tracing::{info, warn};
 
 use super::{desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
-    defender::{client::Defender, convert::APPLICATION, wire::Listed},
-    destination::Destination,
+    destination::{
+        Destination,
+        defender::{client::Defender, convert::APPLICATION, wire::Listed},
+    },
     domain::{
         entry::{Entry, Handle, Known, Rank, State},
         fingerprint::Fingerprint,

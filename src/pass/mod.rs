@@ -54,12 +54,12 @@ use crate::{
     destination::Destination,
     domain::{
         outcome::End,
-        plan::Policy,
+        policy::Policy,
         progress::Target,
         report::{Report, Trigger, run_id},
         request::Order,
     },
-    mandiant::client::Client,
+    source::mandiant::client::Client,
     state::{lease::Lease, store::Store},
 };
 

@@ -7,7 +7,8 @@ use super::{deliver::Until, desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
     domain::{
         indicator::Indicator,
-        plan::{Plan, Reading, plan_page},
+        plan::{Plan, plan_page},
+        policy::Reading,
         purpose::Purpose,
         task::Range,
     },

@@ -10,11 +10,12 @@ use super::{deliver::Until, desk::Desk, halt::Halt, lane::LanePass};
 use crate::{
     domain::{
         filter::DropReason,
-        plan::{Reading, plan_malformed, plan_page},
+        plan::{plan_malformed, plan_page},
+        policy::Reading,
         task::{Range, Task, Window, fitting},
     },
     http::retry::Failed,
-    mandiant::{client::SourceError, page::Page, reader::Reader},
+    source::mandiant::{error::SourceError, page::Page, reader::Reader},
     state::{lane::LaneState, store::Store},
 };
 

@@ -11,7 +11,7 @@ use super::{
     reader::{Reader, is_loopback},
 };
 use crate::{
-    http::{identity::Principal, platform::Endpoint},
+    azure::{identity::Principal, managed_identity::Endpoint},
     state::sas::ConnectionString,
 };
 

@@ -22,12 +22,12 @@ use futures::TryStreamExt;
 
 use super::{
     error::StateError,
-    home::{Condition, Item, Version, held_by},
+    object::{Condition, Item, Version, held_by},
 };
 use crate::{
+    azure::sdk::{Service, client_options, is_transient, within_limit},
     clock::Deadline,
     http::{
-        azure::{Service, client_options, is_transient, within_limit},
         error::{chain, seconds},
         retry::{Failed, Patience, Transient, retry},
         transport::Transport,

@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     error::StateError,
-    home::{Condition, Item, Version, held_by},
+    object::{Condition, Item, Version, held_by},
 };
 
 /// Files beneath one directory.

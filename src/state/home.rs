@@ -1,37 +1,16 @@
 //! Named bytes with compare-and-swap, in one of two homes.
 
-use chrono::{DateTime, Utc};
-
-use super::{blob::BlobHome, directory::DirectoryHome, error::StateError};
-
-/// Which content of a name was read or written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version(pub String);
-
-/// What must be true for a write to happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    Always,
-    Absent,
-    Is(Version),
-}
-
-/// A listed name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Item {
-    pub name: String,
-    pub modified: DateTime<Utc>,
-}
+use super::{
+    blob::BlobHome,
+    directory::DirectoryHome,
+    error::StateError,
+    object::{Condition, Item, Version},
+};
 
 /// Where state lives.
 pub enum Home {
     Blob(BlobHome),
     Directory(DirectoryHome),
-}
-
-/// The holder of a lease, in words.
-pub(super) fn held_by(run_id: &str, holder: &str) -> String {
-    format!("{run_id} ({holder})")
 }
 
 impl Home {

@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::{
     error::StateError,
     files::Files,
-    home::{Condition, Home, Version},
+    home::Home,
     lease::Lease,
+    object::{Condition, Version},
     store::Store,
 };
 use crate::domain::{

@@ -17,6 +17,7 @@ pub mod files;
 pub mod home;
 pub mod lane;
 pub mod lease;
+pub mod object;
 pub mod refusals;
 pub mod requests;
 pub mod sas;

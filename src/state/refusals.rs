@@ -6,7 +6,7 @@
 //! `<run_id>.2.jsonl`, and so on. Lines are written before the commit that knows the records as refused, and are
 //! removed after the commit that knows them as settled. A crash in between leaves a line too many, never one too few.
 
-use super::{error::StateError, home::Item, lease::Lease, store::Store};
+use super::{error::StateError, lease::Lease, object::Item, store::Store};
 
 /// More files than this of one pass mean that none can be begun.
 const MOST_FILES: u32 = 1000;

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{
     error::StateError,
-    home::{Condition, Version},
     lease::Lease,
-    store::Store,
+    object::{Condition, Version},
+    store::{ASIDE, Store},
 };
 use crate::domain::{
     report::is_run_id,
@@ -14,8 +14,6 @@ use crate::domain::{
 };
 
 const REQUESTS: &str = "requests/";
-/// Where files go that cannot be used.
-pub(super) const ASIDE: &str = "aside/";
 
 /// A file among the requests that cannot be used. A version that was rolled back may have written it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,9 +11,9 @@ use tracing::warn;
 
 use super::{
     error::StateError,
-    home::{Condition, Home, Item},
+    home::Home,
     lease::Lease,
-    requests::ASIDE,
+    object::{Condition, Item},
 };
 use crate::{
     clock::Deadline,
@@ -25,6 +25,8 @@ use crate::{
     },
 };
 
+/// Where files go that cannot be used.
+pub(super) const ASIDE: &str = "aside/";
 const RUNS: &str = "runs/";
 /// Reports kept.
 const REPORTS_KEPT: usize = 500;

@@ -7,8 +7,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
+    app::secret_store,
+    azure::{api::Api, identity::Identity, upload_identity::UploadIdentity},
     clock::{Deadline, SharedClock},
-    defender::{
+    destination::defender::{
         client::{ANSWER_BYTES, BATCH, Defender, REQUESTS_PER_MINUTE},
         convert::{Action, Style, indicator},
         wire::Import,
@@ -20,11 +22,9 @@ use mati_sync::{
         outcome::{Change, Delivery, UploadError},
         plan::Planned,
     },
-    http::{identity::Identity, limiter::Limiter, traffic::Traffic},
-    mandiant,
-    microsoft::Api,
-    secrets::{SecretStore, Uploader},
+    http::{limiter::Limiter, traffic::Traffic},
     settings::Settings,
+    source::mandiant,
 };
 use sandbox::{
     corpus::Record,
@@ -51,8 +51,7 @@ impl Bench {
         let settings = Arc::new(Settings::parse(&vars).unwrap());
         let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
         let platform = Arc::new(identity(settings.azure.platform()));
-        let secrets =
-            Arc::new(SecretStore::new(Arc::clone(&settings), world.transport(), Arc::clone(&platform)));
+        let secrets = Arc::new(secret_store(&settings, &world.transport(), &platform));
         let app = identity(settings.azure.uploader(true));
         let own = settings.defender.clone().unwrap();
         let defender = Defender {
@@ -60,7 +59,7 @@ impl Bench {
                 name: "Defender for Endpoint",
                 scope: own.scope,
                 longest_answer: ANSWER_BYTES,
-                uploader: Arc::new(Uploader::new(Some(app), platform, secrets)),
+                uploader: Arc::new(UploadIdentity::new(Some(app), platform, secrets)),
                 limiter: Arc::new(Limiter::new(REQUESTS_PER_MINUTE)),
                 transport: world.transport(),
                 clock,

@@ -9,11 +9,11 @@ use mati_sync::{
     clock::{SharedClock, SystemClock},
     domain::segment,
     http::transport::Transport,
-    mandiant::{convert, date, page, wire},
     settings::{
         Settings, function_timeout,
         table::{ALIASES, PLATFORM, SETTINGS},
     },
+    source::mandiant::{convert, date, page, wire},
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};

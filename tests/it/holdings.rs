@@ -12,17 +12,17 @@ use std::{
 
 use chrono::TimeDelta;
 use mati_sync::{
+    app::secret_store,
+    azure::{api::Api, identity::Identity, upload_identity::UploadIdentity},
     clock::{Deadline, SharedClock},
+    destination::sentinel::holdings::{
+        ANSWER_BYTES, Holding, Holdings, HoldingsPage, PassedOver, REQUESTS_PER_MINUTE, url,
+    },
     domain::{
         observable::{HashType, Observable},
         outcome::{End, UploadError},
     },
-    http::{identity::Identity, limiter::Limiter, traffic::Traffic},
-    microsoft::Api,
-    secrets::{SecretStore, Uploader},
-    sentinel::holdings::{
-        ANSWER_BYTES, Holding, Holdings, HoldingsPage, PassedOver, REQUESTS_PER_MINUTE, url,
-    },
+    http::{limiter::Limiter, traffic::Traffic},
 };
 use sandbox::{
     corpus::Record,
@@ -40,7 +40,7 @@ fn holdings(world: &World) -> Holdings {
     let (settings, clock) = (Arc::new(world.settings()), Arc::clone(&world.clock) as SharedClock);
     let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
     let platform = Arc::new(identity(settings.azure.platform()));
-    let secrets = SecretStore::new(Arc::clone(&settings), world.transport(), Arc::clone(&platform));
+    let secrets = secret_store(&settings, &world.transport(), &platform);
     let app = identity(settings.azure.uploader(true));
     let resource =
         settings.sentinel.as_ref().and_then(|sentinel| sentinel.resource.as_ref()).expect("the world adopts");
@@ -49,7 +49,7 @@ fn holdings(world: &World) -> Holdings {
             name: "Azure Resource Manager",
             scope: settings.sentinel.as_ref().expect("a target").scope.to_owned(),
             longest_answer: ANSWER_BYTES,
-            uploader: Arc::new(Uploader::new(Some(app), platform, Arc::new(secrets))),
+            uploader: Arc::new(UploadIdentity::new(Some(app), platform, Arc::new(secrets))),
             limiter: Arc::new(Limiter::new(REQUESTS_PER_MINUTE)),
             transport: world.transport(),
             clock,

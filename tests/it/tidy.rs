@@ -120,43 +120,127 @@ fn modules_import_only_what_architecture_md_says() {
     let mut below: Vec<&str> = Vec::new();
     for (module, imports) in &table {
         for import in imports {
-            let whole = import.split("::").next().unwrap();
-            assert!(below.contains(&whole), "{module} may import {import}, which does not stand above it");
+            let is_below = below.iter().any(|row| is_within(import, row));
+            assert!(is_below, "{module} may import {import}, which does not stand above it");
         }
         below.push(module);
     }
 
     let allowed: BTreeMap<&str, &Vec<String>> =
         table.iter().map(|(module, may)| (module.as_str(), may)).collect();
+    // The row that a path belongs to: a part with a row of its own, such as a single source, is no part of the whole.
+    let row = |path: &str| {
+        let rows = table.iter().map(|(module, _)| module.as_str());
+        rows.filter(|module| is_within(path, module)).max_by_key(|module| module.len())
+    };
     let mut violations = Vec::new();
     for file in sources() {
-        let module = file["src/".len()..].trim_end_matches(".rs").split('/').next().unwrap();
+        let own = module_of(&file);
         // They put everything together.
-        if ["app", "lib", "main"].contains(&module) {
+        if ["app", "", "main"].contains(&own.as_str()) {
             continue;
         }
-        let may =
-            allowed.get(module).unwrap_or_else(|| panic!("{module} is not in the table of ARCHITECTURE.md"));
+        let module = row(&own).unwrap_or_else(|| panic!("{own} is not in the table of ARCHITECTURE.md"));
         let code = code(&file);
         // These would lead out of the module past the table.
-        let is_root = file.ends_with("/mod.rs") || file.matches('/').count() == 1;
-        let ways_out =
-            if is_root { code.matches("super::").count() - code.matches("super::*").count() } else { 0 };
+        let ways_out = if own == module {
+            code.matches("super::").count() - code.matches("super::*").count()
+        } else {
+            0
+        };
         if ways_out > 0 || code.contains("super::super::") {
             violations.push(format!("{file} goes up by super::; write crate::"));
         }
         for path in imports(&code) {
-            let is_own = path.split("::").next() == Some(module);
-            let is_allowed = may.iter().any(|prefix| {
-                path.strip_prefix(prefix.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-            });
-            if !is_own && !is_allowed {
+            let target = row(&path);
+            let is_allowed = allowed[module]
+                .iter()
+                .any(|prefix| is_within(&path, prefix) && (target == row(prefix) || target == Some(prefix)));
+            if target != Some(module) && !is_allowed {
                 violations.push(format!("{file} imports {path}"));
             }
         }
     }
     assert!(violations.is_empty(), "not in the table of ARCHITECTURE.md:\n{}", violations.join("\n"));
+}
+
+/// Whether a path leads into a module, or is it.
+fn is_within(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The module that a file is: `src/pass/lane.rs` is `pass::lane`, the crate's root is empty.
+fn module_of(file: &str) -> String {
+    let path = file["src/".len()..].trim_end_matches(".rs").replace('/', "::");
+    let path = path.strip_suffix("::mod").unwrap_or(&path);
+    if path == "lib" { String::new() } else { path.to_owned() }
+}
+
+/// The modules that a file names: by `crate::`, and by `super::` and `self::` from where it stands.
+fn named(file: &str) -> Vec<String> {
+    let (own, code) = (module_of(file), code(file));
+    // What stands in test modules below a file does not make it depend on anything.
+    let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let above = own.rsplit_once("::").map_or("", |(above, _)| above);
+    let mut paths = imports(code);
+    for (word, place) in [("super::", above), ("self::", &own)] {
+        for (at, found) in code.match_indices(word) {
+            let before = code[..at].chars().next_back();
+            // `a::self` ends a list, and `foo_super::` is another word.
+            if before.is_none_or(|before| !before.is_alphanumeric() && !matches!(before, '_' | ':')) {
+                take_apart(format!("{place}::"), &code[at + found.len()..], &mut paths);
+            }
+        }
+    }
+    paths
+}
+
+#[test]
+fn no_circle_leads_through_the_files_of_a_folder() {
+    let files = sources();
+    let modules: Vec<String> = files.iter().map(|file| module_of(file)).collect();
+    let mut edges: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (file, own) in files.iter().zip(&modules) {
+        for path in named(file) {
+            let target = modules.iter().filter(|module| is_within(&path, module)).max_by_key(|m| m.len());
+            let Some(target) = target.filter(|target| *target != own) else { continue };
+            // The root of a folder holds its parts together: it names them, and they name what it declares.
+            let is_root = is_within(own, target) || is_within(target, own);
+            if !is_root && !target.is_empty() {
+                edges.entry(own).or_default().push(target);
+            }
+        }
+    }
+    let mut circles = Vec::new();
+    for start in edges.keys() {
+        // Every module that can be reached from here; a circle leads back.
+        let (mut seen, mut open) = (Vec::new(), edges[start].clone());
+        while let Some(next) = open.pop() {
+            if !seen.contains(&next) {
+                seen.push(next);
+                open.extend(edges.get(next).into_iter().flatten());
+            }
+        }
+        if seen.contains(start) {
+            let on_it = |module: &&&str| edges.contains_key(**module) && reaches(&edges, module, start);
+            circles.push(format!("{start} → {:?}", edges[start].iter().filter(on_it).collect::<Vec<_>>()));
+        }
+    }
+    assert!(circles.is_empty(), "circles of imports:\n{}", circles.join("\n"));
+}
+
+fn reaches(edges: &BTreeMap<&str, Vec<&str>>, from: &str, to: &str) -> bool {
+    let (mut seen, mut open) = (Vec::new(), vec![from]);
+    while let Some(next) = open.pop() {
+        if next == to {
+            return true;
+        }
+        if !seen.contains(&next) {
+            seen.push(next);
+            open.extend(edges.get(next).into_iter().flatten());
+        }
+    }
+    false
 }
 
 #[test]

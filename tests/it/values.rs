@@ -4,8 +4,9 @@ mod properties;
 
 use chrono::TimeDelta;
 use mati_sync::domain::{
-    observable::{HashType, Hashes, Malformed, Observable, SubjectKind, is_harmful},
+    observable::{HashType, Hashes, Observable, SubjectKind, is_harmful},
     outcome::End,
+    spelling::Malformed,
     trivial,
 };
 use sandbox::corpus::Record;

@@ -1,7 +1,7 @@
 //! The list of what the tenant holds, page by page.
 
 use axum::http::header;
-use mati_sync::{defender::wire::Listed, domain::outcome::UploadError};
+use mati_sync::{destination::defender::wire::Listed, domain::outcome::UploadError};
 use sandbox::{corpus::Record, defender::Operation};
 use serde_json::json;
 

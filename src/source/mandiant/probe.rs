@@ -2,16 +2,11 @@
 
 use chrono::TimeDelta;
 
-use super::{
-    access::Scheme,
-    client::{Client, SourceError},
-    page::parse,
-    reader::INCLUDE,
-};
+use super::{access::Scheme, client::Client, error::SourceError, page::parse, reader::INCLUDE};
 use crate::{
+    azure::secrets::SecretStore,
     clock::{Deadline, OutOfTime},
     http::retry::{Failed, Patience, retry},
-    secrets::SecretStore,
 };
 
 impl Client {

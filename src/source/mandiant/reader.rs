@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use tracing::warn;
 
 use super::{
-    client::{Client, Query, SourceError},
+    client::{Client, Query},
+    error::SourceError,
     page::{Fields, Page, Parsed, parse},
 };
 use crate::{

@@ -15,13 +15,13 @@ use super::{
     resource::{Unclear, read_page},
 };
 use crate::{
+    azure::api::{Api, Call, Verdict},
     clock::Deadline,
     domain::{
         observable::Key,
         outcome::{Refusal, UploadError},
     },
     http::{error::retry_after, text::percent_encoded, traffic::Traffic, transport::Answer},
-    microsoft::{Api, Call, Verdict},
 };
 
 /// Half of what Resource Manager's bucket for writes, as which a POST counts, is refilled with

@@ -4,6 +4,7 @@ pub mod access;
 pub mod client;
 pub mod convert;
 pub mod date;
+pub mod error;
 mod lenient;
 pub mod page;
 mod probe;

@@ -15,13 +15,13 @@ use super::{
     wire::{BatchDelete, Import, Listed, Page, about},
 };
 use crate::{
+    azure::api::{Api, Call, Verdict},
     clock::Deadline,
     domain::{
         outcome::{Delivery, Refusal, UploadError},
         plan::Planned,
     },
     http::{traffic::Traffic, transport::Answer},
-    microsoft::{Api, Call, Verdict},
 };
 
 /// The most indicators in one import, and ids in one deletion, by Microsoft's documentation.

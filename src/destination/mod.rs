@@ -1,21 +1,23 @@
 //! Where a lane delivers to: a closed set, one variant each.
 
+pub mod defender;
+pub mod sentinel;
+
 use std::time::Duration;
 
 use crate::{
+    azure::api::Api,
     clock::Deadline,
-    defender::client::{self as defender, Defender},
+    destination::{
+        defender::client::{Defender, kind},
+        sentinel::{client::Sentinel, holdings::Holdings},
+    },
     domain::{
         entry::Handle,
         outcome::{Delivery, Refusal, UploadError},
         plan::Planned,
     },
     http::traffic::Traffic,
-    microsoft::Api,
-    sentinel::{
-        client::{self as sentinel, Sentinel},
-        holdings::Holdings,
-    },
 };
 
 /// A destination with everything it needs.
@@ -40,8 +42,8 @@ impl Destination {
     /// The most records in one request.
     pub fn batch(&self) -> usize {
         match self {
-            Self::Sentinel { .. } => sentinel::BATCH,
-            Self::Defender(_) => defender::BATCH,
+            Self::Sentinel { .. } => sentinel::client::BATCH,
+            Self::Defender(_) => defender::client::BATCH,
         }
     }
 
@@ -49,7 +51,7 @@ impl Destination {
     pub fn names_its_kind(&self, item: &Planned, reason: &str) -> bool {
         match self {
             Self::Sentinel { .. } => false,
-            Self::Defender(_) => reason.contains(defender::kind(item)),
+            Self::Defender(_) => reason.contains(kind(item)),
         }
     }
 

@@ -8,7 +8,8 @@ use super::{
 use crate::domain::{
     filter::DropReason,
     indicator::{Indicator, Reference},
-    observable::{HashType, Hashes, IndicatorType, Key, Malformed, Observable},
+    observable::{HashType, Hashes, IndicatorType, Key, Observable},
+    spelling::Malformed,
 };
 use crate::http::text::cut;
 

@@ -8,85 +8,20 @@ use axum::{
 };
 use tracing::warn;
 
-use super::access::{Access, Credentials};
+use super::{
+    access::{Access, Credentials},
+    error::SourceError,
+};
 use crate::{
-    http::{
-        error::HttpError,
-        retry::Transient,
-        told::{redirected, refused_in_between},
-        transport::Answer,
-    },
-    secrets::{SecretStore, Secrets, SecretsError},
+    azure::secrets::{SecretStore, Secrets},
+    http::transport::Answer,
 };
 
 /// A page of 1,000 records takes its time.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// A page of 1,000 records is about 1 MB; with all warning lists 2.4 MB.
 pub const LIMIT_BYTES: usize = 32 * 1024 * 1024;
-/// What to wait after a 429 without `Retry-After`; others' clients wait as long.
-const UNSTATED_WAIT: Duration = Duration::from_secs(30);
-/// The setting that says where Mandiant is.
-const BASE_URL: &str = "MATI_BASE_URL";
 const APP_NAME: &str = concat!("mati-sync-v", env!("CARGO_PKG_VERSION"));
-
-/// Why there is no page.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
-    #[error("Mandiant cannot be reached: {0}")]
-    Http(#[from] HttpError),
-    #[error(
-        "Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which{told}"
-    )]
-    Unauthorized {
-        status: u16,
-        at: &'static str,
-        /// What the answer says all the same, behind a colon; or empty.
-        told: String,
-    },
-    #[error("{}", refused_in_between(*status, "Mandiant", page, BASE_URL))]
-    RefusedInBetween { status: u16, page: String },
-    #[error("Mandiant's address {}", redirected(*status, target, BASE_URL))]
-    Redirected { status: u16, target: String },
-    #[error("Mandiant answered {status}: {body}{}", if *status == 404 { "; check MATI_BASE_URL" } else { "" })]
-    Answer { status: u16, retry_after: Option<Duration>, body: String },
-    #[error("Mandiant's answer is not what its API promises, perhaps a proxy's in between: {reason}")]
-    Unreadable { reason: String },
-    #[error("Mandiant gave the same page twice: the cursor does not move on")]
-    Loop,
-    #[error(
-        "Mandiant leaves threat_rating, category and campaigns out of later pages although they were asked for; records are not judged by absent fields. Ask Mandiant's support, or try MATI_BASE_URL of another endpoint"
-    )]
-    FieldsLost,
-    #[error("{0}")]
-    Secrets(#[from] SecretsError),
-    #[error("there was no time left to ask Mandiant")]
-    OutOfTime,
-}
-
-impl Transient for SourceError {
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Http(error) => error.is_transient(),
-            // A success other than those that are known is not an answer yet.
-            Self::Answer { status, .. } => matches!(status, 200..=299 | 408 | 429 | 500..=599),
-            Self::Unreadable { .. } | Self::RefusedInBetween { .. } => true,
-            Self::Secrets(error) => error.is_transient,
-            Self::Unauthorized { .. }
-            | Self::Redirected { .. }
-            | Self::Loop
-            | Self::FieldsLost
-            | Self::OutOfTime => false,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Answer { status: 429, retry_after, .. } => Some(retry_after.unwrap_or(UNSTATED_WAIT)),
-            Self::Answer { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-}
 
 /// The source as a lane reads it.
 pub struct Client {

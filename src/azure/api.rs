@@ -15,6 +15,7 @@ use axum::{
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
+    azure::upload_identity::{UploadIdentity, UploadIdentityError},
     clock::{Deadline, SharedClock},
     domain::outcome::{Refusal, UploadError},
     http::{
@@ -25,7 +26,6 @@ use crate::{
         traffic::Traffic,
         transport::{Answer, Transport},
     },
-    secrets::{Uploader, UploaderError},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ pub struct Api {
     pub scope: String,
     /// The longest answer that is read, in bytes.
     pub longest_answer: usize,
-    pub uploader: Arc<Uploader>,
+    pub uploader: Arc<UploadIdentity>,
     pub limiter: Arc<Limiter>,
     pub transport: Transport,
     pub clock: SharedClock,
@@ -101,8 +101,8 @@ impl Transient for Attempt {
     }
 }
 
-impl From<UploaderError> for Attempt {
-    fn from(error: UploaderError) -> Self {
+impl From<UploadIdentityError> for Attempt {
+    fn from(error: UploadIdentityError) -> Self {
         let reason = error.to_string();
         if error.is_transient() {
             Self::Later { reason, wait: None }

@@ -8,13 +8,13 @@ use super::{
     wire::Upload,
 };
 use crate::{
+    azure::api::{Api, Call},
     clock::Deadline,
     domain::{
         outcome::{Delivery, UploadError},
         plan::Planned,
     },
     http::traffic::Traffic,
-    microsoft::{Api, Call},
 };
 
 /// The most objects in one request, by Microsoft's documentation.

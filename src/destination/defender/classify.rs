@@ -2,15 +2,15 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::IpAddr,
     time::Duration,
 };
 
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 
-use super::wire::{ErrorAnswer, ImportAnswer, ItemAnswer, Page, PageAnswer};
+use super::wire::{ErrorAnswer, ImportAnswer, ItemAnswer, Page, PageAnswer, folded};
 use crate::{
+    azure::api::Verdict,
     domain::{
         entry::{Handle, Rank},
         outcome::{Delivery, Refusal},
@@ -20,7 +20,6 @@ use crate::{
         told::{error, error_in, object},
         transport::Answer,
     },
-    microsoft::Verdict,
 };
 
 /// What the API says of an indicator for which the tenant has no room; seen in the field, not documented.
@@ -184,21 +183,6 @@ fn in_order(sent: &[Sent], answers: Vec<ItemAnswer>) -> Option<Vec<ItemAnswer>> 
         }
     }
     Some(got.into_iter().map(|(_, answer)| answer).collect())
-}
-
-/// A value in the spelling in which the tenant compares it: of a URL scheme and host without case and everything behind
-/// them as it is (RFC 3986 §6.2.2.1), for another path is another page; everything else without case.
-pub(super) fn folded(value: &str) -> String {
-    let value = value.trim();
-    if let Ok(address) = value.parse::<IpAddr>() {
-        return address.to_string();
-    }
-    let start = value.find("://").map_or(0, |at| at + 3);
-    let end = value[start..].find(['/', '?', '#', '\\']).map_or(value.len(), |at| start + at);
-    // A name and a password before the host have their case.
-    let host = value[start..end].rfind('@').map_or(start, |at| start + at + 1);
-    let (scheme, user) = (value[..start].to_lowercase(), &value[start..host]);
-    format!("{scheme}{user}{}{}", value[host..end].to_lowercase(), &value[end..])
 }
 
 /// What the body says is wrong, and the id by which Microsoft's support finds the request.

@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::client::SourceError;
+use super::error::SourceError;
 use crate::{
     clock::SharedClock,
     http::{

@@ -1,13 +1,12 @@
 //! What travels to the indicators API (learn.microsoft.com, "Indicator resource type", "Import Indicators API",
 //! "Batch delete indicators", "List Indicators API") and what comes back. The API compares names with their case.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::classify::folded;
 use crate::{
     domain::observable::{HashType, SubjectKind},
     http::told::sentence,
@@ -148,6 +147,21 @@ impl Listed {
 
 pub(super) fn about(indicator_type: &str, value: &str) -> String {
     format!("{indicator_type} {}", folded(value))
+}
+
+/// A value in the spelling in which the tenant compares it: of a URL scheme and host without case and everything behind
+/// them as it is (RFC 3986 §6.2.2.1), for another path is another page; everything else without case.
+pub(super) fn folded(value: &str) -> String {
+    let value = value.trim();
+    if let Ok(address) = value.parse::<IpAddr>() {
+        return address.to_string();
+    }
+    let start = value.find("://").map_or(0, |at| at + 3);
+    let end = value[start..].find(['/', '?', '#', '\\']).map_or(value.len(), |at| start + at);
+    // A name and a password before the host have their case.
+    let host = value[start..end].rfind('@').map_or(start, |at| start + at + 1);
+    let (scheme, user) = (value[..start].to_lowercase(), &value[start..host]);
+    format!("{scheme}{user}{}{}", value[host..end].to_lowercase(), &value[end..])
 }
 
 /// The API's errors.

@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::{
+    azure::api::Verdict,
     domain::outcome::{Delivery, Refusal},
     http::{
         error::{excerpt, retry_after, wait},
         told::{error, error_in, object, sentence},
         transport::Answer,
     },
-    microsoft::Verdict,
 };
 
 /// Reads the answer to an upload of `sent` records.

@@ -20,8 +20,8 @@ use azure_core::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{
-    azure::{ANSWER_BYTES, NotYet, Service, TIMEOUT, checked},
+use super::sdk::{ANSWER_BYTES, NotYet, Service, TIMEOUT, checked};
+use crate::http::{
     error::excerpt,
     told::{redirect, redirected},
     transport::Transport,

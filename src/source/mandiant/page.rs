@@ -9,8 +9,8 @@ use serde::{
 use serde_json::from_slice;
 
 use super::{
-    client::SourceError,
     convert::{self, Unusable},
+    error::SourceError,
     lenient::Object,
     split::{Split, split},
     wire::{self, Record},

@@ -12,13 +12,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
 use super::{
-    azure::{Service, client_options, credential_options, is_transient, within_limit},
-    error::chain,
-    platform::{Endpoint, PlatformCredential},
-    told::ELSEWHERE,
-    transport::Transport,
+    managed_identity::{Endpoint, PlatformCredential},
+    sdk::{Service, client_options, credential_options, is_transient, within_limit},
 };
 use crate::clock::SharedClock;
+use crate::http::{error::chain, told::ELSEWHERE, transport::Transport};
 
 /// A token is renewed this long before it ends, so that it does not end under way.
 const RENEWAL: TimeDelta = TimeDelta::minutes(5);

@@ -16,7 +16,7 @@ use chrono::DateTime;
 use futures::TryStreamExt;
 use serde_json::{Map, Value};
 
-use super::{
+use crate::http::{
     error::{excerpt, seconds},
     told::{error, object, page_for_people, redirect, redirected, refused_in_between},
     transport::{Answer, Transport},

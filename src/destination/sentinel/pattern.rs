@@ -5,7 +5,10 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::domain::observable::{HashType, Hashes, Key, Malformed, Observable, SubjectKind};
+use crate::domain::{
+    observable::{HashType, Hashes, Key, Observable, SubjectKind},
+    spelling::Malformed,
+};
 
 /// The pattern for a subject, which its [`Display`](fmt::Display) writes.
 #[derive(Clone, Copy, Debug)]

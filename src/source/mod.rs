@@ -1,0 +1,3 @@
+//! Where indicators come from.
+
+pub mod mandiant;
