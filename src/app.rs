@@ -25,7 +25,7 @@ use crate::{
             self,
             client::Sentinel,
             convert::Style,
-            holdings::{self, Holdings},
+            inventory::{self, Inventory},
             wire::{INDICATORS, STIX_OBJECTS},
         },
     },
@@ -36,6 +36,7 @@ use crate::{
         self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
         UploadApi, vars::Vars,
     },
+    source::Source,
     source::mandiant::{
         access::{Access, Scheme},
         client::{Client, Query},
@@ -91,7 +92,7 @@ impl App {
             defender.map(|defender| defender_lane(&settings, defender, transport, clock, &uploader));
         let engine = Engine {
             clock: Arc::clone(clock),
-            source: Arc::new(source(&settings, transport, clock, secrets)),
+            source: Source::Mandiant(Arc::new(source(&settings, transport, clock, secrets))),
             lanes: sentinel.chain(defender).collect(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
@@ -178,12 +179,12 @@ fn sentinel_lane(
         transport: transport.clone(),
         clock: Arc::clone(clock),
     };
-    let holdings = sentinel.resource.as_ref().map(|resource| Holdings {
+    let inventory = sentinel.resource.as_ref().map(|resource| Inventory {
         api: Api {
             name: "Azure Resource Manager",
-            ..api(holdings::REQUESTS_PER_MINUTE, holdings::ANSWER_BYTES)
+            ..api(inventory::REQUESTS_PER_MINUTE, inventory::ANSWER_BYTES)
         },
-        url: holdings::url(
+        url: inventory::url(
             &resource.base_url,
             &resource.subscription_id,
             &resource.resource_group,
@@ -197,9 +198,10 @@ fn sentinel_lane(
         array,
         source_system: settings.source_system.clone(),
         style,
+        inventory,
     };
     let target = Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
-    let destination = Destination::Sentinel { uploads, holdings };
+    let destination = Destination::Sentinel(uploads);
     lane("sentinel", settings, settings.hash_type, salt, target, destination)
 }
 
@@ -289,7 +291,7 @@ fn open_store(
             StateSettings::Directory(root) => Home::Directory(DirectoryHome::new(root.clone())),
             StateSettings::ConnectionString { connection, container } => {
                 let endpoint = connection.signed_endpoint(clock.now()).map_err(|problem| {
-                    StateError::Refused(format!("AzureWebJobsStorage cannot be used: {problem}"))
+                    StateError::refused(format!("AzureWebJobsStorage cannot be used: {problem}"))
                 })?;
                 Home::Blob(BlobHome::new(endpoint, None, container, &transport)?)
             }
@@ -300,7 +302,7 @@ fn open_store(
                         .reached_at(settings.azure.endpoint.clone())
                 });
                 let credential = own.as_ref().unwrap_or(&platform).credential(None);
-                let credential = credential.map_err(|error| StateError::Refused(error.to_string()))?;
+                let credential = credential.map_err(|error| StateError::refused(error.to_string()))?;
                 Home::Blob(BlobHome::new(endpoint.clone(), Some(credential), container, &transport)?)
             }
         };

@@ -1,11 +1,11 @@
-//! Time from outside: what o'clock it is, and how long a pass may go on.
+//! Wall-clock time and invocation deadlines.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::watch, time::Instant};
 
-/// What o'clock it is. Only for timestamps that leave the process or are compared with such; every wait is
+/// Wall-clock time. Only for timestamps that leave the process or are compared with such; every wait is
 /// measured on tokio's clock instead, because a wall clock jumps.
 pub trait Clock: Send + Sync {
     fn now(&self) -> DateTime<Utc>;
@@ -24,10 +24,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// The wait asked for does not fit before the deadline, or the process was told to stop: pause instead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// The wait asked for does not fit before the deadline, or the process was told to stop: pause instead. Every error that
+/// can mean this carries this one type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error("no time left in this pass")]
-pub struct OutOfTime;
+pub struct OutOfTime {
+    /// The error of the last try, if one failed.
+    pub last_error: Option<String>,
+}
 
 /// What is under way when the process is told to stop may go on for this long.
 const STOPPING: Duration = Duration::from_secs(5);
@@ -88,19 +92,19 @@ impl Deadline {
 
     /// Errors when no time is left at all.
     pub fn check(&self) -> Result<(), OutOfTime> {
-        if self.fits(Duration::ZERO) { Ok(()) } else { Err(OutOfTime) }
+        if self.fits(Duration::ZERO) { Ok(()) } else { Err(OutOfTime::default()) }
     }
 
     /// Sleeps for `duration` if that fits; wakes early, with the error, when told to stop.
     pub async fn sleep(&self, duration: Duration) -> Result<(), OutOfTime> {
         if !self.fits(duration) {
-            return Err(OutOfTime);
+            return Err(OutOfTime::default());
         }
         let mut stop = self.stop.clone();
         tokio::select! {
             () = tokio::time::sleep(duration) => Ok(()),
             // A sender that is gone can no longer ask anything: then only the sleep counts.
-            Ok(_) = stop.wait_for(|stop| *stop) => Err(OutOfTime),
+            Ok(_) = stop.wait_for(|stop| *stop) => Err(OutOfTime::default()),
         }
     }
 
@@ -115,7 +119,7 @@ impl Deadline {
     /// It was dropped where it stood, which is safe at any moment.
     pub async fn in_time<F: Future>(&self, invocation: F) -> Result<F::Output, OutOfTime> {
         match self.answered_at {
-            Some(at) => tokio::time::timeout_at(at, invocation).await.map_err(|_| OutOfTime),
+            Some(at) => tokio::time::timeout_at(at, invocation).await.map_err(|_| OutOfTime::default()),
             None => Ok(invocation.await),
         }
     }
@@ -143,8 +147,8 @@ impl Deadline {
         tokio::select! {
             biased;
             output = work => Ok(output),
-            () = over => Err(OutOfTime),
-            () = stopped => Err(OutOfTime),
+            () = over => Err(OutOfTime::default()),
+            () = stopped => Err(OutOfTime::default()),
         }
     }
 }

@@ -8,7 +8,9 @@ use futures::{StreamExt, stream};
 use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock, SystemClock},
-    domain::{fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, task::Window},
+    domain::{
+        fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, window::Window,
+    },
     http::{traffic::Traffic, transport::Transport},
     pass::{Lane, Work},
     source::mandiant::reader::Reader,

@@ -1,6 +1,7 @@
 //! Calls of Microsoft's APIs: with a token, paced, and made again where that helps.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,17 +13,19 @@ use axum::{
     body::Bytes,
     http::{HeaderValue, Method, Request, header},
 };
+use futures::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     azure::upload_identity::{UploadIdentity, UploadIdentityError},
-    clock::{Deadline, SharedClock},
-    domain::outcome::{Refusal, UploadError},
+    clock::{Deadline, OutOfTime, SharedClock},
+    domain::{outcome::Rejection, problem::Problem},
     http::{
         error::{HttpError, excerpt, retry_after},
         limiter::Limiter,
-        retry::{Failed, LONGEST_ASKED, Patience, Transient, retry},
-        told::{error_in, page_for_people, redirect, redirected, refused_in_between, used_up},
+        probe::Probe,
+        retry::{LONGEST_ASKED, Patience, RetryError, Transient, retry},
+        told::{error_in, page_for_people, redirect, redirected, rejected_in_between, used_up},
         traffic::Traffic,
         transport::{Answer, Transport},
     },
@@ -69,19 +72,50 @@ pub enum Verdict<T> {
         wait: Option<Duration>,
         throttled: bool,
     },
-    /// The request as a whole was refused because of something in it.
-    Refused(Refusal),
+    /// The request as a whole was rejected because of something in it.
+    Rejected(Rejection),
     /// The token was refused.
     Unauthorized(String),
     /// Something only the operator can mend.
-    Blocked(String),
+    Blocked(Problem),
+}
+
+impl<T> Verdict<T> {
+    /// Something only the operator can mend.
+    pub fn blocked(problem: impl Into<Problem>) -> Self {
+        Self::Blocked(problem.into())
+    }
+}
+
+/// Why a request settled nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// The next try does not fit before the deadline.
+    #[error(transparent)]
+    OutOfTime(#[from] OutOfTime),
+    /// The request was rejected as a whole because of something in it: one of its records, perhaps.
+    #[error("the destination rejected the request: {0}")]
+    Rejected(Rejection),
+    /// The service is down, or only the operator can mend the problem; the sentence says what to do.
+    #[error("{0}")]
+    Stalled(Problem),
+}
+
+impl From<ApiError> for RetryError<Problem> {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::OutOfTime(out_of_time) => Self::OutOfTime(out_of_time),
+            ApiError::Stalled(problem) => Self::GaveUp(problem),
+            ApiError::Rejected(_) => Self::GaveUp(error.to_string().into()),
+        }
+    }
 }
 
 /// Why one try did not settle a request.
 enum Attempt {
     Http(&'static str, HttpError),
     Later { reason: String, wait: Option<Duration> },
-    Final(UploadError),
+    Final(ApiError),
 }
 
 impl Transient for Attempt {
@@ -103,44 +137,58 @@ impl Transient for Attempt {
 
 impl From<UploadIdentityError> for Attempt {
     fn from(error: UploadIdentityError) -> Self {
-        let reason = error.to_string();
         if error.is_transient() {
-            Self::Later { reason, wait: None }
+            Self::Later { reason: error.to_string(), wait: None }
         } else {
-            Self::Final(UploadError::Stalled(reason))
+            Self::Final(ApiError::Stalled(error.problem()))
         }
     }
 }
 
-impl Attempt {
-    fn reason(&self) -> String {
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Http(name, error) => format!("{name} cannot be reached: {error}"),
-            Self::Later { reason, .. } => reason.clone(),
-            Self::Final(error) => error.to_string(),
+            Self::Http(name, error) => write!(f, "{name} cannot be reached: {error}"),
+            Self::Later { reason, .. } => f.write_str(reason),
+            Self::Final(error) => error.fmt(f),
         }
     }
 }
 
 impl Api {
+    /// A token to be asked for. `unproven` says what a token does not show.
+    pub fn token_probe<'a>(&'a self, deadline: &'a Deadline, unproven: Option<&'static str>) -> Probe<'a> {
+        let attempt = async move {
+            let token = deadline.within(self.uploader.token(&self.scope)).await?;
+            token.map_err(|error| RetryError::GaveUp(error.problem()))?;
+            let issued = format!("it was issued to {}", self.uploader.principal().await);
+            Ok(unproven.map(|unproven| format!("{issued}. {unproven}")).unwrap_or(issued))
+        };
+        Probe {
+            name: format!("token for {}", self.name),
+            tried: format!("a token of Entra ID for {} was asked for", self.scope),
+            attempt: attempt.boxed(),
+        }
+    }
+
     /// Makes a request, again where that may help, and reads its answer with `read`.
     ///
     /// # Errors
-    /// Nothing is known to be settled; see [`UploadError`].
+    /// Nothing is known to be settled; see [`ApiError`].
     pub async fn call<T>(
         &self,
         call: &Call,
         read: impl Fn(&Answer) -> Verdict<T>,
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<T, UploadError> {
+    ) -> Result<T, ApiError> {
         let resets = AtomicUsize::new(0);
         let attempt = || async {
             let tried = self.attempt(call, &read, deadline, traffic).await;
-            if let Err(Attempt::Http(_, HttpError::Unanswered { .. })) = &tried {
+            if let Err(RetryError::GaveUp(Attempt::Http(_, HttpError::Unanswered { .. }))) = &tried {
                 let resets = resets.fetch_add(1, Ordering::Relaxed) + 1;
                 if resets >= RESETS && call.parts > 1 {
-                    return Err(Attempt::Final(UploadError::Refused(self.too_long(call))));
+                    return Err(RetryError::GaveUp(Attempt::Final(ApiError::Rejected(self.too_long(call)))));
                 }
             }
             tried
@@ -149,22 +197,21 @@ impl Api {
             traffic.retried();
             tracing::warn!(
                 delay_ms = wait.as_millis(),
-                "{}; asking again in {:.1} s",
-                error.reason(),
+                "{error}; asking again in {:.1} s",
                 wait.as_secs_f64()
             );
         });
         outcome.await.map_err(|failed| match failed {
-            Failed::For(Attempt::Final(error)) => error,
-            Failed::For(error) => UploadError::Stalled(error.reason()),
-            Failed::OutOfTime(error) => UploadError::OutOfTime { after: Some(error.reason()) },
+            RetryError::GaveUp(Attempt::Final(error)) => error,
+            RetryError::GaveUp(error) => ApiError::Stalled(error.to_string().into()),
+            RetryError::OutOfTime(out_of_time) => out_of_time.into(),
         })
     }
 
     /// What is said of a request over which the connection breaks each time. It is cut in halves like one that is
     /// refused for its length; what stands alone and breaks all the same meets an outage.
-    fn too_long(&self, call: &Call) -> Refusal {
-        Refusal {
+    fn too_long(&self, call: &Call) -> Rejection {
+        Rejection {
             reason: format!(
                 "the connection to {} broke {RESETS} times before it answered a request of {} bytes: perhaps something in between takes none of that length",
                 self.name,
@@ -181,40 +228,40 @@ impl Api {
         read: impl Fn(&Answer) -> Verdict<T>,
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<T, Attempt> {
-        let out_of_time = || Attempt::Final(UploadError::OutOfTime { after: None });
+    ) -> Result<T, RetryError<Attempt>> {
         let mut renewed = false;
         loop {
             let token = deadline.within(self.uploader.token(&self.scope)).await;
-            let token = token.map_err(|_| out_of_time())??;
-            let request = self.request(call, &token).map_err(Attempt::Final)?;
+            let token = token?.map_err(|error| RetryError::GaveUp(error.into()))?;
+            let request =
+                self.request(call, &token).map_err(|error| RetryError::GaveUp(Attempt::Final(error)))?;
             // A place in the row is taken last, so that fetching a token does not delay a paced request.
-            self.limiter.slot(deadline).await.map_err(|_| out_of_time())?;
+            self.limiter.slot(deadline).await?;
             traffic.requested();
             let answer = deadline.within(self.transport.fetch(request, TIMEOUT, self.longest_answer)).await;
-            let answer =
-                answer.map_err(|_| out_of_time())?.map_err(|error| Attempt::Http(self.name, error))?;
+            let answer = answer?.map_err(|error| RetryError::GaveUp(Attempt::Http(self.name, error)))?;
             let verdict = self.in_between(call, &answer).unwrap_or_else(|| read(&answer));
-            return match verdict {
-                Verdict::Answered(value) => Ok(value),
+            let failed = match verdict {
+                Verdict::Answered(value) => return Ok(value),
                 Verdict::Later { reason, wait, throttled } => {
                     if throttled {
                         traffic.throttled();
                         self.limiter
                             .hold_back(wait.filter(|wait| *wait <= LONGEST_ASKED).unwrap_or_default());
                     }
-                    Err(Attempt::Later { reason, wait })
+                    Attempt::Later { reason, wait }
                 }
-                Verdict::Refused(refusal) => Err(Attempt::Final(UploadError::Refused(refusal))),
-                Verdict::Blocked(reason) => Err(Attempt::Final(UploadError::Stalled(reason))),
+                Verdict::Rejected(rejection) => Attempt::Final(ApiError::Rejected(rejection)),
+                Verdict::Blocked(problem) => Attempt::Final(ApiError::Stalled(problem)),
                 Verdict::Unauthorized(_) if !renewed => {
                     renewed = true;
                     traffic.retried();
                     self.uploader.forget(&self.scope, &token).await;
                     continue;
                 }
-                Verdict::Unauthorized(reason) => Err(Attempt::Final(UploadError::Stalled(reason))),
+                Verdict::Unauthorized(reason) => Attempt::Final(ApiError::Stalled(reason.into())),
             };
+            return Err(RetryError::GaveUp(failed));
         }
     }
 
@@ -223,7 +270,7 @@ impl Api {
     fn in_between<T>(&self, call: &Call, answer: &Answer) -> Option<Verdict<T>> {
         let (status, name) = (answer.status.as_u16(), self.name);
         if let Some(target) = redirect(answer) {
-            return Some(Verdict::Blocked(format!("{name} {}", redirected(status, &target, call.settings))));
+            return Some(Verdict::blocked(format!("{name} {}", redirected(status, &target, call.settings))));
         }
         let page = match status {
             401 | 403 => page_for_people(answer),
@@ -231,7 +278,7 @@ impl Api {
             _ => None,
         };
         if let Some(page) = page {
-            let reason = refused_in_between(status, name, &page, call.settings);
+            let reason = rejected_in_between(status, name, &page, call.settings);
             return Some(Verdict::Later { reason, wait: None, throttled: false });
         }
         let told = if status == 403 { error_in(&answer.body)? } else { return None };
@@ -242,14 +289,16 @@ impl Api {
         })
     }
 
-    fn request(&self, call: &Call, token: &SecretString) -> Result<Request<Bytes>, UploadError> {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()))
-            .map_err(|_| UploadError::Stalled("Entra's token cannot be carried by a header".to_owned()))?;
+    fn request(&self, call: &Call, token: &SecretString) -> Result<Request<Bytes>, ApiError> {
+        let mut bearer =
+            HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).map_err(|_| {
+                ApiError::Stalled("Entra's token cannot be carried by a header".to_owned().into())
+            })?;
         bearer.set_sensitive(true);
         let mut request = Request::new(call.body.clone());
         *request.method_mut() = call.method.clone();
         *request.uri_mut() = call.url.parse().map_err(|error| {
-            UploadError::Stalled(format!("{} make no URL ({}): {error}", call.settings, call.url))
+            ApiError::Stalled(format!("{} make no URL ({}): {error}", call.settings, call.url).into())
         })?;
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, bearer);

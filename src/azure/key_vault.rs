@@ -10,13 +10,16 @@ use super::{
     identity::Identity,
     sdk::{Service, client_options, is_transient, within_limit},
 };
-use crate::http::{error::chain, told::ELSEWHERE, transport::Transport};
+use crate::{
+    domain::problem::{Problem, Role},
+    http::{error::chain, told::ELSEWHERE, transport::Transport},
+};
 
 /// A secret could not be read; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{problem}")]
 pub struct SecretsError {
-    pub(super) message: String,
+    pub problem: Problem,
     /// Whether asking again may help.
     pub is_transient: bool,
 }
@@ -40,14 +43,17 @@ impl KeyVault {
         let failed = |reason: String, is_transient: bool| {
             let told =
                 format!("the secret {name} (for {setting}) cannot be read from {}: {reason}", self.url);
-            let message = if is_transient || told.contains(ELSEWHERE) {
-                told
+            let role = Role::KeyVaultSecretsUser;
+            let problem = if is_transient || told.contains(ELSEWHERE) {
+                Problem::from(told)
             } else {
-                format!(
-                    "{told}; the app's identity needs the role Key Vault Secrets User there (a new assignment takes some minutes), and the vault's firewall must let the app in"
-                )
+                Problem::from(format!(
+                    "{told}; the app's identity needs the role {} there (a new assignment takes some minutes), and the vault's firewall must let the app in",
+                    role.name()
+                ))
+                .needs(role)
             };
-            SecretsError { message, is_transient }
+            SecretsError { problem, is_transient }
         };
         let told_by_sdk = |error: azure_core::Error| failed(chain(&error), is_transient(&error));
         let credential =

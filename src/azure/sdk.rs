@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::http::{
     error::{excerpt, seconds},
-    told::{error, object, page_for_people, redirect, redirected, refused_in_between},
+    told::{error, object, page_for_people, redirect, redirected, rejected_in_between},
     transport::{Answer, Transport},
 };
 
@@ -193,7 +193,7 @@ pub(super) struct NotYet(pub(super) String);
 pub(super) fn checked(service: Service, answer: &Answer) -> Result<Vec<u8>, String> {
     let status = answer.status.as_u16();
     if matches!(status, 407 | 511) || matches!(status, 401 | 403) && page_for_people(answer).is_some() {
-        return Err(refused_in_between(status, service.name(), &excerpt(&answer.body), service.settings()));
+        return Err(rejected_in_between(status, service.name(), &excerpt(&answer.body), service.settings()));
     }
     let members = object::<Map<String, Value>>(&answer.body);
     if answer.status.is_success() {

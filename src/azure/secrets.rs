@@ -131,9 +131,10 @@ impl SecretStore {
     fn missing(&self, SecretSource { setting, name, .. }: &SecretSource) -> SecretsError {
         let vault = self.vault.as_ref().map(|vault| vault.url.to_string()).unwrap_or_default();
         SecretsError {
-            message: format!(
+            problem: format!(
                 "{setting} is not set, and the key vault {vault} has no secret {name}: set one of them"
-            ),
+            )
+            .into(),
             is_transient: false,
         }
     }

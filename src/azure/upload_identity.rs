@@ -9,6 +9,7 @@ use super::{
     key_vault::SecretsError,
     secrets::SecretStore,
 };
+use crate::domain::problem::Problem;
 
 /// No token to upload with; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,14 @@ impl UploadIdentityError {
         match self {
             Self::Identity(error) => error.is_transient,
             Self::Secrets(error) => error.is_transient,
+        }
+    }
+
+    /// What the operator can do.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Identity(error) => error.to_string().into(),
+            Self::Secrets(error) => error.problem.clone(),
         }
     }
 }

@@ -1,131 +1,186 @@
-//! Where a lane delivers to: a closed set, one variant each.
+//! The destinations of indicators: a closed set, one variant each.
 
 pub mod defender;
 pub mod sentinel;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+pub use crate::azure::api::ApiError;
+
+use self::{defender::client::Defender, sentinel::client::Sentinel};
 use crate::{
     azure::api::Api,
     clock::Deadline,
-    destination::{
-        defender::client::{Defender, kind},
-        sentinel::{client::Sentinel, holdings::Holdings},
-    },
-    domain::{
-        entry::Handle,
-        outcome::{Delivery, Refusal, UploadError},
-        plan::Planned,
-    },
-    http::traffic::Traffic,
+    domain::{inventory::InventoryPage, outcome::RecordOutcome, plan::Planned},
+    http::{probe::Probe, traffic::Traffic},
 };
 
 /// A destination with everything it needs.
 pub enum Destination {
-    Sentinel {
-        uploads: Sentinel,
-        /// What the workspace holds, where it can be asked.
-        holdings: Option<Holdings>,
-    },
+    Sentinel(Sentinel),
     Defender(Defender),
 }
 
-impl Destination {
-    /// The API that takes what is delivered.
-    pub fn api(&self) -> &Api {
-        match self {
-            Self::Sentinel { uploads, .. } => &uploads.api,
-            Self::Defender(defender) => &defender.api,
-        }
-    }
-
+/// What limits a destination, and what its indicators do there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
     /// The most records in one request.
-    pub fn batch(&self) -> usize {
+    pub batch: usize,
+    /// The most indicators it may come to hold, whoever sent them.
+    pub capacity: Option<usize>,
+    /// Whether its indicators make endpoints act: then a wrong one is an outage.
+    pub acts: bool,
+}
+
+/// When a lane asks what its destination holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciliation {
+    /// It cannot be asked.
+    Never,
+    /// When the lane begins: asking takes a request for every hundred indicators.
+    AtFirst,
+    /// In each pass that reads something again or has something to send.
+    EachPass,
+}
+
+impl Destination {
+    /// Its name in sentences.
+    pub fn label(&self) -> &'static str {
+        self.api().name
+    }
+
+    pub fn limits(&self) -> Limits {
         match self {
-            Self::Sentinel { .. } => sentinel::client::BATCH,
-            Self::Defender(_) => defender::client::BATCH,
+            Self::Sentinel(_) => Limits { batch: sentinel::client::BATCH, capacity: None, acts: false },
+            Self::Defender(defender) => {
+                Limits { batch: defender::client::BATCH, capacity: Some(defender.limit), acts: true }
+            }
         }
     }
 
-    /// Whether a refusal names the kind of `item`: then it speaks about such indicators, and not about our requests.
+    /// Whether a rejection names the kind of `item`: then it is about such indicators, and not about our requests.
     pub fn names_its_kind(&self, item: &Planned, reason: &str) -> bool {
         match self {
-            Self::Sentinel { .. } => false,
-            Self::Defender(_) => reason.contains(kind(item)),
+            Self::Sentinel(_) => false,
+            Self::Defender(_) => reason.contains(defender::client::kind(item)),
         }
     }
 
-    /// Whether what it holds makes endpoints act: then a wrong indicator is an outage.
-    pub fn acts(&self) -> bool {
-        matches!(self, Self::Defender(_))
-    }
-
-    /// Begins a pass: whoever held the lease before us may have made a request just now.
+    /// Begins a pass: the instance that held the lease before us may have made a request just now.
     pub fn take_over(&self) {
         self.api().limiter.take_over();
     }
 
-    /// How long the next upload has to wait for its place under the rate limit.
+    /// How long the next upload has to wait under the rate limit.
     pub fn wait(&self) -> Duration {
         self.api().limiter.wait()
     }
 
-    /// What tells what the destination holds from before there was a lane.
-    pub fn holdings(&self) -> Option<&Holdings> {
-        match self {
-            Self::Sentinel { holdings, .. } => holdings.as_ref(),
-            Self::Defender(_) => None,
-        }
-    }
-
     /// The object that stands for `planned`, for a person to read.
-    pub fn preview(&self, planned: &Planned) -> serde_json::Value {
+    pub fn preview(&self, planned: &Planned) -> Value {
         match self {
-            Self::Sentinel { uploads, .. } => uploads.preview(planned),
+            Self::Sentinel(sentinel) => sentinel.preview(planned),
             Self::Defender(defender) => defender.preview(planned),
         }
     }
 
-    /// Delivers one batch, in which all or none are taken back, and returns what became of each record, in their
-    /// order.
+    /// Delivers one batch, in which all or none are removed, and returns what became of each record, in their order.
     ///
     /// # Errors
-    /// See [`UploadError`].
+    /// Nothing of the batch is known to be settled; see [`ApiError`].
     pub async fn deliver(
         &self,
         batch: &[Planned],
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<Vec<Delivery>, UploadError> {
+    ) -> Result<Vec<RecordOutcome>, ApiError> {
         match self {
-            Self::Sentinel { uploads, .. } => uploads.upload(batch, deadline, traffic).await,
-            Self::Defender(defender) if batch.iter().any(|item| item.change.takes_back()) => {
-                delete(defender, batch, deadline, traffic).await
+            Self::Sentinel(sentinel) => sentinel.upload(batch, deadline, traffic).await,
+            Self::Defender(defender) if batch.iter().any(|item| item.change.removes()) => {
+                defender.remove(batch, deadline, traffic).await
             }
             Self::Defender(defender) => defender.import(batch, deadline, traffic).await,
         }
     }
-}
 
-async fn delete(
-    defender: &Defender,
-    batch: &[Planned],
-    deadline: &Deadline,
-    traffic: &Traffic,
-) -> Result<Vec<Delivery>, UploadError> {
-    let number = |item: &Planned| match item.handle {
-        Some(Handle::Numbered { id, .. }) => Some(id),
-        Some(Handle::Foreign(_)) | None => None,
-    };
-    let numbers: Vec<u64> = batch.iter().filter_map(number).collect();
-    defender.delete(&numbers, deadline, traffic).await?;
-    let delivery = |item| match number(item) {
-        Some(_) => Delivery::Acknowledged(None),
-        None => Delivery::Rejected(Refusal {
-            reason: "it cannot be deleted, because Defender gave no number for it; it ends with its validity"
-                .to_owned(),
-            request_id: None,
-        }),
-    };
-    Ok(batch.iter().map(delivery).collect())
+    /// Removes what the destination knows by these numbers.
+    ///
+    /// # Errors
+    /// Some may be removed; to ask again is safe. See [`ApiError`].
+    pub async fn remove(
+        &self,
+        numbers: &[u64],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<(), ApiError> {
+        match self {
+            // Its indicators have no numbers: they are revoked by an upload.
+            Self::Sentinel(_) => Ok(()),
+            Self::Defender(defender) => defender.delete(numbers, deadline, traffic).await,
+        }
+    }
+
+    /// When a lane asks what the destination holds.
+    pub fn reconciliation(&self) -> Reconciliation {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(_), .. }) => Reconciliation::AtFirst,
+            Self::Sentinel(_) => Reconciliation::Never,
+            Self::Defender(_) => Reconciliation::EachPass,
+        }
+    }
+
+    /// A page of what the destination holds: the first, or the one that `next` of the page before leads to.
+    ///
+    /// # Errors
+    /// [`ApiError::Rejected`]: it does not go on from `next`, perhaps no longer; begin again without it.
+    pub async fn inventory(
+        &self,
+        next: Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<InventoryPage, ApiError> {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(inventory), .. }) => {
+                inventory.page(next, deadline, traffic).await
+            }
+            Self::Sentinel(_) => Ok(InventoryPage::default()),
+            Self::Defender(defender) => defender.inventory(deadline, traffic).await,
+        }
+    }
+
+    /// Type and value of `planned`, as the destination tells its indicators apart; see
+    /// [`Held::compared_as`](crate::domain::inventory::Held).
+    pub fn compared_as(&self, planned: &Planned) -> String {
+        match self {
+            Self::Sentinel(_) => planned.stix_id().to_string(),
+            Self::Defender(defender) => defender.compared_as(planned),
+        }
+    }
+
+    /// Whether the destination would reject it, as far as is known without asking.
+    pub fn is_unfit(&self, planned: &Planned, now: DateTime<Utc>) -> bool {
+        match self {
+            Self::Sentinel(_) => false,
+            Self::Defender(defender) => defender.is_unfit(planned, now),
+        }
+    }
+
+    /// The connections to try.
+    pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.probes(deadline),
+            Self::Defender(defender) => defender.probes(deadline),
+        }
+    }
+
+    /// The API that takes what is delivered.
+    fn api(&self) -> &Api {
+        match self {
+            Self::Sentinel(sentinel) => &sentinel.api,
+            Self::Defender(defender) => &defender.api,
+        }
+    }
 }

@@ -2,17 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{
-    progress::Progress,
-    task::{REACH, whole_second},
-};
+use super::{progress::Progress, window::Limits};
 
 impl Progress {
     /// The clock was ahead of the true time by `by` when the pass `run_id` began: what it scheduled is moved to where it
     /// belongs, and nothing is known of the future. True if the lane itself began under that clock, and has read nothing
     /// yet: its history begins earlier than that clock said.
-    pub fn set_back(&mut self, run_id: &str, by: TimeDelta, now: DateTime<Utc>) -> bool {
-        let (earliest, by) = (whole_second(now - REACH), TimeDelta::seconds(by.num_seconds()));
+    pub fn set_back(&mut self, run_id: &str, by: TimeDelta, now: DateTime<Utc>, limits: Limits) -> bool {
+        let (earliest, by) = (limits.earliest(now), TimeDelta::seconds(by.num_seconds()));
         for backfill in self.backfills.iter_mut().filter(|backfill| backfill.run_id.starts_with(run_id)) {
             backfill.from = (backfill.from - by).max(earliest);
             backfill.to = (backfill.to - by).max(backfill.from);

@@ -13,7 +13,7 @@ use super::{
     manifest::Manifest,
     observable::{HashType, Key, Observable},
     outcome::Change,
-    policy::{Policy, Reading},
+    policy::{Circumstances, Policy},
     purpose::Purpose,
     voice::Voice,
 };
@@ -61,7 +61,7 @@ impl Policy {
         &self,
         held: Option<&Entry>,
         candidate: &Candidate<'_>,
-        reading: &Reading,
+        circumstances: &Circumstances,
     ) -> Decision {
         let Candidate { voice, admitted, .. } = *candidate;
         let nothing = Decision::Keep { fate: fate_of(admitted), note: None };
@@ -71,8 +71,8 @@ impl Policy {
                 Err(_) => nothing,
             };
         };
-        let mut hears = entry.hears(voice, reading.refreshes);
-        if reading.purpose == Purpose::Retry {
+        let mut hears = entry.hears(voice, circumstances.refreshes);
+        if circumstances.purpose == Purpose::Retry {
             // A refusal is judged again only if nothing else has spoken since; that the record was touched says nothing.
             let is_the_refused = entry.fingerprint == candidate.fingerprint || voice >= entry.voice();
             if !entry.state().is_refusal() || !is_the_refused {
@@ -80,30 +80,35 @@ impl Policy {
             }
             hears = true;
         }
-        let voice = if reading.purpose == Purpose::Retry { voice.max(entry.voice()) } else { voice };
+        let voice = if circumstances.purpose == Purpose::Retry { voice.max(entry.voice()) } else { voice };
         let candidate = &Candidate { voice, ..*candidate };
         match (hears, admitted) {
-            (true, Ok(())) => self.decide_for(entry, candidate, reading),
-            (true, Err(reason)) => self.decide_against(entry, candidate, reason, reading),
-            (false, Ok(())) => self.support(entry, reading),
+            (true, Ok(())) => self.decide_for(entry, candidate, circumstances),
+            (true, Err(reason)) => self.decide_against(entry, candidate, reason, circumstances),
+            (false, Ok(())) => self.support(entry, circumstances),
             (false, Err(reason)) => {
                 let speaks_against = self.retract
                     && !entry.state().is_decided_against()
-                    && entry.is_held(reading.now)
+                    && entry.is_held(circumstances.now)
                     && self.filter.is_stated(candidate.indicator, reason);
-                let note = speaks_against.then(|| contest(entry, reading)).flatten();
+                let note = speaks_against.then(|| contest(entry, circumstances)).flatten();
                 Decision::Keep { fate: Fate::Dropped(reason), note }
             }
         }
     }
 
     /// The deciding record is admitted.
-    fn decide_for(&self, entry: &Entry, candidate: &Candidate<'_>, reading: &Reading) -> Decision {
+    fn decide_for(
+        &self,
+        entry: &Entry,
+        candidate: &Candidate<'_>,
+        circumstances: &Circumstances,
+    ) -> Decision {
         let voice = candidate.voice;
         let same = entry.fingerprint.covers(candidate.fingerprint, candidate.indicator);
-        let ends_soon = self.ends_soon(entry, reading);
-        let is_retry = reading.purpose == Purpose::Retry;
-        let heard = heard(entry, voice, reading);
+        let ends_soon = self.ends_soon(entry, circumstances);
+        let is_retry = circumstances.purpose == Purpose::Retry;
+        let heard = heard(entry, voice, circumstances);
         let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
         let send = |change| Decision::Send { change, voice };
         match entry.state() {
@@ -124,15 +129,16 @@ impl Policy {
         entry: &Entry,
         candidate: &Candidate<'_>,
         reason: DropReason,
-        reading: &Reading,
+        circumstances: &Circumstances,
     ) -> Decision {
-        let heard = heard(entry, candidate.voice, reading);
+        let heard = heard(entry, candidate.voice, circumstances);
         let fate = Fate::Dropped(reason);
         if !self.retract || !self.filter.is_stated(candidate.indicator, reason) {
-            let met = (candidate.voice.tag == entry.voice().tag).then(|| changed(entry, met(entry, reading)));
+            let met =
+                (candidate.voice.tag == entry.voice().tag).then(|| changed(entry, met(entry, circumstances)));
             return Decision::Keep { fate, note: met.flatten() };
         }
-        if entry.is_held(reading.now) {
+        if entry.is_held(circumstances.now) {
             return Decision::Send { change: Change::Retracted, voice: candidate.voice };
         }
         // Nothing is held; an older record, or the line about an earlier refusal, must not bring it back.
@@ -140,19 +146,21 @@ impl Policy {
     }
 
     /// A record that does not decide is admitted: it keeps what is held from running out.
-    fn support(&self, entry: &Entry, reading: &Reading) -> Decision {
+    fn support(&self, entry: &Entry, circumstances: &Circumstances) -> Decision {
         // The deciding record goes on deciding.
         let send = |change| Decision::Send { change, voice: entry.voice() };
         let is_void = entry.fingerprint == Fingerprint::VOID;
         match entry.state() {
             State::Held | State::UpdateRejected if is_void => send(Change::Updated),
-            State::Held | State::UpdateRejected if self.ends_soon(entry, reading) => send(Change::Renewed),
+            State::Held | State::UpdateRejected if self.ends_soon(entry, circumstances) => {
+                send(Change::Renewed)
+            }
             _ => Decision::Keep { fate: Fate::Unchanged, note: None },
         }
     }
 
-    fn ends_soon(&self, entry: &Entry, reading: &Reading) -> bool {
-        entry.valid_until() - self.renewal_margin <= reading.now
+    fn ends_soon(&self, entry: &Entry, circumstances: &Circumstances) -> bool {
+        entry.valid_until() - self.renewal_margin <= circumstances.now
     }
 
     /// Under which other keys the destination holds what `candidate` is about: former spellings of the value, and, if it
@@ -163,19 +171,19 @@ impl Policy {
         held: Option<&Entry>,
         candidate: &Candidate<'_>,
         manifest: &mut Manifest,
-        reading: &Reading,
+        circumstances: &Circumstances,
     ) -> Vec<(Key, HashType)> {
         let Candidate { indicator, voice, admitted, .. } = *candidate;
         if admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason)) {
             return Vec::new();
         }
         let is_held = |manifest: &Manifest, key: &Key| {
-            manifest.get(*key).copied().filter(|entry| *key != current && entry.is_held(reading.now))
+            manifest.get(*key).copied().filter(|entry| *key != current && entry.is_held(circumstances.now))
         };
         // No record's value is spelt so any more: whoever speaks of it, it has to go.
         let spellings = indicator.former.iter().filter(|key| is_held(manifest, key).is_some());
         let mut names: Vec<(Key, HashType)> = spellings.map(|key| (*key, self.hash_type)).collect();
-        let decides = held.is_none_or(|entry| entry.hears(voice, reading.refreshes));
+        let decides = held.is_none_or(|entry| entry.hears(voice, circumstances.refreshes));
         if let Observable::File(hashes) = &indicator.observable
             && decides
         {
@@ -184,7 +192,7 @@ impl Policy {
             let former = manifest.files_of(voice.tag).map(|key| (key, self.hash_type));
             let mut digests: Vec<(Key, HashType)> = digests.chain(former).collect();
             digests.retain(|(key, _)| {
-                is_held(manifest, key).is_some_and(|entry| entry.hears(voice, reading.refreshes))
+                is_held(manifest, key).is_some_and(|entry| entry.hears(voice, circumstances.refreshes))
             });
             names.append(&mut digests);
         }
@@ -196,23 +204,23 @@ impl Policy {
 }
 
 /// `entry` once the deciding record `voice` was met.
-fn heard(entry: &Entry, voice: Voice, reading: &Reading) -> Entry {
+fn heard(entry: &Entry, voice: Voice, circumstances: &Circumstances) -> Entry {
     if voice == entry.voice() {
-        met(entry, reading)
+        met(entry, circumstances)
     } else {
-        entry.decided_by(voice, reading.refreshes.meeting())
+        entry.decided_by(voice, circumstances.refreshes.meeting())
     }
 }
 
 /// `entry` once its deciding record was met.
-fn met(entry: &Entry, reading: &Reading) -> Entry {
-    let now = reading.refreshes.meeting();
+fn met(entry: &Entry, circumstances: &Circumstances) -> Entry {
+    let now = circumstances.refreshes.meeting();
     if entry.misses_a_meeting(now) { entry.met(now) } else { *entry }
 }
 
 /// What is to be noted where an older record speaks against what the deciding one admits.
-fn contest(entry: &Entry, reading: &Reading) -> Option<Entry> {
-    (!entry.is_contested()).then(|| entry.contested(reading.refreshes.meeting()))
+fn contest(entry: &Entry, circumstances: &Circumstances) -> Option<Entry> {
+    (!entry.is_contested()).then(|| entry.contested(circumstances.refreshes.meeting()))
 }
 
 fn changed(before: &Entry, after: Entry) -> Option<Entry> {

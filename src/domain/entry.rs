@@ -94,6 +94,16 @@ pub enum Handle {
     Numbered { id: u64, rank: Rank },
 }
 
+impl Handle {
+    /// The API's number, if it is one.
+    pub fn number(self) -> Option<u64> {
+        match self {
+            Self::Numbered { id, .. } => Some(id),
+            Self::Foreign(_) => None,
+        }
+    }
+}
+
 /// Decides which indicators a destination holds that cannot hold all. The greater is the more wanted; of equals the one
 /// updated later, which the entry knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -283,8 +293,8 @@ impl Entry {
         Self { valid_until: seconds(now), ..self }.in_state(State::Absent)
     }
 
-    /// The same entry after the indicator was taken back at `now`.
-    pub fn taken_back(self, now: DateTime<Utc>) -> Self {
+    /// The same entry after the indicator was retracted at `now`.
+    pub fn retracted(self, now: DateTime<Utc>) -> Self {
         Self { valid_until: seconds(now), ..self }.in_state(State::Retracted)
     }
 

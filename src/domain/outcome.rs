@@ -14,9 +14,9 @@ pub enum Change {
     Updated,
     /// The same content with a later end of validity.
     Renewed,
-    /// Taken back: it is no longer wanted.
+    /// Revoked or removed: it is no longer wanted.
     Retracted,
-    /// Taken back in favour of another that stands for it now.
+    /// Revoked or removed in favour of another that stands for it now.
     Displaced,
 }
 
@@ -27,45 +27,28 @@ impl Change {
     }
 
     /// Whether the destination is to hold it no longer.
-    pub fn takes_back(self) -> bool {
+    pub fn removes(self) -> bool {
         matches!(self, Self::Retracted | Self::Displaced)
     }
 }
 
-/// What the destination said of one record that was sent.
+/// What the destination answered for one record that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum RecordOutcome {
     /// It holds the record; by the handle, if it gave one.
     Acknowledged(Option<Handle>),
-    Rejected(Refusal),
+    Rejected(Rejection),
     /// It has no room for the record.
     OverLimit,
 }
 
-/// Why a destination refused a record.
+/// Why a destination rejected a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Refusal {
+pub struct Rejection {
     pub reason: String,
     /// By which the destination's support finds the request.
     pub request_id: Option<String>,
-}
-
-/// Why nothing of a batch is known to be settled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UploadError {
-    /// The next try does not fit before the deadline.
-    #[error("no time was left to upload")]
-    OutOfTime {
-        /// What the last try met, if it failed.
-        after: Option<String>,
-    },
-    /// The request was refused as a whole because of something in it: one of its records, perhaps.
-    #[error("the destination refused the request: {0}")]
-    Refused(Refusal),
-    /// The destination is down, or something only the operator can mend; the sentence says what.
-    #[error("{0}")]
-    Stalled(String),
 }
 
 /// Records not wanted, by the first reason that applied.
@@ -129,7 +112,7 @@ pub struct Counts {
 
 impl Counts {
     /// Counts a record that was sent and acknowledged.
-    pub fn settle(&mut self, change: Change) {
+    pub fn count(&mut self, change: Change) {
         *match change {
             Change::Created => &mut self.created,
             Change::Updated => &mut self.updated,

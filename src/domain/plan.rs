@@ -14,7 +14,7 @@ use super::{
     manifest::Manifest,
     observable::{HashType, Key, StixId, Subject},
     outcome::{Change, Counts},
-    policy::{Policy, Reading},
+    policy::{Circumstances, Policy},
     voice::{Meeting, Tag, Voice},
 };
 
@@ -67,7 +67,7 @@ impl Planned {
 
     /// What is known once the destination acknowledged it, perhaps with a handle.
     pub fn acknowledged(&self, handle: Option<Handle>) -> Known {
-        let state = if self.change.takes_back() { State::Retracted } else { State::Held };
+        let state = if self.change.removes() { State::Retracted } else { State::Held };
         Known { entry: self.entry(state), handle: handle.or(self.handle) }
     }
 
@@ -75,7 +75,7 @@ impl Planned {
     /// is made again at the next reading, an update when its content changes.
     pub fn rejected(&self, before: Option<&Entry>) -> Known {
         let entry = match before.filter(|entry| entry.state().is_held()) {
-            Some(entry) if self.change.takes_back() => {
+            Some(entry) if self.change.removes() => {
                 entry.decided_by(self.voice, self.met).in_state(State::RetractionRejected)
             }
             Some(entry) => entry.decided_by(self.voice, self.met).refusing(self.fingerprint),
@@ -107,11 +107,11 @@ pub fn plan_page(
     indicators: Vec<(Key, Indicator)>,
     policy: &Policy,
     manifest: &mut Manifest,
-    reading: &Reading,
+    circumstances: &Circumstances,
     counts: &mut Counts,
 ) -> Plan {
     let voices: Vec<Voice> =
-        indicators.iter().map(|(_, indicator)| Voice::of(indicator, reading.horizon)).collect();
+        indicators.iter().map(|(_, indicator)| Voice::of(indicator, circumstances.horizon)).collect();
     let speakers = speakers(&indicators, &voices);
     let mut plan = Plan::default();
     // Former names that were dealt with: two records may share one.
@@ -124,10 +124,10 @@ pub fn plan_page(
         let candidate = Candidate { indicator: &indicator, voice, fingerprint, admitted };
         let speaks = speakers[&key] == record;
         let mut decision = match speaks {
-            true => policy.decide(held.as_ref(), &candidate, reading),
+            true => policy.decide(held.as_ref(), &candidate, circumstances),
             false => Decision::Keep { fate: fate_of(admitted), note: None },
         };
-        let mut former = policy.former_names(key, held.as_ref(), &candidate, manifest, reading);
+        let mut former = policy.former_names(key, held.as_ref(), &candidate, manifest, circumstances);
         former.retain(|(key, _)| speaks || indicator.former.contains(key));
         // Another record of the page stands for it there, or another had the same former name.
         former.retain(|(key, _)| !speakers.contains_key(key) && displaced.insert(*key));
@@ -142,11 +142,11 @@ pub fn plan_page(
             decision = Decision::Send { change: Change::Retracted, voice };
         }
         let planned = |indicator: Indicator, (key, hash_type), change, voice| Planned {
-            valid_until: policy.valid_until(&indicator, change, reading.now),
+            valid_until: policy.valid_until(&indicator, change, circumstances.now),
             indicator,
             record,
             voice,
-            met: reading.refreshes.meeting(),
+            met: circumstances.refreshes.meeting(),
             hash_type,
             key,
             handle: manifest.handle(key),
@@ -176,7 +176,7 @@ pub fn plan_malformed(
     held_as: Vec<Indicator>,
     policy: &Policy,
     manifest: &Manifest,
-    reading: &Reading,
+    circumstances: &Circumstances,
     plan: &mut Plan,
 ) -> u64 {
     if !policy.retract {
@@ -185,18 +185,18 @@ pub fn plan_malformed(
     let first_record = plan.send.iter().map(|item| item.record + 1).max().unwrap_or(0);
     let mut found = 0;
     for (place, indicator) in held_as.into_iter().enumerate() {
-        let voice = Voice::of(&indicator, reading.horizon);
+        let voice = Voice::of(&indicator, circumstances.horizon);
         let mut change = Change::Retracted;
         for (key, hash_type) in policy.names(&indicator) {
-            let is_held = manifest.get(key).is_some_and(|entry| entry.is_held(reading.now));
+            let is_held = manifest.get(key).is_some_and(|entry| entry.is_held(circumstances.now));
             if !is_held || plan.send.iter().any(|item| item.key == key) {
                 continue;
             }
             plan.send.push(Planned {
-                valid_until: reading.now,
+                valid_until: circumstances.now,
                 record: first_record + place,
                 voice,
-                met: reading.refreshes.meeting(),
+                met: circumstances.refreshes.meeting(),
                 hash_type,
                 key,
                 handle: manifest.handle(key),

@@ -30,7 +30,7 @@ pub struct Policy {
 
 /// The circumstances under which a page is decided about.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct Circumstances {
     pub purpose: Purpose,
     pub refreshes: Refreshes,
     /// The source's times are not believed beyond this: the end of the window that the records came in.
@@ -61,7 +61,7 @@ impl Policy {
 
     /// The end of validity of what is sent at `now`; what is taken back ends at once.
     pub fn valid_until(&self, indicator: &Indicator, change: Change, now: DateTime<Utc>) -> DateTime<Utc> {
-        if change.takes_back() {
+        if change.removes() {
             return now;
         }
         self.expirations.valid_until(indicator.observable.indicator_type(), now)

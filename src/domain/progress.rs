@@ -7,8 +7,8 @@ use super::{
     brake::Brake,
     observable::Key,
     purpose::{Backfill, Purpose},
-    task::{LAG, LONGEST_WINDOW, OVERLAP, REACH, Range, SHORTEST_WINDOW, Task, Window, whole_second},
     voice::{Refreshes, WholeRefresh},
+    window::{Limits, PlannedWindow, Range, Window, whole_second},
 };
 
 /// The version of `progress.json` this program writes.
@@ -130,11 +130,12 @@ pub struct Discontinuous {
 
 impl Progress {
     /// The progress of a lane that has read nothing yet and will read from `begin`.
-    pub fn begin(
+    pub fn new(
         target: Target,
         settings_hash: String,
         begin: DateTime<Utc>,
         created: DateTime<Utc>,
+        first_window: TimeDelta,
     ) -> Self {
         let begin = whole_second(begin);
         Self {
@@ -154,7 +155,7 @@ impl Progress {
             firm: None,
             reread: None,
             fruitless: 0,
-            window_seconds: LONGEST_WINDOW.num_seconds(),
+            window_seconds: first_window.num_seconds(),
             backfills: Vec::new(),
             applied: Vec::new(),
             settings_hash,
@@ -167,34 +168,35 @@ impl Progress {
 
     /// Begins to read what is new, a little before the watermark, because records are indexed late; goes on where an
     /// earlier pass had to leave that.
-    pub fn begin_live(&mut self, now: DateTime<Utc>) {
-        let end = whole_second(now - LAG);
+    pub fn begin_live(&mut self, now: DateTime<Utc>, limits: Limits) {
+        let end = limits.end(now);
         // Clocks jump: a watermark ahead of ours is not moved back, its surroundings are read again.
-        let start = self.firm().min(end - OVERLAP).max(self.begin.min(end));
+        let start = self.firm(limits).min(end - limits.overlap).max(self.begin.min(end));
         self.reread = Some(self.reread.map_or(start, |position| position.min(end)));
     }
 
-    fn firm(&self) -> DateTime<Utc> {
-        self.firm.unwrap_or((self.watermark - OVERLAP).max(self.begin))
+    fn firm(&self, limits: Limits) -> DateTime<Utc> {
+        self.firm.unwrap_or((self.watermark - limits.overlap).max(self.begin))
     }
 
     /// The next window to read in a pass that started at `now`: the live range up to its end, then the oldest
     /// backfill; `None` when nothing is left.
-    pub fn next_task(&self, now: DateTime<Utc>) -> Option<Task> {
-        let end = whole_second(now - LAG);
+    pub fn next_window(&self, now: DateTime<Utc>, limits: Limits) -> Option<PlannedWindow> {
+        let end = limits.end(now);
         if self.watermark < end || self.reread.is_some() {
             let from = self.reread.unwrap_or(self.watermark);
             let length = TimeDelta::seconds(self.window_seconds);
-            return Some(Task::first_of(Range::Live, from, end, length, now));
+            return Some(PlannedWindow::first_of(Range::Live, from, end, length, now, limits));
         }
         let backfill = self.backfills.first()?;
         let length = TimeDelta::seconds(self.window_seconds);
-        Some(Task::first_of(
+        Some(PlannedWindow::first_of(
             Range::Backfill(backfill.run_id.clone()),
             backfill.position,
             backfill.to,
             length,
             now,
+            limits,
         ))
     }
 
@@ -202,31 +204,41 @@ impl Progress {
     ///
     /// # Errors
     /// As [`Progress::advance`].
-    pub fn settle(&mut self, task: &Task, now: DateTime<Utc>) -> Result<(), Discontinuous> {
-        let mut task = task.clone();
-        let end = whole_second(now - LAG);
-        if task.range == Range::Live {
+    pub fn settle(
+        &mut self,
+        planned: &PlannedWindow,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Result<(), Discontinuous> {
+        let mut planned = planned.clone();
+        let end = limits.end(now);
+        if planned.range == Range::Live {
             // What the source has yet to index is not settled, whatever our clock says.
-            task.window.to = task.window.to.min(end);
+            planned.window.to = planned.window.to.min(end);
         }
-        let (firm, until) = (self.firm(), self.watermark.min(end));
-        self.advance(&task)?;
-        if task.range == Range::Live {
-            let Window { from, to } = task.window;
-            if task.out_of_reach.map_or(from, |gap| gap.from.min(from)) <= firm {
-                self.firm = Some(firm.max(to.min(end - OVERLAP)));
+        let (firm, until) = (self.firm(limits), self.watermark.min(end));
+        self.advance(&planned)?;
+        if planned.range == Range::Live {
+            let Window { from, to } = planned.window;
+            if planned.out_of_reach.map_or(from, |gap| gap.from.min(from)) <= firm {
+                self.firm = Some(firm.max(to.min(end - limits.overlap)));
             }
             self.reread = (to < until).then_some(to);
         }
-        self.double_window();
+        self.double_window(limits);
         Ok(())
     }
 
-    /// What will come after `task`, unless its end changes something.
-    pub fn after(&self, task: &Task, now: DateTime<Utc>) -> Option<Task> {
+    /// What will come after `planned`, unless its end changes something.
+    pub fn after(
+        &self,
+        planned: &PlannedWindow,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Option<PlannedWindow> {
         let mut ahead = self.clone();
-        ahead.settle(task, now).ok()?;
-        ahead.next_task(now)
+        ahead.settle(planned, now, limits).ok()?;
+        ahead.next_window(now, limits)
     }
 
     /// Notes that a window of `range` is settled whole.
@@ -239,11 +251,11 @@ impl Progress {
     ///
     /// # Errors
     /// The last row; progress stays as it was.
-    pub fn advance(&mut self, task: &Task) -> Result<(), Discontinuous> {
-        let Window { from, to } = task.window;
+    pub fn advance(&mut self, planned: &PlannedWindow) -> Result<(), Discontinuous> {
+        let Window { from, to } = planned.window;
         // What the source no longer reaches cannot be read: the window may start after it.
-        let from = task.out_of_reach.map_or(from, |gap| gap.from.min(from));
-        match &task.range {
+        let from = planned.out_of_reach.map_or(from, |gap| gap.from.min(from));
+        match &planned.range {
             Range::Live => {
                 let at = self.watermark;
                 if from > at {
@@ -284,12 +296,13 @@ impl Progress {
         purpose: Purpose,
         now: DateTime<Utc>,
         span: TimeDelta,
+        limits: Limits,
     ) {
         self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
         self.refreshed = Some(now);
         self.refreshes.begun += 1;
-        let from = whole_second(now - span.min(REACH));
-        let to = whole_second(now - LAG);
+        let from = whole_second(now - span.min(limits.reach));
+        let to = limits.end(now);
         self.backfills.push(Backfill { run_id, purpose, from, to, position: from });
     }
 
@@ -371,14 +384,14 @@ impl Progress {
 
     /// Makes the next windows half as long as `window`, because it could not be read whole in one pass. False
     /// when it cannot be cut any further.
-    pub fn halve_window(&mut self, window: Window) -> bool {
+    pub fn halve_window(&mut self, window: Window, limits: Limits) -> bool {
         let length = (window.to - window.from).min(TimeDelta::seconds(self.window_seconds));
-        self.window_seconds = (length / 2).num_seconds().max(SHORTEST_WINDOW.num_seconds());
-        length > SHORTEST_WINDOW
+        self.window_seconds = (length / 2).num_seconds().max(limits.grain.num_seconds());
+        length > limits.grain
     }
 
     /// Makes the next windows twice as long, because this one went well.
-    pub fn double_window(&mut self) {
-        self.window_seconds = (self.window_seconds * 2).min(LONGEST_WINDOW.num_seconds());
+    pub fn double_window(&mut self, limits: Limits) {
+        self.window_seconds = (self.window_seconds * 2).min(limits.longest.num_seconds());
     }
 }

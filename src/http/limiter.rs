@@ -81,7 +81,7 @@ impl Limiter {
         let mut row = self.lock();
         let at = row.next.max(Instant::now());
         if !deadline.fits(at.saturating_duration_since(Instant::now())) {
-            return Err(OutOfTime);
+            return Err(OutOfTime::default());
         }
         row.next = at + self.interval;
         Ok(at)
@@ -143,7 +143,7 @@ mod tests {
     async fn a_wait_that_does_not_fit_is_not_begun() {
         let limiter = Limiter::new(1);
         let start = Instant::now();
-        assert_eq!(limiter.slot(&Deadline::after(Duration::from_secs(10))).await, Err(OutOfTime));
+        assert_eq!(limiter.slot(&Deadline::after(Duration::from_secs(10))).await, Err(OutOfTime::default()));
         assert_eq!(start.elapsed(), Duration::ZERO);
     }
 }

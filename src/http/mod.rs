@@ -3,6 +3,7 @@
 mod coding;
 pub mod error;
 pub mod limiter;
+pub mod probe;
 pub mod retry;
 pub mod text;
 pub mod told;

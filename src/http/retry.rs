@@ -7,7 +7,7 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 
 use crate::clock::{Deadline, OutOfTime};
 
-/// Whoever asks for a longer wait than this is not asked again in this pass: going on at once in another one, which
+/// A server that asks for a longer wait than this is not asked again in this pass: going on at once in another one, which
 /// is what running out of time means, would be the opposite of waiting.
 pub const LONGEST_ASKED: Duration = Duration::from_secs(5 * 60);
 
@@ -48,60 +48,65 @@ impl Patience {
     }
 }
 
-/// Why no try went well.
+/// Why no try succeeded.
 #[derive(Debug)]
-pub enum Failed<E> {
-    /// Trying again would not help, or was tried often enough.
-    For(E),
-    /// The next wait does not fit before the deadline.
-    OutOfTime(E),
+pub enum RetryError<E> {
+    /// Trying again would not help, or was tried often enough: the last try's error.
+    GaveUp(E),
+    /// The next wait, or the try itself, does not fit before the deadline.
+    OutOfTime(OutOfTime),
 }
 
-impl<E> Failed<E> {
-    /// The same failure with another error.
-    pub fn map<F>(self, other: impl FnOnce(E) -> F) -> Failed<F> {
-        match self {
-            Self::For(error) => Failed::For(other(error)),
-            Self::OutOfTime(error) => Failed::OutOfTime(other(error)),
-        }
-    }
-
-    /// The last try's error.
-    pub fn into_error(self) -> E {
-        match self {
-            Self::For(error) | Self::OutOfTime(error) => error,
-        }
+impl<E> From<OutOfTime> for RetryError<E> {
+    fn from(out_of_time: OutOfTime) -> Self {
+        Self::OutOfTime(out_of_time)
     }
 }
 
-/// Does `attempt` until it goes well; `on_retry` hears of every failure that is tried again.
+impl<E> RetryError<E> {
+    /// The same with another error.
+    pub fn map<F>(self, other: impl FnOnce(E) -> F) -> RetryError<F> {
+        match self {
+            Self::GaveUp(error) => RetryError::GaveUp(other(error)),
+            Self::OutOfTime(out_of_time) => RetryError::OutOfTime(out_of_time),
+        }
+    }
+}
+
+/// Repeats `attempt` until it succeeds; `on_retry` hears of every failure that is tried again. An attempt that fails
+/// says so with [`RetryError::GaveUp`], and whether it is worth another one is decided here.
 ///
 /// # Errors
-/// The last try's error, see [`Failed`].
-pub async fn retry<T, E: Transient, F: Future<Output = Result<T, E>>>(
+/// See [`RetryError`].
+pub async fn retry<T, E, F>(
     patience: Patience,
     deadline: &Deadline,
     mut attempt: impl FnMut() -> F,
     mut on_retry: impl FnMut(&E, Duration),
-) -> Result<T, Failed<E>> {
+) -> Result<T, RetryError<E>>
+where
+    E: Transient + ToString,
+    F: Future<Output = Result<T, RetryError<E>>>,
+{
     let mut waits = patience.waits();
     loop {
         let error = match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
+            Err(RetryError::GaveUp(error)) => error,
+            ended => return ended,
         };
         if !error.is_transient() {
-            return Err(Failed::For(error));
+            return Err(RetryError::GaveUp(error));
         }
-        let Some(wait) = waits.next() else { return Err(Failed::For(error)) };
+        let Some(wait) = waits.next() else { return Err(RetryError::GaveUp(error)) };
         let asked = error.retry_after().unwrap_or_default();
+        // Give up if the server asks for more than this.
         if asked > LONGEST_ASKED {
-            return Err(Failed::For(error));
+            return Err(RetryError::GaveUp(error));
         }
         let wait = wait.max(asked);
         on_retry(&error, wait);
-        if let Err(OutOfTime) = deadline.sleep(wait).await {
-            return Err(Failed::OutOfTime(error));
+        if deadline.sleep(wait).await.is_err() {
+            return Err(OutOfTime { last_error: Some(error.to_string()) }.into());
         }
     }
 }

@@ -1,22 +1,13 @@
-//! Texts on their way to somebody else.
+//! Encoding and truncating outgoing text.
 
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// Percent-encodes everything that is not unreserved (RFC 3986 §2.3).
+/// Everything that is not unreserved (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Percent-encodes everything that is not unreserved.
 pub fn percent_encoded(text: &str) -> String {
-    let is_reserved = |character: char| !(character.is_ascii_alphanumeric() || "-._~".contains(character));
-    let mut encoded = String::with_capacity(text.len() + 16);
-    let mut rest = text;
-    while let Some(at) = rest.find(is_reserved) {
-        encoded.push_str(&rest[..at]);
-        let character = rest[at..].chars().next().map_or(1, char::len_utf8);
-        for byte in rest[at..at + character].bytes() {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        rest = &rest[at + character..];
-    }
-    encoded.push_str(rest);
-    encoded
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 /// `text` in `longest` characters, an ellipsis among them where something is missing.

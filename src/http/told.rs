@@ -132,7 +132,7 @@ pub fn page_for_people(answer: &Answer) -> Option<String> {
 }
 
 /// What to say when somebody in between refuses us.
-pub fn refused_in_between(status: u16, service: &str, page: &str, settings: &str) -> String {
+pub fn rejected_in_between(status: u16, service: &str, page: &str, settings: &str) -> String {
     format!(
         "Somebody between here and {service} refuses the request ({status}) with a page of its own, not {service} itself: look at the proxy, the firewall, and whether the app's outgoing addresses are allowed; check {settings} too; it begins: {page}"
     )
@@ -188,7 +188,7 @@ mod tests {
             (r#"{"error":{"code":"InternalError","message":"why"}}"#, "InternalError: why"),
             (r#"{"error":"invalid_client","error_description":"no"}"#, "invalid_client no"),
             (r#"{"errors":[{"message":"one"},"two"]}"#, "one two"),
-            (r#"{"errorMessage":"Task timed out"}"#, "Task timed out"),
+            (r#"{"errorMessage":"Task timed out"}"#, "PlannedWindow timed out"),
             (r#"{"fault":{"faultstring":"x"}}"#, r#"{"faultstring":"x"}"#),
             (r#"{"statusCode":500}"#, "status 500"),
             (r#"{"status":503,"path":"/"}"#, "status 503"),

@@ -1,104 +1,66 @@
 //! Values that another application holds at the destination: never touched, remembered, and delivered when that ends.
 
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
+use tracing::info;
 
-use super::{desk::Desk, halt::Halt, lane::LanePass};
-use crate::{
-    destination::{Destination, defender::client::Defender},
-    domain::{
-        entry::{Known, State},
-        indicator::Indicator,
-        plan::Planned,
-    },
-    state::{lane::LaneState, store::Store},
+use super::{halt::Halt, ledger::Ledger};
+use crate::domain::{
+    entry::{Known, State},
+    indicator::Indicator,
+    plan::Planned,
 };
 
 /// A line of `foreign.jsonl`.
 #[derive(Serialize, Deserialize)]
 struct Line {
-    /// Type and value, as the destination compares them.
-    about: String,
+    /// Type and value, as the destination tells its indicators apart.
+    #[serde(rename = "about")]
+    compared_as: String,
     indicator: Indicator,
 }
 
-impl LanePass<'_> {
-    /// Leaves `items` as another application has them in the tenant, and remembers them.
-    pub(super) async fn leave_foreign(
-        &mut self,
-        store: &Store,
-        state: &mut LaneState,
-        desk: &mut Desk<'_>,
-        defender: &Defender,
-        items: &[Planned],
-    ) -> Result<(), Halt> {
-        if items.is_empty() {
-            return Ok(());
-        }
-        info!(
-            lane = self.lane.name,
-            "{} indicators are left as another application has them in the tenant; they are delivered when that ends",
-            items.len()
-        );
-        let mut lines = String::new();
-        for item in items {
-            self.counts.unchanged += 1;
-            self.unsettled.insert(item.key);
-            desk.close(item);
-            let known = item.foreign();
-            let before = state.manifest.get(item.key);
-            let is_known = before.is_some_and(|before| {
-                before.state() == State::Foreign && before.fingerprint == item.fingerprint
-            });
-            if !is_known {
-                let line = Line { about: defender.about(item), indicator: item.indicator.clone() };
-                lines.push_str(&serde_json::to_string(&line).expect("our own types are JSON"));
-                lines.push('\n');
-            }
-            state.manifest.put(known);
-            desk.note(known);
-        }
-        // Before the commit that follows: what the manifest says is remembered has its line.
-        if let Some(lease) = self.lease.filter(|_| !lines.is_empty()) {
-            lines.insert_str(0, &store.foreign(self.lane.name).await?);
-            store.write_foreign(lease, self.lane.name, &lines).await?;
-        }
-        Ok(())
+/// Leaves `items` as another application has them at the destination, and remembers them. Returns what is known of them,
+/// for the next commit.
+///
+/// # Errors
+/// Why the lane cannot go on.
+pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Result<Vec<Known>, Halt> {
+    let context = ledger.context;
+    if items.is_empty() {
+        return Ok(Vec::new());
     }
-
-    /// Offers what another application held until now.
-    pub(super) async fn deliver_foreign(&mut self, store: &Store, state: &mut LaneState) -> Result<(), Halt> {
-        if !matches!(self.lane.destination, Destination::Defender(_))
-            || !state.manifest.entries().iter().any(|entry| entry.state() == State::Foreign)
-        {
-            return Ok(());
+    info!(
+        lane = context.lane.name,
+        "{} indicators are left as another application has them at the destination; they are delivered when that ends",
+        items.len()
+    );
+    let (mut lines, mut remembered) = (String::new(), Vec::new());
+    for item in items {
+        ledger.counts.unchanged += 1;
+        ledger.unsettled.insert(item.key);
+        let known = foreign(item);
+        let before = ledger.state.manifest.get(item.key);
+        let is_known = before
+            .is_some_and(|before| before.state() == State::Foreign && before.fingerprint == item.fingerprint);
+        if !is_known {
+            let compared_as = context.lane.destination.compared_as(item);
+            let line = Line { compared_as, indicator: item.indicator.clone() };
+            lines.push_str(&serde_json::to_string(&line).expect("our own types are JSON"));
+            lines.push('\n');
         }
-        self.look_around(state).await?;
-        let content = store.foreign(self.lane.name).await?;
-        let (mut kept, mut free) = (Vec::new(), Vec::new());
-        for line in content.lines() {
-            match serde_json::from_str::<Line>(line) {
-                Ok(Line { about, .. }) if self.foreign.contains(&about) => kept.push(line),
-                Ok(Line { indicator, .. }) => free.push((line, indicator)),
-                Err(error) => warn!(lane = self.lane.name, "a line of foreign.jsonl cannot be read: {error}"),
-            }
-        }
-        if free.is_empty() {
-            return Ok(());
-        }
-        kept.extend(self.offer(store, state, free).await?);
-        if let Some(lease) = self.lease {
-            let lines: String = kept.iter().map(|line| format!("{line}\n")).collect();
-            store.write_foreign(lease, self.lane.name, &lines).await?;
-        }
-        Ok(())
+        ledger.state.manifest.put(known);
+        remembered.push(known);
     }
+    // Before the commit that follows: what the manifest says is remembered has its line.
+    if let Some(lease) = context.lease.filter(|_| !lines.is_empty()) {
+        lines.insert_str(0, &context.store.foreign(context.lane.name).await?);
+        context.store.write_foreign(lease, context.lane.name, &lines).await?;
+    }
+    Ok(remembered)
 }
 
-impl Planned {
-    /// What is known once another application was found to hold the value.
-    fn foreign(&self) -> Known {
-        let Known { entry, .. } = self.acknowledged(None);
-        Known::from(entry.in_state(State::Foreign))
-    }
+/// What is known once another application was found to hold the value.
+fn foreign(item: &Planned) -> Known {
+    let Known { entry, .. } = item.acknowledged(None);
+    Known::from(entry.in_state(State::Foreign))
 }

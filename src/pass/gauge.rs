@@ -1,11 +1,11 @@
-//! Where a pass stands, for whoever watches it.
+//! Live progress counters for the command line.
 
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicU64, Ordering},
 };
 
-use crate::domain::task::Window;
+use crate::domain::window::Window;
 
 /// Written by a pass, read by a progress bar.
 #[derive(Debug, Default)]

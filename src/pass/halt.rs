@@ -3,20 +3,14 @@
 use std::any::Any;
 
 use crate::{
-    clock::OutOfTime,
-    domain::outcome::{End, UploadError},
-    http::retry::Failed,
-    source::mandiant::error::SourceError,
+    clock::OutOfTime, destination::ApiError, domain::outcome::End, source::SourceError,
     state::error::StateError,
 };
 
 /// Why a lane cannot go on.
 #[derive(Debug)]
 pub enum Halt {
-    OutOfTime {
-        /// What the last try met, if it failed.
-        after: Option<String>,
-    },
+    OutOfTime(OutOfTime),
     /// The pass may begin nothing new, for this reason; what is left follows with the next one.
     Interrupted(String),
     /// Somebody else took over: write nothing more.
@@ -30,28 +24,26 @@ pub enum Halt {
 }
 
 impl From<OutOfTime> for Halt {
-    fn from(OutOfTime: OutOfTime) -> Self {
-        Self::OutOfTime { after: None }
+    fn from(out_of_time: OutOfTime) -> Self {
+        Self::OutOfTime(out_of_time)
     }
 }
 
-impl From<Failed<SourceError>> for Halt {
-    fn from(failed: Failed<SourceError>) -> Self {
-        match failed {
-            Failed::OutOfTime(SourceError::OutOfTime) | Failed::For(SourceError::OutOfTime) => {
-                Self::OutOfTime { after: None }
-            }
-            Failed::OutOfTime(error) => Self::OutOfTime { after: Some(error.to_string()) },
-            Failed::For(error) => Self::Stalled(error.to_string()),
+impl From<SourceError> for Halt {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::OutOfTime(out_of_time) => Self::OutOfTime(out_of_time),
+            SourceError::PagesLost(problem) => Self::PagesLost(problem.message),
+            SourceError::Stalled(problem) => Self::Stalled(problem.message),
         }
     }
 }
 
-impl From<UploadError> for Halt {
-    fn from(error: UploadError) -> Self {
+impl From<ApiError> for Halt {
+    fn from(error: ApiError) -> Self {
         match error {
-            UploadError::OutOfTime { after } => Self::OutOfTime { after },
-            UploadError::Refused(_) | UploadError::Stalled(_) => Self::Stalled(error.to_string()),
+            ApiError::OutOfTime(out_of_time) => Self::OutOfTime(out_of_time),
+            ApiError::Rejected(_) | ApiError::Stalled(_) => Self::Stalled(error.to_string()),
         }
     }
 }
@@ -69,13 +61,18 @@ impl From<StateError> for Halt {
 }
 
 impl Halt {
+    /// Whether the lane only pauses, and another pass is to go on with it.
+    pub fn is_pause(&self) -> bool {
+        matches!(self, Self::OutOfTime(_) | Self::Interrupted(_))
+    }
+
     /// How the lane ends, and in which words.
     pub fn end(self) -> (End, String) {
         match self {
-            Self::OutOfTime { after } => {
+            Self::OutOfTime(OutOfTime { last_error }) => {
                 let mut message =
                     "out of time, or told to stop; what is left follows with the next pass".to_owned();
-                if let Some(reason) = after {
+                if let Some(reason) = last_error {
                     message.push_str(&format!(". The last that was heard: {reason}"));
                 }
                 (End::Paused, message)
@@ -88,6 +85,31 @@ impl Halt {
             Self::Failed(message) => (End::Failed, message),
         }
     }
+}
+
+/// Decides whether a pause is worth its message: only if the next pass can do something, because passes would chase one
+/// another otherwise. A pause that a service made by asking for a longer wait than there is time, and before which nothing
+/// was settled, ends as that service's fault; so does the second in a row that settles nothing. `before` is how many passes
+/// in a row settled nothing; the same is returned for the next pass.
+pub fn worth_a_continuation(
+    worked: Result<(), Halt>,
+    is_fruitful: bool,
+    before: u32,
+    lane: &str,
+) -> (u32, Result<(), Halt>) {
+    let halt = match worked {
+        Err(halt) if halt.is_pause() && !is_fruitful => halt,
+        worked => return (0, worked),
+    };
+    let halt = match halt {
+        Halt::OutOfTime(OutOfTime { last_error: Some(reason) }) => Halt::Stalled(reason),
+        Halt::Interrupted(reason) if before > 0 => Halt::Stalled(reason),
+        _ if before > 0 => Halt::Stalled(format!(
+            "two passes in a row could settle nothing in the time they had: raise functionTimeout in host.json, or the rate limit of {lane} if it was lowered"
+        )),
+        halt => halt,
+    };
+    (before + 1, Err(halt))
 }
 
 /// How a pass ends that meets this error.

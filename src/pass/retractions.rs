@@ -1,172 +1,153 @@
-//! What is held and no longer wanted: marked by a survey, taken back within the brake, or withheld until an operator
+//! What is held and no longer wanted: marked by a survey, retracted within the limit, or withheld until an operator
 //! confirms it.
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
 use tracing::{info, warn};
 
-use super::{halt::Halt, lane::LanePass};
-use crate::{
-    domain::{
-        brake::{Claim, Permit},
-        entry::{Entry, Known, State},
-        filter::DropReason,
-        outcome::Change,
-        plan::{Plan, Planned},
-        policy::Reading,
-        progress::Withheld,
-        purpose::Purpose,
-        task::Range,
-    },
-    state::lane::LaneState,
+use super::{halt::Halt, ledger::Ledger};
+use crate::domain::{
+    brake::{Claim, Permit},
+    entry::{Entry, Known, State},
+    filter::DropReason,
+    outcome::Change,
+    plan::{Plan, Planned},
+    policy::Circumstances,
+    progress::Withheld,
+    purpose::Purpose,
+    window::Range,
 };
 
-/// What a pass knows of retractions beside the lane's state.
-#[derive(Debug, Default)]
-pub(super) struct Retractions {
-    /// Records that a survey of this pass marked. What becomes of them, its judgement says.
-    surveyed: u64,
-}
-
-impl LanePass<'_> {
-    /// Takes those retractions out of `plan` that may not be made now, with all that their records call for beside: the
-    /// indicators are marked, and count as left.
-    pub(super) fn withhold(&mut self, state: &mut LaneState, plan: &mut Plan, reading: &Reading) {
-        let acts = self.lane.destination.acts();
-        let claim = |item: &Planned| match state.manifest.get(item.key).map(Entry::state) {
-            Some(State::Condemned) => Claim::Confirmed,
-            // At an endpoint it is an outage.
-            _ if item.reason == Some(DropReason::Malformed) && acts => Claim::Confirmed,
-            Some(State::Unwanted | State::RetractionRejected) => Claim::Surveyed,
-            _ => Claim::New,
-        };
-        let is_retraction = |item: &&Planned| item.change == Change::Retracted;
-        let claims: Vec<Claim> = plan.send.iter().filter(is_retraction).map(claim).collect();
-        if claims.is_empty() {
-            return;
-        }
-        let progress = &state.progress;
-        let (left, is_waiting) =
-            (progress.brake.left(reading.now, progress.created), progress.withheld.is_some());
-        let mut permit = Permit::of(reading.purpose, is_waiting, left, claims.iter().copied());
-        let retractions = plan.send.iter().filter(is_retraction).zip(claims);
-        let withheld: HashSet<usize> =
-            retractions.filter(|(_, claim)| !permit.take(*claim)).map(|(item, _)| item.record).collect();
-        if withheld.is_empty() {
-            return;
-        }
-        for item in plan.send.extract_if(.., |item| withheld.contains(&item.record)) {
-            let entry = state.manifest.get(item.key).copied();
-            if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
-                let entry = entry.decided_by(item.voice, item.met).in_state(State::Unwanted);
-                plan.notes.push(Known { entry, handle: item.handle });
-                self.unsettled.insert(self.lane.policy.key(&item.indicator));
-            }
-        }
-        let count = withheld.len() as u64;
-        if reading.purpose == Purpose::Survey {
-            self.retractions.surveyed += count;
-        } else {
-            self.counts.left += count;
-            // How many wait in all is counted when the window ends.
-            let waiting = state.progress.withheld.unwrap_or_default();
-            state.progress.withheld = Some(waiting);
+/// Removes those retractions from `plan` that may not be made now, with all that their records call for beside: the
+/// indicators are marked, and count as left.
+pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: &Circumstances) {
+    let acts = ledger.context.lane.destination.limits().acts;
+    let claim = |item: &Planned| match ledger.state.manifest.get(item.key).map(Entry::state) {
+        Some(State::Condemned) => Claim::Confirmed,
+        // At an endpoint it is an outage.
+        _ if item.reason == Some(DropReason::Malformed) && acts => Claim::Confirmed,
+        Some(State::Unwanted | State::RetractionRejected) => Claim::Surveyed,
+        _ => Claim::New,
+    };
+    let is_retraction = |item: &&Planned| item.change == Change::Retracted;
+    let claims: Vec<Claim> = plan.send.iter().filter(is_retraction).map(claim).collect();
+    if claims.is_empty() {
+        return;
+    }
+    let progress = &ledger.state.progress;
+    let (left, is_waiting) =
+        (progress.brake.left(circumstances.now, progress.created), progress.withheld.is_some());
+    let mut permit = Permit::of(circumstances.purpose, is_waiting, left, claims.iter().copied());
+    let retractions = plan.send.iter().filter(is_retraction).zip(claims);
+    let withheld: HashSet<usize> =
+        retractions.filter(|(_, claim)| !permit.take(*claim)).map(|(item, _)| item.record).collect();
+    if withheld.is_empty() {
+        return;
+    }
+    for item in plan.send.extract_if(.., |item| withheld.contains(&item.record)) {
+        let entry = ledger.state.manifest.get(item.key).copied();
+        if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
+            let entry = entry.decided_by(item.voice, item.met).in_state(State::Unwanted);
+            plan.notes.push(Known { entry, handle: item.handle });
+            ledger.unsettled.insert(ledger.context.lane.policy.key(&item.indicator));
         }
     }
-
-    /// Notes a retraction that was acknowledged, of an indicator that stood in the manifest as `before`.
-    pub(super) fn note_retracted(
-        &self,
-        state: &mut LaneState,
-        item: &Planned,
-        before: Option<Entry>,
-        range: &Range,
-    ) {
-        let is_harmful = item.reason == Some(DropReason::Malformed) && self.lane.destination.acts();
-        if !is_harmful && before.is_none_or(|entry| entry.state() != State::Condemned) {
-            state.progress.note_retracted(range, self.engine.clock.now());
-        }
-    }
-
-    /// Judges a survey that has come to its end.
-    pub(super) fn judge_survey(&mut self, state: &mut LaneState) {
-        if !state.progress.has_survey_to_judge() {
-            return;
-        }
-        let now = self.engine.clock.now();
-        let (marked, held) = if self.lane.policy.retract { tally(state, now) } else { (0, 0) };
-        state.progress.judge_survey(marked, held, now);
-        let surveyed = std::mem::take(&mut self.retractions.surveyed);
-        match state.progress.withheld {
-            Some(_) => self.counts.left += surveyed,
-            // Those that the second reading takes back are read once more, and so is what expired meanwhile.
-            None => self.counts.unchanged += surveyed,
-        }
-        if state
-            .progress
-            .backfills
-            .iter()
-            .any(|backfill| matches!(backfill.purpose, Purpose::Collection { .. }))
-        {
-            info!(
-                lane = self.lane.name,
-                "{marked} of {held} indicators are no longer wanted and are taken back"
-            );
-        }
-    }
-
-    /// Counts anew how many retractions wait, if any do: records may speak for their indicators again, or run out.
-    pub(super) fn recount_withheld(&mut self, state: &mut LaneState) {
-        if state.progress.withheld.is_none() {
-            return;
-        }
-        let (waiting, held) =
-            if self.lane.policy.retract { tally(state, self.engine.clock.now()) } else { (0, 0) };
-        if waiting == 0 {
-            info!(lane = self.lane.name, "no retraction waits for confirmation any more");
-        }
-        state.progress.wait_for(waiting, held);
-    }
-
-    /// Lets take back what waits, as an operator confirms; in a refresh, for the destination wants to be told of each.
-    pub(super) async fn confirm_retractions(&mut self, state: &mut LaneState) -> Result<(), Halt> {
-        let now = self.pass.started_at;
-        let confirmed: Vec<Known> = state
-            .manifest
-            .held_unwanted(now)
-            .map(|Known { entry, handle }| Known { entry: entry.in_state(State::Condemned), handle })
-            .collect();
-        let count = confirmed.len();
-        if count == 0 {
-            warn!(lane = self.lane.name, "no retraction waits for confirmation");
-        }
-        info!(
-            lane = self.lane.name,
-            "{count} indicators that are no longer wanted are taken back, as confirmed"
-        );
-        let run_id = format!("{}-confirmed", self.pass.run_id);
-        state.progress.schedule_refresh(run_id, Purpose::Confirmation, now, self.refresh_span());
-        state.progress.wait_for(0, 0);
-        self.commit(state, confirmed).await
-    }
-
-    /// Records that were marked by a survey which this pass does not see the end of: they are left.
-    pub(super) fn leave_surveyed(&mut self) {
-        self.counts.left += std::mem::take(&mut self.retractions.surveyed);
+    let count = withheld.len() as u64;
+    if circumstances.purpose == Purpose::Survey {
+        ledger.surveyed += count;
+    } else {
+        ledger.counts.left += count;
+        // How many wait in all is counted when the window ends.
+        let waiting = ledger.state.progress.withheld.unwrap_or_default();
+        ledger.state.progress.withheld = Some(waiting);
     }
 }
 
-/// How many indicators are held and unwanted, and how many are held at all.
-fn tally(state: &mut LaneState, now: chrono::DateTime<chrono::Utc>) -> (u64, u64) {
+/// Notes a retraction that was acknowledged, of an indicator that stood in the manifest as `before`.
+pub(super) fn note(ledger: &mut Ledger<'_>, item: &Planned, before: Option<Entry>, range: &Range) {
+    let acts = ledger.context.lane.destination.limits().acts;
+    let is_harmful = item.reason == Some(DropReason::Malformed) && acts;
+    if !is_harmful && before.is_none_or(|entry| entry.state() != State::Condemned) {
+        let now = ledger.now();
+        ledger.state.progress.note_retracted(range, now);
+    }
+}
+
+/// Judges a survey that has come to its end.
+pub(super) fn judge_survey(ledger: &mut Ledger<'_>) {
+    if !ledger.state.progress.has_survey_to_judge() {
+        return;
+    }
+    let (lane, now) = (ledger.context.lane, ledger.now());
+    let (marked, held) = waiting(ledger);
+    ledger.state.progress.judge_survey(marked, held, now);
+    let surveyed = std::mem::take(&mut ledger.surveyed);
+    match ledger.state.progress.withheld {
+        Some(_) => ledger.counts.left += surveyed,
+        // Those that the second reading retracts are read once more, and so is what expired meanwhile.
+        None => ledger.counts.unchanged += surveyed,
+    }
+    let is_collected = |purpose| matches!(purpose, Purpose::Collection { .. });
+    if ledger.state.progress.backfills.iter().any(|backfill| is_collected(backfill.purpose)) {
+        info!(lane = lane.name, "{marked} of {held} indicators are no longer wanted and are retracted");
+    }
+}
+
+/// Counts anew how many retractions wait, if any do: records may admit their indicators again, or these expire.
+pub(super) fn recount(ledger: &mut Ledger<'_>) {
+    if ledger.state.progress.withheld.is_none() {
+        return;
+    }
+    let (waiting, held) = waiting(ledger);
+    if waiting == 0 {
+        info!(lane = ledger.context.lane.name, "no retraction waits for confirmation any more");
+    }
+    ledger.state.progress.wait_for(waiting, held);
+}
+
+/// Schedules the retraction of everything that waits, as an operator confirms; in a refresh of the last `span`, because
+/// the destination must be told of each.
+///
+/// # Errors
+/// See [`Ledger::commit`].
+pub(super) async fn confirm(ledger: &mut Ledger<'_>, span: TimeDelta) -> Result<(), Halt> {
+    let (context, now) = (ledger.context, ledger.context.pass.started_at);
+    let unwanted = ledger.state.manifest.held_unwanted(now);
+    let confirmed: Vec<Known> = unwanted
+        .map(|Known { entry, handle }| Known { entry: entry.in_state(State::Condemned), handle })
+        .collect();
+    let count = confirmed.len();
+    if count == 0 {
+        warn!(lane = context.lane.name, "no retraction waits for confirmation");
+    }
+    info!(
+        lane = context.lane.name,
+        "{count} indicators that are no longer wanted are retracted, as confirmed"
+    );
+    let run_id = format!("{}-confirmed", context.pass.run_id);
+    let progress = &mut ledger.state.progress;
+    progress.schedule_refresh(run_id, Purpose::Confirmation, now, span, context.source.limits());
+    progress.wait_for(0, 0);
+    ledger.commit(confirmed).await
+}
+
+/// How many retractions wait, and how many indicators are held at all.
+fn waiting(ledger: &mut Ledger<'_>) -> (u64, u64) {
+    let now = ledger.now();
+    if !ledger.context.lane.policy.retract {
+        return (0, 0);
+    }
+    let manifest = &mut ledger.state.manifest;
     let is_waiting = |known: &Known| known.entry.state() != State::Condemned;
-    let waiting = state.manifest.held_unwanted(now).filter(is_waiting).count() as u64;
-    (waiting, state.manifest.held(now))
+    let waiting = manifest.held_unwanted(now).filter(is_waiting).count() as u64;
+    (waiting, manifest.held(now))
 }
 
 /// Why a lane stalls whose retractions wait.
 pub(super) fn withheld_message(withheld: Withheld) -> String {
     let Withheld { retractions, of } = withheld;
     format!(
-        "{retractions} of {of} indicators are no longer wanted, which is too many to be taken back unasked: everything else is delivered. If that is what the settings, or Mandiant's scores, are meant to do, confirm it with POST /api/sync {{\"confirm_retraction\": true}} or mati-sync sync --confirm-retraction; if not, change the settings back"
+        "{retractions} of {of} indicators are no longer wanted, which is too many to be retracted unasked: everything else is delivered. If the settings, or the source's scores, are meant to do that, confirm it with POST /api/sync {{\"confirm_retraction\": true}} or mati-sync sync --confirm-retraction; if not, change the settings back"
     )
 }

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::Engine;
+use super::engine::Engine;
 use crate::{
     domain::{
         manifest::Manifest,
         progress::{Progress, Withheld},
         purpose::Backfill,
-        refused::Refused,
+        rejected::RejectedRecord,
         report::Report,
         request::Request,
         tally::Tally,
@@ -72,7 +72,7 @@ pub struct LaneDetail {
     /// The manifest in numbers, or why it cannot be read.
     pub tally: Result<Tally, String>,
     /// The newest of the refused records on file, newest first.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<RejectedRecord>,
 }
 
 impl From<&Progress> for LaneOverview {
@@ -156,12 +156,12 @@ impl Engine {
     }
 }
 
-async fn newest_refused(store: &Store, lane: &str) -> Result<Vec<Refused>, StateError> {
+async fn newest_refused(store: &Store, lane: &str) -> Result<Vec<RejectedRecord>, StateError> {
     let mut newest = Vec::new();
-    for name in store.refused_in(lane).await?.iter().rev().take(REFUSED_SHOWN) {
-        let content = store.refused(lane, name).await?;
+    for name in store.rejected_in(lane).await?.iter().rev().take(REFUSED_SHOWN) {
+        let content = store.rejected(lane, name).await?;
         let missing = REFUSED_SHOWN - newest.len();
-        newest.extend(content.lines().rev().take(missing).map(Refused::of_line));
+        newest.extend(content.lines().rev().take(missing).map(RejectedRecord::of_line));
     }
     Ok(newest)
 }

@@ -1,3 +1,121 @@
-//! Where indicators come from.
+//! The source of indicators: a closed set, one variant each.
 
 pub mod mandiant;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+
+use crate::{
+    azure::secrets::SecretStore,
+    clock::{Deadline, OutOfTime},
+    domain::{
+        page::Page,
+        problem::Problem,
+        window::{Limits, Window},
+    },
+    http::{probe::Probe, retry::RetryError},
+};
+
+use self::mandiant::{client::Client, error::MandiantError};
+
+/// A source with everything it needs.
+pub enum Source {
+    Mandiant(Arc<Client>),
+}
+
+/// Why the next page of a window did not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceError {
+    OutOfTime(OutOfTime),
+    /// The later pages of the window did not come, however often it was started again: a shorter window may help.
+    PagesLost(Problem),
+    /// The source is down, or only the operator can mend the problem.
+    Stalled(Problem),
+}
+
+impl Source {
+    /// Its name in sentences.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Mandiant(_) => "Mandiant",
+        }
+    }
+
+    /// What limits the windows it can be asked for.
+    pub fn limits(&self) -> Limits {
+        match self {
+            Self::Mandiant(_) => mandiant::LIMITS,
+        }
+    }
+
+    /// Opens a window. With `selective`, the source leaves out what the settings do not admit.
+    pub fn open(&self, window: Window, selective: bool) -> Reader {
+        match self {
+            Self::Mandiant(client) => {
+                Reader::Mandiant(mandiant::reader::Reader::new(Arc::clone(client), window, selective))
+            }
+        }
+    }
+
+    /// The connections to try.
+    pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
+        let mut probes = Vec::new();
+        let secrets = self.secrets();
+        if let Some((url, names)) = secrets.from_key_vault() {
+            let attempt = async {
+                let probed = deadline.within(secrets.probe()).await?;
+                probed.map_err(|error| RetryError::GaveUp(error.problem))?;
+                Ok("every secret that is needed is there".to_owned())
+            };
+            let tried = format!("{} in {url} were read", names.join(", "));
+            probes.push(Probe { name: "Key Vault".to_owned(), tried, attempt: attempt.boxed() });
+        }
+        match self {
+            Self::Mandiant(client) => probes.push(client.probe(deadline)),
+        }
+        probes
+    }
+
+    fn secrets(&self) -> &SecretStore {
+        match self {
+            Self::Mandiant(client) => client.secrets(),
+        }
+    }
+}
+
+/// Reads one window, page by page; every page is whole or an error.
+pub enum Reader {
+    Mandiant(mandiant::reader::Reader),
+}
+
+impl Reader {
+    /// The next page; `None` after the last one. If the source makes it start the window again, records are read twice.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub async fn next_page(&mut self, deadline: &Deadline) -> Result<Option<Page>, SourceError> {
+        match self {
+            Self::Mandiant(reader) => {
+                let page = reader.next_page(deadline).await;
+                page.map_err(|failed| explained(failed, reader.wants_a_shorter_window()))
+            }
+        }
+    }
+
+    /// When the window was first asked for, by the source's clock, if it says.
+    pub fn asked_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Mandiant(reader) => reader.asked_at(),
+        }
+    }
+}
+
+fn explained(failed: RetryError<MandiantError>, wants_a_shorter_window: bool) -> SourceError {
+    match failed {
+        RetryError::OutOfTime(out_of_time) => SourceError::OutOfTime(out_of_time),
+        RetryError::GaveUp(error) if wants_a_shorter_window => SourceError::PagesLost(error.problem()),
+        RetryError::GaveUp(error) => SourceError::Stalled(error.problem()),
+    }
+}

@@ -27,9 +27,10 @@ use super::{
 use crate::{
     azure::sdk::{Service, client_options, is_transient, within_limit},
     clock::Deadline,
+    domain::problem::{Problem, Role},
     http::{
         error::{chain, seconds},
-        retry::{Failed, Patience, Transient, retry},
+        retry::{Patience, RetryError, Transient, retry},
         transport::Transport,
     },
 };
@@ -43,8 +44,8 @@ pub struct BlobHome {
     container: BlobContainerClient,
     /// Where to look when the storage refuses us.
     place: String,
-    /// What to do then.
-    remedy: &'static str,
+    /// Whether an identity is shown to it, and no key or signature.
+    has_credential: bool,
 }
 
 impl BlobHome {
@@ -59,18 +60,14 @@ impl BlobHome {
         transport: &Transport,
     ) -> Result<Self, StateError> {
         let place = format!("{}{}/{container}", endpoint.host_str().unwrap_or_default(), endpoint.path());
-        let remedy = if credential.is_some() {
-            "the identity needs the role Storage Blob Data Contributor on it (a new assignment takes some minutes)"
-        } else {
-            "check the key or signature in AzureWebJobsStorage, and that the storage allows access by key"
-        };
+        let has_credential = credential.is_some();
         let options = BlobServiceClientOptions {
             client_options: client_options(transport, Service::Storage),
             ..BlobServiceClientOptions::default()
         };
         let service = BlobServiceClient::new(endpoint, credential, Some(options))
-            .map_err(|error| StateError::Refused(chain(&error)))?;
-        Ok(Self { container: service.blob_container_client(container), place, remedy })
+            .map_err(|error| StateError::refused(chain(&error)))?;
+        Ok(Self { container: service.blob_container_client(container), place, has_credential })
     }
 
     /// Where it is, for a person.
@@ -260,42 +257,62 @@ impl BlobHome {
         // Committing is what the margin before a pass's deadline is for: it is not cut short by it.
         let deadline = Deadline::after(TIMEOUT);
         let attempt = || async {
-            match tokio::time::timeout(TIMEOUT, operation()).await {
+            let answered = match tokio::time::timeout(TIMEOUT, operation()).await {
                 Ok(result) => result.map_err(|error| self.explain(&error)),
-                Err(_) => Err(StateError::Unavailable(format!(
-                    "{} did not answer within {}",
-                    self.place,
-                    seconds(&TIMEOUT)
-                ))),
-            }
+                Err(_) => Err(StateError::Unavailable(self.silence())),
+            };
+            answered.map_err(RetryError::GaveUp)
         };
-        retry(Patience::STORAGE, &deadline, attempt, |_, _| {}).await.map_err(Failed::into_error)
+        let mut last = None;
+        let ended = retry(Patience::STORAGE, &deadline, attempt, |error, _| last = Some(error.clone())).await;
+        ended.map_err(|failed| match failed {
+            RetryError::GaveUp(error) => error,
+            RetryError::OutOfTime(_) => last.unwrap_or_else(|| StateError::Unavailable(self.silence())),
+        })
+    }
+
+    /// What to do where the storage does not let us in.
+    fn denied(&self, answer: &str) -> Problem {
+        let role = Role::StorageBlobDataContributor;
+        let remedy = if self.has_credential {
+            format!("the identity needs the role {} on it (a new assignment takes some minutes)", role.name())
+        } else {
+            "check the key or signature in AzureWebJobsStorage, and that the storage allows access by key"
+                .to_owned()
+        };
+        let problem = Problem::from(format!(
+            "the storage {} refuses us ({answer}): {remedy}, and the storage's firewall must let the app in",
+            self.place
+        ));
+        if self.has_credential { problem.needs(role) } else { problem }
+    }
+
+    fn silence(&self) -> String {
+        format!("{} did not answer within {}", self.place, seconds(&TIMEOUT))
     }
 
     /// What a refusal means for the operator.
     fn explain(&self, error: &azure_core::Error) -> StateError {
         let reason = chain(error);
-        let (place, remedy) = (&self.place, self.remedy);
+        let place = &self.place;
         match error.kind() {
             ErrorKind::HttpResponse { status, error_code, .. } => {
                 let code = error_code.as_deref().unwrap_or("no error code");
                 match u16::from(*status) {
-                    401 | 403 => StateError::Refused(format!(
-                        "the storage {place} refuses us ({status}, {code}): {remedy}, and the storage's firewall must let the app in"
-                    )),
-                    404 => StateError::Refused(format!(
+                    401 | 403 => StateError::Refused(self.denied(&format!("{status}, {code}"))),
+                    404 => StateError::refused(format!(
                         "the storage {place} was not found ({code}): check STORAGE_ACCOUNT_NAME, STORAGE_CONTAINER_NAME and STORAGE_BLOB_ENDPOINT"
                     )),
                     408 | 429 | 500..=599 => {
                         StateError::Unavailable(format!("{place} answered {status} ({code})"))
                     }
-                    _ => StateError::Refused(format!(
+                    _ => StateError::refused(format!(
                         "the storage {place} answered {status} ({code}): {reason}"
                     )),
                 }
             }
             _ if is_transient(error) => StateError::Unavailable(format!("{place}: {reason}")),
-            _ => StateError::Refused(format!("the storage {place} cannot be used: {reason}")),
+            _ => StateError::refused(format!("the storage {place} cannot be used: {reason}")),
         }
     }
 }

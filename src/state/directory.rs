@@ -229,7 +229,7 @@ impl DirectoryHome {
     }
 
     fn refusal(&self, path: &Path, error: &io::Error) -> StateError {
-        StateError::Refused(format!(
+        StateError::refused(format!(
             "the state directory cannot be used: {}: {error}; check STATE_DIR ({})",
             path.display(),
             self.root.display()

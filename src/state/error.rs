@@ -1,6 +1,6 @@
 //! What can go wrong with state.
 
-use crate::domain::segment::SegmentError;
+use crate::domain::{problem::Problem, segment::SegmentError};
 
 /// Why state could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,7 +13,7 @@ pub enum StateError {
     Unavailable(String),
     /// The storage refuses us; the sentence says what to do.
     #[error("{0}")]
-    Refused(String),
+    Refused(Problem),
     #[error(
         "{name} cannot be read: {source}. To go on without it, run once with --rebuild (or POST /api/sync with \"rebuild\": true): what is still wanted is sent again under the same ids"
     )]
@@ -35,6 +35,19 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// The storage refuses us.
+    pub fn refused(problem: impl Into<Problem>) -> Self {
+        Self::Refused(problem.into())
+    }
+
+    /// What the operator can do.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Refused(problem) => problem.clone(),
+            other => other.to_string().into(),
+        }
+    }
+
     /// Whether the same operation may go well a little later.
     pub fn is_transient(&self) -> bool {
         match self {

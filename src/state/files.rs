@@ -25,7 +25,7 @@ use crate::domain::{
     segment::{self, SegmentError},
 };
 
-/// Room is made for at most so many entries at once, whatever is listed.
+/// Memory is reserved for at most so many entries at once, whatever is listed.
 const MOST_ROOM: u64 = 1 << 24;
 
 /// A writer's way to the files of one lane.

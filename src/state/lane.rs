@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -29,6 +29,8 @@ pub struct Origin {
     /// Where a lane without progress begins to read.
     pub begin: DateTime<Utc>,
     pub now: DateTime<Utc>,
+    /// How long the first window is.
+    pub first_window: TimeDelta,
 }
 
 /// A lane's state as it stands in the store, and the one way to change it.
@@ -78,7 +80,13 @@ impl LaneState {
             home,
             lane: lane.to_owned(),
             run_id: run_id.to_owned(),
-            progress: Progress::begin(origin.target.clone(), origin.settings_hash, origin.begin, origin.now),
+            progress: Progress::new(
+                origin.target.clone(),
+                origin.settings_hash,
+                origin.begin,
+                origin.now,
+                origin.first_window,
+            ),
             is_new: true,
             replaced: None,
             version,
@@ -227,6 +235,7 @@ pub async fn read_manifest(store: &Store, lane: &str) -> Result<Manifest, StateE
         settings_hash: progress.settings_hash.clone(),
         begin: progress.begin,
         now: progress.begin,
+        first_window: TimeDelta::seconds(progress.window_seconds),
     };
     Ok(LaneState::load(store, lane, "reader", origin, false).await?.manifest)
 }

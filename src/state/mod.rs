@@ -18,7 +18,7 @@ pub mod home;
 pub mod lane;
 pub mod lease;
 pub mod object;
-pub mod refusals;
+pub mod rejections;
 pub mod requests;
 pub mod sas;
 pub mod store;

@@ -31,7 +31,7 @@ const RUNS: &str = "runs/";
 /// Reports kept.
 const REPORTS_KEPT: usize = 500;
 /// Refused records, and what was set aside, are kept this long.
-const REFUSALS_KEPT: TimeDelta = TimeDelta::days(90);
+const REJECTIONS_KEPT: TimeDelta = TimeDelta::days(90);
 /// A segment that is not listed may belong to a commit under way; after this it does not.
 const ORPHANS_KEPT: TimeDelta = TimeDelta::days(1);
 
@@ -207,10 +207,10 @@ impl Store {
         self.delete_all(reports.into_iter().take(surplus)).await?;
         for folder in ["rejected", "aside"] {
             let old = self.home.list(&format!("lanes/{lane}/{folder}/")).await?;
-            self.delete_all(old.into_iter().filter(|item| item.modified < now - REFUSALS_KEPT)).await?;
+            self.delete_all(old.into_iter().filter(|item| item.modified < now - REJECTIONS_KEPT)).await?;
         }
         let aside = self.home.list(ASIDE).await?;
-        self.delete_all(aside.into_iter().filter(|item| item.modified < now - REFUSALS_KEPT)).await?;
+        self.delete_all(aside.into_iter().filter(|item| item.modified < now - REJECTIONS_KEPT)).await?;
         let aside = self.segments_set_aside(lane).await?;
         let segments = self.home.list(&format!("lanes/{lane}/manifest/")).await?;
         let is_orphan = |item: &Item| {

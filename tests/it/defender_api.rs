@@ -19,7 +19,7 @@ use mati_sync::{
         entry::{Handle, Rank},
         fingerprint::Fingerprint,
         observable::{HashType, IndicatorType},
-        outcome::{Change, Delivery, UploadError},
+        outcome::{ApiError, Change, Delivery},
         plan::Planned,
     },
     http::{limiter::Limiter, traffic::Traffic},
@@ -76,7 +76,7 @@ impl Bench {
         self.world.defender.knobs(change);
     }
 
-    async fn import(&self, batch: &[Planned]) -> Result<Vec<Delivery>, UploadError> {
+    async fn import(&self, batch: &[Planned]) -> Result<Vec<RecordOutcome>, ApiError> {
         self.defender.import(batch, &self.deadline, &self.traffic).await
     }
 
@@ -124,14 +124,14 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
 
 fn held(delivery: &Delivery) -> u64 {
     match delivery {
-        Delivery::Acknowledged(Some(Handle::Numbered { id, .. })) => *id,
+        RecordOutcome::Acknowledged(Some(Handle::Numbered { id, .. })) => *id,
         other => panic!("{other:?}"),
     }
 }
 
 fn reason(delivery: &Delivery) -> &str {
     match delivery {
-        Delivery::Rejected(refusal) => &refusal.reason,
+        RecordOutcome::Rejected(refusal) => &refusal.reason,
         other => panic!("{other:?}"),
     }
 }
@@ -175,7 +175,7 @@ async fn the_body_of_an_import_is_what_the_documentation_asks_for() {
     let deliveries = bench.import(&batch).await.unwrap();
     assert_eq!(deliveries.iter().map(held).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     let rank = Rank { threat_score: 0, confidence: 90 };
-    assert_eq!(deliveries[1], Delivery::Acknowledged(Some(Handle::Numbered { id: 2, rank })));
+    assert_eq!(deliveries[1], RecordOutcome::Acknowledged(Some(Handle::Numbered { id: 2, rank })));
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,7 +203,7 @@ async fn every_record_of_an_import_has_its_own_outcome() {
     assert_eq!(reason(&deliveries[3]), "Not this.");
     assert!(reason(&deliveries[6]).contains("800 characters"), "{deliveries:#?}");
     assert_eq!((held(&deliveries[1]), held(&deliveries[4])), (2, 3));
-    assert_eq!(deliveries[5], Delivery::OverLimit);
+    assert_eq!(deliveries[5], RecordOutcome::OverLimit);
     assert_eq!(bench.requests(), [(Some(Operation::Import), 5, 200)]);
 
     // Sending again is an update, and needs no room.
@@ -228,7 +228,7 @@ async fn a_request_that_is_refused_whole_says_so() {
         knobs.refuse_whole =
             Some(Arc::new(|item| (item["indicatorValue"] == "1.example").then(|| "Bad one.".into())));
     });
-    let Err(UploadError::Refused(refusal)) = bench.import(&bench.domains(3)).await else { panic!("taken") };
+    let Err(ApiError::Rejected(refusal)) = bench.import(&bench.domains(3)).await else { panic!("taken") };
     assert_eq!(refusal.reason, "400: BadRequest: Bad one.");
     assert!(refusal.request_id.is_some());
     // Our clock is slow: by theirs, all of it has ended.
@@ -238,7 +238,7 @@ async fn a_request_that_is_refused_whole_says_so() {
         .into_iter()
         .map(|item| Planned { valid_until: bench.world.ago(TimeDelta::days(1)), ..item })
         .collect();
-    let Err(UploadError::Refused(refusal)) = bench.import(&behind).await else { panic!("taken") };
+    let Err(ApiError::Rejected(refusal)) = bench.import(&behind).await else { panic!("taken") };
     assert!(refusal.reason.contains("is inactive"), "{refusal}");
 }
 
@@ -284,7 +284,7 @@ async fn refused_tokens_are_renewed_and_a_missing_permission_is_named() {
         bench.world.entra.issued().into_iter().map(|issued| issued.scope_or_resource).collect();
     assert_eq!(scopes, ["https://api.securitycenter.microsoft.com/.default"; 2]);
     bench.knobs(|knobs| knobs.permission = false);
-    let Err(UploadError::Stalled(told)) = bench.import(&one).await else { panic!("taken") };
+    let Err(ApiError::Stalled(told)) = bench.import(&one).await else { panic!("taken") };
     for part in ["Ti.ReadWrite.All", "infra/grant-defender.sh", "Missing application roles"] {
         assert!(told.contains(part), "{told}");
     }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
+    capacity::Capacity,
     entry::Handle,
     expiry::Expirations,
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
@@ -13,10 +14,9 @@ use mati_sync::domain::{
     policy::{Policy, Reading},
     progress::{Progress, Target},
     purpose::{Backfill, Purpose},
-    room::Room,
     schedule::Schedule,
-    task::{LAG, OVERLAP, SHORTEST_WINDOW, Window, whole_second},
     voice::Refreshes,
+    window::{LAG, OVERLAP, SHORTEST_WINDOW, Window, whole_second},
 };
 use proptest::prelude::*;
 
@@ -143,7 +143,7 @@ proptest! {
     #[test]
     fn the_best_have_room(pages in prop::collection::vec(prop::collection::vec(indicator(), 0..30), 0..6), limit in 0..20_usize) {
         let (policy, mut manifest) = (policy(), Manifest::default());
-        let mut room = Room::new(limit, []);
+        let mut room = Capacity::new(limit, []);
         let mut inside = std::collections::BTreeMap::new();
         let mut outside = std::collections::BTreeMap::new();
         let mut only_new = true;

@@ -15,12 +15,11 @@ use mati_sync::{
     app::secret_store,
     azure::{api::Api, identity::Identity, upload_identity::UploadIdentity},
     clock::{Deadline, SharedClock},
-    destination::sentinel::holdings::{
-        ANSWER_BYTES, Holding, Holdings, HoldingsPage, PassedOver, REQUESTS_PER_MINUTE, url,
-    },
+    destination::sentinel::inventory::{ANSWER_BYTES, Inventory, REQUESTS_PER_MINUTE, url},
     domain::{
+        inventory::{Held, InventoryPage, PassedOver},
         observable::{HashType, Observable},
-        outcome::{End, UploadError},
+        outcome::{ApiError, End},
     },
     http::{limiter::Limiter, traffic::Traffic},
 };
@@ -70,7 +69,7 @@ fn world() -> World {
     world
 }
 
-async fn page(holdings: &Holdings, token: Option<&str>) -> Result<HoldingsPage, UploadError> {
+async fn page(holdings: &Holdings, token: Option<&str>) -> Result<HoldingsPage, ApiError> {
     let deadline = Deadline::after(Duration::from_secs(3600));
     holdings.page(token, &deadline, &Traffic::default()).await
 }
@@ -91,7 +90,7 @@ async fn all(world: &World) -> (Vec<Holding>, Vec<PassedOver>) {
 }
 
 async fn stalls(world: &World, parts: &[&str]) {
-    let UploadError::Stalled(text) = page(&holdings(world), None).await.unwrap_err() else { panic!() };
+    let ApiError::Stalled(text) = page(&holdings(world), None).await.unwrap_err() else { panic!() };
     for part in parts {
         assert!(text.contains(part), "{part} is not in {text}");
     }
@@ -238,16 +237,14 @@ async fn a_list_that_runs_in_circles_or_runs_out_is_an_error() {
     let holdings = holdings(&world);
     world.resource_manager.knobs(|knobs| knobs.token_pages = Some(1));
     let first = page(&holdings, None).await.unwrap();
-    let UploadError::Refused(refusal) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
+    let ApiError::Rejected(refusal) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
         panic!()
     };
     assert!(refusal.reason.contains("expired"), "{refusal}");
 
     world.resource_manager.knobs(|knobs| (knobs.token_pages, knobs.loops) = (None, true));
     let first = page(&holdings, None).await.unwrap();
-    let UploadError::Stalled(text) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
-        panic!()
-    };
+    let ApiError::Stalled(text) = page(&holdings, first.next.as_deref()).await.unwrap_err() else { panic!() };
     assert!(text.contains("same page"), "{text}");
 }
 
@@ -273,5 +270,5 @@ async fn whatever_the_operator_can_mend_is_named() {
 
     let deadline = Deadline::after(Duration::from_millis(100));
     let ended = holdings(&world).page(None, &deadline, &Traffic::default()).await;
-    assert_eq!(ended, Err(UploadError::OutOfTime { after: None }));
+    assert_eq!(ended, Err(ApiError::OutOfTime { after: None }));
 }

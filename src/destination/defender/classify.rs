@@ -13,7 +13,7 @@ use crate::{
     azure::api::Verdict,
     domain::{
         entry::{Handle, Rank},
-        outcome::{Delivery, Refusal},
+        outcome::{RecordOutcome, Rejection},
     },
     http::{
         error::{excerpt, retry_after, wait},
@@ -42,12 +42,12 @@ pub enum Deletion {
 }
 
 /// Reads the answer to an import of `sent`.
-pub fn import(answer: &Answer, sent: &[Sent], now: DateTime<Utc>) -> Verdict<Vec<Delivery>> {
+pub fn import(answer: &Answer, sent: &[Sent], now: DateTime<Utc>) -> Verdict<Vec<RecordOutcome>> {
     match answer.status.as_u16() {
         200 => settled(&answer.body, sent, told(answer).1),
         // The field saw it only as the failure of single indicators. Whole or not, nothing is wrong with them.
         400 if told(answer).0.to_lowercase().contains(FULL) => {
-            Verdict::Answered(vec![Delivery::OverLimit; sent.len()])
+            Verdict::Answered(vec![RecordOutcome::OverLimit; sent.len()])
         }
         _ => otherwise(answer, now),
     }
@@ -96,15 +96,15 @@ fn otherwise<T>(answer: &Answer, now: DateTime<Utc>) -> Verdict<T> {
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
     match answer.status.as_u16() {
         status @ (400 | 413) => {
-            Verdict::Refused(Refusal { reason: format!("{status}: {reason}"), request_id: id })
+            Verdict::Rejected(Rejection { reason: format!("{status}: {reason}"), request_id: id })
         }
         401 => Verdict::Unauthorized(format!(
             "Defender for Endpoint does not accept the token: {reason}{asked}; check that AZURE_CLOUD and DEFENDER_BASE_URL are the tenant's"
         )),
-        403 => Verdict::Blocked(format!(
+        403 => Verdict::blocked(format!(
             "Defender for Endpoint refuses us: {reason}{asked}; the identity that uploads needs the application permission Ti.ReadWrite.All of the API WindowsDefenderATP with an administrator's consent: run infra/grant-defender.sh (a managed identity's tokens are kept for some hours, so that a new permission shows late)"
         )),
-        404 => Verdict::Blocked(format!(
+        404 => Verdict::blocked(format!(
             "Defender for Endpoint's indicators API is not there: {reason}{asked}; check DEFENDER_BASE_URL (host alone, without /api)"
         )),
         429 => Verdict::Later {
@@ -117,7 +117,7 @@ fn otherwise<T>(answer: &Answer, now: DateTime<Utc>) -> Verdict<T> {
             wait: retry_after(&answer.headers, now),
             throttled: false,
         },
-        status => Verdict::Blocked(format!(
+        status => Verdict::blocked(format!(
             "Defender for Endpoint answered {status}: {reason}{asked}; check DEFENDER_BASE_URL"
         )),
     }
@@ -130,7 +130,7 @@ fn unclear<T>(problem: String) -> Verdict<T> {
 }
 
 /// 200 does not mean accepted: every indicator has an answer of its own.
-fn settled(body: &[u8], sent: &[Sent], request_id: Option<String>) -> Verdict<Vec<Delivery>> {
+fn settled(body: &[u8], sent: &[Sent], request_id: Option<String>) -> Verdict<Vec<RecordOutcome>> {
     let answers = match object::<ImportAnswer>(body) {
         Ok(ImportAnswer { value, others }) => match error(&others) {
             Some(told) => return unclear(told),
@@ -148,11 +148,11 @@ fn settled(body: &[u8], sent: &[Sent], request_id: Option<String>) -> Verdict<Ve
         if !answer.is_failed {
             // Held, whatever the id looks like. Without a number it cannot be deleted before it ends.
             let handle = answer.id.map(|id| Handle::Numbered { id, rank: sent.rank });
-            return Delivery::Acknowledged(handle);
+            return RecordOutcome::Acknowledged(handle);
         }
         match answer.failure_reason {
-            Some(reason) if reason.to_lowercase().contains(FULL) => Delivery::OverLimit,
-            reason => Delivery::Rejected(Refusal {
+            Some(reason) if reason.to_lowercase().contains(FULL) => RecordOutcome::OverLimit,
+            reason => RecordOutcome::Rejected(Rejection {
                 reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
                 request_id: request_id.clone(),
             }),

@@ -7,21 +7,23 @@ use axum::{
     http::{Method, Uri},
 };
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use serde::Serialize;
 
 use super::{
     classify::{self, Deletion, Sent},
     convert::{Style, indicator, indicator_type, unfit},
-    wire::{BatchDelete, Import, Listed, Page, about},
+    wire::{BatchDelete, Import, Listed, Page, compared_as},
 };
 use crate::{
-    azure::api::{Api, Call, Verdict},
+    azure::api::{Api, ApiError, Call, Verdict},
     clock::Deadline,
     domain::{
-        outcome::{Delivery, Refusal, UploadError},
+        entry::Handle,
+        outcome::{RecordOutcome, Rejection},
         plan::Planned,
     },
-    http::{traffic::Traffic, transport::Answer},
+    http::{probe::Probe, traffic::Traffic, transport::Answer},
 };
 
 /// The most indicators in one import, and ids in one deletion, by Microsoft's documentation.
@@ -59,10 +61,10 @@ impl Defender {
         serde_json::to_value(indicator(planned, &self.style)).unwrap_or_default()
     }
 
-    /// What it is about, in the words of [`Listed::about`].
-    pub fn about(&self, planned: &Planned) -> String {
+    /// Type and value, in the words of [`Listed::compared_as`].
+    pub fn compared_as(&self, planned: &Planned) -> String {
         let sent = indicator(planned, &self.style);
-        about(sent.indicator_type, &sent.indicator_value)
+        compared_as(sent.indicator_type, &sent.indicator_value)
     }
 
     /// Whether the API would refuse it, as far as is known without asking.
@@ -77,13 +79,13 @@ impl Defender {
     /// the others of the request.
     ///
     /// # Errors
-    /// Nothing of the batch is known to be settled; see [`UploadError`].
+    /// Nothing of the batch is known to be settled; see [`ApiError`].
     pub async fn import(
         &self,
         batch: &[Planned],
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<Vec<Delivery>, UploadError> {
+    ) -> Result<Vec<RecordOutcome>, ApiError> {
         let now = self.api.clock.now();
         let faults: Vec<Option<&str>> = batch.iter().map(|planned| unfit(planned, now)).collect();
         let fit: Vec<&Planned> = batch
@@ -94,7 +96,7 @@ impl Defender {
             .collect();
         let mut delivered = self.send(&fit, deadline, traffic).await?.into_iter();
         let deliveries = faults.into_iter().map(|fault| match fault {
-            Some(fault) => Delivery::Rejected(Refusal {
+            Some(fault) => RecordOutcome::Rejected(Rejection {
                 reason: format!("{fault}, which Defender for Endpoint does not take; it was not sent"),
                 request_id: None,
             }),
@@ -108,7 +110,7 @@ impl Defender {
         batch: &[&Planned],
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<Vec<Delivery>, UploadError> {
+    ) -> Result<Vec<RecordOutcome>, ApiError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
@@ -126,16 +128,36 @@ impl Defender {
         self.api.call(&call, read, deadline, traffic).await
     }
 
+    /// Deletes one batch, and returns what became of each record, in their order.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn remove(
+        &self,
+        batch: &[Planned],
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Vec<RecordOutcome>, ApiError> {
+        let number = |item: &Planned| item.handle.and_then(Handle::number);
+        let numbers: Vec<u64> = batch.iter().filter_map(number).collect();
+        self.delete(&numbers, deadline, traffic).await?;
+        let delivery = |item| match number(item) {
+            Some(_) => RecordOutcome::Acknowledged(None),
+            None => RecordOutcome::Rejected(Rejection {
+                reason:
+                    "it cannot be deleted, because Defender gave no number for it; it ends with its validity"
+                        .to_owned(),
+                request_id: None,
+            }),
+        };
+        Ok(batch.iter().map(delivery).collect())
+    }
+
     /// Deletes the indicators with these ids; those that do not exist (any more) count as deleted.
     ///
     /// # Errors
-    /// Some may be deleted; to ask again is safe. See [`UploadError`].
-    pub async fn delete(
-        &self,
-        ids: &[u64],
-        deadline: &Deadline,
-        traffic: &Traffic,
-    ) -> Result<(), UploadError> {
+    /// Some may be deleted; to ask again is safe. See [`ApiError`].
+    pub async fn delete(&self, ids: &[u64], deadline: &Deadline, traffic: &Traffic) -> Result<(), ApiError> {
         for batch in ids.chunks(BATCH) {
             if self.try_delete(batch, deadline, traffic).await? == Deletion::SomeMissing {
                 self.delete_those_that_exist(batch, deadline, traffic).await?;
@@ -152,7 +174,7 @@ impl Defender {
         ids: &[u64],
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<(), UploadError> {
+    ) -> Result<(), ApiError> {
         let listed = self.list(deadline, traffic).await?;
         let existing: HashSet<u64> = listed.iter().filter_map(|listed| listed.id).collect();
         let mut rest = vec![ids.iter().copied().filter(|id| existing.contains(id)).collect::<Vec<_>>()];
@@ -172,7 +194,7 @@ impl Defender {
         ids: &[u64],
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<Deletion, UploadError> {
+    ) -> Result<Deletion, ApiError> {
         let body = BatchDelete { indicator_ids: ids.iter().map(u64::to_string).collect() };
         let call = self.post("BatchDelete", &body, ids.len());
         let read = |answer: &Answer| classify::deletion(answer, self.api.clock.now());
@@ -182,8 +204,8 @@ impl Defender {
     /// Everything the tenant holds, whoever made it. What changes meanwhile may be missing.
     ///
     /// # Errors
-    /// See [`UploadError`].
-    pub async fn list(&self, deadline: &Deadline, traffic: &Traffic) -> Result<Vec<Listed>, UploadError> {
+    /// See [`ApiError`].
+    pub async fn list(&self, deadline: &Deadline, traffic: &Traffic) -> Result<Vec<Listed>, ApiError> {
         let mut all: Vec<Listed> = Vec::new();
         let mut seen = HashSet::new();
         let mut read_so_far = 0;
@@ -209,17 +231,27 @@ impl Defender {
                 return Ok(all);
             }
         }
-        Err(UploadError::Stalled(format!(
-            "Defender for Endpoint's list of indicators has no end: {} after {MOST_PAGES} pages",
-            all.len()
-        )))
+        Err(ApiError::Stalled(
+            format!(
+                "Defender for Endpoint's list of indicators has no end: {} after {MOST_PAGES} pages",
+                all.len()
+            )
+            .into(),
+        ))
     }
 
-    /// Asks for one indicator of the list; true when there was one.
-    ///
-    /// # Errors
-    /// See [`UploadError`].
-    pub async fn probe(&self, deadline: &Deadline, traffic: &Traffic) -> Result<bool, UploadError> {
+    /// The connections to try: a token, and one indicator of the list.
+    pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
+        let attempt = async move {
+            let held = if self.holds_any(deadline).await? { "it holds some" } else { "it holds none yet" };
+            Ok(format!("{held}; by Microsoft's documentation whoever may list them may also import them"))
+        };
+        let tried = format!("{} was asked for one indicator of the list", self.base_url);
+        let name = "Defender for Endpoint".to_owned();
+        vec![self.api.token_probe(deadline, None), Probe { name, tried, attempt: attempt.boxed() }]
+    }
+
+    async fn holds_any(&self, deadline: &Deadline) -> Result<bool, ApiError> {
         let call = Call {
             method: Method::GET,
             url: format!("{}/api/indicators?$top=1", self.base_url),
@@ -228,7 +260,7 @@ impl Defender {
             parts: 1,
         };
         let read = |answer: &Answer| -> Verdict<Page> { classify::page(answer, self.api.clock.now()) };
-        Ok(!self.api.call(&call, read, deadline, traffic).await?.count == 0)
+        Ok(self.api.call(&call, read, deadline, &Traffic::default()).await?.count > 0)
     }
 
     /// Whether `link` leads to the host of the settings: a token goes nowhere else.

@@ -3,4 +3,5 @@
 mod classify;
 pub mod client;
 pub mod convert;
+mod inventory;
 pub mod wire;

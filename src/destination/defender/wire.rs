@@ -140,12 +140,12 @@ impl Listed {
     }
 
     /// Type and value, by which the tenant tells its indicators apart, whoever made them.
-    pub fn about(&self) -> String {
-        about(&self.indicator_type, &self.value)
+    pub fn compared_as(&self) -> String {
+        compared_as(&self.indicator_type, &self.value)
     }
 }
 
-pub(super) fn about(indicator_type: &str, value: &str) -> String {
+pub(super) fn compared_as(indicator_type: &str, value: &str) -> String {
     format!("{indicator_type} {}", folded(value))
 }
 

@@ -9,7 +9,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     azure::api::Verdict,
-    domain::outcome::{Delivery, Refusal},
+    domain::{
+        outcome::{RecordOutcome, Rejection},
+        problem::{Problem, Role},
+    },
     http::{
         error::{excerpt, retry_after, wait},
         told::{error, error_in, object, sentence},
@@ -18,21 +21,21 @@ use crate::{
 };
 
 /// Reads the answer to an upload of `sent` records.
-pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec<Delivery>> {
+pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec<RecordOutcome>> {
     let reason = reason(&answer.body);
     let id = request_id(&answer.headers);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
     match answer.status.as_u16() {
         200 => settled(&answer.body, sent, id),
         status @ (400 | 413) => {
-            Verdict::Refused(Refusal { reason: format!("{status}: {reason}"), request_id: id })
+            Verdict::Rejected(Rejection { reason: format!("{status}: {reason}"), request_id: id })
         }
         401 if reason.contains("UnauthorizedAccess") => blocked(&reason, &asked),
         401 => Verdict::Unauthorized(format!(
             "Sentinel does not accept the token: {reason}{asked}; check that AZURE_CLOUD is the workspace's cloud"
         )),
         403 => blocked(&reason, &asked),
-        404 => Verdict::Blocked(format!(
+        404 => Verdict::blocked(format!(
             "Sentinel knows no such workspace: {reason}{asked}; check AZURE_WORKSPACE_ID (the workspace's GUID, not its name) and AZURE_CLOUD"
         )),
         429 => Verdict::Later {
@@ -45,7 +48,7 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
             wait: retry_after(&answer.headers, now),
             throttled: false,
         },
-        status => Verdict::Blocked(format!(
+        status => Verdict::blocked(format!(
             "Sentinel answered {status}: {reason}{asked}; check SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH"
         )),
     }
@@ -53,8 +56,8 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
 
 /// 200 does not mean accepted: an empty body does, or a list of the records that were refused, with nothing else in the
 /// body that tells of an error.
-fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<Delivery>> {
-    let mut deliveries = vec![Delivery::Acknowledged(None); sent];
+fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<RecordOutcome>> {
+    let mut deliveries = vec![RecordOutcome::Acknowledged(None); sent];
     if body.iter().all(u8::is_ascii_whitespace) {
         return Verdict::Answered(deliveries);
     }
@@ -92,17 +95,17 @@ fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<
             None => return unclear(sentence(&entry).unwrap_or_else(|| excerpt(body))),
         };
         let reason = entry.as_object().map(text).unwrap_or_default();
-        let refusal = Refusal { reason, request_id: request_id.clone() };
+        let refusal = Rejection { reason, request_id: request_id.clone() };
         match place.or((sent == 1).then_some(0)) {
             Some(place) => match deliveries.get_mut(place) {
-                Some(Delivery::Rejected(before)) => {
+                Some(RecordOutcome::Rejected(before)) => {
                     before.reason = format!("{} {}", before.reason, refusal.reason)
                 }
-                Some(delivery) => *delivery = Delivery::Rejected(refusal),
+                Some(delivery) => *delivery = RecordOutcome::Rejected(refusal),
                 None => return unclear(format!("an error for record {place} of {sent}")),
             },
             // One record was refused, and which one shows when the request is cut in halves.
-            None => return Verdict::Refused(refusal),
+            None => return Verdict::Rejected(refusal),
         }
     }
     Verdict::Answered(deliveries)
@@ -133,9 +136,12 @@ fn text(entry: &Map<String, Value>) -> String {
 }
 
 fn blocked<T>(reason: &str, asked: &str) -> Verdict<T> {
-    Verdict::Blocked(format!(
-        "Sentinel refuses us: {reason}{asked}; the identity that uploads needs the role Microsoft Sentinel Contributor on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)"
-    ))
+    let role = Role::SentinelContributor;
+    let message = format!(
+        "Sentinel refuses us: {reason}{asked}; the identity that uploads needs the role {} on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)",
+        role.name()
+    );
+    Verdict::blocked(Problem::from(message).needs(role))
 }
 
 /// The message out of any of the three shapes in which errors come (validation, API Management, service), or the
@@ -165,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    fn verdict(status: u16, body: &str) -> Verdict<Vec<Delivery>> {
+    fn verdict(status: u16, body: &str) -> Verdict<Vec<RecordOutcome>> {
         let answer = Answer {
             status: StatusCode::from_u16(status).unwrap(),
             headers: HeaderMap::new(),
@@ -177,7 +183,7 @@ mod tests {
     #[test]
     fn a_200_says_which_records_were_refused() {
         use Delivery::{Acknowledged, Rejected};
-        let refusal = |reason: &str| Refusal { reason: reason.to_owned(), request_id: None };
+        let refusal = |reason: &str| Rejection { reason: reason.to_owned(), request_id: None };
         let all = vec![Acknowledged(None); 3];
         assert_eq!(verdict(200, ""), Verdict::Answered(all.clone()));
         assert_eq!(verdict(200, r#"{"errors":[]}"#), Verdict::Answered(all));
@@ -209,22 +215,25 @@ mod tests {
         ] {
             let body = format!(r#"{{"errors":[{{"recordIndex":{index},"errorMessages":{messages}}}]}}"#);
             let Verdict::Answered(deliveries) = verdict(200, &body) else { panic!("{body}") };
-            let refusal = Refusal { reason: reason.to_owned(), request_id: None };
-            let expected =
-                [Delivery::Acknowledged(None), Delivery::Rejected(refusal), Delivery::Acknowledged(None)];
+            let refusal = Rejection { reason: reason.to_owned(), request_id: None };
+            let expected = [
+                RecordOutcome::Acknowledged(None),
+                RecordOutcome::Rejected(refusal),
+                RecordOutcome::Acknowledged(None),
+            ];
             assert_eq!(deliveries, expected, "{body}");
         }
         let twice = r#"{"message":"2 errors","errors":[{"RecordIndex":0,"ErrorMessages":"a"},{"recordIndex":0,"errorMessages":"b"}]}"#;
         let Verdict::Answered(deliveries) = verdict(200, twice) else { panic!() };
         assert!(
-            matches!(&deliveries[0], Delivery::Rejected(refusal) if refusal.reason == "a b"),
+            matches!(&deliveries[0], RecordOutcome::Rejected(refusal) if refusal.reason == "a b"),
             "{deliveries:?}"
         );
         // Which record it is, halves show.
         for index in ["null", "1.5", "-1", r#""first""#, "[1]"] {
             let body = format!(r#"{{"errors":[{{"recordIndex":{index},"errorMessages":["x"]}}]}}"#);
             assert!(
-                matches!(verdict(200, &body), Verdict::Refused(refusal) if refusal.reason == "x"),
+                matches!(verdict(200, &body), Verdict::Rejected(refusal) if refusal.reason == "x"),
                 "{body}"
             );
         }
@@ -264,14 +273,17 @@ mod tests {
         later(503, "<html>busy</html>", None);
         let denied = r#"{"error":{"code":"UnauthorizedAccess","message":"The Object ID [x] does not have required permission"}}"#;
         for status in [401, 403] {
-            let Verdict::Blocked(text) = verdict(status, denied) else { panic!("{status}") };
+            let Verdict::Blocked(problem) = verdict(status, denied) else { panic!("{status}") };
+            let text = problem.message;
             assert!(text.contains("Microsoft Sentinel Contributor"), "{text}");
         }
         assert!(matches!(verdict(401, ""), Verdict::Unauthorized(_)));
-        assert!(matches!(verdict(404, ""), Verdict::Blocked(text) if text.contains("AZURE_WORKSPACE_ID")));
         assert!(
-            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Refused(refusal) if refusal.reason.contains("bad"))
+            matches!(verdict(404, ""), Verdict::Blocked(problem) if problem.message.contains("AZURE_WORKSPACE_ID"))
         );
-        assert!(matches!(verdict(413, ""), Verdict::Refused(_)));
+        assert!(
+            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Rejected(refusal) if refusal.reason.contains("bad"))
+        );
+        assert!(matches!(verdict(413, ""), Verdict::Rejected(_)));
     }
 }

@@ -5,16 +5,14 @@ use axum::http::Method;
 use super::{
     classify::classify,
     convert::{Style, object},
+    inventory::Inventory,
     wire::Upload,
 };
 use crate::{
-    azure::api::{Api, Call},
+    azure::api::{Api, ApiError, Call},
     clock::Deadline,
-    domain::{
-        outcome::{Delivery, UploadError},
-        plan::Planned,
-    },
-    http::traffic::Traffic,
+    domain::{outcome::RecordOutcome, plan::Planned},
+    http::{probe::Probe, traffic::Traffic},
 };
 
 /// The most objects in one request, by Microsoft's documentation.
@@ -33,9 +31,21 @@ pub struct Sentinel {
     pub array: &'static str,
     pub source_system: String,
     pub style: Style,
+    /// What the workspace holds, where it can be asked.
+    pub inventory: Option<Inventory>,
 }
 
+/// What a token leaves open.
+const UNPROVEN: &str = "A token does not prove that uploads are allowed, and the upload API has nothing that could be read: that shows with the first upload, which needs the role Microsoft Sentinel Contributor on the workspace";
+
 impl Sentinel {
+    /// The connections to try: a token, and the workspace if it can be asked what it holds.
+    pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
+        let token = self.api.token_probe(deadline, Some(UNPROVEN));
+        let workspace = self.inventory.as_ref().map(|inventory| inventory.probe(deadline));
+        std::iter::once(token).chain(workspace).collect()
+    }
+
     /// The STIX object that stands for `planned`, for a person to read.
     pub fn preview(&self, planned: &Planned) -> serde_json::Value {
         let subject = planned.subject();
@@ -46,13 +56,13 @@ impl Sentinel {
     /// Uploads one batch and returns what became of each record, in their order.
     ///
     /// # Errors
-    /// Nothing of the batch is known to be settled; see [`UploadError`].
+    /// Nothing of the batch is known to be settled; see [`ApiError`].
     pub async fn upload(
         &self,
         batch: &[Planned],
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<Vec<Delivery>, UploadError> {
+    ) -> Result<Vec<RecordOutcome>, ApiError> {
         let now = self.api.clock.now();
         let subjects: Vec<_> = batch.iter().map(Planned::subject).collect();
         let objects = batch.iter().zip(&subjects);

@@ -3,7 +3,7 @@
 mod classify;
 pub mod client;
 pub mod convert;
-pub mod holdings;
+pub mod inventory;
 pub mod pattern;
 mod resource;
 pub mod wire;

@@ -1,15 +1,21 @@
 //! Indicators as Azure Resource Manager describes them, and which of them could be ours.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{
-    holdings::{Holding, HoldingsPage, PassedOver},
-    pattern,
+use super::pattern;
+use crate::{
+    domain::{
+        entry::Handle,
+        fingerprint::Fingerprint,
+        inventory::{Held, InventoryPage, Owner, PassedOver},
+        voice::Tag,
+    },
+    http::told::{error, object},
 };
-use crate::http::told::{error, object};
 
 /// An answer that is no page, or not one to go on from; the sentence says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +63,7 @@ fn confidence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error
 ///
 /// # Errors
 /// It is no page, or does not say how to go on.
-pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result<HoldingsPage, Unclear> {
+pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result<InventoryPage, Unclear> {
     let page = object::<Page>(body).and_then(|page| error(&page.others).map_or(Ok(page), Err));
     let page = page.map_err(|problem| {
         Unclear(format!(
@@ -79,16 +85,16 @@ pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result
     for item in page.value {
         let id = [&item["properties"]["externalId"], &item["name"]];
         let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
-        match holding(item, source_system, now) {
-            Ok(holding) => held.push(holding),
+        match read(item, source_system, now) {
+            Ok(indicator) => held.push(indicator),
             Err(reason) => passed_over.push(PassedOver { id, reason }),
         }
     }
-    Ok(HoldingsPage { held, passed_over, next })
+    Ok(InventoryPage { held, passed_over, next })
 }
 
 /// What of an indicator is adopted, or why it is not.
-fn holding(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Holding, String> {
+fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, String> {
     let Resource { kind, properties } =
         serde_json::from_value(item).map_err(|error| format!("cannot be read: {error}"))?;
     let kind = kind.unwrap_or_default();
@@ -114,7 +120,18 @@ fn holding(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Holdi
     let stix_id = stix_id(&id).ok_or("has an id that is not indicator-- and a UUID in lower case")?;
     let key = pattern::read(&properties.pattern.unwrap_or_default())
         .map_err(|problem| format!("is not one of ours: its {problem}"))?;
-    Ok(Holding { key, stix_id, confidence: properties.confidence, valid_until, is_ours: stix_id == key.0 })
+    let is_ours = stix_id == key.0;
+    Ok(Held {
+        key: Some(key),
+        owner: if is_ours { Owner::Us } else { Owner::Predecessor },
+        compared_as: id,
+        handle: (!is_ours).then_some(Handle::Foreign(stix_id)),
+        valid_until: Some(valid_until),
+        fingerprint: Fingerprint::adopted(properties.confidence),
+        tag: Tag::default(),
+        indicator_type: None,
+        harm: None,
+    })
 }
 
 /// Only the one spelling in which we would send the id again: another would make a second indicator.
@@ -142,14 +159,8 @@ fn skip_token(link: &str) -> Option<String> {
 
 /// A plus stays a plus: tokens are often base64.
 fn percent_decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        let digits = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(&part.as_bytes()[2..]);
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+    let decoded = percent_decode_str(text).decode_utf8().ok()?;
+    Some(decoded.into_owned()).filter(|text| !text.is_empty())
 }
 
 #[cfg(test)]
@@ -164,7 +175,7 @@ mod tests {
         "2026-03-02T12:00:00Z".parse().unwrap()
     }
 
-    fn page(body: &Value) -> HoldingsPage {
+    fn page(body: &Value) -> InventoryPage {
         read_page(body.to_string().as_bytes(), "Mandiant", now()).unwrap()
     }
 

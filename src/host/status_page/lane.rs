@@ -6,7 +6,7 @@ use super::{
     words::{ago, count, shown, text, time},
 };
 use crate::{
-    domain::{health::Health, outcome::Counts, refused::Refused, report::Report, tally::Tally},
+    domain::{health::Health, outcome::Counts, rejected::RejectedRecord, report::Report, tally::Tally},
     pass::{LaneOverview, Overview},
 };
 
@@ -117,7 +117,7 @@ fn held(tally: &Tally) -> String {
     )
 }
 
-fn refused(refused: &[Refused], name: &str) -> String {
+fn refused(refused: &[RejectedRecord], name: &str) -> String {
     if refused.is_empty() {
         return "<h3>Refused records</h3><p>None on file.</p>".to_owned();
     }

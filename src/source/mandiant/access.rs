@@ -1,17 +1,20 @@
 //! Access to Mandiant: tokens, and what a refusal means.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     body::Bytes,
-    http::{HeaderValue, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header},
 };
 use azure_core::base64;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
-use super::error::SourceError;
+use super::error::MandiantError;
 use crate::{
     clock::SharedClock,
     http::{
@@ -25,6 +28,12 @@ use crate::{
 const RENEWAL: TimeDelta = TimeDelta::seconds(60);
 /// Where the answer does not say how long its token lasts.
 const UNSTATED_LIFE: f64 = 600.0;
+
+/// A page of 1,000 records takes its time.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+/// A page of 1,000 records is about 1 MB; with all warning lists 2.4 MB.
+pub const LIMIT_BYTES: usize = 32 * 1024 * 1024;
+const APP_NAME: &str = concat!("mati-sync-v", env!("CARGO_PKG_VERSION"));
 
 /// How we show who we are; the two secrets come with every call, because they may be rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +67,12 @@ impl Access {
     /// Puts on `request` what shows who we are, fetching a token where one is needed.
     ///
     /// # Errors
-    /// No token could be had.
+    /// No token could be obtained.
     pub async fn authorize(
         &self,
         request: &mut Request<Bytes>,
         credentials: &Credentials,
-    ) -> Result<(), SourceError> {
+    ) -> Result<(), MandiantError> {
         let (name, value) = match self.scheme {
             Scheme::Bearer => {
                 let token = self.token(credentials).await?;
@@ -83,7 +92,7 @@ impl Access {
         *self.held() = None;
     }
 
-    async fn token(&self, credentials: &Credentials) -> Result<SecretString, SourceError> {
+    async fn token(&self, credentials: &Credentials) -> Result<SecretString, MandiantError> {
         let now = self.clock.now();
         if let Some((token, expires_at)) = &*self.held()
             && *expires_at - RENEWAL > now
@@ -92,13 +101,12 @@ impl Access {
         }
         let mut request = Request::new(Bytes::from_static(b"grant_type=client_credentials"));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = super::client::uri(&format!("{}/token", self.base_url))?;
+        *request.uri_mut() = uri(&format!("{}/token", self.base_url))?;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         headers.insert(header::AUTHORIZATION, sensitive(&basic(credentials))?);
-        super::client::common_headers(headers);
-        let answer =
-            self.transport.fetch(request, super::client::TIMEOUT, super::client::LIMIT_BYTES).await?;
+        common_headers(headers);
+        let answer = self.transport.fetch(request, TIMEOUT, LIMIT_BYTES).await?;
         let (token, life) = self.read_token(&answer)?;
         *self.held() = Some((token.clone(), now + life));
         Ok(token)
@@ -106,12 +114,12 @@ impl Access {
 
     /// A token and how long it lasts (RFC 6749 §5.1). No text of the answer reaches a message but that of an error:
     /// what looks wrong may hold a token all the same.
-    fn read_token(&self, answer: &Answer) -> Result<(SecretString, TimeDelta), SourceError> {
+    fn read_token(&self, answer: &Answer) -> Result<(SecretString, TimeDelta), MandiantError> {
         if answer.status != StatusCode::OK {
             return Err(self.refusal(answer, "/token").unwrap_or_else(|| self.unexpected(answer)));
         }
         let no_token =
-            |problem: &str| SourceError::Unreadable { reason: format!("the token's answer: {problem}") };
+            |problem: &str| MandiantError::Unreadable { reason: format!("the token's answer: {problem}") };
         let Ok(members) = object::<Map<String, Value>>(&answer.body) else {
             return Err(no_token("no object of JSON"));
         };
@@ -133,35 +141,35 @@ impl Access {
     }
 
     /// What an answer to `at` that refuses us, or sends us elsewhere, means; `None` where it does neither.
-    pub(super) fn refusal(&self, answer: &Answer, at: &'static str) -> Option<SourceError> {
+    pub(super) fn refusal(&self, answer: &Answer, at: &'static str) -> Option<MandiantError> {
         let status = answer.status.as_u16();
         if let Some(target) = redirect(answer) {
-            return Some(SourceError::Redirected { status, target });
+            return Some(MandiantError::Redirected { status, target });
         }
         let page = page_for_people(answer);
         match (status, page) {
-            (401 | 403, Some(page)) => Some(SourceError::RefusedInBetween { status, page }),
+            (401 | 403, Some(page)) => Some(MandiantError::RefusedInBetween { status, page }),
             (407 | 511, page) => {
                 let page = page.unwrap_or_else(|| excerpt(&answer.body));
-                Some(SourceError::RefusedInBetween { status, page })
+                Some(MandiantError::RefusedInBetween { status, page })
             }
             (401 | 403, None) if used_up(&excerpt(&answer.body)).is_some() => Some(self.unexpected(answer)),
             (401 | 403, None) => {
                 let told = excerpt(&answer.body);
                 let told = if told.is_empty() { told } else { format!(": {told}") };
-                Some(SourceError::Unauthorized { status, at, told })
+                Some(MandiantError::Unauthorized { status, at, told })
             }
             (400, None) if at == "/token" => {
                 let told = format!(": {}", excerpt(&answer.body));
-                Some(SourceError::Unauthorized { status, at, told })
+                Some(MandiantError::Unauthorized { status, at, told })
             }
             _ => None,
         }
     }
 
     /// An error for an answer that is not the one asked for.
-    pub(super) fn unexpected(&self, answer: &Answer) -> SourceError {
-        SourceError::Answer {
+    pub(super) fn unexpected(&self, answer: &Answer) -> MandiantError {
+        MandiantError::Answer {
             status: answer.status.as_u16(),
             retry_after: retry_after(&answer.headers, self.clock.now()),
             body: excerpt(&answer.body),
@@ -189,12 +197,24 @@ fn basic(credentials: &Credentials) -> String {
 }
 
 /// A header that no debug print shows. It is plain text in memory, as the HTTP client needs it, for one request.
-fn sensitive(value: &str) -> Result<HeaderValue, SourceError> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| SourceError::Unauthorized {
+fn sensitive(value: &str) -> Result<HeaderValue, MandiantError> {
+    let mut value = HeaderValue::from_str(value).map_err(|_| MandiantError::Unauthorized {
         status: 401,
         at: "MATI_KEY or MATI_SECRET, which hold characters that no header can carry",
         told: String::new(),
     })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Sent with every request to Mandiant.
+pub(super) fn common_headers(headers: &mut HeaderMap) {
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert("x-app-name", HeaderValue::from_static(APP_NAME));
+}
+
+pub(super) fn uri(text: &str) -> Result<Uri, MandiantError> {
+    text.parse().map_err(|error| MandiantError::Unreadable {
+        reason: format!("no URI can be made of the cursor: {error}"),
+    })
 }

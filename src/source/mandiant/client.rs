@@ -1,27 +1,18 @@
 //! One request to the feed, and one whole answer or an error.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use axum::{
-    body::Bytes,
-    http::{HeaderMap, HeaderValue, Request, Uri, header},
-};
+use axum::{body::Bytes, http::Request};
 use tracing::warn;
 
 use super::{
-    access::{Access, Credentials},
-    error::SourceError,
+    access::{Access, Credentials, LIMIT_BYTES, TIMEOUT, common_headers, uri},
+    error::MandiantError,
 };
 use crate::{
     azure::secrets::{SecretStore, Secrets},
     http::transport::Answer,
 };
-
-/// A page of 1,000 records takes its time.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
-/// A page of 1,000 records is about 1 MB; with all warning lists 2.4 MB.
-pub const LIMIT_BYTES: usize = 32 * 1024 * 1024;
-const APP_NAME: &str = concat!("mati-sync-v", env!("CARGO_PKG_VERSION"));
 
 /// The source as a lane reads it.
 pub struct Client {
@@ -48,15 +39,15 @@ impl Client {
     ///
     /// # Errors
     /// No answer, or a refusal that holds.
-    pub(super) async fn get(&self, parameters: &str) -> Result<Answer, SourceError> {
+    pub(super) async fn get(&self, parameters: &str) -> Result<Answer, MandiantError> {
         let secrets = self.secrets.get().await?;
         match self.try_get(parameters, &secrets).await {
-            Err(SourceError::Unauthorized { .. }) => {}
+            Err(MandiantError::Unauthorized { .. }) => {}
             other => return other,
         }
         self.access.forget();
         let refusal = match self.try_get(parameters, &secrets).await {
-            Err(refusal @ SourceError::Unauthorized { .. }) => refusal,
+            Err(refusal @ MandiantError::Unauthorized { .. }) => refusal,
             other => return other,
         };
         let Some(renewed) = self.secrets.renew(&secrets).await? else { return Err(refusal) };
@@ -65,7 +56,7 @@ impl Client {
         self.try_get(parameters, &renewed).await
     }
 
-    async fn try_get(&self, parameters: &str, secrets: &Secrets) -> Result<Answer, SourceError> {
+    async fn try_get(&self, parameters: &str, secrets: &Secrets) -> Result<Answer, MandiantError> {
         let credentials = Credentials { key: secrets.mati_key.clone(), secret: secrets.mati_secret.clone() };
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = uri(&format!("{}?{parameters}", self.feed()))?;
@@ -85,20 +76,13 @@ impl Client {
         if has_path { format!("{base}/indicator") } else { format!("{base}/v4/indicator") }
     }
 
+    /// What the source's secrets are read from.
+    pub fn secrets(&self) -> &SecretStore {
+        &self.secrets
+    }
+
     /// An error for an answer that is no page.
-    pub(super) fn unexpected(&self, answer: &Answer) -> SourceError {
+    pub(super) fn unexpected(&self, answer: &Answer) -> MandiantError {
         self.access.unexpected(answer)
     }
-}
-
-/// Sent with every request to Mandiant.
-pub(super) fn common_headers(headers: &mut HeaderMap) {
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-    headers.insert("x-app-name", HeaderValue::from_static(APP_NAME));
-}
-
-pub(super) fn uri(text: &str) -> Result<Uri, SourceError> {
-    text.parse().map_err(|error| SourceError::Unreadable {
-        reason: format!("no URI can be made of the cursor: {error}"),
-    })
 }

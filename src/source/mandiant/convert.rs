@@ -11,18 +11,7 @@ use crate::domain::{
     observable::{HashType, Hashes, IndicatorType, Key, Observable},
     spelling::Malformed,
 };
-use crate::http::text::cut;
-
-/// A record that is no indicator of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unusable {
-    /// Mandiant's id, or what there is of it.
-    pub id: String,
-    pub reason: DropReason,
-    pub detail: String,
-    /// The indicator that an earlier version would have made of it: a lane may still hold that.
-    pub held_as: Option<Box<Indicator>>,
-}
+use crate::{domain::page::Unusable, http::text::cut};
 
 /// So much of a value is written to the log, in characters.
 const LONGEST_VALUE: usize = 200;

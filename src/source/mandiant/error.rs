@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::{
     azure::key_vault::SecretsError,
+    domain::problem::Problem,
     http::{
         error::HttpError,
         retry::Transient,
-        told::{redirected, refused_in_between},
+        told::{redirected, rejected_in_between},
     },
 };
 
@@ -16,9 +17,9 @@ const UNSTATED_WAIT: Duration = Duration::from_secs(30);
 /// The setting that says where Mandiant is.
 const BASE_URL: &str = "MATI_BASE_URL";
 
-/// Why there is no page.
+/// Why there is no page from Mandiant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SourceError {
+pub enum MandiantError {
     #[error("Mandiant cannot be reached: {0}")]
     Http(#[from] HttpError),
     #[error(
@@ -30,7 +31,7 @@ pub enum SourceError {
         /// What the answer says all the same, behind a colon; or empty.
         told: String,
     },
-    #[error("{}", refused_in_between(*status, "Mandiant", page, BASE_URL))]
+    #[error("{}", rejected_in_between(*status, "Mandiant", page, BASE_URL))]
     RefusedInBetween { status: u16, page: String },
     #[error("Mandiant's address {}", redirected(*status, target, BASE_URL))]
     Redirected { status: u16, target: String },
@@ -46,11 +47,19 @@ pub enum SourceError {
     FieldsLost,
     #[error("{0}")]
     Secrets(#[from] SecretsError),
-    #[error("there was no time left to ask Mandiant")]
-    OutOfTime,
 }
 
-impl Transient for SourceError {
+impl MandiantError {
+    /// What the operator can do.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Secrets(error) => error.problem.clone(),
+            other => other.to_string().into(),
+        }
+    }
+}
+
+impl Transient for MandiantError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Http(error) => error.is_transient(),
@@ -58,11 +67,7 @@ impl Transient for SourceError {
             Self::Answer { status, .. } => matches!(status, 200..=299 | 408 | 429 | 500..=599),
             Self::Unreadable { .. } | Self::RefusedInBetween { .. } => true,
             Self::Secrets(error) => error.is_transient,
-            Self::Unauthorized { .. }
-            | Self::Redirected { .. }
-            | Self::Loop
-            | Self::FieldsLost
-            | Self::OutOfTime => false,
+            Self::Unauthorized { .. } | Self::Redirected { .. } | Self::Loop | Self::FieldsLost => false,
         }
     }
 

@@ -11,3 +11,16 @@ mod probe;
 pub mod reader;
 mod split;
 pub mod wire;
+
+use chrono::TimeDelta;
+
+use crate::domain::window::Limits;
+
+/// Mandiant answers 400 to a start 90 days ago or more, and indexes records some minutes after their `last_updated`.
+pub const LIMITS: Limits = Limits {
+    reach: TimeDelta::days(89),
+    lag: TimeDelta::minutes(2),
+    overlap: TimeDelta::minutes(15),
+    grain: TimeDelta::seconds(1),
+    longest: TimeDelta::days(1),
+};

@@ -9,28 +9,22 @@ use serde::{
 use serde_json::from_slice;
 
 use super::{
-    convert::{self, Unusable},
-    error::SourceError,
+    convert,
+    error::MandiantError,
     lenient::Object,
     split::{Split, split},
     wire::{self, Record},
 };
 use crate::{
-    domain::{filter::DropReason, indicator::Indicator},
+    domain::{
+        filter::DropReason,
+        page::{Page, Unusable},
+    },
     http::{
         error::excerpt,
         told::{error, without_mark},
     },
 };
-
-/// A whole page.
-#[derive(Debug, Default)]
-pub struct Page {
-    /// Records on it, usable or not.
-    pub records: u64,
-    pub indicators: Vec<Indicator>,
-    pub unusable: Vec<Unusable>,
-}
 
 /// Which of the fields that must be asked for came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +55,7 @@ pub struct Parsed {
 /// # Errors
 /// Bytes that are no page: 200 is not an answer yet. A record that is odd, whatever is wrong with it, is an unusable
 /// one.
-pub fn parse(body: &[u8]) -> Result<Parsed, SourceError> {
+pub fn parse(body: &[u8]) -> Result<Parsed, MandiantError> {
     let body = without_mark(body);
     // An empty window has been seen as an empty body.
     if body.iter().all(u8::is_ascii_whitespace) || body.trim_ascii() == b"null" {
@@ -94,8 +88,8 @@ pub fn parse(body: &[u8]) -> Result<Parsed, SourceError> {
     Ok(Parsed { cursor, ..gathered })
 }
 
-fn no_page(reason: String) -> SourceError {
-    SourceError::Unreadable { reason }
+fn no_page(reason: String) -> MandiantError {
+    MandiantError::Unreadable { reason }
 }
 
 /// Records, each decoded as it is come upon.

@@ -1,45 +1,65 @@
 //! Whether the feed answers us, for as little as it takes.
 
+use axum::http::StatusCode;
 use chrono::TimeDelta;
+use futures::FutureExt;
 
-use super::{access::Scheme, client::Client, error::SourceError, page::parse, reader::INCLUDE};
+use super::{access::Scheme, client::Client, error::MandiantError, page::parse, reader::INCLUDE};
 use crate::{
-    azure::secrets::SecretStore,
-    clock::{Deadline, OutOfTime},
-    http::retry::{Failed, Patience, retry},
+    clock::Deadline,
+    domain::problem::Problem,
+    http::{
+        probe::Probe,
+        retry::{Patience, RetryError, retry},
+    },
 };
 
 impl Client {
+    /// The connection to the feed, to be tried before `deadline`.
+    pub fn probe<'a>(&'a self, deadline: &'a Deadline) -> Probe<'a> {
+        let tried = match self.access.scheme {
+            Scheme::Bearer => "a token was asked for, and one record of the last day",
+            Scheme::Basic | Scheme::ApiKey => "one record of the last day was asked for",
+        };
+        let attempt = async move {
+            let found = self.has_a_record(deadline).await.map_err(|failed| failed.map(advised))?;
+            Ok(match found {
+                true => "it came".to_owned(),
+                false => "it answered that there is none, which is unusual for a whole day".to_owned(),
+            })
+        };
+        Probe { name: "Mandiant".to_owned(), tried: tried.to_owned(), attempt: attempt.boxed() }
+    }
+
     /// Asks for one record of the last day; true when there was one.
-    ///
-    /// # Errors
-    /// No page could be had before the deadline.
-    pub async fn probe(&self, deadline: &Deadline) -> Result<bool, SourceError> {
+    async fn has_a_record(&self, deadline: &Deadline) -> Result<bool, RetryError<MandiantError>> {
         let now = self.access.clock.now();
         let from = (now - TimeDelta::days(1)).timestamp();
         let parameters = format!(
             "start_epoch={from}&end_epoch={}&gte_mscore=0&sort_by=last_updated:asc&limit=1&{INCLUDE}",
             now.timestamp()
         );
-        let attempt = || async {
-            let answer = deadline.within(self.get(&parameters)).await;
-            let answer = answer.map_err(|OutOfTime| SourceError::OutOfTime)??;
-            match answer.status.as_u16() {
-                200 => Ok(parse(&answer.body)?.page.records > 0),
-                204 => Ok(false),
+        let ask = || async {
+            let answer = self.get(&parameters).await?;
+            match answer.status {
+                StatusCode::OK => Ok(parse(&answer.body)?.page.records > 0),
+                StatusCode::NO_CONTENT => Ok(false),
                 _ => Err(self.unexpected(&answer)),
             }
         };
-        retry(Patience::SERVICE, deadline, attempt, |_, _| {}).await.map_err(Failed::into_error)
+        let attempt = || async { deadline.within(ask()).await?.map_err(RetryError::GaveUp) };
+        retry(Patience::SERVICE, deadline, attempt, |_, _| {}).await
     }
+}
 
-    /// Whether a token is fetched before anything is asked.
-    pub fn uses_tokens(&self) -> bool {
-        self.access.scheme == Scheme::Bearer
-    }
-
-    /// What the source's secrets are taken from.
-    pub fn secrets(&self) -> &SecretStore {
-        &self.secrets
-    }
+/// The error with what an operator can do who has just set the program up.
+fn advised(error: MandiantError) -> Problem {
+    let message = match &error {
+        MandiantError::Answer { status: 404, .. } => format!("{error}: the API's indicators are not there"),
+        MandiantError::Http(_) => {
+            format!("{error}; check MATI_BASE_URL, and that a firewall lets the app out to it")
+        }
+        _ => return error.problem(),
+    };
+    message.into()
 }

@@ -1,6 +1,6 @@
 //! A window of the feed, page by page.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, header};
 use chrono::{DateTime, Utc};
@@ -8,15 +8,15 @@ use tracing::warn;
 
 use super::{
     client::{Client, Query},
-    error::SourceError,
-    page::{Fields, Page, Parsed, parse},
+    error::MandiantError,
+    page::{Fields, Parsed, parse},
 };
 use crate::{
     clock::{Deadline, OutOfTime},
-    domain::task::Window,
+    domain::{page::Page, window::Window},
     http::{
         error::HttpError,
-        retry::{Failed, Patience, Transient, retry},
+        retry::{Patience, RetryError, Transient, retry},
         text::percent_encoded,
     },
 };
@@ -65,7 +65,7 @@ impl Reader {
         }
     }
 
-    /// What o'clock it was at Mandiant when the window was first asked for, if it says.
+    /// When the window was first asked for, by Mandiant's clock, if it says.
     pub fn asked_at(&self) -> Option<DateTime<Utc>> {
         self.asked_at
     }
@@ -75,7 +75,10 @@ impl Reader {
     ///
     /// # Errors
     /// A page that could not be had within the patience for a service, or before the deadline.
-    pub async fn next_page(&mut self, deadline: &Deadline) -> Result<Option<Page>, Failed<SourceError>> {
+    pub async fn next_page(
+        &mut self,
+        deadline: &Deadline,
+    ) -> Result<Option<Page>, RetryError<MandiantError>> {
         loop {
             let parameters = match &self.position {
                 Position::End => return Ok(None),
@@ -84,13 +87,13 @@ impl Reader {
             };
             let answered = match self.fetch(&parameters, deadline).await {
                 Ok(answered) => answered,
-                Err(Failed::For(error)) if self.may_start_again(&error) => {
+                Err(RetryError::GaveUp(error)) if self.may_start_again(&error) => {
                     self.start_again(error, deadline).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            let (page, fields) = self.take(answered).map_err(Failed::For)?;
+            let (page, fields) = self.take(answered).map_err(RetryError::GaveUp)?;
             if !self.lacks_fields(page.records, fields) {
                 return Ok(Some(page));
             }
@@ -103,17 +106,17 @@ impl Reader {
         self.is_under_way() && self.restarts >= RESTARTS
     }
 
-    fn may_start_again(&self, error: &SourceError) -> bool {
-        let is_refusal = matches!(error, SourceError::Answer { status: 400..=499, .. });
+    fn may_start_again(&self, error: &MandiantError) -> bool {
+        let is_refusal = matches!(error, MandiantError::Answer { status: 400..=499, .. });
         self.is_under_way() && self.restarts < RESTARTS && (is_refusal || error.is_transient())
     }
 
     /// Goes back to the start of the window, after a wait that grows.
     async fn start_again(
         &mut self,
-        error: SourceError,
+        error: MandiantError,
         deadline: &Deadline,
-    ) -> Result<(), Failed<SourceError>> {
+    ) -> Result<(), RetryError<MandiantError>> {
         let wait =
             Duration::from_secs(1 << self.restarts.min(6)).max(error.retry_after().unwrap_or_default());
         self.restarts += 1;
@@ -122,7 +125,8 @@ impl Reader {
             "{error}; the window is read again from its start in {} s",
             wait.as_secs()
         );
-        deadline.sleep(wait).await.map_err(|OutOfTime| Failed::OutOfTime(error))?;
+        let out_of_time = |_| OutOfTime { last_error: Some(error.to_string()) };
+        deadline.sleep(wait).await.map_err(out_of_time)?;
         self.position = Position::Start;
         Ok(())
     }
@@ -132,7 +136,7 @@ impl Reader {
         &mut self,
         parameters: &str,
         deadline: &Deadline,
-    ) -> Result<Page, Failed<SourceError>> {
+    ) -> Result<Page, RetryError<MandiantError>> {
         warn!(
             "a later page of Mandiant's lacks the fields asked for; it is asked for again with all parameters"
         );
@@ -141,10 +145,10 @@ impl Reader {
         let answered = self.fetch(&parameters, deadline).await?;
         // It is the same page by intent, which must not look like a cursor that stands still.
         self.position = Position::Start;
-        let (page, fields) = self.take(answered).map_err(Failed::For)?;
+        let (page, fields) = self.take(answered).map_err(RetryError::GaveUp)?;
         // A cursor that moved on gave the page after, and this one would be lost.
         if self.lacks_fields(page.records, fields) || self.first_id != first_id {
-            return Err(Failed::For(SourceError::FieldsLost));
+            return Err(RetryError::GaveUp(MandiantError::FieldsLost));
         }
         Ok(page)
     }
@@ -158,10 +162,13 @@ impl Reader {
         !first.none() && fields.none()
     }
 
-    async fn fetch(&self, parameters: &str, deadline: &Deadline) -> Result<Answered, Failed<SourceError>> {
-        let attempt = || async {
-            let answer = deadline.within(self.client.get(parameters)).await;
-            let answer = answer.unwrap_or(Err(SourceError::OutOfTime))?;
+    async fn fetch(
+        &self,
+        parameters: &str,
+        deadline: &Deadline,
+    ) -> Result<Answered, RetryError<MandiantError>> {
+        let ask = || async {
+            let answer = self.client.get(parameters).await?;
             match answer.status.as_u16() {
                 200 => Answered::read(&answer.headers, &answer.body),
                 204 => Answered::read(&answer.headers, &[]),
@@ -169,12 +176,12 @@ impl Reader {
             }
         };
         let attempt = || async {
-            attempt().await.map_err(|error| {
+            deadline.within(ask()).await?.map_err(|error| {
                 let may_repeat = !self.is_under_way() || was_not_seen(&error);
-                Try { error, may_repeat }
+                RetryError::GaveUp(Try { error, may_repeat })
             })
         };
-        deadline.check().map_err(|OutOfTime| Failed::OutOfTime(SourceError::OutOfTime))?;
+        deadline.check()?;
         let fetched = retry(Patience::SERVICE, deadline, attempt, |failed, wait| {
             let error = &failed.error;
             warn!(delay_ms = wait.as_millis(), "{error}; asking again in {:.1} s", wait.as_secs_f64());
@@ -183,7 +190,7 @@ impl Reader {
     }
 
     /// Takes a page that was answered, and moves on.
-    fn take(&mut self, answered: Answered) -> Result<(Page, Fields), SourceError> {
+    fn take(&mut self, answered: Answered) -> Result<(Page, Fields), MandiantError> {
         self.asked_at = self.asked_at.or(answered.at);
         let Parsed { page, fields, first_id, cursor } = answered.parsed;
         self.first_id.clone_from(&first_id);
@@ -194,7 +201,7 @@ impl Reader {
                     && *before == cursor
                     && *first_before == first_id
                 {
-                    return Err(SourceError::Loop);
+                    return Err(MandiantError::Loop);
                 }
                 Position::Next { cursor, first_id }
             }
@@ -230,8 +237,14 @@ impl Reader {
 /// the server saw the first one and its answer was lost, the second one gets the page after, and a page would be
 /// lost in silence.
 struct Try {
-    error: SourceError,
+    error: MandiantError,
     may_repeat: bool,
+}
+
+impl fmt::Display for Try {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
 }
 
 impl Transient for Try {
@@ -245,12 +258,12 @@ impl Transient for Try {
 }
 
 /// Whether a request certainly did not reach the search engine.
-fn was_not_seen(error: &SourceError) -> bool {
+fn was_not_seen(error: &MandiantError) -> bool {
     matches!(
         error,
-        SourceError::Http(HttpError::Connect { .. })
-            | SourceError::Answer { status: 429, .. }
-            | SourceError::Secrets(_)
+        MandiantError::Http(HttpError::Connect { .. })
+            | MandiantError::Answer { status: 429, .. }
+            | MandiantError::Secrets(_)
     )
 }
 
@@ -261,7 +274,7 @@ struct Answered {
 }
 
 impl Answered {
-    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, SourceError> {
+    fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, MandiantError> {
         let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
         Ok(Self { parsed: parse(body)?, at: date.map(|date| date.to_utc()) })

@@ -120,7 +120,7 @@ async fn tidying_keeps_what_is_listed(place: Place) {
     assert_eq!((listed.len(), written.len()), (1, 2));
     let rejected = format!("lanes/{LANE}/rejected/{}.jsonl", run(1));
     let lines = "{\"id\":\"a\"}\n{\"id\":\"b\"}\n";
-    store.append_refused(&lease, LANE, &run(1), &mut None, lines).await.unwrap();
+    store.append_rejected(&lease, LANE, &run(1), &mut None, lines).await.unwrap();
     assert_eq!(place.raw(Method::GET, &rejected, "").await.body, lines);
 
     for (days, orphans_kept, rejected_kept) in [(0, true, true), (2, false, true), (91, false, false)] {

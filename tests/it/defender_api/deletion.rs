@@ -6,7 +6,7 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, StatusCode},
 };
-use mati_sync::domain::outcome::UploadError;
+use mati_sync::azure::api::ApiError;
 use sandbox::{defender::Operation, net::Fault};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ impl Bench {
         (0..count).map(hold).collect()
     }
 
-    async fn delete(&self, ids: &[u64]) -> Result<(), UploadError> {
+    async fn delete(&self, ids: &[u64]) -> Result<(), ApiError> {
         self.defender.delete(ids, &self.deadline, &self.traffic).await
     }
 
@@ -96,7 +96,7 @@ async fn a_wrong_address_deletes_nothing() {
     let mut bench = Bench::new();
     let ids = bench.hold(1);
     bench.defender.base_url.push_str("/wrong");
-    let Err(UploadError::Stalled(told)) = bench.delete(&ids).await else { panic!("deleted") };
+    let Err(ApiError::Stalled(told)) = bench.delete(&ids).await else { panic!("deleted") };
     assert!(told.contains("DEFENDER_BASE_URL"), "{told}");
     assert_eq!(bench.world.defender.stored().len(), 1);
 }

@@ -1,7 +1,7 @@
 //! The list of what the tenant holds, page by page.
 
 use axum::http::header;
-use mati_sync::{destination::defender::wire::Listed, domain::outcome::UploadError};
+use mati_sync::{azure::api::ApiError, destination::defender::wire::Listed};
 use sandbox::{corpus::Record, defender::Operation};
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::Bench;
 use crate::harness::world::DEFENDER;
 
 impl Bench {
-    async fn list(&self) -> Result<Vec<Listed>, UploadError> {
+    async fn list(&self) -> Result<Vec<Listed>, ApiError> {
         self.defender.list(&self.deadline, &self.traffic).await
     }
 
@@ -94,7 +94,7 @@ async fn a_list_that_goes_round_in_circles_ends() {
 
     let endless = (0..200).map(|id| page(&[id]));
     bench.knobs(|knobs| knobs.script.extend(endless));
-    let Err(UploadError::Stalled(told)) = bench.list().await else { panic!("it ended") };
+    let Err(ApiError::Stalled(told)) = bench.list().await else { panic!("it ended") };
     assert!(told.contains("has no end"), "{told}");
     assert!(bench.requests().iter().all(|(asked, ..)| *asked == Some(Operation::List)));
 }

@@ -17,7 +17,7 @@ use chrono::TimeDelta;
 use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock},
-    domain::{outcome::End, task::LONGEST_WINDOW},
+    domain::{outcome::End, window::LONGEST_WINDOW},
     pass::Work,
 };
 use sandbox::{

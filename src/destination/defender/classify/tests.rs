@@ -15,7 +15,7 @@ fn answer(status: u16, body: impl ToString) -> Answer {
     }
 }
 
-fn verdict(status: u16, values: &[&str], body: impl ToString) -> Verdict<Vec<Delivery>> {
+fn verdict(status: u16, values: &[&str], body: impl ToString) -> Verdict<Vec<RecordOutcome>> {
     let sent: Vec<Sent> =
         values.iter().map(|value| Sent { value: (*value).to_owned(), rank: RANK }).collect();
     import(&answer(status, body), &sent, DateTime::UNIX_EPOCH)
@@ -26,7 +26,7 @@ fn item(id: &str, value: &str, failure: Option<&str>) -> serde_json::Value {
 }
 
 fn held(id: u64) -> Delivery {
-    Delivery::Acknowledged(Some(Handle::Numbered { id, rank: RANK }))
+    RecordOutcome::Acknowledged(Some(Handle::Numbered { id, rank: RANK }))
 }
 
 #[test]
@@ -40,15 +40,15 @@ fn a_200_says_of_every_indicator_what_became_of_it() {
         {"id": 7, "indicator": "d.example", "isFailed": false},
         item("none", "e.example", None),
     ]});
-    let refusal = Refusal { reason: "Invalid domain.".to_owned(), request_id: None };
+    let refusal = Rejection { reason: "Invalid domain.".to_owned(), request_id: None };
     assert_eq!(
         verdict(200, &["a.example", "b.example", "c.example", "d.example", "e.example"], body),
         Verdict::Answered(vec![
             held(2841),
-            Delivery::OverLimit,
-            Delivery::Rejected(refusal),
+            RecordOutcome::OverLimit,
+            RecordOutcome::Rejected(refusal),
             held(7),
-            Delivery::Acknowledged(None),
+            RecordOutcome::Acknowledged(None),
         ])
     );
 }
@@ -137,8 +137,8 @@ fn one_odd_answer_of_an_import_and_one_odd_entry_of_the_list_hide_no_other() {
         {"id": "1", "indicator": "a.example", "isFailed": false},
         {"id": null, "indicator": null, "isFailed": true, "failureReason": {"message": "Invalid."}},
     ]});
-    let refusal = Refusal { reason: "Invalid.".to_owned(), request_id: None };
-    let expected = Verdict::Answered(vec![held(1), Delivery::Rejected(refusal)]);
+    let refusal = Rejection { reason: "Invalid.".to_owned(), request_id: None };
+    let expected = Verdict::Answered(vec![held(1), RecordOutcome::Rejected(refusal)]);
     assert_eq!(verdict(200, &["a.example", "b.example"], body), expected);
     let body = json!({"value": [null, 7, {"indicatorValue": null, "indicatorType": "Url"},
         {"id": "4", "indicatorValue": "d", "indicatorType": "Url"}]});
@@ -170,11 +170,11 @@ fn every_other_status_says_what_to_do() {
 
     let inactive = "Indicator 203.0.113.1 is inactive. (Expiration time should be set to a future date time)";
     let refusal =
-        Refusal { reason: format!("400: BadRequest: {inactive}"), request_id: Some("1fa66c0f".to_owned()) };
-    assert_eq!(verdict(400, &["x"], error("BadRequest", inactive)), Verdict::Refused(refusal));
-    assert!(matches!(verdict(413, &["x"], ""), Verdict::Refused(_)));
+        Rejection { reason: format!("400: BadRequest: {inactive}"), request_id: Some("1fa66c0f".to_owned()) };
+    assert_eq!(verdict(400, &["x"], error("BadRequest", inactive)), Verdict::Rejected(refusal));
+    assert!(matches!(verdict(413, &["x"], ""), Verdict::Rejected(_)));
     let full = error("BadRequest", "Max capacity exceeded. Current Total: 15000");
-    assert_eq!(verdict(400, &["x"], full), Verdict::Answered(vec![Delivery::OverLimit]));
+    assert_eq!(verdict(400, &["x"], full), Verdict::Answered(vec![RecordOutcome::OverLimit]));
 
     assert!(matches!(verdict(401, &[], ""), Verdict::Unauthorized(_)));
     let blocked = |status, parts: &[&str]| match verdict(status, &[], error("Code", "Why")) {
@@ -198,7 +198,7 @@ fn a_deletion_is_all_or_nothing() {
     let of = |status, body: serde_json::Value| deletion(&answer(status, body), DateTime::UNIX_EPOCH);
     assert_eq!(of(204, json!(null)), Verdict::Answered(Deletion::Done));
     assert_eq!(of(404, error("NotFound", "one of them")), Verdict::Answered(Deletion::SomeMissing));
-    assert!(matches!(of(400, error("InvalidInput", "no")), Verdict::Refused(_)));
+    assert!(matches!(of(400, error("InvalidInput", "no")), Verdict::Rejected(_)));
     assert!(matches!(of(403, error("Forbidden", "no")), Verdict::Blocked(_)));
 }
 

@@ -3,7 +3,11 @@
 use chrono::TimeDelta;
 use tracing::{Instrument, info_span, warn};
 
-use super::{Ended, Engine, Message, Pass, lane::LanePass};
+use super::{
+    engine::{Ended, Engine},
+    lane,
+    work::{Message, Pass},
+};
 use crate::{
     clock::Deadline,
     domain::{
@@ -109,7 +113,7 @@ impl Engine {
 
     pub(super) async fn dry_run(&self, store: &Store, pass: &Pass, deadline: &Deadline) -> Report {
         let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name));
-        let lanes = lanes.map(|lane| LanePass::new(self, lane, pass, None, "", deadline).run(store));
+        let lanes = lanes.map(|lane| lane::run(self.context(store, lane, pass, None, "", deadline)));
         let span = info_span!("dry_run", run_id = pass.run_id);
         let lanes = futures::future::join_all(lanes).instrument(span).await;
         self.close(store, pass, lanes).await

@@ -7,21 +7,22 @@
 
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 use serde_json::json;
-use uuid::Uuid;
 
 use super::{
     classify,
     resource::{Unclear, read_page},
 };
 use crate::{
-    azure::api::{Api, Call, Verdict},
+    azure::api::{Api, ApiError, Call, Verdict},
     clock::Deadline,
     domain::{
-        observable::Key,
-        outcome::{Refusal, UploadError},
+        inventory::InventoryPage,
+        outcome::Rejection,
+        problem::{Problem, Role},
     },
-    http::{error::retry_after, text::percent_encoded, traffic::Traffic, transport::Answer},
+    http::{error::retry_after, probe::Probe, text::percent_encoded, traffic::Traffic, transport::Answer},
 };
 
 /// Half of what Resource Manager's bucket for writes, as which a POST counts, is refilled with
@@ -35,47 +36,13 @@ const SETTINGS: &str =
     "AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME and AZURE_RESOURCE_MANAGER_URL";
 
 /// What one workspace holds from one source.
-pub struct Holdings {
+pub struct Inventory {
     /// Resource Manager, with [`ANSWER_BYTES`] and [`REQUESTS_PER_MINUTE`].
     pub api: Api,
     /// See [`url`].
     pub url: String,
     /// As Sentinel knows the source, letter by letter.
     pub source_system: String,
-}
-
-/// A part of what a workspace holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HoldingsPage {
-    /// In the order of the answer. Two may have one key: two products' indicators for the same value.
-    pub held: Vec<Holding>,
-    pub passed_over: Vec<PassedOver>,
-    /// What the next page is asked for with; `None`: this was the last.
-    pub next: Option<String>,
-}
-
-/// An indicator that the workspace holds and that we might send.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holding {
-    /// Of what its pattern compares with.
-    pub key: Key,
-    /// The UUID in its STIX id, `indicator--<uuid>`.
-    pub stix_id: Uuid,
-    /// 0 to 100; 0 where it has none.
-    pub confidence: u8,
-    /// In the future.
-    pub valid_until: DateTime<Utc>,
-    /// Whether it stands under the id that we would give it.
-    pub is_ours: bool,
-}
-
-/// An indicator of the workspace that cannot be adopted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedOver {
-    /// Its STIX id or, where it has none, Resource Manager's name for it.
-    pub id: String,
-    /// Why, as half a sentence behind the id.
-    pub reason: String,
 }
 
 /// Where a workspace is asked what it holds; `base` is Resource Manager's URL without a slash at its end.
@@ -87,19 +54,30 @@ pub fn url(base: &str, subscription_id: &str, resource_group: &str, workspace: &
     )
 }
 
-impl Holdings {
+impl Inventory {
+    /// The connection to try: the first page.
+    pub fn probe<'a>(&'a self, deadline: &'a Deadline) -> Probe<'a> {
+        let attempt = async move {
+            let page = self.page(None, deadline, &Traffic::default()).await?;
+            let count = page.held.len() + page.passed_over.len();
+            Ok(format!("it may be read; the page had {count} indicators of {}", self.source_system))
+        };
+        let tried = "Azure Resource Manager was asked for a page of the workspace's indicators".to_owned();
+        Probe { name: "Sentinel workspace".to_owned(), tried, attempt: attempt.boxed() }
+    }
+
     /// The first page, or the one that `skip_token` of the page before leads to.
     ///
     /// # Errors
-    /// - [`UploadError::Refused`]: the token is not accepted, perhaps no longer; begin again without one.
-    /// - [`UploadError::Stalled`]: an outage, or something only the operator can mend; the sentence says what.
-    /// - [`UploadError::OutOfTime`].
+    /// - [`ApiError::Rejected`]: the token is not accepted, perhaps no longer; begin again without one.
+    /// - [`ApiError::Stalled`]: an outage, or something only the operator can mend; the sentence says what.
+    /// - [`ApiError::OutOfTime`].
     pub async fn page(
         &self,
         skip_token: Option<&str>,
         deadline: &Deadline,
         traffic: &Traffic,
-    ) -> Result<HoldingsPage, UploadError> {
+    ) -> Result<InventoryPage, ApiError> {
         // The token should know the filter, but nobody promises it.
         let mut body = json!({"pageSize": PAGE, "sources": [self.source_system]});
         if let Some(token) = skip_token {
@@ -116,8 +94,10 @@ impl Holdings {
             |answer: &Answer| read(answer, &self.source_system, skip_token.is_some(), self.api.clock.now());
         let page = self.api.call(&call, read, deadline, traffic).await?;
         if page.next.is_some() && page.next.as_deref() == skip_token {
-            return Err(UploadError::Stalled(
-                "Azure Resource Manager leads from a page of indicators to the same page again".to_owned(),
+            return Err(ApiError::Stalled(
+                "Azure Resource Manager leads from a page of indicators to the same page again"
+                    .to_owned()
+                    .into(),
             ));
         }
         Ok(page)
@@ -125,7 +105,7 @@ impl Holdings {
 }
 
 /// Reads an answer given at `now` to a request with or without a token.
-fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc>) -> Verdict<HoldingsPage> {
+fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc>) -> Verdict<InventoryPage> {
     // A page may be long: it is not read once more in search of an error.
     if answer.status == StatusCode::OK {
         return match read_page(&answer.body, source_system, now) {
@@ -137,17 +117,18 @@ fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc
     let id = classify::request_id(&answer.headers);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
     match answer.status.as_u16() {
-        400 if has_token => Verdict::Refused(Refusal {
+        400 if has_token => Verdict::Rejected(Rejection {
             reason: format!("Azure Resource Manager does not go on with the list of indicators: {reason}"),
             request_id: id,
         }),
         401 => Verdict::Unauthorized(format!(
             "Azure Resource Manager does not accept the token: {reason}{asked}; check that AZURE_CLOUD is the workspace's cloud and AZURE_SUBSCRIPTION_ID a subscription of the identity's tenant"
         )),
-        403 => Verdict::Blocked(format!(
+        403 => Verdict::blocked(Problem::from(format!(
             "Azure Resource Manager refuses us: {reason}{asked}; to learn what the workspace holds, the identity that uploads needs the role Microsoft Sentinel Reader or Microsoft Sentinel Contributor on the workspace (a new assignment takes some minutes); to do without, remove AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME"
-        )),
-        404 => Verdict::Blocked(format!(
+        ))
+        .needs(Role::SentinelReader)),
+        404 => Verdict::blocked(format!(
             "Azure Resource Manager knows no such workspace: {reason}{asked}; check AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME (the workspace's name, not its GUID) and AZURE_CLOUD"
         )),
         429 => Verdict::Later {
@@ -160,7 +141,7 @@ fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc
             wait: retry_after(&answer.headers, now),
             throttled: false,
         },
-        status => Verdict::Blocked(format!(
+        status => Verdict::blocked(format!(
             "Azure Resource Manager answered {status}: {reason}{asked}; check {SETTINGS}"
         )),
     }
@@ -175,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    fn verdict(status: u16, body: &str, has_token: bool) -> Verdict<HoldingsPage> {
+    fn verdict(status: u16, body: &str, has_token: bool) -> Verdict<InventoryPage> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
         let status = StatusCode::from_u16(status).unwrap();
         let answer = Answer { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
@@ -206,14 +187,14 @@ mod tests {
         }
         let denied = r#"{"error":{"code":"AuthorizationFailed","message":"The client 'x' does not have authorization"}}"#;
         let blocked = |status, body: &str| match verdict(status, body, false) {
-            Verdict::Blocked(text) => text,
+            Verdict::Blocked(problem) => problem.message,
             other => panic!("{status}: {other:?}"),
         };
         let text = blocked(403, denied);
         assert!(text.contains("AuthorizationFailed") && text.contains("Microsoft Sentinel Reader"), "{text}");
         assert!(blocked(404, "").contains("AZURE_WORKSPACE_NAME"));
         assert!(blocked(400, "").contains("AZURE_RESOURCE_MANAGER_URL"));
-        assert!(matches!(verdict(400, "", true), Verdict::Refused(_)));
+        assert!(matches!(verdict(400, "", true), Verdict::Rejected(_)));
         assert!(matches!(verdict(401, "", true), Verdict::Unauthorized(_)));
     }
 }

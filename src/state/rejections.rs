@@ -13,7 +13,7 @@ const MOST_FILES: u32 = 1000;
 
 /// The file that a pass appends to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusalFile {
+pub struct RejectionFile {
     name: String,
     length: u64,
 }
@@ -24,16 +24,16 @@ impl Store {
     ///
     /// # Errors
     /// The lease is lost, or the storage fails.
-    pub async fn append_refused(
+    pub async fn append_rejected(
         &self,
         lease: &Lease,
         lane: &str,
         run_id: &str,
-        file: &mut Option<RefusalFile>,
+        file: &mut Option<RejectionFile>,
         lines: &str,
     ) -> Result<(), StateError> {
         lease.hold().await?;
-        if let Some(RefusalFile { name, length }) = file {
+        if let Some(RejectionFile { name, length }) = file {
             match self.home().append(&path(lane, name), *length, lines.as_bytes().to_vec()).await {
                 Ok(()) => {
                     *length += lines.len() as u64;
@@ -43,16 +43,21 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        *file = Some(self.begin_refused(lane, run_id, lines).await?);
+        *file = Some(self.begin_rejected(lane, run_id, lines).await?);
         Ok(())
     }
 
-    async fn begin_refused(&self, lane: &str, run_id: &str, lines: &str) -> Result<RefusalFile, StateError> {
+    async fn begin_rejected(
+        &self,
+        lane: &str,
+        run_id: &str,
+        lines: &str,
+    ) -> Result<RejectionFile, StateError> {
         let mut number = 1;
         loop {
             let name = if number == 1 { run_id.to_owned() } else { format!("{run_id}.{number}") };
             match self.home().append(&path(lane, &name), 0, lines.as_bytes().to_vec()).await {
-                Ok(()) => return Ok(RefusalFile { name, length: lines.len() as u64 }),
+                Ok(()) => return Ok(RejectionFile { name, length: lines.len() as u64 }),
                 Err(StateError::Conflict { .. }) if number < MOST_FILES => number += 1,
                 Err(error) => return Err(error),
             }
@@ -63,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// The storage fails.
-    pub async fn refused_in(&self, lane: &str) -> Result<Vec<String>, StateError> {
+    pub async fn rejected_in(&self, lane: &str) -> Result<Vec<String>, StateError> {
         let files = self.home().list(&format!("lanes/{lane}/rejected/")).await?;
         let name = |item: Item| {
             let name = item.name.rsplit('/').next()?;
@@ -74,11 +79,11 @@ impl Store {
         Ok(names)
     }
 
-    /// The content of one of [`Store::refused_in`]; empty if it is gone.
+    /// The content of one of [`Store::rejected_in`]; empty if it is gone.
     ///
     /// # Errors
     /// The storage fails.
-    pub async fn refused(&self, lane: &str, name: &str) -> Result<String, StateError> {
+    pub async fn rejected(&self, lane: &str, name: &str) -> Result<String, StateError> {
         let content = self.home().read(&path(lane, name)).await?;
         Ok(content.map(|(bytes, _)| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default())
     }
@@ -87,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// The lease is lost, or the storage fails.
-    pub async fn replace_refused(
+    pub async fn replace_rejected(
         &self,
         lease: &Lease,
         lane: &str,
@@ -96,7 +101,7 @@ impl Store {
     ) -> Result<(), StateError> {
         lease.hold().await?;
         if !lines.is_empty() {
-            self.begin_refused(lane, run_id_of(name), lines).await?;
+            self.begin_rejected(lane, run_id_of(name), lines).await?;
         }
         self.home().delete(&path(lane, name)).await
     }

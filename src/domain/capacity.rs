@@ -1,4 +1,4 @@
-//! Who is held where a destination cannot hold all: the best, by [`Rank`].
+//! Which indicators are held where a destination cannot hold all: the best, by [`Rank`].
 
 use std::{
     cmp::Reverse,
@@ -14,9 +14,9 @@ use super::{
 /// What ranks an indicator: its scores, then how recently the source updated it, in seconds since 1970.
 type Place = (Rank, u32);
 
-/// The room that a destination has for a lane's indicators, and who takes it up.
+/// The capacity that a destination has for a lane's indicators, and which of them take it up.
 #[derive(Clone, Debug, Default)]
-pub struct Room {
+pub struct Capacity {
     free: usize,
     places: HashMap<Key, Place>,
     /// The same, weakest first.
@@ -34,18 +34,18 @@ pub struct Admitted {
     pub turned_away: Vec<Planned>,
 }
 
-impl Room {
-    /// Room for `free` more than those that are held already.
+impl Capacity {
+    /// Capacity for `free` more than those that are held already.
     pub fn new(free: usize, held: impl IntoIterator<Item = Known>) -> Self {
-        let mut room = Self { free, ..Self::default() };
+        let mut capacity = Self { free, ..Self::default() };
         for Known { entry, handle } in held {
             let rank = match handle {
                 Some(Handle::Numbered { rank, .. }) => rank,
                 Some(Handle::Foreign(_)) | None => Rank::default(),
             };
-            room.take(entry.key, (rank, entry.updated()));
+            capacity.take(entry.key, (rank, entry.updated()));
         }
-        room
+        capacity
     }
 
     /// Finds room for what a page wants to send, none of which is taken back: only one that is strictly better displaces the weakest. Those for

@@ -10,14 +10,14 @@ const LONGEST: usize = 300;
 
 /// What a person needs to know of a refused record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RejectedRecord {
     pub at: Option<DateTime<Utc>>,
     /// What the indicator is about, or its id where that cannot be told.
     pub value: String,
     pub reason: String,
 }
 
-impl Refused {
+impl RejectedRecord {
     /// Reads a line of `rejected/<run_id>.jsonl`. A line is never passed over: of one that is damaged, that is said.
     pub fn of_line(line: &str) -> Self {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
@@ -58,16 +58,16 @@ mod tests {
             "at": "2026-03-02T12:00:00Z", "id": "indicator--1", "reason": "no",
             "indicator": {"observable": {"domain": "evil.example"}},
         });
-        let shown = Refused::of_line(&whole.to_string());
+        let shown = RejectedRecord::of_line(&whole.to_string());
         assert_eq!((shown.value.as_str(), shown.reason.as_str()), ("evil.example", "no"));
         assert!(shown.at.is_some());
         let without = |observable: Value| {
             let line = json!({"id": "indicator--1", "indicator": {"observable": observable}});
-            Refused::of_line(&line.to_string()).value
+            RejectedRecord::of_line(&line.to_string()).value
         };
         assert_eq!(without(json!({"file": {}})), "indicator--1");
         assert_eq!(without(json!({"file": {"md5": "0".repeat(32)}})), "0".repeat(32));
         assert_eq!(without(json!({"url": "u".repeat(9000)})).len(), LONGEST);
-        assert!(Refused::of_line("{").reason.contains("damaged"));
+        assert!(RejectedRecord::of_line("{").reason.contains("damaged"));
     }
 }

@@ -1,0 +1,432 @@
+//! Uploads side by side, what the destination answered for each record, and a commit for what it settled.
+
+use std::{collections::VecDeque, future::pending, pin::pin};
+
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{sync::Notify, task::yield_now};
+use tracing::{info, warn};
+
+use super::{
+    control::{self, Control},
+    halt::Halt,
+    ledger::Ledger,
+    reconciliation::{Admission, Reconciler},
+    retractions,
+};
+use crate::{
+    destination::ApiError,
+    domain::{
+        entry::Known,
+        handles::ByKey,
+        observable::Key,
+        outcome::{Change, RecordOutcome, Rejection},
+        plan::{Plan, Planned},
+        window::Range,
+    },
+};
+
+/// Uploads in flight, or answered and not yet committed: what is sent again at worst after a kill.
+const IN_FLIGHT: usize = 4;
+/// After so many requests rejected one after another, and none accepted, assume that the requests, not the records, are at
+/// fault.
+const SUSPICIOUS: usize = 8;
+
+/// What came of the upload of a batch.
+type Uploaded = (Vec<Planned>, Result<Vec<RecordOutcome>, ApiError>);
+
+/// How far a delivery goes on.
+#[derive(Clone, Copy)]
+pub(super) enum Until<'n> {
+    /// Every upload has begun.
+    Begun,
+    /// Every upload is settled, or the caller has more to do.
+    Called(&'n Notify),
+    /// Every upload is settled.
+    Settled,
+}
+
+/// The deliveries of a lane during a pass. One outlives its page: while the last uploads of a page are under way, the first
+/// of the next begin, because the destination's rate would go unused at every page's end otherwise.
+pub(super) struct Delivery<'a> {
+    /// What the records were read for.
+    range: Range,
+    /// Records that have no fate yet.
+    open: u64,
+    waiting: VecDeque<Vec<Planned>>,
+    uploads: FuturesUnordered<BoxFuture<'a, Uploaded>>,
+    /// Answered, and not looked at yet.
+    arrived: Vec<Uploaded>,
+    /// What was begun and is not settled: the manifest knows nothing of it yet.
+    under_way: ByKey<()>,
+    /// Entries for the next commit.
+    settled: Vec<Known>,
+    /// Records whose request was rejected although they were alone in it.
+    suspects: Vec<(Planned, Rejection)>,
+    /// The destination has accepted a request in this pass.
+    accepted: bool,
+    control: Control,
+    reconciler: Reconciler,
+    halt: Option<Halt>,
+}
+
+impl<'a> Delivery<'a> {
+    pub fn new() -> Self {
+        Self {
+            range: Range::Live,
+            open: 0,
+            waiting: VecDeque::new(),
+            uploads: FuturesUnordered::new(),
+            arrived: Vec::new(),
+            under_way: ByKey::default(),
+            settled: Vec::new(),
+            suspects: Vec::new(),
+            accepted: false,
+            control: Control::default(),
+            reconciler: Reconciler::default(),
+            halt: None,
+        }
+    }
+
+    /// Begins with the records that are read for `range`.
+    pub fn begin(&mut self, range: Range) {
+        self.range = range;
+    }
+
+    /// Compares the manifest with what the destination holds, if it can be asked at any time and was not in this pass.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on.
+    pub async fn reconcile(&mut self, ledger: &mut Ledger<'a>) -> Result<(), Halt> {
+        self.reconciler.reconcile(ledger).await
+    }
+
+    pub fn reconciler(&mut self) -> &mut Reconciler {
+        &mut self.reconciler
+    }
+
+    /// Stores the control object that was kept in this pass.
+    ///
+    /// # Errors
+    /// The lease is lost, or the storage fails.
+    pub async fn store_control(&mut self, ledger: &mut Ledger<'a>) -> Result<(), Halt> {
+        self.control.store(ledger).await
+    }
+
+    /// Whether an upload about `key` is under way.
+    pub fn knows(&self, key: Key) -> bool {
+        self.under_way.contains_key(&key)
+    }
+
+    /// Records that have no fate yet.
+    pub fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// Delivers what a page calls for: first what is removed, because that may make room for the others. Of the others
+    /// the last uploads may still be under way when this returns; [`Delivery::go_on`] sees to them.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on; everything settled before is committed.
+    pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, plan: Plan) -> Result<(), Halt> {
+        self.open += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
+        // The next page is compared with them at once; the next commit makes them durable.
+        for note in plan.notes {
+            ledger.state.manifest.put(note);
+            self.settled.push(note);
+        }
+        if ledger.context.lease.is_none() {
+            return self.count_only(ledger, plan.send).await;
+        }
+        let size = ledger.context.lane.destination.limits().batch;
+        let mut others = plan.send;
+        let removed: Vec<Planned> = others.extract_if(.., |item| item.change.removes()).collect();
+        if !removed.is_empty() {
+            self.waiting = batches(removed, size);
+            self.go_on(ledger, Until::Settled).await?;
+        }
+        let others = self.admit(ledger, others).await?;
+        self.waiting = batches(others, size);
+        // What the destination has room for is reckoned with what is settled.
+        let until = if self.reconciler.is_limited() { Until::Settled } else { Until::Begun };
+        self.go_on(ledger, until).await
+    }
+
+    /// Goes on with a delivery. What an upload settled is committed before another one takes its place.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on; everything settled before is committed.
+    pub async fn go_on(&mut self, ledger: &mut Ledger<'a>, until: Until<'_>) -> Result<(), Halt> {
+        loop {
+            self.begin_uploads(ledger);
+            let is_begun = self.waiting.is_empty() && self.halt.is_none();
+            if matches!(until, Until::Begun) && is_begun && self.arrived.is_empty() {
+                return Ok(());
+            }
+            if self.arrived.is_empty() {
+                let called = async {
+                    match until {
+                        Until::Called(notify) if is_begun => notify.notified().await,
+                        _ => pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    uploaded = self.uploads.next() => self.arrived.extend(uploaded),
+                    () = called => return Ok(()),
+                }
+            }
+            if self.arrived.is_empty() {
+                // Nothing is under way; what was only noted is committed when all is.
+                if matches!(until, Until::Settled) && self.halt.is_none() {
+                    ledger.commit_settled(&mut self.settled).await?;
+                }
+                break;
+            }
+            self.gather().await;
+            for (batch, answer) in std::mem::take(&mut self.arrived) {
+                self.take(ledger, batch, answer);
+            }
+            if self.doubts_the_destination(ledger) {
+                self.ask_control(ledger).await?;
+            }
+            // The others go on meanwhile: an upload that is not looked at misses its place under the rate limit.
+            let Self { uploads, arrived, settled, .. } = self;
+            let mut commit = pin!(ledger.commit_settled(settled));
+            loop {
+                tokio::select! {
+                    biased;
+                    committed = &mut commit => break committed?,
+                    Some(uploaded) = uploads.next() => arrived.push(uploaded),
+                }
+            }
+        }
+        self.halt.take().map_or(Ok(()), Err)
+    }
+
+    /// Begins as many uploads as may be under way at once.
+    fn begin_uploads(&mut self, ledger: &Ledger<'a>) {
+        let (context, traffic) = (ledger.context, ledger.traffic);
+        let Some(lease) = context.lease else { return };
+        while self.uploads.len() + self.arrived.len() < IN_FLIGHT && self.halt.is_none() {
+            // The instance that took over the lease uploads now, under the same rate limit.
+            if let Err(lost) = lease.check() {
+                self.halt = Some(lost.into());
+                return;
+            }
+            let Some(mut batch) = self.waiting.pop_front() else { return };
+            let now = context.now();
+            for item in &mut batch {
+                item.valid_until = context.lane.policy.valid_until(&item.indicator, item.change, now);
+                self.under_way.insert(item.key, ());
+            }
+            self.uploads.push(Box::pin(async move {
+                let answer = context.lane.destination.deliver(&batch, context.deadline, traffic).await;
+                (batch, answer)
+            }));
+        }
+    }
+
+    /// Takes along every other upload that was answered by now, so that one commit does for all of them: a commit waits
+    /// for the disk or the network, and under a destination that answers at once it would be most of the work.
+    async fn gather(&mut self) {
+        // The first turn lets the connections read, the second lets the uploads hear of it.
+        for _ in 0..2 {
+            yield_now().await;
+            while let Some(Some(uploaded)) = self.uploads.next().now_or_never() {
+                self.arrived.push(uploaded);
+            }
+        }
+    }
+
+    /// Takes the answer to an upload.
+    fn take(
+        &mut self,
+        ledger: &mut Ledger<'a>,
+        mut batch: Vec<Planned>,
+        answer: Result<Vec<RecordOutcome>, ApiError>,
+    ) {
+        if self.control.answers(&batch) {
+            return self.take_control(&batch[0], answer);
+        }
+        match answer {
+            Ok(outcomes) => {
+                // Records that were set aside without being sent prove nothing.
+                self.accepted |=
+                    outcomes.iter().any(|outcome| !matches!(outcome, RecordOutcome::Rejected(_)));
+                for (item, outcome) in batch.into_iter().zip(outcomes) {
+                    self.settle(ledger, &item, outcome);
+                }
+            }
+            Err(ApiError::Rejected(rejection)) if batch.len() == 1 => {
+                self.suspects.extend(batch.pop().map(|item| (item, rejection)));
+            }
+            // One record spoils the whole request: halve it until the record stands alone.
+            Err(ApiError::Rejected(_)) => {
+                let second = batch.split_off(batch.len() / 2);
+                self.waiting.push_front(second);
+                self.waiting.push_front(batch);
+            }
+            Err(ApiError::OutOfTime(out_of_time)) => {
+                self.halt = self.halt.take().or(Some(Halt::OutOfTime(out_of_time)));
+            }
+            // A stall takes precedence over running out of time.
+            Err(ApiError::Stalled(problem)) => self.halt = Some(Halt::Stalled(problem.message)),
+        }
+    }
+
+    /// Rejects records that were rejected alone, once the destination has shown in this pass that it accepts others. True
+    /// if it is time to ask for a control object, because it has accepted none.
+    fn doubts_the_destination(&mut self, ledger: &mut Ledger<'a>) -> bool {
+        let all_in = self.uploads.is_empty() && self.waiting.is_empty();
+        let suspects = std::mem::take(&mut self.suspects);
+        let (context, holds_others) = (ledger.context, control::is_held(ledger));
+        // A rejection that names the kind of indicator says itself what the destination does not take.
+        let (rejected, doubtful): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|(item, rejection)| {
+            let names_its_kind = || context.lane.destination.names_its_kind(item, &rejection.reason);
+            self.accepted || holds_others && names_its_kind()
+        });
+        self.suspects = doubtful;
+        for (item, rejection) in rejected {
+            self.settle(ledger, &item, RecordOutcome::Rejected(rejection));
+        }
+        let is_doubtful = self.suspects.len() >= SUSPICIOUS || all_in && !self.suspects.is_empty();
+        is_doubtful && self.halt.is_none() && !self.control.was_asked()
+    }
+
+    /// Puts the control object before everything that waits, or halts if there is none.
+    async fn ask_control(&mut self, ledger: &mut Ledger<'a>) -> Result<(), Halt> {
+        match self.control.ask(ledger).await? {
+            Some(item) => {
+                let (lane, id) = (ledger.context.lane.name, &item.indicator.source_id);
+                info!(lane, "{id} is sent again, to tell whether the records or the requests are at fault");
+                self.waiting.push_front(vec![item]);
+            }
+            None => self.blame_nobody(),
+        }
+        Ok(())
+    }
+
+    /// Takes the answer to the control object.
+    fn take_control(&mut self, item: &Planned, answer: Result<Vec<RecordOutcome>, ApiError>) {
+        match answer {
+            Ok(outcomes) => match outcomes.into_iter().next() {
+                Some(RecordOutcome::Acknowledged(handle)) => {
+                    self.accepted = true;
+                    self.note(item.acknowledged(handle));
+                }
+                _ => self.blame_nobody(),
+            },
+            Err(ApiError::Rejected(Rejection { reason, .. })) => {
+                warn!("the destination rejects an indicator that it holds as well: {reason}");
+                self.blame_nobody();
+            }
+            Err(error) => self.halt_for(error.into()),
+        }
+    }
+
+    /// The destination rejects everything: no record is blamed.
+    fn blame_nobody(&mut self) {
+        let reason =
+            self.suspects.first().map(|(_, rejection)| rejection.reason.as_str()).unwrap_or_default();
+        self.halt_for(Halt::Stalled(format!(
+            "the destination rejects every request, also one with an indicator that it holds, if it holds any: {reason}"
+        )));
+    }
+
+    /// Nothing more is begun.
+    fn halt_for(&mut self, halt: Halt) {
+        self.halt = Some(halt);
+        self.waiting.clear();
+    }
+
+    /// Counts what became of one record, and notes what is known of it now for the next commit.
+    fn settle(&mut self, ledger: &mut Ledger<'a>, item: &Planned, outcome: RecordOutcome) {
+        self.under_way.remove(&item.key);
+        self.close(item);
+        let before = ledger.state.manifest.get(item.key).copied();
+        let was_held = before.is_some_and(|entry| entry.is_held(ledger.now()));
+        let known = match outcome {
+            RecordOutcome::Acknowledged(handle) => {
+                ledger.count(item);
+                ledger.context.gauge.sent(1);
+                if item.change.removes() {
+                    self.reconciler.free(item.key);
+                } else {
+                    self.control.keep(ledger, item);
+                }
+                if item.change == Change::Retracted {
+                    retractions::note(ledger, item, before, &self.range);
+                }
+                Some(item.acknowledged(handle))
+            }
+            RecordOutcome::OverLimit => {
+                ledger.counts.over_limit += 1;
+                ledger.unsettled.insert(item.key);
+                None
+            }
+            RecordOutcome::Rejected(rejection) => {
+                ledger.reject(item, &rejection);
+                if self.reconciler.made_way() && !item.change.removes() {
+                    // The best of those that made way take its place when all are offered again.
+                    ledger.state.progress.refreshed = None;
+                }
+                if !was_held {
+                    self.reconciler.free(item.key);
+                }
+                Some(item.rejected(before.as_ref()))
+            }
+        };
+        // To be told the same again is no progress; nor is what is sent whether it is held or not.
+        let is_new = known.is_some_and(|known| before != Some(known.entry));
+        if is_new && (item.change != Change::Renewed || ledger.context.lane.policy.deduplicate) {
+            ledger.note_movement();
+        }
+        self.settled.extend(known);
+    }
+
+    /// Admits what the destination has room for, and what no other application holds there.
+    async fn admit(&mut self, ledger: &mut Ledger<'a>, planned: Vec<Planned>) -> Result<Vec<Planned>, Halt> {
+        if planned.is_empty() {
+            return Ok(planned);
+        }
+        let Admission { admitted, settled, kept } = self.reconciler.admit(ledger, planned).await?;
+        for item in &settled {
+            self.close(item);
+        }
+        for known in kept {
+            self.note(known);
+        }
+        Ok(admitted)
+    }
+
+    /// Notes what is known of an indicator, for the next commit.
+    fn note(&mut self, known: Known) {
+        self.under_way.remove(&known.entry.key);
+        self.settled.push(known);
+    }
+
+    /// Notes that what `item` was planned for has its fate. What is displaced is no record that was read.
+    fn close(&mut self, item: &Planned) {
+        self.open -= u64::from(item.change.is_fate());
+    }
+
+    /// A dry run: what would be sent is counted and remembered, so that it counts once.
+    async fn count_only(&mut self, ledger: &mut Ledger<'a>, planned: Vec<Planned>) -> Result<(), Halt> {
+        for item in planned {
+            self.settle(ledger, &item, RecordOutcome::Acknowledged(item.handle));
+        }
+        ledger.commit(std::mem::take(&mut self.settled)).await
+    }
+}
+
+fn batches(planned: Vec<Planned>, size: usize) -> VecDeque<Vec<Planned>> {
+    let mut batches = VecDeque::with_capacity(planned.len().div_ceil(size));
+    let mut rest = planned.into_iter();
+    loop {
+        let batch: Vec<Planned> = rest.by_ref().take(size).collect();
+        if batch.is_empty() {
+            return batches;
+        }
+        batches.push_back(batch);
+    }
+}

@@ -1,0 +1,311 @@
+//! One invocation, from the lease to the reports: its own pass, then the requests that wait.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use tracing::{Instrument, info, info_span, warn};
+use uuid::Uuid;
+
+use super::{
+    Lane,
+    context::Context,
+    continuation::{Continuation, MOST_HOPS},
+    gauge::Gauge,
+    halt, lane,
+    work::{Message, MessageKind, Pass, Work},
+};
+use crate::{
+    clock::{Deadline, OutOfTime, SharedClock},
+    domain::{
+        outcome::End,
+        report::{LaneReport, Report, Trigger, run_id},
+        request::Order,
+    },
+    source::Source,
+    state::{error::StateError, lease::Lease, store::Store},
+};
+
+/// Opens the state; done anew for every invocation, because a signature for it runs out.
+pub type OpenStore = Box<dyn Fn() -> Result<Store, StateError> + Send + Sync>;
+
+/// Everything a pass needs.
+pub struct Engine {
+    pub clock: SharedClock,
+    pub source: Source,
+    pub lanes: Vec<Lane>,
+    pub open_store: OpenStore,
+    pub gauge: Arc<Gauge>,
+    /// Hears of every pass that ended, with the host's id of the invocation.
+    pub announce: fn(&Report, Option<&str>),
+}
+
+/// How an invocation ended.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// One report per pass; empty when there was nothing to do.
+    pub reports: Vec<Report>,
+    /// To be put on the queue.
+    pub continuation: Option<Message>,
+    /// A chain of continuations ended here that did not deliver everything: some lane stalled on the way, or the
+    /// chain was cut off.
+    pub chain_failed: bool,
+}
+
+impl Ended {
+    /// Whether the host is to show a failed invocation. With a continuation it is too early to tell.
+    pub fn is_failure(&self) -> bool {
+        self.continuation.is_none()
+            && (self.chain_failed || self.reports.iter().any(|report| report.end.is_failure()))
+    }
+}
+
+impl Engine {
+    /// Works off one invocation.
+    pub async fn run(&self, work: Work, invocation_id: Option<&str>, deadline: &Deadline) -> Ended {
+        let pass = self.pass(&work, invocation_id);
+        let mut ended = Ended::default();
+        let trouble = match deadline.in_time(self.invoke(work, &pass, deadline, &mut ended)).await {
+            Ok(Ok(())) => return ended,
+            Ok(Err(error)) if ended.reports.iter().any(|report| report.run_id == pass.run_id) => {
+                // The pass itself is reported; the requests that wait are found again by the next one.
+                warn!(run_id = pass.run_id, "the requests that wait were not worked off: {error}");
+                return ended;
+            }
+            Ok(Err(error)) => self.report(&pass, halt::end_of(&error), error.to_string()),
+            Err(OutOfTime { .. }) if ended.reports.iter().any(|report| report.run_id == pass.run_id) => {
+                // The pass itself is reported; what came behind it is found again by the next one.
+                warn!(
+                    run_id = pass.run_id,
+                    "the invocation was answered before its last requests were worked off"
+                );
+                return ended;
+            }
+            Err(OutOfTime { .. }) => {
+                let message = "the storage did not take the last commit in time; what it lacks is sent again under the same ids";
+                self.report(&pass, End::Stalled, message.to_owned())
+            }
+        };
+        (self.announce)(&trouble, invocation_id);
+        ended.reports.push(trouble);
+        ended
+    }
+
+    fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
+        let (trigger, order, continues) = match work {
+            Work::Timer => (Trigger::Timer, Order::default(), None),
+            Work::Command(order) => (Trigger::Cli, order.clone(), None),
+            Work::Message(message) => (Trigger::Continuation, Order::default(), Some(message.clone())),
+        };
+        let started_at = self.clock.now();
+        let invocation_id = invocation_id.map(str::to_owned);
+        Pass { run_id: self.new_run_id(), trigger, order, started_at, invocation_id, continues }
+    }
+
+    async fn invoke(
+        &self,
+        work: Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
+        let store = (self.open_store)()?;
+        store.prepare().await?;
+        if pass.order.dry_run {
+            ended.reports.push(self.dry_run(&store, pass, deadline).await);
+            return Ok(());
+        }
+        self.work_off(&store, &work, pass, deadline, ended).await?;
+        self.dry_requests(&store, pass, deadline, ended).await
+    }
+
+    /// Works off what needs the lease.
+    async fn work_off(
+        &self,
+        store: &Store,
+        work: &Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
+        if let Work::Message(message) = work
+            && !self.is_current(store, message).await?
+        {
+            info!("a message of {} has nothing left to do", message.run_id);
+            return Ok(());
+        }
+        let Some(lease) = store.lease(&pass.run_id, deadline).await? else {
+            let message = "another pass is still at work; nothing is lost, it or the next one goes on";
+            ended
+                .reports
+                .push(self.publish(store, pass, self.report(pass, End::Skipped, message.to_owned())).await);
+            return Ok(());
+        };
+        let under_lease = self.under_lease(store, &lease, work, pass, deadline, ended).await;
+        lease.release().await;
+        under_lease
+    }
+
+    /// The invocation's own pass, then the requests that wait.
+    async fn under_lease(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        work: &Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+    ) -> Result<(), StateError> {
+        let mut continuation = Continuation::new();
+        let worked = self.run_passes(store, lease, work, pass, deadline, ended, &mut continuation).await;
+        let is_cut_off = continuation.is_cut_off;
+        ended.continuation = continuation.message().or(ended.continuation.take());
+        if ended.continuation.is_none()
+            && let Some(message) = pass.continued()
+        {
+            ended.chain_failed = is_cut_off || self.has_failed(store, &message.run_id).await;
+        }
+        worked
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one invocation")]
+    async fn run_passes(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        work: &Work,
+        pass: &Pass,
+        deadline: &Deadline,
+        ended: &mut Ended,
+        continuation: &mut Continuation,
+    ) -> Result<(), StateError> {
+        let is_request = matches!(work, Work::Message(Message { kind: MessageKind::Request, .. }));
+        if !is_request {
+            ended.reports.push(self.run_pass(store, lease, pass, deadline, continuation).await);
+        }
+        if lease.check().is_ok() {
+            self.set_aside(store, lease).await?;
+        }
+        while let Some(request) =
+            self.waiting(store).await?.into_iter().find(|request| !request.order.dry_run)
+        {
+            if ended.reports.iter().any(|report| report.end == End::Fenced) {
+                return Ok(());
+            }
+            if deadline.check().is_err() || lease.check().is_err() {
+                ended.continuation.get_or_insert(Message::for_request(&request.run_id));
+                return Ok(());
+            }
+            let pass = self.pass_of(&request, pass);
+            ended.reports.push(self.run_pass(store, lease, &pass, deadline, continuation).await);
+            if !self.is_applied(store, &request).await? {
+                // It could not even be noted in the lanes' progress: it stays for the next pass.
+                return Ok(());
+            }
+            store.delete_request(&request.run_id).await?;
+        }
+        Ok(())
+    }
+
+    /// One pass: all lanes side by side, then the report.
+    async fn run_pass(
+        &self,
+        store: &Store,
+        lease: &Lease,
+        pass: &Pass,
+        deadline: &Deadline,
+        continuation: &mut Continuation,
+    ) -> Report {
+        let lanes = self.lanes_of(store, pass).await;
+        let context = |lane| self.context(store, lane, pass, Some(lease), &continuation.id, deadline);
+        let lanes = lanes.into_iter().map(|lane| lane::run(context(lane)));
+        let span = info_span!("pass", run_id = pass.run_id);
+        let lanes = futures::future::join_all(lanes).instrument(span).await;
+        continuation.take(pass, &lanes);
+        self.close(store, pass, lanes).await
+    }
+
+    /// What a lane works with in `pass`; without a lease it is a dry run.
+    pub(super) fn context<'a>(
+        &'a self,
+        store: &'a Store,
+        lane: &'a Lane,
+        pass: &'a Pass,
+        lease: Option<&'a Lease>,
+        continuation_id: &'a str,
+        deadline: &'a Deadline,
+    ) -> Context<'a> {
+        let Self { clock, source, gauge, .. } = self;
+        Context { store, clock, source, gauge, lane, pass, lease, continuation_id, deadline }
+    }
+
+    /// Whether a lane ended badly since the chain began, and has not ended well since: in an earlier pass of the chain,
+    /// or in a request that an invocation of it worked off.
+    async fn has_failed(&self, store: &Store, origin: &str) -> bool {
+        match store.last_ends_since(origin).await {
+            Ok(ends) => ends.values().any(|end| end.is_failure()),
+            Err(error) => {
+                warn!("how the passes before this one ended cannot be read: {error}");
+                false
+            }
+        }
+    }
+
+    /// Puts the lanes' ends together and writes the report.
+    pub(super) async fn close(
+        &self,
+        store: &Store,
+        pass: &Pass,
+        lanes: Vec<(&'static str, LaneReport)>,
+    ) -> Report {
+        let is_cut_off = pass.hop() >= MOST_HOPS && lanes.iter().any(|(_, lane)| lane.end == End::Paused);
+        let end = lanes.iter().map(|(_, lane)| lane.end).max().unwrap_or(End::CaughtUp);
+        let mut report = self.report(pass, end, String::new());
+        report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
+        report.message = report.sentence();
+        if is_cut_off {
+            report.message.push_str(&format!(
+                ". The chain of {MOST_HOPS} continuations ends here, and the timer goes on: if it cannot keep up, ask for less (higher thresholds, fewer types, a shorter INITIAL_LOOKBACK)"
+            ));
+        }
+        self.publish(store, pass, report).await
+    }
+
+    async fn publish(&self, store: &Store, pass: &Pass, report: Report) -> Report {
+        if let Err(error) = store.write_report(&report).await {
+            warn!(run_id = pass.run_id, "the report of {} was not written: {error}", pass.run_id);
+        }
+        (self.announce)(&report, pass.invocation_id.as_deref());
+        report
+    }
+
+    fn report(&self, pass: &Pass, end: End, message: String) -> Report {
+        let continues = pass.continued();
+        Report {
+            run_id: pass.run_id.clone(),
+            trigger: pass.trigger,
+            dry_run: pass.order.dry_run,
+            started_at: pass.started_at,
+            ended_at: self.clock.now().max(pass.started_at),
+            end,
+            message,
+            continues: continues.map(|message| message.run_id.clone()),
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    /// A new id for a pass or a request.
+    pub fn new_run_id(&self) -> String {
+        let (random, ..) = Uuid::new_v4().as_fields();
+        #[expect(clippy::cast_possible_truncation, reason = "any 16 bits of it will do")]
+        run_id(self.clock.now(), random as u16)
+    }
+
+    /// How long the next upload has to wait for its place under the rate limit.
+    pub fn wait(&self) -> Duration {
+        self.lanes.iter().map(|lane| lane.destination.wait()).max().unwrap_or_default()
+    }
+
+    /// Names of the lanes there are.
+    pub fn lane_names(&self) -> Vec<&'static str> {
+        self.lanes.iter().map(|lane| lane.name).collect()
+    }
+}

@@ -1,0 +1,137 @@
+//! What a lane knows and changes during a pass: its state, and the fate of every record.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+
+use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
+use crate::{
+    domain::{
+        entry::Known,
+        observable::Key,
+        outcome::{Counts, Rejection},
+        plan::Planned,
+        progress::{Adoption, Progress},
+        report::ByType,
+    },
+    http::traffic::Traffic,
+    state::lane::LaneState,
+};
+
+/// What a lane knows and changes during a pass.
+pub(super) struct Ledger<'a> {
+    pub context: Context<'a>,
+    /// Requests to the destination.
+    pub traffic: &'a Traffic,
+    pub state: LaneState,
+    pub counts: Counts,
+    pub by_type: ByType,
+    /// Records that a survey of this pass marked. What becomes of them, its judgement says.
+    pub surveyed: u64,
+    /// What was wanted and could not be done, of the records offered last: withheld, or without room.
+    pub unsettled: HashSet<Key>,
+    rejections: RejectionLog,
+    movement: Movement,
+}
+
+impl<'a> Ledger<'a> {
+    pub fn new(context: Context<'a>, traffic: &'a Traffic, state: LaneState) -> Self {
+        let movement = Movement { position: Position::of(&state.progress), has_moved: false };
+        Self {
+            context,
+            traffic,
+            state,
+            counts: Counts::default(),
+            by_type: ByType::new(),
+            surveyed: 0,
+            unsettled: HashSet::new(),
+            rejections: RejectionLog::default(),
+            movement,
+        }
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.context.now()
+    }
+
+    /// Counts a record that was sent and acknowledged.
+    pub fn count(&mut self, item: &Planned) {
+        self.counts.count(item.change);
+        self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
+    }
+
+    /// Counts a rejected record, and notes it with its reason for the next commit.
+    pub fn reject(&mut self, item: &Planned, rejection: &Rejection) {
+        // One that is displaced is not a record that was read.
+        self.counts.rejected += u64::from(item.change.is_fate());
+        self.rejections.note(&self.context, item, rejection);
+    }
+
+    /// Makes settled records durable: the rejected ones with their reasons first, so that none is known as rejected
+    /// without one.
+    pub async fn commit_settled(&mut self, settled: &mut Vec<Known>) -> Result<(), Halt> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        self.rejections.write(&self.context).await?;
+        self.commit(std::mem::take(settled)).await
+    }
+
+    /// Commits, except in a dry run, where the manifest in memory alone remembers.
+    pub async fn commit(&mut self, entries: Vec<Known>) -> Result<(), Halt> {
+        match self.context.lease {
+            Some(lease) => self.state.commit(lease, entries).await?,
+            None => entries.into_iter().for_each(|known| self.state.manifest.put(known)),
+        }
+        Ok(())
+    }
+
+    /// Notes that something was settled that was not settled before.
+    pub fn note_movement(&mut self) {
+        self.movement.has_moved = true;
+    }
+
+    /// Whether the lane has moved in this pass: a range went on, or a record was settled anew.
+    pub fn has_moved(&mut self) -> bool {
+        let position = Position::of(&self.state.progress);
+        let before = std::mem::replace(&mut self.movement.position, position);
+        self.movement.has_moved |= before != self.movement.position;
+        self.movement.has_moved
+    }
+
+    /// Looks from here on whether ranges go on: what the pass itself scheduled is no movement.
+    pub fn look_from_here(&mut self) {
+        self.movement.position = Position::of(&self.state.progress);
+    }
+}
+
+/// Whether a lane moves.
+struct Movement {
+    /// Where the lane stood when it was looked at last.
+    position: Position,
+    has_moved: bool,
+}
+
+/// How far a lane's ranges are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Position {
+    watermark: DateTime<Utc>,
+    reread: Option<DateTime<Utc>>,
+    window_seconds: i64,
+    backfills: Vec<(String, DateTime<Utc>)>,
+    adoption: Option<Adoption>,
+}
+
+impl Position {
+    fn of(progress: &Progress) -> Self {
+        let backfills =
+            progress.backfills.iter().map(|backfill| (backfill.run_id.clone(), backfill.position));
+        Self {
+            watermark: progress.watermark,
+            reread: progress.reread,
+            window_seconds: progress.window_seconds,
+            backfills: backfills.collect(),
+            adoption: progress.adoption.clone(),
+        }
+    }
+}

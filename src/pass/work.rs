@@ -1,0 +1,78 @@
+//! What starts a pass: a timer, a command, or a message of the queue, which is made here alone.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{report::Trigger, request::Order};
+
+/// What an invocation is for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    Timer,
+    Command(Order),
+    /// A message of our own from the queue.
+    Message(Message),
+}
+
+/// What travels through the queue: a nudge and no state, because messages are lost and delivered twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    pub kind: MessageKind,
+    /// The request, or the pass that is continued.
+    pub run_id: String,
+    /// Must be the one in `progress.json`, or the message is stale.
+    #[serde(default)]
+    pub continuation_id: Option<String>,
+    #[serde(default)]
+    pub hop: u32,
+}
+
+impl Message {
+    /// The nudge for a request that waits.
+    pub(super) fn for_request(run_id: &str) -> Self {
+        Self { kind: MessageKind::Request, run_id: run_id.to_owned(), continuation_id: None, hop: 0 }
+    }
+
+    /// Continues the chain of passes that `run_id` began.
+    pub(super) fn to_continue(run_id: String, continuation_id: String, hop: u32) -> Self {
+        Self { kind: MessageKind::Continue, run_id, continuation_id: Some(continuation_id), hop }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageKind {
+    /// There is a request to work off.
+    Request,
+    /// A pass paused and wants to go on.
+    Continue,
+}
+
+/// One pass of an invocation.
+pub(super) struct Pass {
+    pub run_id: String,
+    pub trigger: Trigger,
+    pub order: Order,
+    pub started_at: DateTime<Utc>,
+    /// The host's id of the invocation.
+    pub invocation_id: Option<String>,
+    /// The pass that began the chain, and which lanes take part in it.
+    pub continues: Option<Message>,
+}
+
+impl Pass {
+    /// How many passes went before in its chain.
+    pub fn hop(&self) -> u32 {
+        self.continues.as_ref().map_or(0, |message| message.hop)
+    }
+
+    /// The first pass of its chain.
+    pub fn origin(&self) -> &str {
+        self.continued().map_or(&self.run_id, |message| &message.run_id)
+    }
+
+    /// The message by which it continues others.
+    pub fn continued(&self) -> Option<&Message> {
+        self.continues.as_ref().filter(|message| message.kind == MessageKind::Continue)
+    }
+}
