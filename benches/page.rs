@@ -16,7 +16,7 @@ use mati_sync::{
         observable::HashType,
         outcome::Counts,
         plan::{Planned, plan_page},
-        policy::{Policy, Reading},
+        policy::{Circumstances, Policy},
         purpose::Purpose,
         voice::Refreshes,
     },
@@ -70,7 +70,12 @@ fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
         policy.keyed(indicators),
         policy,
         &mut Manifest::default(),
-        &Reading { purpose: Purpose::Live, refreshes: Refreshes::default(), horizon: now(), now: now() },
+        &Circumstances {
+            purpose: Purpose::Live,
+            refreshes: Refreshes::default(),
+            horizon: now(),
+            now: now(),
+        },
         &mut Counts::default(),
     )
     .send

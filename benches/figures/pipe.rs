@@ -13,7 +13,6 @@ use mati_sync::{
     },
     http::{traffic::Traffic, transport::Transport},
     pass::{Lane, Work},
-    source::mandiant::reader::Reader,
 };
 
 use crate::{Vars, program::own_cpu};
@@ -71,14 +70,14 @@ async fn pipe(app: &App, deadline: &Deadline) -> u64 {
     let lane = &app.engine.lanes[0];
     let (now, traffic) = (app.engine.clock.now(), Traffic::default());
     let window = Window { from: now - TimeDelta::hours(30), to: now };
-    let mut reader = Reader::new(Arc::clone(&app.engine.source), window, false);
+    let mut reader = app.engine.source.open(window, false);
     let mut sent = 0;
     let mut next = reader.next_page(deadline).await.expect("a page");
     while let Some(page) = next {
         let planned: Vec<Planned> =
             page.indicators.into_iter().map(|indicator| planned(lane, indicator, now)).collect();
         sent += planned.len() as u64;
-        let uploads = stream::iter(planned.chunks(lane.destination.batch()))
+        let uploads = stream::iter(planned.chunks(lane.destination.limits().batch))
             .map(|batch| lane.destination.deliver(batch, deadline, &traffic))
             .buffer_unordered(4)
             .for_each(|outcome| async { drop(outcome.expect("it is taken")) });

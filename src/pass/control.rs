@@ -4,9 +4,17 @@
 use super::{halt::Halt, ledger::Ledger};
 use crate::domain::{entry::Entry, indicator::Indicator, observable::Key, outcome::Change, plan::Planned};
 
-/// The control object of a lane during a pass.
+/// After so many requests rejected one after another, and none accepted, assume that the requests, not the records, are at
+/// fault.
+const SUSPICIOUS: usize = 8;
+
+/// What a pass knows of who is at fault for rejections, and the lane's control object.
 #[derive(Default)]
 pub(super) struct Control {
+    /// The destination has accepted a request in this pass.
+    accepted: bool,
+    /// Records whose request was rejected although they were alone in it.
+    suspects: Vec<(Planned, Rejection)>,
     /// Acknowledged in this pass, to be the next control object.
     kept: Option<Indicator>,
     is_asked: bool,
@@ -34,8 +42,42 @@ impl Control {
         Ok(())
     }
 
-    pub fn was_asked(&self) -> bool {
-        self.is_asked
+    /// Notes what the destination answered for a batch.
+    pub fn note(&mut self, outcomes: &[RecordOutcome]) {
+        // Records that were set aside without being sent prove nothing.
+        self.accepted |= outcomes.iter().any(|outcome| !matches!(outcome, RecordOutcome::Rejected(_)));
+    }
+
+    /// Notes a record that was rejected alone.
+    pub fn suspect(&mut self, item: Planned, rejection: Rejection) {
+        self.suspects.push((item, rejection));
+    }
+
+    /// The suspects that are at fault themselves: all of them once the destination has shown in this pass that it accepts
+    /// others; and those whose rejection names their kind, where the lane holds others.
+    pub fn convicted(&mut self, ledger: &Ledger<'_>) -> Vec<(Planned, Rejection)> {
+        let (destination, holds_others) = (&ledger.context.lane.destination, is_held(ledger));
+        let accepted = self.accepted;
+        let is_at_fault = |(item, rejection): &mut (Planned, Rejection)| {
+            accepted || holds_others && destination.names_its_kind(item, &rejection.reason)
+        };
+        self.suspects.extract_if(.., is_at_fault).collect()
+    }
+
+    /// Whether it is time to ask for the control object: suspects wait, and the destination has accepted nothing.
+    /// `all_in` says that no other answer is awaited.
+    pub fn is_wanted(&self, all_in: bool) -> bool {
+        let is_doubtful = self.suspects.len() >= SUSPICIOUS || all_in && !self.suspects.is_empty();
+        is_doubtful && !self.is_asked
+    }
+
+    /// Why the lane stalls where the destination rejects everything.
+    pub fn stall(&self) -> Halt {
+        let reason =
+            self.suspects.first().map(|(_, rejection)| rejection.reason.as_str()).unwrap_or_default();
+        Halt::Stalled(format!(
+            "the destination rejects every request, also one with an indicator that it holds, if it holds any: {reason}"
+        ))
     }
 
     /// Whether a batch is the control object that is under way; asked once.
@@ -65,7 +107,7 @@ impl Control {
 }
 
 /// Whether the lane has a control object that is held.
-pub(super) fn is_held(ledger: &Ledger<'_>) -> bool {
+fn is_held(ledger: &Ledger<'_>) -> bool {
     let key = ledger.state.progress.control;
     let entry = key.and_then(|key| ledger.state.manifest.get(key));
     entry.is_some_and(|entry| entry.is_held(ledger.now()))

@@ -7,7 +7,7 @@ use tokio::{sync::Notify, task::yield_now};
 use tracing::{info, warn};
 
 use super::{
-    control::{self, Control},
+    control::Control,
     halt::Halt,
     ledger::Ledger,
     reconciliation::{Admission, Reconciler},
@@ -27,9 +27,6 @@ use crate::{
 
 /// Uploads in flight, or answered and not yet committed: what is sent again at worst after a kill.
 const IN_FLIGHT: usize = 4;
-/// After so many requests rejected one after another, and none accepted, assume that the requests, not the records, are at
-/// fault.
-const SUSPICIOUS: usize = 8;
 
 /// What came of the upload of a batch.
 type Uploaded = (Vec<Planned>, Result<Vec<RecordOutcome>, ApiError>);
@@ -60,10 +57,6 @@ pub(super) struct Delivery<'a> {
     under_way: ByKey<()>,
     /// Entries for the next commit.
     settled: Vec<Known>,
-    /// Records whose request was rejected although they were alone in it.
-    suspects: Vec<(Planned, Rejection)>,
-    /// The destination has accepted a request in this pass.
-    accepted: bool,
     control: Control,
     reconciler: Reconciler,
     halt: Option<Halt>,
@@ -79,8 +72,6 @@ impl<'a> Delivery<'a> {
             arrived: Vec::new(),
             under_way: ByKey::default(),
             settled: Vec::new(),
-            suspects: Vec::new(),
-            accepted: false,
             control: Control::default(),
             reconciler: Reconciler::default(),
             halt: None,
@@ -186,7 +177,11 @@ impl<'a> Delivery<'a> {
             for (batch, answer) in std::mem::take(&mut self.arrived) {
                 self.take(ledger, batch, answer);
             }
-            if self.doubts_the_destination(ledger) {
+            for (item, rejection) in self.control.convicted(ledger) {
+                self.settle(ledger, &item, RecordOutcome::Rejected(rejection));
+            }
+            let all_in = self.uploads.is_empty() && self.waiting.is_empty();
+            if self.halt.is_none() && self.control.is_wanted(all_in) {
                 self.ask_control(ledger).await?;
             }
             // The others go on meanwhile: an upload that is not looked at misses its place under the rate limit.
@@ -258,7 +253,7 @@ impl<'a> Delivery<'a> {
                 }
             }
             Err(ApiError::Rejected(rejection)) if batch.len() == 1 => {
-                self.suspects.extend(batch.pop().map(|item| (item, rejection)));
+                self.control.suspect(batch.remove(0), rejection);
             }
             // One record spoils the whole request: halve it until the record stands alone.
             Err(ApiError::Rejected(_)) => {
@@ -274,25 +269,6 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// Rejects records that were rejected alone, once the destination has shown in this pass that it accepts others. True
-    /// if it is time to ask for a control object, because it has accepted none.
-    fn doubts_the_destination(&mut self, ledger: &mut Ledger<'a>) -> bool {
-        let all_in = self.uploads.is_empty() && self.waiting.is_empty();
-        let suspects = std::mem::take(&mut self.suspects);
-        let (context, holds_others) = (ledger.context, control::is_held(ledger));
-        // A rejection that names the kind of indicator says itself what the destination does not take.
-        let (rejected, doubtful): (Vec<_>, Vec<_>) = suspects.into_iter().partition(|(item, rejection)| {
-            let names_its_kind = || context.lane.destination.names_its_kind(item, &rejection.reason);
-            self.accepted || holds_others && names_its_kind()
-        });
-        self.suspects = doubtful;
-        for (item, rejection) in rejected {
-            self.settle(ledger, &item, RecordOutcome::Rejected(rejection));
-        }
-        let is_doubtful = self.suspects.len() >= SUSPICIOUS || all_in && !self.suspects.is_empty();
-        is_doubtful && self.halt.is_none() && !self.control.was_asked()
-    }
-
     /// Puts the control object before everything that waits, or halts if there is none.
     async fn ask_control(&mut self, ledger: &mut Ledger<'a>) -> Result<(), Halt> {
         match self.control.ask(ledger).await? {
@@ -301,7 +277,7 @@ impl<'a> Delivery<'a> {
                 info!(lane, "{id} is sent again, to tell whether the records or the requests are at fault");
                 self.waiting.push_front(vec![item]);
             }
-            None => self.blame_nobody(),
+            None => self.halt_for(self.control.stall()),
         }
         Ok(())
     }
@@ -310,27 +286,18 @@ impl<'a> Delivery<'a> {
     fn take_control(&mut self, item: &Planned, answer: Result<Vec<RecordOutcome>, ApiError>) {
         match answer {
             Ok(outcomes) => match outcomes.into_iter().next() {
-                Some(RecordOutcome::Acknowledged(handle)) => {
-                    self.accepted = true;
+                Some(acknowledged @ RecordOutcome::Acknowledged(handle)) => {
+                    self.control.note(&[acknowledged]);
                     self.note(item.acknowledged(handle));
                 }
-                _ => self.blame_nobody(),
+                _ => self.halt_for(self.control.stall()),
             },
             Err(ApiError::Rejected(Rejection { reason, .. })) => {
                 warn!("the destination rejects an indicator that it holds as well: {reason}");
-                self.blame_nobody();
+                self.halt_for(self.control.stall());
             }
             Err(error) => self.halt_for(error.into()),
         }
-    }
-
-    /// The destination rejects everything: no record is blamed.
-    fn blame_nobody(&mut self) {
-        let reason =
-            self.suspects.first().map(|(_, rejection)| rejection.reason.as_str()).unwrap_or_default();
-        self.halt_for(Halt::Stalled(format!(
-            "the destination rejects every request, also one with an indicator that it holds, if it holds any: {reason}"
-        )));
     }
 
     /// Nothing more is begun.

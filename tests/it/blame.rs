@@ -14,6 +14,7 @@ use mati_sync::{
         report::Report,
         voice::Voice,
     },
+    source::mandiant::LIMITS,
     state::lane::{LaneState, Origin},
 };
 use sandbox::corpus::Record;
@@ -204,6 +205,7 @@ async fn deliver_legacy(world: &World, lane: &str, indicator_type: IndicatorType
         settings_hash: progress.settings_hash.clone(),
         begin: progress.begin,
         now: world.now(),
+        first_window: LIMITS.longest,
     };
     let lease = store.lease("legacy", &Deadline::after(HOUR)).await.expect("a storage").expect("it is free");
     let mut state = LaneState::load(&store, lane, "legacy", origin, false).await.expect("sound state");

@@ -8,7 +8,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::secret_store,
-    azure::{api::Api, identity::Identity, upload_identity::UploadIdentity},
+    azure::{
+        api::{Api, ApiError},
+        identity::Identity,
+        upload_identity::UploadIdentity,
+    },
     clock::{Deadline, SharedClock},
     destination::defender::{
         client::{ANSWER_BYTES, BATCH, Defender, REQUESTS_PER_MINUTE},
@@ -19,7 +23,7 @@ use mati_sync::{
         entry::{Handle, Rank},
         fingerprint::Fingerprint,
         observable::{HashType, IndicatorType},
-        outcome::{ApiError, Change, Delivery},
+        outcome::{Change, RecordOutcome},
         plan::Planned,
     },
     http::{limiter::Limiter, traffic::Traffic},
@@ -122,14 +126,14 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     }
 }
 
-fn held(delivery: &Delivery) -> u64 {
+fn held(delivery: &RecordOutcome) -> u64 {
     match delivery {
         RecordOutcome::Acknowledged(Some(Handle::Numbered { id, .. })) => *id,
         other => panic!("{other:?}"),
     }
 }
 
-fn reason(delivery: &Delivery) -> &str {
+fn reason(delivery: &RecordOutcome) -> &str {
     match delivery {
         RecordOutcome::Rejected(refusal) => &refusal.reason,
         other => panic!("{other:?}"),
@@ -285,6 +289,7 @@ async fn refused_tokens_are_renewed_and_a_missing_permission_is_named() {
     assert_eq!(scopes, ["https://api.securitycenter.microsoft.com/.default"; 2]);
     bench.knobs(|knobs| knobs.permission = false);
     let Err(ApiError::Stalled(told)) = bench.import(&one).await else { panic!("taken") };
+    let told = told.message;
     for part in ["Ti.ReadWrite.All", "infra/grant-defender.sh", "Missing application roles"] {
         assert!(told.contains(part), "{told}");
     }

@@ -11,13 +11,14 @@ use mati_sync::domain::{
     observable::{HashType, Hashes, Observable},
     outcome::{Change, Counts},
     plan::{Plan, Planned, plan_page},
-    policy::{Policy, Reading},
+    policy::{Circumstances, Policy},
     progress::{Progress, Target},
     purpose::{Backfill, Purpose},
     schedule::Schedule,
     voice::Refreshes,
-    window::{LAG, OVERLAP, SHORTEST_WINDOW, Window, whole_second},
+    window::{Window, whole_second},
 };
+use mati_sync::source::mandiant::LIMITS;
 use proptest::prelude::*;
 
 fn start() -> DateTime<Utc> {
@@ -84,8 +85,12 @@ fn indicator() -> impl Strategy<Value = Indicator> {
 
 /// What a page calls for; what is only noted is in the manifest afterwards.
 fn plan(page: Vec<Indicator>, policy: &Policy, manifest: &mut Manifest, counts: &mut Counts) -> Vec<Planned> {
-    let reading =
-        Reading { purpose: Purpose::Live, refreshes: Refreshes::default(), horizon: start(), now: start() };
+    let reading = Circumstances {
+        purpose: Purpose::Live,
+        refreshes: Refreshes::default(),
+        horizon: start(),
+        now: start(),
+    };
     let Plan { send, notes } = plan_page(policy.keyed(page), policy, manifest, &reading, counts);
     notes.into_iter().for_each(|known| manifest.put(known));
     send
@@ -114,7 +119,7 @@ proptest! {
         prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
     }
 
-    /// Reading again after a change of mind: whatever is held, is known and is no longer wanted is taken back, and a
+    /// Circumstances again after a change of mind: whatever is held, is known and is no longer wanted is taken back, and a
     /// third reading changes nothing.
     #[test]
     fn what_is_no_longer_wanted_is_taken_back_once(page in prop::collection::vec(indicator(), 0..80), stricter in 80..=86_u8) {
@@ -191,45 +196,45 @@ proptest! {
     #[test]
     fn windows_cover_everything(fates in prop::collection::vec(0..4_u8, 0..400), days in 1..60_i64, backfill in any::<bool>()) {
         let target = Target { place: "w".to_owned(), name: "s".to_owned() };
-        let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(days), start());
+        let mut progress = Progress::new(target, String::new(), start() - TimeDelta::days(days), start(), LIMITS.longest);
         let mut now = start();
         let mut settled: Vec<(Window, DateTime<Utc>)> = Vec::new();
         let from = progress.begin - TimeDelta::days(3);
         if backfill {
-            let to = whole_second(now - LAG);
+            let to = whole_second(now - LIMITS.lag);
             progress.backfills.push(Backfill { run_id: "r".to_owned(), purpose: Purpose::Lookback, from, to, position: from });
         }
         let mut fates = fates.into_iter();
-        progress.begin_live(now);
-        while let Some(task) = progress.next_task(now) {
+        progress.begin_live(now, LIMITS);
+        while let Some(task) = progress.next_window(now, LIMITS) {
             let window = task.window;
-            prop_assert!(window.from <= window.to && window.to <= now - LAG);
+            prop_assert!(window.from <= window.to && window.to <= now - LIMITS.lag);
             match fates.next() {
                 // The pass runs out of time in this window; the next one begins later.
                 Some(0) => {
-                    progress.halve_window(window);
+                    progress.halve_window(window, LIMITS);
                     now += TimeDelta::minutes(7);
-                    progress.begin_live(now);
+                    progress.begin_live(now, LIMITS);
                 }
                 // It dies after committing this window, or ends well and a new one begins.
                 fate => {
                     let before = progress.clone();
-                    progress.settle(&task, now).unwrap();
+                    progress.settle(&task, now, LIMITS).unwrap();
                     prop_assert!(progress.watermark >= before.watermark);
                     settled.push((window, now));
                     if fate == Some(1) {
-                        progress.begin_live(now);
+                        progress.begin_live(now, LIMITS);
                     }
                 }
             }
-            prop_assert!(progress.window_seconds >= SHORTEST_WINDOW.num_seconds());
+            prop_assert!(progress.window_seconds >= LIMITS.grain.num_seconds());
         }
         // What is indexed up to 15 minutes late is read all the same: where the next pass begins, everything before was
         // read that long after its update.
-        progress.begin_live(now);
-        let again = progress.next_task(now).unwrap().window.from;
+        progress.begin_live(now, LIMITS);
+        let again = progress.next_window(now, LIMITS).unwrap().window.from;
         let sound = |(window, at): &(Window, DateTime<Utc>)| {
-            Window { to: window.to.min(whole_second(*at - LAG) - OVERLAP), ..*window }
+            Window { to: window.to.min(whole_second(*at - LIMITS.lag) - LIMITS.overlap), ..*window }
         };
         let mut sound: Vec<Window> = settled.iter().map(sound).filter(|window| window.from <= window.to).collect();
         sound.sort_by_key(|window| window.from);
@@ -237,7 +242,7 @@ proptest! {
         let sound = sound.iter().fold(progress.begin, reach);
         prop_assert!(again <= sound, "begins at {} and only what is before {} is sound", again, sound);
         let mut settled: Vec<Window> = settled.into_iter().map(|(window, _)| window).collect();
-        prop_assert!(progress.watermark >= whole_second(now - LAG));
+        prop_assert!(progress.watermark >= whole_second(now - LIMITS.lag));
         settled.sort_by_key(|window| window.from);
         let mut covered = progress.begin;
         for window in settled.iter().filter(|window| window.to >= progress.begin) {
@@ -252,8 +257,9 @@ proptest! {
 #[test]
 fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
     let target = Target { place: "w".to_owned(), name: "s".to_owned() };
-    let mut progress = Progress::begin(target, String::new(), start() - TimeDelta::days(3), start());
-    let mut task = progress.next_task(start()).unwrap();
+    let mut progress =
+        Progress::new(target, String::new(), start() - TimeDelta::days(3), start(), LIMITS.longest);
+    let mut task = progress.next_window(start(), LIMITS).unwrap();
     task.window.from += TimeDelta::seconds(1);
     let before = progress.clone();
     assert!(progress.advance(&task).is_err());

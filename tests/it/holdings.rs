@@ -13,13 +13,19 @@ use std::{
 use chrono::TimeDelta;
 use mati_sync::{
     app::secret_store,
-    azure::{api::Api, identity::Identity, upload_identity::UploadIdentity},
-    clock::{Deadline, SharedClock},
+    azure::{
+        api::{Api, ApiError},
+        identity::Identity,
+        upload_identity::UploadIdentity,
+    },
+    clock::{Deadline, OutOfTime, SharedClock},
     destination::sentinel::inventory::{ANSWER_BYTES, Inventory, REQUESTS_PER_MINUTE, url},
     domain::{
-        inventory::{Held, InventoryPage, PassedOver},
+        entry::Handle,
+        fingerprint::Fingerprint,
+        inventory::{Held, InventoryPage, Owner, PassedOver},
         observable::{HashType, Observable},
-        outcome::{ApiError, End},
+        outcome::End,
     },
     http::{limiter::Limiter, traffic::Traffic},
 };
@@ -35,7 +41,7 @@ use uuid::Uuid;
 use crate::harness::world::World;
 
 /// The holdings of `world`'s workspace, as its settings say.
-fn holdings(world: &World) -> Holdings {
+fn holdings(world: &World) -> Inventory {
     let (settings, clock) = (Arc::new(world.settings()), Arc::clone(&world.clock) as SharedClock);
     let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
     let platform = Arc::new(identity(settings.azure.platform()));
@@ -43,7 +49,7 @@ fn holdings(world: &World) -> Holdings {
     let app = identity(settings.azure.uploader(true));
     let resource =
         settings.sentinel.as_ref().and_then(|sentinel| sentinel.resource.as_ref()).expect("the world adopts");
-    Holdings {
+    Inventory {
         api: Api {
             name: "Azure Resource Manager",
             scope: settings.sentinel.as_ref().expect("a target").scope.to_owned(),
@@ -69,13 +75,13 @@ fn world() -> World {
     world
 }
 
-async fn page(holdings: &Holdings, token: Option<&str>) -> Result<HoldingsPage, ApiError> {
+async fn page(holdings: &Inventory, token: Option<&str>) -> Result<InventoryPage, ApiError> {
     let deadline = Deadline::after(Duration::from_secs(3600));
     holdings.page(token, &deadline, &Traffic::default()).await
 }
 
 /// Page after page, to the end.
-async fn all(world: &World) -> (Vec<Holding>, Vec<PassedOver>) {
+async fn all(world: &World) -> (Vec<Held>, Vec<PassedOver>) {
     let holdings = holdings(world);
     let (mut held, mut passed_over, mut token) = (Vec::new(), Vec::new(), None);
     loop {
@@ -90,9 +96,9 @@ async fn all(world: &World) -> (Vec<Holding>, Vec<PassedOver>) {
 }
 
 async fn stalls(world: &World, parts: &[&str]) {
-    let ApiError::Stalled(text) = page(&holdings(world), None).await.unwrap_err() else { panic!() };
+    let ApiError::Stalled(problem) = page(&holdings(world), None).await.unwrap_err() else { panic!() };
     for part in parts {
-        assert!(text.contains(part), "{part} is not in {text}");
+        assert!(problem.message.contains(part), "{part} is not in {problem}");
     }
 }
 
@@ -118,15 +124,16 @@ async fn all_pages_are_read_and_both_our_own_and_foreign_ids_are_recognised() {
     }
     let (held, passed_over) = all(&world).await;
     assert_eq!((held.len(), passed_over), (1151, Vec::new()));
-    let (ours, foreign): (Vec<_>, Vec<_>) = held.into_iter().partition(|holding| holding.is_ours);
+    let (ours, foreign): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.owner == Owner::Us);
     assert_eq!((ours.len(), foreign.len()), (701, 450));
-    let keys = |holdings: &[Holding]| holdings.iter().map(|holding| holding.key).collect::<BTreeSet<_>>();
+    let keys = |holdings: &[Held]| holdings.iter().map(|holding| holding.key).collect::<BTreeSet<_>>();
     assert_eq!(keys(&ours).len(), 701);
     assert!(keys(&foreign).is_subset(&keys(&ours)), "whoever sent it, one value has one key");
     let first = Observable::ipv4(&address(0)).unwrap().subject(HashType::Md5).key();
-    let holding = foreign.iter().find(|holding| holding.key == first).unwrap();
-    assert_eq!((holding.stix_id, holding.confidence), (Uuid::from_u128(0), 75));
-    assert_eq!(holding.valid_until, in_a_month);
+    let holding = foreign.iter().find(|holding| holding.key == Some(first)).unwrap();
+    assert_eq!(holding.handle, Some(Handle::Foreign(Uuid::from_u128(0))));
+    assert_eq!(holding.fingerprint, Fingerprint::adopted(75));
+    assert_eq!(holding.valid_until, Some(in_a_month));
 
     let queries = world.resource_manager.queries();
     assert_eq!(queries.len(), 1 + 12, "after the lane's own, when the workspace was empty");
@@ -160,8 +167,11 @@ async fn what_is_not_ours_to_go_on_with_has_a_reason() {
         world.resource_manager.plant(changed(number, name, value));
     }
     let (held, passed_over) = all(&world).await;
-    assert_eq!(held.iter().map(|holding| holding.confidence).collect::<Vec<_>>(), [75, 0]);
-    assert_eq!(held[0].valid_until.to_rfc3339(), "2026-05-01T00:00:00+00:00");
+    assert_eq!(
+        held.iter().map(|held| held.fingerprint).collect::<Vec<_>>(),
+        [75, 0].map(Fingerprint::adopted)
+    );
+    assert_eq!(held[0].valid_until.unwrap().to_rfc3339(), "2026-05-01T00:00:00+00:00");
     let reasons: String =
         passed_over.iter().map(|passed| format!("{} {}\n", passed.id, passed.reason)).collect();
     for reason in [
@@ -244,8 +254,10 @@ async fn a_list_that_runs_in_circles_or_runs_out_is_an_error() {
 
     world.resource_manager.knobs(|knobs| (knobs.token_pages, knobs.loops) = (None, true));
     let first = page(&holdings, None).await.unwrap();
-    let ApiError::Stalled(text) = page(&holdings, first.next.as_deref()).await.unwrap_err() else { panic!() };
-    assert!(text.contains("same page"), "{text}");
+    let ApiError::Stalled(problem) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
+        panic!()
+    };
+    assert!(problem.message.contains("same page"), "{problem}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,5 +282,5 @@ async fn whatever_the_operator_can_mend_is_named() {
 
     let deadline = Deadline::after(Duration::from_millis(100));
     let ended = holdings(&world).page(None, &deadline, &Traffic::default()).await;
-    assert_eq!(ended, Err(ApiError::OutOfTime { after: None }));
+    assert_eq!(ended, Err(ApiError::OutOfTime(OutOfTime::default())));
 }

@@ -21,6 +21,7 @@ use mati_sync::{
         progress::Target,
         voice::Voice,
     },
+    source::mandiant::LIMITS,
     state::{
         error::StateError,
         lane::{LaneState, Origin, read_manifest},
@@ -156,7 +157,8 @@ impl Process {
 async fn load(store: &Store, run_id: &str) -> LaneState {
     let target = Target { place: "workspace".to_owned(), name: "Mandiant".to_owned() };
     let begin = now() - TimeDelta::days(30);
-    let origin = Origin { target, settings_hash: String::new(), begin, now: now() };
+    let origin =
+        Origin { target, settings_hash: String::new(), begin, now: now(), first_window: LIMITS.longest };
     LaneState::load(store, LANE, run_id, origin, false).await.expect("what is stored can be loaded")
 }
 

@@ -14,6 +14,7 @@ use mati_sync::domain::{
     segment,
     voice::{Refreshes, Tag, Voice, WholeRefresh},
 };
+use mati_sync::source::mandiant::LIMITS;
 use uuid::Uuid;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/state");
@@ -130,8 +131,8 @@ fn progress_schema_1() {
     // Unknown then: such a lane is refreshed at once, and reads everything without the source's filters.
     assert_eq!((progress.created, progress.refreshed), (None, None));
     let mut begun = progress.clone();
-    begun.begin_live(progress.watermark + TimeDelta::hours(1));
-    let task = begun.next_task(progress.watermark + TimeDelta::hours(1)).unwrap();
+    begun.begin_live(progress.watermark + TimeDelta::hours(1), LIMITS);
+    let task = begun.next_window(progress.watermark + TimeDelta::hours(1), LIMITS).unwrap();
     assert_eq!(task.window.from, progress.watermark - TimeDelta::minutes(15));
     assert!(progress.wants_refresh(progress.watermark, TimeDelta::days(3)));
 }

@@ -13,6 +13,7 @@ use mati_sync::{
         progress::Target,
         voice::Voice,
     },
+    source::mandiant::LIMITS,
     state::{
         directory::DirectoryHome,
         home::Home,
@@ -48,7 +49,13 @@ async fn load(store: &Store, run_id: &str) -> LaneState {
     let target =
         Target { place: "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f".to_owned(), name: "Mandiant".to_owned() };
     let begin = now() - TimeDelta::days(30);
-    let origin = Origin { target, settings_hash: "0123456789abcdef".to_owned(), begin, now: now() };
+    let origin = Origin {
+        target,
+        settings_hash: "0123456789abcdef".to_owned(),
+        begin,
+        now: now(),
+        first_window: LIMITS.longest,
+    };
     LaneState::load(store, LANE, run_id, origin, false).await.expect("sound state")
 }
 

@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_200_says_which_records_were_refused() {
-        use Delivery::{Acknowledged, Rejected};
+        use RecordOutcome::{Acknowledged, Rejected};
         let refusal = |reason: &str| Rejection { reason: reason.to_owned(), request_id: None };
         let all = vec![Acknowledged(None); 3];
         assert_eq!(verdict(200, ""), Verdict::Answered(all.clone()));

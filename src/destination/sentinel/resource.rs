@@ -196,16 +196,18 @@ mod tests {
             page.held.first().cloned().unwrap_or_else(|| panic!("{:?}", page.passed_over))
         };
         let whole = theirs("created", "".into());
-        assert_eq!(whole.stix_id.to_string(), ID["indicator--".len()..]);
-        assert_eq!((whole.confidence, whole.is_ours), (78, false));
-        assert_eq!(theirs("confidence", Value::Null).confidence, 0);
-        assert_eq!(theirs("confidence", json!(90.0)).confidence, 90);
-        assert_eq!(theirs("confidence", json!("high")).confidence, 0);
+        let id: Uuid = ID["indicator--".len()..].parse().unwrap();
+        assert_eq!((whole.handle, whole.owner), (Some(Handle::Foreign(id)), Owner::Predecessor));
+        let confidence = Fingerprint::adopted;
+        assert_eq!(whole.fingerprint, confidence(78));
+        assert_eq!(theirs("confidence", Value::Null).fingerprint, confidence(0));
+        assert_eq!(theirs("confidence", json!(90.0)).fingerprint, confidence(90));
+        assert_eq!(theirs("confidence", json!("high")).fingerprint, confidence(0));
         assert_eq!(theirs("revoked", Value::Null).key, whole.key);
         let without_zone = theirs("validUntil", "2026-03-05T01:02:03.4567891".into());
-        assert_eq!(without_zone.valid_until.to_rfc3339(), "2026-03-05T01:02:03.456789100+00:00");
-        let ours = theirs("externalId", whole.key.stix_id().into());
-        assert!(ours.is_ours);
+        assert_eq!(without_zone.valid_until.unwrap().to_rfc3339(), "2026-03-05T01:02:03.456789100+00:00");
+        let ours = theirs("externalId", whole.key.unwrap().stix_id().into());
+        assert_eq!((ours.handle, ours.owner), (None, Owner::Us));
     }
 
     #[test]

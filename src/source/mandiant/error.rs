@@ -20,7 +20,9 @@ const BASE_URL: &str = "MATI_BASE_URL";
 /// Why there is no page from Mandiant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MandiantError {
-    #[error("Mandiant cannot be reached: {0}")]
+    #[error(
+        "Mandiant cannot be reached: {0}; check MATI_BASE_URL, and that a firewall lets the app out to it"
+    )]
     Http(#[from] HttpError),
     #[error(
         "Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which{told}"

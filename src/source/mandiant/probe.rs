@@ -7,7 +7,6 @@ use futures::FutureExt;
 use super::{access::Scheme, client::Client, error::MandiantError, page::parse, reader::INCLUDE};
 use crate::{
     clock::Deadline,
-    domain::problem::Problem,
     http::{
         probe::Probe,
         retry::{Patience, RetryError, retry},
@@ -22,7 +21,8 @@ impl Client {
             Scheme::Basic | Scheme::ApiKey => "one record of the last day was asked for",
         };
         let attempt = async move {
-            let found = self.has_a_record(deadline).await.map_err(|failed| failed.map(advised))?;
+            let found =
+                self.has_a_record(deadline).await.map_err(|failed| failed.map(|error| error.problem()))?;
             Ok(match found {
                 true => "it came".to_owned(),
                 false => "it answered that there is none, which is unusual for a whole day".to_owned(),
@@ -50,16 +50,4 @@ impl Client {
         let attempt = || async { deadline.within(ask()).await?.map_err(RetryError::GaveUp) };
         retry(Patience::SERVICE, deadline, attempt, |_, _| {}).await
     }
-}
-
-/// The error with what an operator can do who has just set the program up.
-fn advised(error: MandiantError) -> Problem {
-    let message = match &error {
-        MandiantError::Answer { status: 404, .. } => format!("{error}: the API's indicators are not there"),
-        MandiantError::Http(_) => {
-            format!("{error}; check MATI_BASE_URL, and that a firewall lets the app out to it")
-        }
-        _ => return error.problem(),
-    };
-    message.into()
 }

@@ -19,6 +19,7 @@ use mati_sync::{
         voice::Voice,
     },
     http::transport::{Answer, Transport},
+    source::mandiant::LIMITS,
     state::{
         error::StateError,
         lane::{LaneState, Origin},
@@ -174,6 +175,7 @@ pub fn origin(place: &str) -> Origin {
         settings_hash: "settings".to_owned(),
         begin: begin(),
         now: begin() + TimeDelta::days(30),
+        first_window: LIMITS.longest,
     }
 }
 

@@ -97,6 +97,6 @@ async fn a_wrong_address_deletes_nothing() {
     let ids = bench.hold(1);
     bench.defender.base_url.push_str("/wrong");
     let Err(ApiError::Stalled(told)) = bench.delete(&ids).await else { panic!("deleted") };
-    assert!(told.contains("DEFENDER_BASE_URL"), "{told}");
+    assert!(told.message.contains("DEFENDER_BASE_URL"), "{told}");
     assert_eq!(bench.world.defender.stored().len(), 1);
 }

@@ -17,8 +17,9 @@ use chrono::TimeDelta;
 use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock},
-    domain::{outcome::End, window::LONGEST_WINDOW},
+    domain::outcome::End,
     pass::Work,
+    source::mandiant::LIMITS,
 };
 use sandbox::{
     corpus::Record,
@@ -99,7 +100,7 @@ async fn a_source_that_wants_a_longer_wait_than_there_is_stalls_the_lane_with_th
         assert!(!report.message.contains("functionTimeout"), "{}", report.message);
         assert_eq!(
             progress(&world).await.window_seconds,
-            LONGEST_WINDOW.num_seconds(),
+            LIMITS.longest.num_seconds(),
             "a shorter one is no help"
         );
         lasts.store(false, Ordering::Relaxed);
@@ -126,7 +127,7 @@ async fn a_rate_under_which_no_pass_can_upload_stalls_and_is_named() {
     );
     assert_eq!(
         progress(&world).await.window_seconds,
-        LONGEST_WINDOW.num_seconds(),
+        LIMITS.longest.num_seconds(),
         "a shorter one is no help"
     );
     // With a little more time there is one upload in each pass, and that is enough.
@@ -167,7 +168,7 @@ async fn an_uploads_stall_after_lost_pages_leaves_the_windows_as_long_as_they_ar
     assert_eq!(report.end, End::Stalled, "{report:#?}");
     assert!(report.message.contains("Sentinel"), "{}", report.message);
     let seconds = progress(&world).await.window_seconds;
-    assert!(seconds >= LONGEST_WINDOW.num_seconds() / 4, "windows of {seconds} s");
+    assert!(seconds >= LIMITS.longest.num_seconds() / 4, "windows of {seconds} s");
     is_refusing.store(false, Ordering::Relaxed);
     assert_eq!(world.chain(LIMIT).await.last().unwrap().end, End::CaughtUp);
     assert_eq!(world.held().len(), 2502);

@@ -25,7 +25,7 @@ fn item(id: &str, value: &str, failure: Option<&str>) -> serde_json::Value {
     json!({"id": id, "indicator": value, "isFailed": failure.is_some(), "failureReason": failure})
 }
 
-fn held(id: u64) -> Delivery {
+fn held(id: u64) -> RecordOutcome {
     RecordOutcome::Acknowledged(Some(Handle::Numbered { id, rank: RANK }))
 }
 
@@ -178,9 +178,9 @@ fn every_other_status_says_what_to_do() {
 
     assert!(matches!(verdict(401, &[], ""), Verdict::Unauthorized(_)));
     let blocked = |status, parts: &[&str]| match verdict(status, &[], error("Code", "Why")) {
-        Verdict::Blocked(text) => {
+        Verdict::Blocked(problem) => {
             for part in parts {
-                assert!(text.contains(part), "{part} is not in {text}");
+                assert!(problem.message.contains(part), "{part} is not in {problem}");
             }
         }
         other => panic!("{status}: {other:?}"),
