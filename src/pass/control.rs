@@ -2,7 +2,13 @@
 //! rejected records are at fault; if not, it rejects everything, and no record is blamed.
 
 use super::{halt::Halt, ledger::Ledger};
-use crate::domain::{entry::Entry, indicator::Indicator, observable::Key, outcome::Change, plan::Planned};
+use crate::domain::{
+    entry::Entry,
+    indicator::Indicator,
+    observable::Key,
+    outcome::{Change, RecordOutcome, Rejection},
+    plan::Planned,
+};
 
 /// After so many requests rejected one after another, and none accepted, assume that the requests, not the records, are at
 /// fault.
