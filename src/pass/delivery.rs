@@ -245,9 +245,7 @@ impl<'a> Delivery<'a> {
         }
         match answer {
             Ok(outcomes) => {
-                // Records that were set aside without being sent prove nothing.
-                self.accepted |=
-                    outcomes.iter().any(|outcome| !matches!(outcome, RecordOutcome::Rejected(_)));
+                self.control.note(&outcomes);
                 for (item, outcome) in batch.into_iter().zip(outcomes) {
                     self.settle(ledger, &item, outcome);
                 }
