@@ -67,7 +67,7 @@ fn the_settings_are_documented_as_the_table_has_them() {
     assert!(
         found == made,
         "{DOCUMENT} is not what src/settings/table.rs makes of it; write it anew with\n\
-         MATI_SYNC_WRITE_DOCUMENTS=1 cargo test --test it documents"
+         MATI_SYNC_WRITE_DOCUMENTS=1 cargo test --test it documents::the_settings"
     );
 }
 
@@ -285,8 +285,11 @@ fn commands_of_cargo_in_the_documents_exist() {
                 let is_there = match option {
                     "--bench" => exists(format!("benches/{value}.rs")) || exists(format!("benches/{value}")),
                     "--test" => exists(format!("tests/{value}/main.rs")),
-                    // What follows the name of the test binary is a module of it.
-                    "it" => exists(format!("tests/it/{value}.rs")) || exists(format!("tests/it/{value}")),
+                    // What follows the name of the test binary is a module of it, perhaps with a test.
+                    "it" => {
+                        let module = value.split("::").next().unwrap_or_default();
+                        exists(format!("tests/it/{module}.rs")) || exists(format!("tests/it/{module}"))
+                    }
                     _ => true,
                 };
                 assert!(is_there, "{shown}: there is no {value}");
