@@ -34,7 +34,7 @@ def parameter(setting):
 def table(repository):
     """The settings of the program, with the texts of their defaults."""
     text = (repository / "src/settings/table.rs").read_text(encoding="utf-8")
-    return dict(re.findall(r'^    setting\("(\w+)", "([^"]*)"\),$', text, re.M))
+    return dict(re.findall(r'^    (?:setting|secret)\(\s*"(\w+)",\s*"([^"]*)",', text, re.M))
 
 
 def check(root):
@@ -73,17 +73,16 @@ def check(root):
 
 
 def allowed(repository, parameters):
-    """What a parameter allows, the README's row of the setting names."""
-    faults, rows, ours = [], {}, table(repository)
-    # The README also has a table of the vendor's settings, some of which are none of the program's.
-    for line in (repository / "README.md").read_text(encoding="utf-8").splitlines():
+    """What a parameter allows, the setting's row in docs/settings.md names."""
+    faults, rows = [], {}
+    for line in (repository / "docs/settings.md").read_text(encoding="utf-8").splitlines():
         cells = line.strip("|").split(" | ")
         if len(cells) == 3 and line.startswith("| `"):
-            for name in re.findall(r"`(\w+)`", cells[0]):
-                if name in ours:
-                    rows[parameter(name)] = set(re.findall(r"`([^`]+)`", cells[1] + cells[2]))
+            rows[parameter(cells[0].strip(" `"))] = set(re.findall(r"`([^`]+)`", cells[1] + cells[2]))
+    if missing := {parameter(name) for name in table(repository)} - set(rows):
+        faults.append(f"docs/settings.md has no row of {sorted(missing)}")
     for name, one in parameters.items():
-        faults += [f"{name} allows {value!r}, which the README does not name"
+        faults += [f"{name} allows {value!r}, which docs/settings.md does not name"
                    for value in one.get("allowedValues", []) if name in rows and value not in rows[name]]
     return faults
 
@@ -133,10 +132,10 @@ def fixed(repository, root, parameters):
 
 def logged(repository, root):
     """Every field that a query reads is in the report of a pass, and the line is recognised by what it says."""
-    readme = (repository / "README.md").read_text(encoding="utf-8")
-    block = re.search(r'```json\n(\{"run_id".*?\})\n```', readme, re.S)[1]
+    reference = (repository / "docs/reference.md").read_text(encoding="utf-8")
+    block = re.search(r'```json\n(\{"run_id".*?\})\n```', reference, re.S)[1]
     line = (root / "checks/lines.jsonl").read_text(encoding="utf-8").splitlines()[0]
-    # What the README says of a report, and what the lines have on which the queries are run.
+    # What docs/reference.md says of a report, and what the lines have on which the queries are run.
     both = [json.loads(text) for text in (block, line)]
     lanes = [one["lanes"]["sentinel"] for one in both]
     known = {base: set.intersection(*map(set, of)) for base, of in (
@@ -149,7 +148,7 @@ def logged(repository, root):
             if name not in known[base]:
                 faults.append(f"{path.name}: a report has no {base}.{name}")
         ends = set(re.findall(r"'(\w+)'", " ".join(re.findall(r"Report\.end\) !?in \(([^)]*)\)", text))))
-        faults += [f"{path.name}: no pass ends {end}" for end in sorted(ends) if f"| `{end}` |" not in readme]
+        faults += [f"{path.name}: no pass ends {end}" for end in sorted(ends) if f"| `{end}` |" not in reference]
     telemetry = (repository / "src/telemetry.rs").read_text(encoding="utf-8")
     if 'event: "pass_ended"' not in telemetry:
         faults.append("src/telemetry.rs writes no pass_ended, which the queries look for")

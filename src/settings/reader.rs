@@ -167,6 +167,10 @@ impl<'a> Reader<'a> {
 
     /// A value that must not be shown.
     pub fn secret(&self, name: &str) -> Option<SecretString> {
+        debug_assert!(
+            SETTINGS.iter().any(|setting| setting.name == name && setting.is_secret),
+            "{name} is read as a secret and is none in the table"
+        );
         self.text(name).map(SecretString::from)
     }
 

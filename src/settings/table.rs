@@ -1,80 +1,317 @@
-//! Every setting there is. The README's table, the example file and the parser are held against this list.
+//! Every setting there is: its name, its default, what it means, and whether it is a secret. docs/settings.md is made
+//! of this table; the example file, the templates and the parser are held against it.
 
-/// A setting's name and the text of its default (`–`: none).
+/// One setting, as its user knows it.
 pub struct Setting {
     pub name: &'static str,
+    /// The text of its default; `–`: none.
     pub default: &'static str,
+    /// What it means and what it accepts, in Markdown; links are relative to docs/.
+    pub meaning: &'static str,
+    /// Its value must not be shown.
+    pub is_secret: bool,
 }
 
-const fn setting(name: &'static str, default: &'static str) -> Setting {
-    Setting { name, default }
+const fn setting(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { name, default, meaning, is_secret: false }
 }
 
-/// All settings, in the order of the README.
+const fn secret(name: &'static str, default: &'static str, meaning: &'static str) -> Setting {
+    Setting { is_secret: true, ..setting(name, default, meaning) }
+}
+
+/// The sections of docs/settings.md, each with its first setting.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("Source", "MATI_KEY"),
+    ("What is sent", "TARGET_APPLICATION"),
+    ("Sentinel", "AZURE_WORKSPACE_ID"),
+    ("Defender for Endpoint", "DEFENDER_BASE_URL"),
+    ("Azure", "AZURE_CLOUD"),
+    ("State, schedule, run time", "STORAGE_ACCOUNT_NAME"),
+];
+
+/// All settings, in the order of docs/settings.md.
 pub const SETTINGS: &[Setting] = &[
-    setting("MATI_KEY", "–"),
-    setting("MATI_SECRET", "–"),
-    setting("MATI_BASE_URL", "https://api.intelligence.mandiant.com"),
-    setting("MATI_AUTH", "bearer"),
-    setting("INITIAL_LOOKBACK", "30"),
-    setting("MINIMUM_CONFIDENCE", "80"),
-    setting("MINIMUM_THREAT_SCORE", "80"),
-    setting("IP_MINIMUM_CONFIDENCE", "–"),
-    setting("IP_MINIMUM_THREAT_SCORE", "–"),
-    setting("FQDN_MINIMUM_CONFIDENCE", "–"),
-    setting("FQDN_MINIMUM_THREAT_SCORE", "–"),
-    setting("URL_MINIMUM_CONFIDENCE", "–"),
-    setting("URL_MINIMUM_THREAT_SCORE", "–"),
-    setting("HASH_MINIMUM_CONFIDENCE", "–"),
-    setting("HASH_MINIMUM_THREAT_SCORE", "–"),
-    setting("MISSING_THREAT_SCORE", "include"),
-    setting("EXCLUDE_OSINT", "true"),
-    setting("INCLUDE_UNCATEGORIZED", "true"),
-    setting("INCLUDE_IPV4", "true"),
-    setting("INCLUDE_IPV6", "true"),
-    setting("INCLUDE_FQDN", "true"),
-    setting("INCLUDE_URL", "true"),
-    setting("INCLUDE_HASH", "true"),
-    setting("HASH_TYPE", "md5"),
-    setting("TARGET_APPLICATION", "sentinel"),
-    setting("IP_INDICATOR_EXPIRATION", "7"),
-    setting("FQDN_INDICATOR_EXPIRATION", "7"),
-    setting("URL_INDICATOR_EXPIRATION", "7"),
-    setting("HASH_INDICATOR_EXPIRATION", "90"),
-    setting("INDICATOR_EXPIRATION", "–"),
-    setting("DEFAULT_ACTION", "alert"),
-    setting("PASSIVE_ONLY", "false"),
-    setting("ENABLE_DEDUPLICATION", "true"),
-    setting("EXPIRE_RETRACTED", "true"),
-    setting("TLP_LEVEL", "amber"),
-    setting("SOURCE_SYSTEM", "Mandiant"),
-    setting("AZURE_WORKSPACE_ID", "–"),
-    setting("SENTINEL_API", "stix-objects"),
-    setting("SENTINEL_REQUESTS_PER_MINUTE", "100"),
-    setting("AZURE_WORKSPACE_NAME", "–"),
-    setting("AZURE_SUBSCRIPTION_ID", "–"),
-    setting("AZURE_RESOURCE_GROUP_NAME", "–"),
-    setting("SENTINEL_BASE_URL", "by cloud"),
-    setting("SENTINEL_UPLOAD_PATH", "by cloud"),
-    setting("DEFENDER_BASE_URL", "by cloud"),
-    setting("DEFENDER_INDICATOR_LIMIT", "15000"),
-    setting("AZURE_CLOUD", "public"),
-    setting("AZURE_TENANT_ID", "–"),
-    setting("AZURE_CLIENT_ID", "–"),
-    setting("AZURE_CLIENT_SECRET", "–"),
-    setting("MANAGED_IDENTITY_CLIENT_ID", "–"),
-    setting("AZURE_AUTHORITY_HOST", "by cloud"),
-    setting("AZURE_RESOURCE_MANAGER_URL", "by cloud"),
-    setting("KEY_VAULT_URL", "–"),
-    setting("KEY_VAULT_KEY_NAME", "mati-secret"),
-    setting("STORAGE_ACCOUNT_NAME", "–"),
-    setting("STORAGE_CONTAINER_NAME", "mandiant-threat-intel"),
-    setting("STORAGE_BLOB_ENDPOINT", "by cloud"),
-    setting("AzureWebJobsStorage", "–"),
-    setting("STATE_DIR", "–"),
-    setting("SYNC_CRON", "–"),
-    setting("AzureFunctionsJobHost__functionTimeout", "host.json"),
-    setting("LOG_LEVEL", "info"),
+    secret(
+        "MATI_KEY",
+        "–",
+        "The id of the API key (Mandiant Advantage → Settings → APIv4 Access and Key). The key vault can \
+         hold it as `mati-key`.",
+    ),
+    secret(
+        "MATI_SECRET",
+        "–",
+        "The secret of the API key. The key vault can hold it as `mati-secret`. `MATI_AUTH=apikey` needs \
+         none.",
+    ),
+    setting(
+        "MATI_BASE_URL",
+        "https://api.intelligence.mandiant.com",
+        "The address of the API. `https://www.virustotal.com/api/v3/mati` is the compatible one of [Google \
+         Threat Intelligence](#google-threat-intelligence).",
+    ),
+    setting(
+        "MATI_AUTH",
+        "bearer",
+        "`bearer` obtains a token with key and secret, `basic` sends both with every request, `apikey` \
+         sends `MATI_KEY` in the header `x-apikey`.",
+    ),
+    setting(
+        "INITIAL_LOOKBACK",
+        "30",
+        "Days to read back when a lane has no state, 1–89. A minus sign is accepted. A \
+         [refresh](lifecycle.md#refresh) reads as far back, and 30 days at least.",
+    ),
+    setting(
+        "MINIMUM_CONFIDENCE",
+        "80",
+        "The lowest confidence (Mandiant's `mscore`, 0–100) of an indicator that is wanted.",
+    ),
+    setting(
+        "MINIMUM_THREAT_SCORE",
+        "80",
+        "The lowest threat score (`threat_rating.threat_score`, 0–100). An indicator must meet both \
+         minimums.",
+    ),
+    setting(
+        "IP_MINIMUM_CONFIDENCE",
+        "–",
+        "The minimum confidence of addresses. It wins over `MINIMUM_CONFIDENCE`.",
+    ),
+    setting(
+        "IP_MINIMUM_THREAT_SCORE",
+        "–",
+        "The minimum threat score of addresses. It wins over `MINIMUM_THREAT_SCORE`.",
+    ),
+    setting(
+        "FQDN_MINIMUM_CONFIDENCE",
+        "–",
+        "The minimum confidence of domains. It wins over `MINIMUM_CONFIDENCE`.",
+    ),
+    setting(
+        "FQDN_MINIMUM_THREAT_SCORE",
+        "–",
+        "The minimum threat score of domains. It wins over `MINIMUM_THREAT_SCORE`.",
+    ),
+    setting(
+        "URL_MINIMUM_CONFIDENCE",
+        "–",
+        "The minimum confidence of URLs. It wins over `MINIMUM_CONFIDENCE`.",
+    ),
+    setting(
+        "URL_MINIMUM_THREAT_SCORE",
+        "–",
+        "The minimum threat score of URLs. It wins over `MINIMUM_THREAT_SCORE`.",
+    ),
+    setting(
+        "HASH_MINIMUM_CONFIDENCE",
+        "–",
+        "The minimum confidence of files. It wins over `MINIMUM_CONFIDENCE`.",
+    ),
+    setting(
+        "HASH_MINIMUM_THREAT_SCORE",
+        "–",
+        "The minimum threat score of files. It wins over `MINIMUM_THREAT_SCORE`.",
+    ),
+    setting(
+        "MISSING_THREAT_SCORE",
+        "include",
+        "What to do with a record without a threat score: `include` judges it by its confidence alone, \
+         `exclude` drops it.",
+    ),
+    setting("EXCLUDE_OSINT", "true", "Drop an indicator if all its sources are open source."),
+    setting("INCLUDE_UNCATEGORIZED", "true", "Keep an indicator that has no category."),
+    setting("INCLUDE_IPV4", "true", "Send IPv4 addresses."),
+    setting("INCLUDE_IPV6", "true", "Send IPv6 addresses."),
+    setting("INCLUDE_FQDN", "true", "Send domains."),
+    setting("INCLUDE_URL", "true", "Send URLs."),
+    setting("INCLUDE_HASH", "true", "Send files."),
+    setting(
+        "HASH_TYPE",
+        "md5",
+        "The digest that represents a file at Sentinel: `md5`, `sha1` or `sha256`. If a record lacks it, \
+         its strongest digest is sent. Defender always gets the strongest.",
+    ),
+    setting(
+        "TARGET_APPLICATION",
+        "sentinel",
+        "The destinations: `sentinel`, `defender`, or both with a comma between. `Azure Sentinel` and \
+         `Microsoft Defender ATP` mean the same.",
+    ),
+    setting(
+        "IP_INDICATOR_EXPIRATION",
+        "7",
+        "Days for which an address is valid, counted from its ingestion, 1–3650.",
+    ),
+    setting("FQDN_INDICATOR_EXPIRATION", "7", "The same for a domain."),
+    setting("URL_INDICATOR_EXPIRATION", "7", "The same for a URL."),
+    setting("HASH_INDICATOR_EXPIRATION", "90", "The same for a file."),
+    setting(
+        "INDICATOR_EXPIRATION",
+        "–",
+        "The older product's single value for all four types. A specific one wins.",
+    ),
+    setting(
+        "DEFAULT_ACTION",
+        "alert",
+        "`alert`, `block` or `allow`. [At Defender](defender.md#what-is-sent) `alert` reports a match and \
+         `block` prevents it too; `allow` is a fault there, because it would exempt malware from \
+         protection. Sentinel's objects have no action: it becomes the label `action:…`.",
+    ),
+    setting(
+        "PASSIVE_ONLY",
+        "false",
+        "`true`: Defender only audits, whatever the action. No endpoint is asked to act.",
+    ),
+    setting(
+        "ENABLE_DEDUPLICATION",
+        "true",
+        "Skip what the destination holds unchanged. `false` sends every wanted record of each window again, \
+         those of every refresh included.",
+    ),
+    setting(
+        "EXPIRE_RETRACTED",
+        "true",
+        "[Retract](lifecycle.md#retraction) what is held and no longer passes the filters. `false`: it \
+         stays until its validity ends.",
+    ),
+    setting(
+        "TLP_LEVEL",
+        "amber",
+        "The marking of every object at Sentinel: `clear`, `green`, `amber`, `red` or `none`.",
+    ),
+    setting(
+        "SOURCE_SYSTEM",
+        "Mandiant",
+        "The name under which Sentinel lists the source. It is a part of each indicator's identity there: \
+         another name means other indicators. `Microsoft Sentinel` is reserved.",
+    ),
+    setting(
+        "AZURE_WORKSPACE_ID",
+        "–",
+        "The GUID of the Log Analytics workspace (its Overview page), not its name.",
+    ),
+    setting(
+        "SENTINEL_API",
+        "stix-objects",
+        "The upload API. `upload-indicators` is the legacy one; outside the public cloud it needs \
+         `SENTINEL_BASE_URL`.",
+    ),
+    setting(
+        "SENTINEL_REQUESTS_PER_MINUTE",
+        "100",
+        "The most requests within any 60 seconds, spaced evenly. 100 is the service's own limit; more is \
+         accepted with a warning.",
+    ),
+    setting(
+        "AZURE_WORKSPACE_NAME",
+        "–",
+        "The workspace's name, for the [adoption](sentinel.md#adoption). Set all three of this and the next \
+         two, or none.",
+    ),
+    setting("AZURE_SUBSCRIPTION_ID", "–", "The GUID of the workspace's subscription, for the adoption."),
+    setting("AZURE_RESOURCE_GROUP_NAME", "–", "The workspace's resource group, for the adoption."),
+    setting("SENTINEL_BASE_URL", "by cloud", "Another host than that of `SENTINEL_API`."),
+    setting(
+        "SENTINEL_UPLOAD_PATH",
+        "by cloud",
+        "Another path than that of `SENTINEL_API`. It holds `{workspaceId}`.",
+    ),
+    setting(
+        "DEFENDER_BASE_URL",
+        "by cloud",
+        "Another host, without `/api`: a nearer one such as `https://eu.api.security.microsoft.com`, or \
+         `https://api-gcc.securitycenter.microsoft.us` for GCC. Required with `AZURE_CLOUD=china`, for \
+         which none is known.",
+    ),
+    setting(
+        "DEFENDER_INDICATOR_LIMIT",
+        "15000",
+        "The most indicators that the tenant may come to hold, 1–15000, those of other applications \
+         included. 15,000 is Microsoft's own limit.",
+    ),
+    setting(
+        "AZURE_CLOUD",
+        "public",
+        "`public`, `usgov` or `china`: the hosts and scopes of all Microsoft APIs.",
+    ),
+    setting(
+        "AZURE_TENANT_ID",
+        "–",
+        "The tenant of the app registration that uploads. Without a secret, here or in the key vault, the \
+         managed identity uploads.",
+    ),
+    setting("AZURE_CLIENT_ID", "–", "The client id (a GUID) of the app registration that uploads."),
+    secret(
+        "AZURE_CLIENT_SECRET",
+        "–",
+        "The secret of the app registration. The key vault can hold it as `azure-client-secret`.",
+    ),
+    setting(
+        "MANAGED_IDENTITY_CLIENT_ID",
+        "–",
+        "The client id of a user-assigned identity, for storage, key vault and uploads. Where there is no \
+         managed identity, the login of the Azure CLI is used.",
+    ),
+    setting("AZURE_AUTHORITY_HOST", "by cloud", "Another host of Entra ID."),
+    setting("AZURE_RESOURCE_MANAGER_URL", "by cloud", "Another host of Azure Resource Manager."),
+    setting(
+        "KEY_VAULT_URL",
+        "–",
+        "The key vault from which secrets are read that are not given directly: `mati-key`, `mati-secret`, \
+         `azure-client-secret`. A rotated secret is read again when the old one is rejected.",
+    ),
+    setting(
+        "KEY_VAULT_KEY_NAME",
+        "mati-secret",
+        "The name of the key vault's secret that holds the API secret.",
+    ),
+    setting(
+        "STORAGE_ACCOUNT_NAME",
+        "–",
+        "The storage account for the state, used with the managed identity.",
+    ),
+    setting(
+        "STORAGE_CONTAINER_NAME",
+        "mandiant-threat-intel",
+        "The container for the state. It is created if it does not exist.",
+    ),
+    setting(
+        "STORAGE_BLOB_ENDPOINT",
+        "by cloud",
+        "Another endpoint of that account. With an emulator the account is a part of the path.",
+    ),
+    secret(
+        "AzureWebJobsStorage",
+        "–",
+        "The host's storage. It holds the state too if `STORAGE_ACCOUNT_NAME` is absent. A connection \
+         string, `UseDevelopmentStorage=true`, or the form `AzureWebJobsStorage__accountName` / \
+         `__blobServiceUri` with `__credential` and `__clientId`.",
+    ),
+    setting(
+        "STATE_DIR",
+        "–",
+        "A local directory for the state, for a laptop. It wins over the storage account and is a fault in \
+         a function app, whose disk does not last.",
+    ),
+    setting(
+        "SYNC_CRON",
+        "–",
+        "When the timer fires, as NCRONTAB with seconds: `0 23 * * * *` is every hour at minute 23. The \
+         host needs it and reads it; the program derives from it how early an indicator is renewed.",
+    ),
+    setting(
+        "AzureFunctionsJobHost__functionTimeout",
+        "host.json",
+        "The host's time limit for one invocation, if it differs from the 10 minutes of host.json. A pass \
+         pauses in time before it.",
+    ),
+    setting(
+        "LOG_LEVEL",
+        "info",
+        "`error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter by module. The line that ends a pass \
+         is always written.",
+    ),
 ];
 
 /// Older products' spellings and what they mean today.

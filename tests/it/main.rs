@@ -16,6 +16,7 @@ mod defender_api;
 mod delivery;
 mod dependencies;
 mod digests;
+mod documents;
 mod domain;
 mod faults;
 mod fuzz;
