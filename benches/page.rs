@@ -10,6 +10,7 @@ use mati_sync::{
         wire::{STIX_OBJECTS, Upload},
     },
     domain::{
+        deciding_record::Refreshes,
         expiry::Expirations,
         filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
         manifest::Manifest,
@@ -18,7 +19,6 @@ use mati_sync::{
         plan::{Planned, plan_page},
         policy::{Circumstances, Policy},
         purpose::Purpose,
-        voice::Refreshes,
     },
     source::mandiant::page::parse,
 };
@@ -60,7 +60,7 @@ fn policy() -> Policy {
         hash_type: HashType::Md5,
         deduplicate: true,
         retract: true,
-        salt: 1,
+        form: 1,
     }
 }
 

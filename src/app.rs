@@ -29,17 +29,19 @@ use crate::{
             wire::{INDICATORS, STIX_OBJECTS},
         },
     },
-    domain::{observable::HashType, policy::Policy, progress::Target, report::Report},
+    domain::{observable::HashType, policy::Policy, progress::DestinationId, report::Report},
     http::{limiter::Limiter, transport::Transport},
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
     settings::{
         self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
         UploadApi, vars::Vars,
     },
-    source::Source,
-    source::mandiant::{
-        access::{Access, Scheme},
-        client::{Client, Query},
+    source::{
+        Source,
+        mandiant::{
+            access::{Access, Scheme},
+            client::{Client, Query},
+        },
     },
     state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
@@ -163,7 +165,7 @@ fn sentinel_lane(
         },
         marking: settings.tlp.map(marking),
     };
-    let salt = hash(&(FORM, style.action, style.marking));
+    let form = hash(&(FORM, style.action, style.marking));
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
     let (array, version) = match sentinel.api {
         UploadApi::StixObjects => (STIX_OBJECTS, "?api-version=2024-02-01-preview"),
@@ -200,9 +202,9 @@ fn sentinel_lane(
         style,
         inventory,
     };
-    let target = Target { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
+    let target = DestinationId { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
     let destination = Destination::Sentinel(uploads);
-    lane("sentinel", settings, settings.hash_type, salt, target, destination)
+    lane("sentinel", settings, settings.hash_type, form, target, destination)
 }
 
 fn defender_lane(
@@ -217,9 +219,9 @@ fn defender_lane(
         Action::Alert | Action::Block | Action::Allow => defender::convert::Action::Audit,
     };
     let style = defender::convert::Style { action };
-    let salt = hash(&(FORM, &style));
+    let form = hash(&(FORM, &style));
     let tenant = settings.azure.tenant_id().unwrap_or("the tenant of the managed identity");
-    let target = Target { place: tenant.to_owned(), name: defender.base_url.clone() };
+    let target = DestinationId { place: tenant.to_owned(), name: defender.base_url.clone() };
     let destination = Destination::Defender(Defender {
         api: Api {
             name: "Defender for Endpoint",
@@ -235,7 +237,7 @@ fn defender_lane(
         limit: defender.indicator_limit,
     });
     // An endpoint matches on the strongest digest it is given.
-    let lane = lane("defender", settings, HashType::Sha256, salt, target, destination);
+    let lane = lane("defender", settings, HashType::Sha256, form, target, destination);
     // Another limit makes another choice.
     Lane { settings_hash: format!("{}-{}", lane.settings_hash, defender.indicator_limit), ..lane }
 }
@@ -245,8 +247,8 @@ fn lane(
     name: &'static str,
     settings: &Settings,
     hash_type: HashType,
-    salt: u64,
-    target: Target,
+    form: u64,
+    target: DestinationId,
     destination: Destination,
 ) -> Lane {
     let policy = Policy {
@@ -256,9 +258,9 @@ fn lane(
         hash_type,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,
-        salt,
+        form,
     };
-    let decisive = (salt, &settings.filter, hash_type, settings.expirations, settings.expire_retracted);
+    let decisive = (form, &settings.filter, hash_type, settings.expirations, settings.expire_retracted);
     Lane {
         name,
         settings_hash: format!("{:016x}", hash(&decisive)),

@@ -52,9 +52,9 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
     Planned {
         record: 0,
-        met: mati_sync::domain::voice::Meeting::default(),
+        seen: mati_sync::domain::deciding_record::LastSeen::default(),
         reason: None,
-        voice: mati_sync::domain::voice::Voice::default(),
+        version: mati_sync::domain::deciding_record::RecordVersion::default(),
         key: indicator.observable.subject(policy.hash_type).key(),
         hash_type: policy.hash_type,
         handle: None,

@@ -25,9 +25,9 @@ use crate::{
         limiter::Limiter,
         probe::Probe,
         retry::{LONGEST_ASKED, Patience, RetryError, Transient, retry},
-        told::{error_in, page_for_people, redirect, redirected, rejected_in_between, used_up},
         traffic::Traffic,
         transport::{Answer, Transport},
+        unexpected::{error_in, page_for_people, redirect, redirected, rejected_in_between, used_up},
     },
 };
 
@@ -246,8 +246,7 @@ impl Api {
                 Verdict::Later { reason, wait, throttled } => {
                     if throttled {
                         traffic.throttled();
-                        self.limiter
-                            .hold_back(wait.filter(|wait| *wait <= LONGEST_ASKED).unwrap_or_default());
+                        self.limiter.pause(wait.filter(|wait| *wait <= LONGEST_ASKED).unwrap_or_default());
                     }
                     Attempt::Later { reason, wait }
                 }

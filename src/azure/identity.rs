@@ -16,7 +16,7 @@ use super::{
     sdk::{Service, client_options, credential_options, is_transient, within_limit},
 };
 use crate::clock::SharedClock;
-use crate::http::{error::chain, told::ELSEWHERE, transport::Transport};
+use crate::http::{error::chain, transport::Transport, unexpected::ELSEWHERE};
 
 /// A token is renewed this long before it ends, so that it does not end under way.
 const RENEWAL: TimeDelta = TimeDelta::minutes(5);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     domain::problem::{Problem, Role},
-    http::{error::chain, told::ELSEWHERE, transport::Transport},
+    http::{error::chain, transport::Transport, unexpected::ELSEWHERE},
 };
 
 /// A secret could not be read; the sentence says what to do.

@@ -23,8 +23,8 @@ use serde::Deserialize;
 use super::sdk::{ANSWER_BYTES, NotYet, Service, TIMEOUT, checked};
 use crate::http::{
     error::excerpt,
-    told::{redirect, redirected},
     transport::Transport,
+    unexpected::{redirect, redirected},
 };
 
 const SECRET: HeaderName = HeaderName::from_static("x-identity-header");

@@ -18,8 +18,8 @@ use serde_json::{Map, Value};
 
 use crate::http::{
     error::{excerpt, seconds},
-    told::{error, object, page_for_people, redirect, redirected, rejected_in_between},
     transport::{Answer, Transport},
+    unexpected::{error, object, page_for_people, redirect, redirected, rejected_in_between},
 };
 
 /// More than any token, secret or refusal has.

@@ -21,7 +21,7 @@ use crate::{
         observable::Key,
         outcome::End,
         report::Report,
-        request::{LOOKBACK_DAYS, Order},
+        request::{LOOKBACK_DAYS, RunOptions},
     },
     pass::{Engine, StateError, Work},
     settings::Faults,
@@ -153,7 +153,7 @@ pub fn failure(reason: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn sync(order: Order, engine: &Engine, stop: Receiver<bool>) -> ExitCode {
+async fn sync(order: RunOptions, engine: &Engine, stop: Receiver<bool>) -> ExitCode {
     if let Err(problem) = order.check(&engine.lane_names()) {
         return failure(&problem);
     }
@@ -229,7 +229,7 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
     })
 }
 
-impl From<SyncArguments> for Order {
+impl From<SyncArguments> for RunOptions {
     fn from(arguments: SyncArguments) -> Self {
         Self {
             dry_run: arguments.dry_run,

@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use super::{
+    deciding_record::RecordVersion,
     entry::{Entry, State},
     filter::DropReason,
     fingerprint::Fingerprint,
@@ -15,7 +16,6 @@ use super::{
     outcome::Change,
     policy::{Circumstances, Policy},
     purpose::Purpose,
-    voice::Voice,
 };
 
 /// What a lane does about one record.
@@ -24,7 +24,7 @@ pub(super) enum Decision {
     Send {
         change: Change,
         /// The record that decides from now on.
-        voice: Voice,
+        version: RecordVersion,
     },
     /// Nothing is sent; perhaps something is noted.
     Keep { fate: Fate, note: Option<Entry> },
@@ -42,7 +42,7 @@ pub(super) enum Fate {
 /// A record of the page that speaks for its value.
 pub(super) struct Candidate<'a> {
     pub indicator: &'a Indicator,
-    pub voice: Voice,
+    pub version: RecordVersion,
     pub fingerprint: Fingerprint,
     pub admitted: Result<(), DropReason>,
 }
@@ -63,25 +63,30 @@ impl Policy {
         candidate: &Candidate<'_>,
         circumstances: &Circumstances,
     ) -> Decision {
-        let Candidate { voice, admitted, .. } = *candidate;
+        let Candidate { version, admitted, .. } = *candidate;
         let nothing = Decision::Keep { fate: fate_of(admitted), note: None };
         let Some(entry) = held else {
             return match admitted {
-                Ok(()) => Decision::Send { change: Change::Created, voice },
+                Ok(()) => Decision::Send { change: Change::Created, version },
                 Err(_) => nothing,
             };
         };
-        let mut hears = entry.hears(voice, circumstances.refreshes);
+        let mut hears = entry.yields_to(version, circumstances.refreshes);
         if circumstances.purpose == Purpose::Retry {
             // A refusal is judged again only if nothing else has spoken since; that the record was touched says nothing.
-            let is_the_refused = entry.fingerprint == candidate.fingerprint || voice >= entry.voice();
+            let is_the_refused =
+                entry.fingerprint == candidate.fingerprint || version >= entry.deciding_record();
             if !entry.state().is_refusal() || !is_the_refused {
                 return nothing;
             }
             hears = true;
         }
-        let voice = if circumstances.purpose == Purpose::Retry { voice.max(entry.voice()) } else { voice };
-        let candidate = &Candidate { voice, ..*candidate };
+        let version = if circumstances.purpose == Purpose::Retry {
+            version.max(entry.deciding_record())
+        } else {
+            version
+        };
+        let candidate = &Candidate { version, ..*candidate };
         match (hears, admitted) {
             (true, Ok(())) => self.decide_for(entry, candidate, circumstances),
             (true, Err(reason)) => self.decide_against(entry, candidate, reason, circumstances),
@@ -104,13 +109,13 @@ impl Policy {
         candidate: &Candidate<'_>,
         circumstances: &Circumstances,
     ) -> Decision {
-        let voice = candidate.voice;
+        let version = candidate.version;
         let same = entry.fingerprint.covers(candidate.fingerprint, candidate.indicator);
         let ends_soon = self.ends_soon(entry, circumstances);
         let is_retry = circumstances.purpose == Purpose::Retry;
-        let heard = heard(entry, voice, circumstances);
+        let heard = heard(entry, version, circumstances);
         let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
-        let send = |change| Decision::Send { change, voice };
+        let send = |change| Decision::Send { change, version };
         match entry.state() {
             State::Rejected if same && !is_retry => keep(Fate::StillRejected, heard),
             State::Rejected | State::Retracted | State::Foreign | State::Absent => send(Change::Created),
@@ -131,15 +136,15 @@ impl Policy {
         reason: DropReason,
         circumstances: &Circumstances,
     ) -> Decision {
-        let heard = heard(entry, candidate.voice, circumstances);
+        let heard = heard(entry, candidate.version, circumstances);
         let fate = Fate::Dropped(reason);
         if !self.retract || !self.filter.is_stated(candidate.indicator, reason) {
-            let met =
-                (candidate.voice.tag == entry.voice().tag).then(|| changed(entry, met(entry, circumstances)));
-            return Decision::Keep { fate, note: met.flatten() };
+            let seen = (candidate.version.tag == entry.deciding_record().tag)
+                .then(|| changed(entry, seen(entry, circumstances)));
+            return Decision::Keep { fate, note: seen.flatten() };
         }
         if entry.is_held(circumstances.now) {
-            return Decision::Send { change: Change::Retracted, voice: candidate.voice };
+            return Decision::Send { change: Change::Retracted, version: candidate.version };
         }
         // Nothing is held; an older record, or the line about an earlier refusal, must not bring it back.
         Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
@@ -148,7 +153,7 @@ impl Policy {
     /// A record that does not decide is admitted: it keeps what is held from running out.
     fn support(&self, entry: &Entry, circumstances: &Circumstances) -> Decision {
         // The deciding record goes on deciding.
-        let send = |change| Decision::Send { change, voice: entry.voice() };
+        let send = |change| Decision::Send { change, version: entry.deciding_record() };
         let is_void = entry.fingerprint == Fingerprint::VOID;
         match entry.state() {
             State::Held | State::UpdateRejected if is_void => send(Change::Updated),
@@ -173,7 +178,7 @@ impl Policy {
         manifest: &mut Manifest,
         circumstances: &Circumstances,
     ) -> Vec<(Key, HashType)> {
-        let Candidate { indicator, voice, admitted, .. } = *candidate;
+        let Candidate { indicator, version, admitted, .. } = *candidate;
         if admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason)) {
             return Vec::new();
         }
@@ -183,16 +188,16 @@ impl Policy {
         // No record's value is spelt so any more: whoever speaks of it, it has to go.
         let spellings = indicator.former.iter().filter(|key| is_held(manifest, key).is_some());
         let mut names: Vec<(Key, HashType)> = spellings.map(|key| (*key, self.hash_type)).collect();
-        let decides = held.is_none_or(|entry| entry.hears(voice, circumstances.refreshes));
+        let decides = held.is_none_or(|entry| entry.yields_to(version, circumstances.refreshes));
         if let Observable::File(hashes) = &indicator.observable
             && decides
         {
             let key = |digest| indicator.observable.subject(digest).key();
             let digests = hashes.all().map(|(digest, _)| (key(digest), digest));
-            let former = manifest.files_of(voice.tag).map(|key| (key, self.hash_type));
+            let former = manifest.files_of(version.tag).map(|key| (key, self.hash_type));
             let mut digests: Vec<(Key, HashType)> = digests.chain(former).collect();
             digests.retain(|(key, _)| {
-                is_held(manifest, key).is_some_and(|entry| entry.hears(voice, circumstances.refreshes))
+                is_held(manifest, key).is_some_and(|entry| entry.yields_to(version, circumstances.refreshes))
             });
             names.append(&mut digests);
         }
@@ -204,23 +209,23 @@ impl Policy {
 }
 
 /// `entry` once the deciding record `voice` was met.
-fn heard(entry: &Entry, voice: Voice, circumstances: &Circumstances) -> Entry {
-    if voice == entry.voice() {
-        met(entry, circumstances)
+fn heard(entry: &Entry, version: RecordVersion, circumstances: &Circumstances) -> Entry {
+    if version == entry.deciding_record() {
+        seen(entry, circumstances)
     } else {
-        entry.decided_by(voice, circumstances.refreshes.meeting())
+        entry.decided_by(version, circumstances.refreshes.last_seen())
     }
 }
 
 /// `entry` once its deciding record was met.
-fn met(entry: &Entry, circumstances: &Circumstances) -> Entry {
-    let now = circumstances.refreshes.meeting();
-    if entry.misses_a_meeting(now) { entry.met(now) } else { *entry }
+fn seen(entry: &Entry, circumstances: &Circumstances) -> Entry {
+    let now = circumstances.refreshes.last_seen();
+    if entry.is_seen_anew(now) { entry.seen(now) } else { *entry }
 }
 
 /// What is to be noted where an older record speaks against what the deciding one admits.
 fn contest(entry: &Entry, circumstances: &Circumstances) -> Option<Entry> {
-    (!entry.is_contested()).then(|| entry.contested(circumstances.refreshes.meeting()))
+    (!entry.is_contested()).then(|| entry.contested(circumstances.refreshes.last_seen()))
 }
 
 fn changed(before: &Entry, after: Entry) -> Option<Entry> {

@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
+    deciding_record::{LastSeen, RecordVersion, Refreshes, Tag, WholeRefresh, seconds},
     fingerprint::Fingerprint,
     observable::{IndicatorType, Key},
-    voice::{Meeting, Refreshes, Tag, Voice, WholeRefresh, seconds},
 };
 
 /// How an indicator stands at the destination.
@@ -139,16 +139,16 @@ pub struct Entry {
     tag: [u8; 6],
     /// Number of the newest refresh that had begun when the deciding record was last met, modulo 256. Kept up to date
     /// where it matters: while the entry is decided against, or contested.
-    met: u8,
+    seen: u8,
     /// From its top: contested (1 bit), the state's highest bit (1), the type of indicator (3), the state's others (3).
-    mark: u8,
+    flags: u8,
 }
 
 const CONTESTED: u8 = 1 << 7;
 const STATE: u8 = 1 << 6 | 7;
 
 /// A state's bits where the mark has them.
-fn in_mark(state: State) -> u8 {
+fn in_flags(state: State) -> u8 {
     let bits = state.bits();
     (bits & 8) << 3 | bits & 7
 }
@@ -158,93 +158,95 @@ impl Entry {
         key: Key,
         fingerprint: Fingerprint,
         valid_until: DateTime<Utc>,
-        voice: Voice,
+        version: RecordVersion,
         state: State,
     ) -> Self {
-        let Voice { updated, tag } = voice;
+        let RecordVersion { updated, tag } = version;
         let (valid_until, tag) = (seconds(valid_until), tag.to_bytes());
-        Self { key, fingerprint, valid_until, updated, tag, met: 0, mark: in_mark(state) }
+        Self { key, fingerprint, valid_until, updated, tag, seen: 0, flags: in_flags(state) }
     }
 
     /// The same entry, of an indicator of this type.
     pub fn of_type(self, indicator_type: IndicatorType) -> Self {
-        Self { mark: self.mark & !(7 << 3) | type_bits(indicator_type) << 3, ..self }
+        Self { flags: self.flags & !(7 << 3) | type_bits(indicator_type) << 3, ..self }
     }
 
     /// The type of indicator; versions before segment format 2 did not keep it.
     pub fn indicator_type(&self) -> Option<IndicatorType> {
-        IndicatorType::ALL.into_iter().find(|indicator_type| type_bits(*indicator_type) == self.mark >> 3 & 7)
+        IndicatorType::ALL
+            .into_iter()
+            .find(|indicator_type| type_bits(*indicator_type) == self.flags >> 3 & 7)
     }
 
     pub fn state(&self) -> State {
-        State::from_bits(self.mark >> 3 & 8 | self.mark & 7)
+        State::from_bits(self.flags >> 3 & 8 | self.flags & 7)
     }
 
     /// The same entry in another state.
     pub fn in_state(self, state: State) -> Self {
-        Self { mark: self.mark & !STATE | in_mark(state), ..self }
+        Self { flags: self.flags & !STATE | in_flags(state), ..self }
     }
 
     /// The deciding record.
-    pub fn voice(&self) -> Voice {
-        Voice { updated: self.updated, tag: Tag::from_bytes(self.tag) }
+    pub fn deciding_record(&self) -> RecordVersion {
+        RecordVersion { updated: self.updated, tag: Tag::from_bytes(self.tag) }
     }
 
     /// The same entry, decided by `voice`, which was met at this time; nothing is contested.
-    pub fn decided_by(self, voice: Voice, met: Meeting) -> Self {
-        let (Voice { updated, tag }, Meeting(met)) = (voice, met);
-        Self { updated, tag: tag.to_bytes(), met, mark: self.mark & !CONTESTED, ..self }
+    pub fn decided_by(self, version: RecordVersion, seen: LastSeen) -> Self {
+        let (RecordVersion { updated, tag }, LastSeen(seen)) = (version, seen);
+        Self { updated, tag: tag.to_bytes(), seen, flags: self.flags & !CONTESTED, ..self }
     }
 
     /// The same entry, whose deciding record was met at this time.
-    pub fn met(self, Meeting(met): Meeting) -> Self {
-        Self { met, ..self }
+    pub fn seen(self, LastSeen(seen): LastSeen) -> Self {
+        Self { seen, ..self }
     }
 
     /// Whether an older record that is not admitted speaks against what the deciding one admits: then it matters whether
     /// the source still lists the latter.
     pub fn is_contested(&self) -> bool {
-        self.mark & CONTESTED != 0
+        self.flags & CONTESTED != 0
     }
 
     /// The same entry: it is contested, and the deciding record is believed to be listed at this time.
-    pub fn contested(self, met: Meeting) -> Self {
-        Self { mark: self.mark | CONTESTED, ..self.met(met) }
+    pub fn contested(self, seen: LastSeen) -> Self {
+        Self { flags: self.flags | CONTESTED, ..self.seen(seen) }
     }
 
     /// Whether it is kept up to date when the deciding record was last met.
-    fn counts_meetings(&self) -> bool {
+    fn tracks_sightings(&self) -> bool {
         self.is_contested() || self.state().is_decided_against() || self.state() == State::Absent
     }
 
     /// Whether meeting the deciding record at this time is to be noted: by [`Entry::met`].
-    pub fn misses_a_meeting(&self, Meeting(met): Meeting) -> bool {
-        self.counts_meetings() && self.met != met
+    pub fn is_seen_anew(&self, LastSeen(seen): LastSeen) -> bool {
+        self.tracks_sightings() && self.seen != seen
     }
 
     /// Whether the source no longer lists the deciding record: a whole refresh that began after it was last met, and
     /// reached back to it, did not meet it.
-    pub fn has_lost_its_voice(&self, refreshes: Refreshes) -> bool {
+    pub fn has_lost_its_record(&self, refreshes: Refreshes) -> bool {
         // What was updated while that refresh ran was not met by it, and is met by the next reading of what is new.
         let is_over = |whole: &WholeRefresh| whole.number < refreshes.begun;
-        let Some(whole) = refreshes.whole.filter(is_over).filter(|_| self.counts_meetings()) else {
+        let Some(whole) = refreshes.whole.filter(is_over).filter(|_| self.tracks_sightings()) else {
             return false;
         };
         // How many refreshes ago it was met; entries do not stay for as many as would make this ambiguous.
-        let Meeting(newest) = refreshes.meeting();
-        let ago = newest.wrapping_sub(self.met);
-        let met = refreshes.begun.saturating_sub(u64::from(ago));
-        whole.number > met && i64::from(self.updated) >= whole.from.timestamp()
+        let LastSeen(newest) = refreshes.last_seen();
+        let ago = newest.wrapping_sub(self.seen);
+        let seen = refreshes.begun.saturating_sub(u64::from(ago));
+        whole.number > seen && i64::from(self.updated) >= whole.from.timestamp()
     }
 
     /// Whether a record decides about the value: it is the deciding one, or later than it, or the deciding one is
     /// gone. A state of the deciding record that is older than the one that decided is only a late echo.
-    pub fn hears(&self, voice: Voice, refreshes: Refreshes) -> bool {
-        let deciding = self.voice();
-        voice >= deciding
-            || deciding.tag == Tag::UNKNOWN && voice.updated >= deciding.updated
-            || voice.tag == deciding.tag && voice.updated == 0
-            || voice.tag != deciding.tag && self.has_lost_its_voice(refreshes)
+    pub fn yields_to(&self, version: RecordVersion, refreshes: Refreshes) -> bool {
+        let deciding = self.deciding_record();
+        version >= deciding
+            || deciding.tag == Tag::UNKNOWN && version.updated >= deciding.updated
+            || version.tag == deciding.tag && version.updated == 0
+            || version.tag != deciding.tag && self.has_lost_its_record(refreshes)
     }
 
     /// Whether the destination holds some content of the indicator at `now`.
@@ -300,7 +302,7 @@ impl Entry {
 
     /// The stored form of what has no public field: time and tag of the deciding record, when it was met, the mark.
     pub(super) fn stored(&self) -> (u32, [u8; 6], u8, u8) {
-        (self.updated, self.tag, self.met, self.mark)
+        (self.updated, self.tag, self.seen, self.flags)
     }
 
     /// An entry as stored.
@@ -308,23 +310,23 @@ impl Entry {
         key: Key,
         fingerprint: Fingerprint,
         valid_until: u32,
-        (updated, tag, met, mark): (u32, [u8; 6], u8, u8),
+        (updated, tag, seen, flags): (u32, [u8; 6], u8, u8),
     ) -> Self {
-        Self { key, fingerprint, valid_until, updated, tag, met, mark }
+        Self { key, fingerprint, valid_until, updated, tag, seen, flags }
     }
 
     /// An entry as segment formats 2 and 3 stored it: minutes of the record's last update (27 bits), the type (3), the
     /// state (2). Whose record it was is not known.
-    pub(super) fn from_stored_v3(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
-        let updated = (mark >> 5).saturating_mul(60);
-        let mark = (mark & 31).to_le_bytes()[0];
-        let mark = mark >> 2 << 3 | mark & 3;
-        Self::from_stored(key, fingerprint, valid_until, (updated, Tag::UNKNOWN.to_bytes(), 0, mark))
+    pub(super) fn from_stored_v3(key: Key, fingerprint: Fingerprint, valid_until: u32, flags: u32) -> Self {
+        let updated = (flags >> 5).saturating_mul(60);
+        let flags = (flags & 31).to_le_bytes()[0];
+        let flags = flags >> 2 << 3 | flags & 3;
+        Self::from_stored(key, fingerprint, valid_until, (updated, Tag::UNKNOWN.to_bytes(), 0, flags))
     }
 
     /// An entry as segment format 1 stored it: as in 2, without its type.
-    pub(super) fn from_stored_v1(key: Key, fingerprint: Fingerprint, valid_until: u32, mark: u32) -> Self {
-        Self::from_stored_v3(key, fingerprint, valid_until, (mark >> 2) << 5 | mark & 3)
+    pub(super) fn from_stored_v1(key: Key, fingerprint: Fingerprint, valid_until: u32, flags: u32) -> Self {
+        Self::from_stored_v3(key, fingerprint, valid_until, (flags >> 2) << 5 | flags & 3)
     }
 }
 

@@ -33,7 +33,7 @@ impl Fingerprint {
 
     /// The fingerprint of `indicator` as a lane with this `salt` would send it. The salt stands for all that is
     /// the same for every indicator of a lane (marking, action, the form of the object).
-    pub fn of(indicator: &Indicator, salt: u64) -> Self {
+    pub fn of(indicator: &Indicator, form: u64) -> Self {
         let mut hasher = Hasher(Vec::with_capacity(512));
         hasher.text(&indicator.source_id);
         hasher.observable(&indicator.observable);
@@ -47,7 +47,7 @@ impl Fingerprint {
         for references in [&indicator.malware, &indicator.threat_actors, &indicator.campaigns] {
             hasher.references(references);
         }
-        Self(xxh3_64_with_seed(&hasher.0, salt).max(Self::FIRST))
+        Self(xxh3_64_with_seed(&hasher.0, form).max(Self::FIRST))
     }
 }
 

@@ -11,12 +11,12 @@ use std::collections::{
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    deciding_record::{RecordVersion, Tag},
     entry::{Entry, Handle, Known, Rank, State},
     fingerprint::Fingerprint,
     manifest::Manifest,
     observable::{IndicatorType, Key},
     spelling::Malformed,
-    voice::{Tag, Voice},
 };
 
 /// An indicator that never expires counts as valid for so long; it is compared again long before.
@@ -107,8 +107,8 @@ fn difference(key: Key, held: &Held, manifest: &mut Manifest, now: DateTime<Utc>
     let handle = manifest.handle(key);
     let new = || {
         let until = held.valid_until.unwrap_or(now + UNENDING);
-        let voice = Voice { updated: 0, tag: held.tag };
-        let entry = Entry::new(key, held.fingerprint, until, voice, State::Held);
+        let version = RecordVersion { updated: 0, tag: held.tag };
+        let entry = Entry::new(key, held.fingerprint, until, version, State::Held);
         held.indicator_type.map_or(entry, |indicator_type| entry.of_type(indicator_type))
     };
     match (entry, held.handle, handle) {

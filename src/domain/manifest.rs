@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, ops::Range};
 use chrono::{DateTime, Utc};
 
 use super::{
+    deciding_record::Tag,
     entry::{Entry, Handle, Known, State},
     fingerprint::Fingerprint,
     handles::{ByKey, Handles},
     observable::{IndicatorType, Key},
     segment::Content,
     sorted::{Index, merge, sort},
-    voice::Tag,
 };
 
 /// So many recent entries are kept beside the others at most: a few megabytes with their table.
@@ -168,7 +168,7 @@ impl Manifest {
 
 /// A file, and the record that decides about it.
 fn place_of_file(entry: &Entry) -> Option<(Tag, Key)> {
-    let tag = entry.voice().tag;
+    let tag = entry.deciding_record().tag;
     let is_known = tag != Tag::UNKNOWN && entry.indicator_type() == Some(IndicatorType::Hash);
     is_known.then_some((tag, entry.key))
 }
@@ -190,7 +190,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::voice::Voice;
+    use crate::domain::deciding_record::RecordVersion;
 
     fn entry(key: u16, fingerprint: u64) -> Entry {
         let mut bytes = [0; 16];
@@ -199,7 +199,7 @@ mod tests {
             bytes.into(),
             Fingerprint(fingerprint),
             DateTime::UNIX_EPOCH,
-            Voice::default(),
+            RecordVersion::default(),
             State::Held,
         )
     }

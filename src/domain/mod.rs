@@ -1,9 +1,9 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
-pub mod ahead;
-pub mod brake;
 pub mod capacity;
+pub mod clock_correction;
 pub mod compaction;
+pub mod deciding_record;
 pub mod decision;
 pub mod entry;
 pub mod expiry;
@@ -26,11 +26,11 @@ pub mod purpose;
 pub mod rejected;
 pub mod report;
 pub mod request;
+pub mod retraction_limit;
 pub mod schedule;
 pub mod segment;
 pub mod sorted;
 pub mod spelling;
 pub mod tally;
 pub mod trivial;
-pub mod voice;
 pub mod window;

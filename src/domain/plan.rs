@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::{
+    deciding_record::{LastSeen, RecordVersion, Tag},
     decision::{Candidate, Decision, Fate, fate_of},
     entry::{Entry, Handle, Known, Rank, State},
     filter::DropReason,
@@ -15,7 +16,6 @@ use super::{
     observable::{HashType, Key, StixId, Subject},
     outcome::{Change, Counts},
     policy::{Circumstances, Policy},
-    voice::{Meeting, Tag, Voice},
 };
 
 /// An indicator to send, and what the manifest will hold once it is settled.
@@ -25,9 +25,9 @@ pub struct Planned {
     /// Which record of its page calls for it: a record may call for several.
     pub record: usize,
     /// The record that decides about the value from now on.
-    pub voice: Voice,
+    pub version: RecordVersion,
     /// When that was met.
-    pub met: Meeting,
+    pub seen: LastSeen,
     /// Which of a file's digests stands for it.
     pub hash_type: HashType,
     pub key: Key,
@@ -58,7 +58,7 @@ impl Planned {
     /// from running out goes on being ranked by the deciding record, as it is known.
     pub fn rank(&self) -> Rank {
         if let Some(Handle::Numbered { rank, .. }) = self.handle
-            && self.voice.tag != Tag::of(&self.indicator.source_id)
+            && self.version.tag != Tag::of(&self.indicator.source_id)
         {
             return rank;
         }
@@ -76,18 +76,18 @@ impl Planned {
     pub fn rejected(&self, before: Option<&Entry>) -> Known {
         let entry = match before.filter(|entry| entry.state().is_held()) {
             Some(entry) if self.change.removes() => {
-                entry.decided_by(self.voice, self.met).in_state(State::RetractionRejected)
+                entry.decided_by(self.version, self.seen).in_state(State::RetractionRejected)
             }
-            Some(entry) => entry.decided_by(self.voice, self.met).refusing(self.fingerprint),
+            Some(entry) => entry.decided_by(self.version, self.seen).refusing(self.fingerprint),
             None => self.entry(State::Rejected),
         };
         Known { entry, handle: self.handle }
     }
 
     fn entry(&self, state: State) -> Entry {
-        Entry::new(self.key, self.fingerprint, self.valid_until, self.voice, state)
+        Entry::new(self.key, self.fingerprint, self.valid_until, self.version, state)
             .of_type(self.indicator.observable.indicator_type())
-            .met(self.met)
+            .seen(self.seen)
     }
 }
 
@@ -110,9 +110,9 @@ pub fn plan_page(
     circumstances: &Circumstances,
     counts: &mut Counts,
 ) -> Plan {
-    let voices: Vec<Voice> =
-        indicators.iter().map(|(_, indicator)| Voice::of(indicator, circumstances.horizon)).collect();
-    let speakers = speakers(&indicators, &voices);
+    let versions: Vec<RecordVersion> =
+        indicators.iter().map(|(_, indicator)| RecordVersion::of(indicator, circumstances.horizon)).collect();
+    let deciders = deciders(&indicators, &versions);
     let mut plan = Plan::default();
     // Former names that were dealt with: two records may share one.
     let mut displaced = HashSet::new();
@@ -120,33 +120,33 @@ pub fn plan_page(
     let known: Vec<Option<Entry>> = indicators.iter().map(|(key, _)| manifest.get(*key).copied()).collect();
     for (record, ((key, indicator), held)) in indicators.into_iter().zip(known).enumerate() {
         let admitted = policy.filter.admit(&indicator);
-        let (fingerprint, voice) = (Fingerprint::of(&indicator, policy.salt), voices[record]);
-        let candidate = Candidate { indicator: &indicator, voice, fingerprint, admitted };
-        let speaks = speakers[&key] == record;
-        let mut decision = match speaks {
+        let (fingerprint, version) = (Fingerprint::of(&indicator, policy.form), versions[record]);
+        let candidate = Candidate { indicator: &indicator, version, fingerprint, admitted };
+        let decides = deciders[&key] == record;
+        let mut decision = match decides {
             true => policy.decide(held.as_ref(), &candidate, circumstances),
             false => Decision::Keep { fate: fate_of(admitted), note: None },
         };
         let mut former = policy.former_names(key, held.as_ref(), &candidate, manifest, circumstances);
-        former.retain(|(key, _)| speaks || indicator.former.contains(key));
+        former.retain(|(key, _)| decides || indicator.former.contains(key));
         // Another record of the page stands for it there, or another had the same former name.
-        former.retain(|(key, _)| !speakers.contains_key(key) && displaced.insert(*key));
+        former.retain(|(key, _)| !deciders.contains_key(key) && displaced.insert(*key));
         let mut name = (key, policy.hash_type);
         if let Decision::Keep { fate: Fate::Dropped(_), note } = decision
-            && speaks
+            && decides
             && !former.is_empty()
         {
             // What is no longer wanted stands under another name only.
             plan.notes.extend(note.map(|entry| noted(entry, manifest)));
             name = former.remove(0);
-            decision = Decision::Send { change: Change::Retracted, voice };
+            decision = Decision::Send { change: Change::Retracted, version };
         }
-        let planned = |indicator: Indicator, (key, hash_type), change, voice| Planned {
+        let planned = |indicator: Indicator, (key, hash_type), change, version| Planned {
             valid_until: policy.valid_until(&indicator, change, circumstances.now),
             indicator,
             record,
-            voice,
-            met: circumstances.refreshes.meeting(),
+            version,
+            seen: circumstances.refreshes.last_seen(),
             hash_type,
             key,
             handle: manifest.handle(key),
@@ -157,10 +157,10 @@ pub fn plan_page(
         // A former name stays as long as the new one is refused.
         if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
             let former = former.into_iter();
-            plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, voice)));
+            plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, version)));
         }
         match decision {
-            Decision::Send { change, voice } => plan.send.push(planned(indicator, name, change, voice)),
+            Decision::Send { change, version } => plan.send.push(planned(indicator, name, change, version)),
             Decision::Keep { fate, note } => {
                 keep(fate, counts);
                 plan.notes.extend(note.map(|entry| noted(entry, manifest)));
@@ -185,7 +185,7 @@ pub fn plan_malformed(
     let first_record = plan.send.iter().map(|item| item.record + 1).max().unwrap_or(0);
     let mut found = 0;
     for (place, indicator) in held_as.into_iter().enumerate() {
-        let voice = Voice::of(&indicator, circumstances.horizon);
+        let version = RecordVersion::of(&indicator, circumstances.horizon);
         let mut change = Change::Retracted;
         for (key, hash_type) in policy.names(&indicator) {
             let is_held = manifest.get(key).is_some_and(|entry| entry.is_held(circumstances.now));
@@ -195,12 +195,12 @@ pub fn plan_malformed(
             plan.send.push(Planned {
                 valid_until: circumstances.now,
                 record: first_record + place,
-                voice,
-                met: circumstances.refreshes.meeting(),
+                version,
+                seen: circumstances.refreshes.last_seen(),
                 hash_type,
                 key,
                 handle: manifest.handle(key),
-                fingerprint: Fingerprint::of(&indicator, policy.salt),
+                fingerprint: Fingerprint::of(&indicator, policy.form),
                 change,
                 reason: Some(DropReason::Malformed),
                 indicator: indicator.clone(),
@@ -225,13 +225,13 @@ fn keep(fate: Fate, counts: &mut Counts) {
 }
 
 /// The place of the record that decides about each key, among those of the page.
-fn speakers(indicators: &[(Key, Indicator)], voices: &[Voice]) -> ByKey<usize> {
-    let mut speakers = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
+fn deciders(indicators: &[(Key, Indicator)], versions: &[RecordVersion]) -> ByKey<usize> {
+    let mut deciders = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
     for (record, (key, _)) in indicators.iter().enumerate() {
-        let best = speakers.entry(*key).or_insert(record);
-        if voices[*best] <= voices[record] {
+        let best = deciders.entry(*key).or_insert(record);
+        if versions[*best] <= versions[record] {
             *best = record;
         }
     }
-    speakers
+    deciders
 }

@@ -3,13 +3,13 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    deciding_record::Refreshes,
     expiry::Expirations,
     filter::Filter,
     indicator::Indicator,
     observable::{HashType, Key},
     outcome::Change,
     purpose::Purpose,
-    voice::Refreshes,
 };
 
 /// The user's choices that decide about a record, fixed for a pass.
@@ -25,7 +25,7 @@ pub struct Policy {
     /// `EXPIRE_RETRACTED`: what is held and no longer wanted is taken back.
     pub retract: bool,
     /// What is the same for every object of the lane, see [`Fingerprint::of`].
-    pub salt: u64,
+    pub form: u64,
 }
 
 /// The circumstances under which a page is decided about.

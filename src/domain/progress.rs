@@ -4,10 +4,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    brake::Brake,
+    deciding_record::{Refreshes, WholeRefresh},
     observable::Key,
     purpose::{Backfill, Purpose},
-    voice::{Refreshes, WholeRefresh},
+    retraction_limit::RetractionLimit,
     window::{Limits, PlannedWindow, Range, Window, whole_second},
 };
 
@@ -16,7 +16,7 @@ pub const SCHEMA: u32 = 4;
 
 /// The place a lane delivers to. A lane that finds itself pointed elsewhere starts anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
+pub struct DestinationId {
     /// Workspace id, or tenant.
     pub place: String,
     /// `SOURCE_SYSTEM`, or host.
@@ -57,7 +57,7 @@ pub struct Progress {
     pub schema: u32,
     /// Different in every version ever written, so that a writer recognises its own.
     pub write_id: String,
-    pub target: Target,
+    pub target: DestinationId,
     /// Where the lane's history starts: nothing before it was ever asked for.
     pub begin: DateTime<Utc>,
     /// When the lane's first pass began: nothing was sent before. Unknown of lanes of schema 1.
@@ -70,7 +70,8 @@ pub struct Progress {
     pub refreshes: Refreshes,
     /// What was held, and taken back, of late.
     #[serde(default)]
-    pub brake: Brake,
+    #[serde(rename = "brake")]
+    pub retraction_limit: RetractionLimit,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
     /// The version of the rules about harmful values by which the destination's own list was gone through.
@@ -131,7 +132,7 @@ pub struct Discontinuous {
 impl Progress {
     /// The progress of a lane that has read nothing yet and will read from `begin`.
     pub fn new(
-        target: Target,
+        target: DestinationId,
         settings_hash: String,
         begin: DateTime<Utc>,
         created: DateTime<Utc>,
@@ -146,7 +147,7 @@ impl Progress {
             created: Some(created),
             refreshed: Some(created),
             refreshes: Refreshes::default(),
-            brake: Brake::default(),
+            retraction_limit: RetractionLimit::default(),
             withheld: None,
             swept: 0,
             control: None,
@@ -168,7 +169,7 @@ impl Progress {
 
     /// Begins to read what is new, a little before the watermark, because records are indexed late; goes on where an
     /// earlier pass had to leave that.
-    pub fn begin_live(&mut self, now: DateTime<Utc>, limits: Limits) {
+    pub fn start_live(&mut self, now: DateTime<Utc>, limits: Limits) {
         let end = limits.end(now);
         // Clocks jump: a watermark ahead of ours is not moved back, its surroundings are read again.
         let start = self.firm(limits).min(end - limits.overlap).max(self.begin.min(end));
@@ -317,7 +318,7 @@ impl Progress {
     pub fn judge_survey(&mut self, marked: u64, held: u64, now: DateTime<Utc>) {
         let Some(index) = self.backfills.iter().position(Backfill::is_surveyed) else { return };
         let from = self.backfills[index].from;
-        let fits = marked <= self.brake.left(now, self.created);
+        let fits = marked <= self.retraction_limit.left(now, self.created);
         if marked > 0 && self.withheld.is_none() && fits {
             let backfill = &mut self.backfills[index];
             backfill.position = from;
@@ -337,7 +338,7 @@ impl Progress {
 
     /// Notes that an indicator was taken back unasked, at `now`, in a reading for `range`.
     pub fn note_retracted(&mut self, range: &Range, now: DateTime<Utc>) {
-        self.brake.note_retracted(now, 1);
+        self.retraction_limit.note_retracted(now, 1);
         let Range::Backfill(run_id) = range else { return };
         let backfill = self.backfills.iter_mut().find(|backfill| backfill.run_id == *run_id);
         if let Some(Backfill { purpose: Purpose::Collection { allowance }, .. }) = backfill {

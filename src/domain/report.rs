@@ -129,8 +129,8 @@ impl Report {
 }
 
 /// Identifies a pass; sorts by the time it was made. `salt` tells apart what was made in the same millisecond.
-pub fn run_id(now: DateTime<Utc>, salt: u16) -> String {
-    format!("{}-{salt:04x}", now.format("%Y%m%dT%H%M%S%3fZ"))
+pub fn run_id(now: DateTime<Utc>, form: u16) -> String {
+    format!("{}-{form:04x}", now.format("%Y%m%dT%H%M%S%3fZ"))
 }
 
 /// Whether `text` has the form of a run id; nothing else may become part of a stored name.

@@ -9,7 +9,7 @@ pub const LOOKBACK_DAYS: std::ops::RangeInclusive<u32> = 1..=89;
 /// The body of `POST /api/sync` and the options of `mati-sync sync`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Order {
+pub struct RunOptions {
     /// Read, decide and count; upload and write nothing but the report.
     pub dry_run: bool,
     /// Read again from this many days ago, beside the live checkpoint.
@@ -24,7 +24,7 @@ pub struct Order {
     pub destinations: Option<Vec<String>>,
 }
 
-impl Order {
+impl RunOptions {
     /// # Errors
     /// A sentence for the person who asked.
     pub fn check(&self, lanes: &[&str]) -> Result<(), String> {
@@ -63,7 +63,7 @@ impl Order {
 pub struct Request {
     pub run_id: String,
     pub requested_at: DateTime<Utc>,
-    pub order: Order,
+    pub order: RunOptions,
     /// Only of requests that need no lease.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<Claim>,

@@ -57,10 +57,10 @@ pub fn encode(known: impl ExactSizeIterator<Item = Known>) -> Vec<u8> {
         bytes.extend_from_slice(entry.key.0.as_bytes());
         bytes.extend_from_slice(&entry.fingerprint.0.to_le_bytes());
         bytes.extend_from_slice(&entry.valid_until.to_le_bytes());
-        let (updated, tag, met, mark) = entry.stored();
+        let (updated, tag, seen, flags) = entry.stored();
         bytes.extend_from_slice(&updated.to_le_bytes());
         bytes.extend_from_slice(&tag);
-        bytes.extend_from_slice(&[met, mark]);
+        bytes.extend_from_slice(&[seen, flags]);
         if let Some(handle) = handle {
             handles.extend_from_slice(&index.to_le_bytes());
             handles.extend_from_slice(&stored_handle(handle));
@@ -249,8 +249,8 @@ mod tests {
 
     use super::*;
     use crate::domain::{
+        deciding_record::{RecordVersion, Tag},
         entry::State,
-        voice::{Tag, Voice},
     };
 
     fn entries() -> impl Strategy<Value = Vec<Known>> {
@@ -266,8 +266,8 @@ mod tests {
         let known = (any::<[u8; 16]>(), any::<u64>(), any::<(u32, u32)>(), states, handles).prop_map(
             move |(key, fingerprint, (valid_until, updated), state, handle)| {
                 let fingerprint = Fingerprint(fingerprint);
-                let voice = Voice { updated, tag: Tag::of(&fingerprint.0.to_string()) };
-                let entry = Entry::new(key.into(), fingerprint, time(valid_until), voice, state);
+                let version = RecordVersion { updated, tag: Tag::of(&fingerprint.0.to_string()) };
+                let entry = Entry::new(key.into(), fingerprint, time(valid_until), version, state);
                 Known { entry, handle }
             },
         );

@@ -162,16 +162,16 @@ mod tests {
 
     use super::*;
     use crate::domain::{
+        deciding_record::RecordVersion,
         entry::{Handle, Known, Rank, State},
         fingerprint::Fingerprint,
         manifest::Manifest,
         segment::{decode, encode},
-        voice::Voice,
     };
 
     fn entry((key, fingerprint): (u128, u64)) -> Entry {
         let key: Key = key.to_be_bytes().into();
-        Entry::new(key, Fingerprint(fingerprint), DateTime::UNIX_EPOCH, Voice::default(), State::Held)
+        Entry::new(key, Fingerprint(fingerprint), DateTime::UNIX_EPOCH, RecordVersion::default(), State::Held)
     }
 
     fn model(entries: &[Entry]) -> Vec<Entry> {

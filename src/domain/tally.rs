@@ -74,7 +74,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{fingerprint::Fingerprint, observable::Key, voice::Voice};
+    use crate::domain::{deciding_record::RecordVersion, fingerprint::Fingerprint, observable::Key};
 
     /// A million is what a workspace may come to hold.
     #[test]
@@ -89,7 +89,7 @@ mod tests {
                 _ => State::Held,
             };
             let until = if number % 10 == 3 { now } else { now + TimeDelta::days(7) };
-            let entry = Entry::new(key, Fingerprint(1), until, Voice::default(), state);
+            let entry = Entry::new(key, Fingerprint(1), until, RecordVersion::default(), state);
             match number % 10 {
                 4 | 5 => entry.of_type(IndicatorType::Ipv4),
                 6 => entry.of_type(IndicatorType::Fqdn),

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use super::{MESSAGE, REQUEST, TIMER, reply::HttpAnswer};
-use crate::domain::request::Order;
+use crate::domain::request::RunOptions;
 
 /// The longest body of `POST /api/sync`, in bytes.
 pub const LONGEST_ORDER: usize = 64 * 1024;
@@ -109,7 +109,7 @@ impl Invocation {
     ///
     /// # Errors
     /// An order that cannot be read, or whose body did not arrive.
-    pub fn order(&self) -> Result<Order, Unreadable> {
+    pub fn order(&self) -> Result<RunOptions, Unreadable> {
         let request = self
             .http()
             .ok_or_else(|| Unreadable::Other(format!("the invocation has no HTTP request {REQUEST:?}")))?;
@@ -132,7 +132,7 @@ impl Invocation {
             None if request.has_length() => {
                 Err(Unreadable::Other("the Content-Length announces a body, and none arrived".to_owned()))
             }
-            None => Ok(Order::default()),
+            None => Ok(RunOptions::default()),
         }
     }
 

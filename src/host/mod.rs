@@ -30,7 +30,7 @@ use self::{
 use crate::{
     check::{self, Finding},
     clock::Deadline,
-    pass::{Engine, Message, Work},
+    pass::{Engine, QueueMessage, Work},
     settings::Faults,
 };
 
@@ -119,8 +119,8 @@ impl Server {
     }
 
     async fn message(&self, id: &str, body: Arrival, deadline: &Deadline) -> Reply {
-        match body.and_then(|invocation| invocation.message::<Message>()) {
-            Ok(message) => self.run(Work::Message(message), id, deadline).await,
+        match body.and_then(|invocation| invocation.message::<QueueMessage>()) {
+            Ok(message) => self.run(Work::QueueMessage(message), id, deadline).await,
             Err(unreadable) => {
                 // Trying again would not make it readable; the timer goes on whatever it was.
                 error!("a message on the queue {QUEUE} is not ours and is dropped: {unreadable}");

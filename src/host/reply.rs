@@ -8,7 +8,7 @@ use axum::{
 use serde_json::{Map, Value, json};
 
 use super::{NEXT, RESPONSE};
-use crate::pass::Message;
+use crate::pass::QueueMessage;
 
 /// An invocation's answer to the host.
 pub enum Reply {
@@ -16,7 +16,7 @@ pub enum Reply {
         /// Lines that the host logs with the invocation's id.
         logs: Vec<String>,
         /// To be put on the queue.
-        next: Option<Message>,
+        next: Option<QueueMessage>,
         /// What an HTTP trigger's caller gets.
         http: Option<HttpAnswer>,
     },

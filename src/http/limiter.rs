@@ -66,7 +66,7 @@ impl Limiter {
     }
 
     /// Lets nobody through before `pause` is over: the server asked for it.
-    pub fn hold_back(&self, pause: Duration) {
+    pub fn pause(&self, pause: Duration) {
         let mut row = self.lock();
         row.held_until = row.held_until.max(Instant::now() + pause);
         row.next = row.next.max(row.held_until);
@@ -118,7 +118,7 @@ mod tests {
         let start = Instant::now();
         let held = async {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            limiter.hold_back(Duration::from_secs(30));
+            limiter.pause(Duration::from_secs(30));
         };
         let (slot, ()) = tokio::join!(limiter.slot(&deadline), held);
         assert_eq!(slot, Ok(()));

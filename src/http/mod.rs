@@ -6,6 +6,6 @@ pub mod limiter;
 pub mod probe;
 pub mod retry;
 pub mod text;
-pub mod told;
 pub mod traffic;
 pub mod transport;
+pub mod unexpected;

@@ -22,7 +22,7 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     let context = ledger.context;
     context.lane.destination.take_over();
     delivery.reconciler().adopt(ledger).await?;
-    prepare_brake(ledger);
+    prepare_retraction_limit(ledger);
     delivery.reconciler().follow_new_rules(ledger).await?;
     retry::deliver_foreign(ledger, delivery).await?;
     if schedule_refresh(ledger) {
@@ -56,12 +56,12 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
 }
 
 /// Measures what is held before anything is retracted; what waits is counted anew.
-fn prepare_brake(ledger: &mut Ledger<'_>) {
+fn prepare_retraction_limit(ledger: &mut Ledger<'_>) {
     let now = ledger.context.pass.started_at;
-    if ledger.state.progress.brake.is_new() {
+    if ledger.state.progress.retraction_limit.is_new() {
         let held = ledger.state.manifest.held(now);
         let progress = &mut ledger.state.progress;
-        progress.brake.note_held(now, held);
+        progress.retraction_limit.note_held(now, held);
         if progress.withheld.is_some() && ledger.context.lane.policy.retract {
             // A version without marks withheld them: which they are, a survey finds.
             progress.refreshed = None;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::work::{Message, Pass};
+use super::work::{Pass, QueueMessage};
 use crate::domain::{outcome::End, report::LaneReport};
 
 /// A chain of continuations ends here: at ten minutes each that is more than a day, and whatever is left then
@@ -45,8 +45,8 @@ impl Continuation {
     }
 
     /// The message that continues them, if any wait.
-    pub fn message(self) -> Option<Message> {
+    pub fn message(self) -> Option<QueueMessage> {
         let run_id = self.origin.filter(|_| !self.lanes.is_empty())?;
-        Some(Message::to_continue(run_id, self.id, self.hop))
+        Some(QueueMessage::to_continue(run_id, self.id, self.hop))
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Delivery<'a> {
     /// Why the lane cannot go on; everything settled before is committed.
     pub async fn go_on(&mut self, ledger: &mut Ledger<'a>, until: Until<'_>) -> Result<(), Halt> {
         loop {
-            self.begin_uploads(ledger);
+            self.start_uploads(ledger);
             let is_begun = self.waiting.is_empty() && self.halt.is_none();
             if matches!(until, Until::Begun) && is_begun && self.arrived.is_empty() {
                 return Ok(());
@@ -199,7 +199,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Begins as many uploads as may be under way at once.
-    fn begin_uploads(&mut self, ledger: &Ledger<'a>) {
+    fn start_uploads(&mut self, ledger: &Ledger<'a>) {
         let (context, traffic) = (ledger.context, ledger.traffic);
         let Some(lease) = context.lease else { return };
         while self.uploads.len() + self.arrived.len() < IN_FLIGHT && self.halt.is_none() {

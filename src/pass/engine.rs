@@ -11,14 +11,14 @@ use super::{
     continuation::{Continuation, MOST_HOPS},
     gauge::Gauge,
     halt, lane,
-    work::{Message, MessageKind, Pass, Work},
+    work::{MessageKind, Pass, QueueMessage, Work},
 };
 use crate::{
     clock::{Deadline, OutOfTime, SharedClock},
     domain::{
         outcome::End,
         report::{LaneReport, Report, Trigger, run_id},
-        request::Order,
+        request::RunOptions,
     },
     source::Source,
     state::{error::StateError, lease::Lease, store::Store},
@@ -44,7 +44,7 @@ pub struct Ended {
     /// One report per pass; empty when there was nothing to do.
     pub reports: Vec<Report>,
     /// To be put on the queue.
-    pub continuation: Option<Message>,
+    pub continuation: Option<QueueMessage>,
     /// A chain of continuations ended here that did not deliver everything: some lane stalled on the way, or the
     /// chain was cut off.
     pub chain_failed: bool,
@@ -91,9 +91,11 @@ impl Engine {
 
     fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
         let (trigger, order, continues) = match work {
-            Work::Timer => (Trigger::Timer, Order::default(), None),
+            Work::Timer => (Trigger::Timer, RunOptions::default(), None),
             Work::Command(order) => (Trigger::Cli, order.clone(), None),
-            Work::Message(message) => (Trigger::Continuation, Order::default(), Some(message.clone())),
+            Work::QueueMessage(message) => {
+                (Trigger::Continuation, RunOptions::default(), Some(message.clone()))
+            }
         };
         let started_at = self.clock.now();
         let invocation_id = invocation_id.map(str::to_owned);
@@ -126,7 +128,7 @@ impl Engine {
         deadline: &Deadline,
         ended: &mut Ended,
     ) -> Result<(), StateError> {
-        if let Work::Message(message) = work
+        if let Work::QueueMessage(message) = work
             && !self.is_current(store, message).await?
         {
             info!("a message of {} has nothing left to do", message.run_id);
@@ -177,7 +179,7 @@ impl Engine {
         ended: &mut Ended,
         continuation: &mut Continuation,
     ) -> Result<(), StateError> {
-        let is_request = matches!(work, Work::Message(Message { kind: MessageKind::Request, .. }));
+        let is_request = matches!(work, Work::QueueMessage(QueueMessage { kind: MessageKind::Request, .. }));
         if !is_request {
             ended.reports.push(self.run_pass(store, lease, pass, deadline, continuation).await);
         }
@@ -191,7 +193,7 @@ impl Engine {
                 return Ok(());
             }
             if deadline.check().is_err() || lease.check().is_err() {
-                ended.continuation.get_or_insert(Message::for_request(&request.run_id));
+                ended.continuation.get_or_insert(QueueMessage::for_request(&request.run_id));
                 return Ok(());
             }
             let pass = self.pass_of(&request, pass);

@@ -35,7 +35,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     let traffic = Traffic::default();
     let (mut ledger, mut continues) = (None, None);
     // A defect ends this lane with a report, and no other lane. What is committed stays; the rest is forgotten.
-    let part = AssertUnwindSafe(take_part(context, &traffic, &mut ledger, &mut continues));
+    let part = AssertUnwindSafe(run_lane(context, &traffic, &mut ledger, &mut continues));
     let ended = part.catch_unwind().await.unwrap_or_else(|defect| {
         if let Some(Ledger { counts, .. }) = &mut ledger {
             // What the others were to become died with it.
@@ -47,7 +47,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
 }
 
 /// The lane's part. `ledger` and `continues`, the chain that the lane goes on with, outlive a defect.
-async fn take_part<'a>(
+async fn run_lane<'a>(
     context: Context<'a>,
     traffic: &'a Traffic,
     ledger: &mut Option<Ledger<'a>>,
@@ -87,7 +87,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     }
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    ledger.state.progress.begin_live(now, limits);
+    ledger.state.progress.start_live(now, limits);
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
@@ -167,7 +167,7 @@ async fn settle<'a>(
     progress.continuation_id = paused.then(|| context.continuation_id.to_owned());
     progress.continues =
         paused.then(|| continues.clone().unwrap_or_else(|| context.pass.origin().to_owned()));
-    progress.brake.note_held(now, held);
+    progress.retraction_limit.note_held(now, held);
     if worked.is_err() || ledger.state.progress != before {
         match (ledger.commit(Vec::new()).await, &worked) {
             (Err(halt), Ok(())) => return Err(halt),
@@ -248,7 +248,7 @@ fn report(
 /// That records have no fate, or more than one.
 fn unaccounted(counts: &Counts) -> String {
     format!(
-        "mati-sync met a defect, which its maintainers should hear of: of {} records that were read, {} have a fate and {} are left",
+        "mati-sync seen a defect, which its maintainers should hear of: of {} records that were read, {} have a fate and {} are left",
         counts.read,
         counts.settled(),
         counts.left

@@ -3,7 +3,7 @@
 use super::{
     Lane,
     engine::Engine,
-    work::{Message, MessageKind, Pass},
+    work::{MessageKind, Pass, QueueMessage},
 };
 use crate::state::{error::StateError, store::Store};
 
@@ -25,14 +25,19 @@ impl Engine {
         lanes
     }
 
-    async fn waits_for(&self, store: &Store, lane: &Lane, message: &Message) -> Result<bool, StateError> {
+    async fn waits_for(
+        &self,
+        store: &Store,
+        lane: &Lane,
+        message: &QueueMessage,
+    ) -> Result<bool, StateError> {
         let progress = store.progress(lane.name).await?;
         Ok(message.continuation_id.is_some()
             && progress.is_some_and(|progress| progress.continuation_id == message.continuation_id))
     }
 
     /// Whether a message still has something to do: duplicates and stale ones do not, so chains never multiply.
-    pub(super) async fn is_current(&self, store: &Store, message: &Message) -> Result<bool, StateError> {
+    pub(super) async fn is_current(&self, store: &Store, message: &QueueMessage) -> Result<bool, StateError> {
         match message.kind {
             MessageKind::Request => {
                 let found = store.request(&message.run_id).await?.and_then(|found| self.usable(found).ok());

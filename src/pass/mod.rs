@@ -38,13 +38,13 @@ use chrono::TimeDelta;
 
 use crate::{
     destination::Destination,
-    domain::{policy::Policy, progress::Target},
+    domain::{policy::Policy, progress::DestinationId},
 };
 
 pub use self::{
     engine::{Ended, Engine, OpenStore},
     status::{LaneOverview, Overview, RunStatus},
-    work::{Message, MessageKind, Work},
+    work::{MessageKind, QueueMessage, Work},
 };
 /// Why state cannot be asked.
 pub use crate::state::error::StateError;
@@ -54,7 +54,7 @@ pub struct Lane {
     pub name: &'static str,
     pub destination: Destination,
     pub policy: Policy,
-    pub target: Target,
+    pub target: DestinationId,
     pub settings_hash: String,
     pub initial_lookback: TimeDelta,
 }

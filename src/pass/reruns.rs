@@ -6,13 +6,13 @@ use tracing::{Instrument, info_span, warn};
 use super::{
     engine::{Ended, Engine},
     lane,
-    work::{Message, Pass},
+    work::{Pass, QueueMessage},
 };
 use crate::{
     clock::Deadline,
     domain::{
         report::{Report, Trigger},
-        request::{Claim, Order, Request},
+        request::{Claim, Request, RunOptions},
     },
     state::{
         error::StateError,
@@ -27,13 +27,13 @@ impl Engine {
     ///
     /// # Errors
     /// The state cannot be written.
-    pub async fn accept(&self, order: Order) -> Result<Message, StateError> {
+    pub async fn accept(&self, order: RunOptions) -> Result<QueueMessage, StateError> {
         let request =
             Request { run_id: self.new_run_id(), requested_at: self.clock.now(), order, claim: None };
         let store = (self.open_store)()?;
         store.prepare().await?;
         store.write_request(&request).await?;
-        Ok(Message::for_request(&request.run_id))
+        Ok(QueueMessage::for_request(&request.run_id))
     }
 
     /// Whether every lane of a request either knows it by its progress or had nothing to note.
@@ -91,7 +91,7 @@ impl Engine {
         for request in self.waiting(store).await?.into_iter().filter(|request| request.order.dry_run) {
             let run_id = &request.run_id;
             if deadline.check().is_err() {
-                ended.continuation.get_or_insert(Message::for_request(run_id));
+                ended.continuation.get_or_insert(QueueMessage::for_request(run_id));
                 return Ok(());
             }
             let now = self.clock.now();

@@ -8,7 +8,6 @@ use tracing::{info, warn};
 
 use super::{halt::Halt, ledger::Ledger};
 use crate::domain::{
-    brake::{Claim, Permit},
     entry::{Entry, Known, State},
     filter::DropReason,
     outcome::Change,
@@ -16,6 +15,7 @@ use crate::domain::{
     policy::Circumstances,
     progress::Withheld,
     purpose::Purpose,
+    retraction_limit::{Claim, Permit},
     window::Range,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     }
     let progress = &ledger.state.progress;
     let (left, is_waiting) =
-        (progress.brake.left(circumstances.now, progress.created), progress.withheld.is_some());
+        (progress.retraction_limit.left(circumstances.now, progress.created), progress.withheld.is_some());
     let mut permit = Permit::of(circumstances.purpose, is_waiting, left, claims.iter().copied());
     let retractions = plan.send.iter().filter(is_retraction).zip(claims);
     let withheld: HashSet<usize> =
@@ -48,7 +48,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     for item in plan.send.extract_if(.., |item| withheld.contains(&item.record)) {
         let entry = ledger.state.manifest.get(item.key).copied();
         if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
-            let entry = entry.decided_by(item.voice, item.met).in_state(State::Unwanted);
+            let entry = entry.decided_by(item.version, item.seen).in_state(State::Unwanted);
             plan.notes.push(Known { entry, handle: item.handle });
             ledger.unsettled.insert(ledger.context.lane.policy.key(&item.indicator));
         }

@@ -3,20 +3,20 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{report::Trigger, request::Order};
+use crate::domain::{report::Trigger, request::RunOptions};
 
 /// What an invocation is for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Work {
     Timer,
-    Command(Order),
+    Command(RunOptions),
     /// A message of our own from the queue.
-    Message(Message),
+    QueueMessage(QueueMessage),
 }
 
 /// What travels through the queue: a nudge and no state, because messages are lost and delivered twice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
+pub struct QueueMessage {
     pub kind: MessageKind,
     /// The request, or the pass that is continued.
     pub run_id: String,
@@ -27,7 +27,7 @@ pub struct Message {
     pub hop: u32,
 }
 
-impl Message {
+impl QueueMessage {
     /// The nudge for a request that waits.
     pub(super) fn for_request(run_id: &str) -> Self {
         Self { kind: MessageKind::Request, run_id: run_id.to_owned(), continuation_id: None, hop: 0 }
@@ -52,12 +52,12 @@ pub enum MessageKind {
 pub(super) struct Pass {
     pub run_id: String,
     pub trigger: Trigger,
-    pub order: Order,
+    pub order: RunOptions,
     pub started_at: DateTime<Utc>,
     /// The host's id of the invocation.
     pub invocation_id: Option<String>,
     /// The pass that began the chain, and which lanes take part in it.
-    pub continues: Option<Message>,
+    pub continues: Option<QueueMessage>,
 }
 
 impl Pass {
@@ -72,7 +72,7 @@ impl Pass {
     }
 
     /// The message by which it continues others.
-    pub fn continued(&self) -> Option<&Message> {
+    pub fn continued(&self) -> Option<&QueueMessage> {
         self.continues.as_ref().filter(|message| message.kind == MessageKind::Continue)
     }
 }

@@ -18,13 +18,13 @@ use crate::domain::{
     compaction::{FULL, Stored, pays},
     entry::Known,
     manifest::Manifest,
-    progress::{Progress, SCHEMA, Target},
+    progress::{DestinationId, Progress, SCHEMA},
     segment,
 };
 
 /// What a new lane starts from, and what an existing one must agree with.
 pub struct Origin {
-    pub target: Target,
+    pub target: DestinationId,
     pub settings_hash: String,
     /// Where a lane without progress begins to read.
     pub begin: DateTime<Utc>,

@@ -43,11 +43,11 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        *file = Some(self.begin_rejected(lane, run_id, lines).await?);
+        *file = Some(self.create_rejected_file(lane, run_id, lines).await?);
         Ok(())
     }
 
-    async fn begin_rejected(
+    async fn create_rejected_file(
         &self,
         lane: &str,
         run_id: &str,
@@ -101,7 +101,7 @@ impl Store {
     ) -> Result<(), StateError> {
         lease.hold().await?;
         if !lines.is_empty() {
-            self.begin_rejected(lane, run_id_of(name), lines).await?;
+            self.create_rejected_file(lane, run_id_of(name), lines).await?;
         }
         self.home().delete(&path(lane, name)).await
     }

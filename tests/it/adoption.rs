@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use mati_sync::{
-    domain::{outcome::End, request::Order},
+    domain::{outcome::End, request::RunOptions},
     pass::Work,
 };
 use sandbox::{
@@ -161,7 +161,7 @@ async fn throttling_is_waited_for_and_a_dry_run_adopts_nothing_for_good() {
         body: r#"{"error":{"code":"TooManyRequests","message":"slow down"}}"#.to_owned(),
     };
     world.resource_manager.knobs(|knobs| knobs.script.push_back(busy));
-    let dry = world.command(Order { dry_run: true, ..Order::default() }).await;
+    let dry = world.command(RunOptions { dry_run: true, ..RunOptions::default() }).await;
     assert_eq!((dry.end, dry.totals().created, dry.totals().unchanged), (End::CaughtUp, 0, 250), "{dry:#?}");
     assert!(!world.state.path().join("lanes").exists());
 }

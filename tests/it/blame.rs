@@ -7,12 +7,12 @@ use chrono::TimeDelta;
 use mati_sync::{
     clock::Deadline,
     domain::{
+        deciding_record::RecordVersion,
         entry::{Entry, State},
         fingerprint::Fingerprint,
         observable::{HashType, IndicatorType, Key, Observable},
         outcome::{Counts, End},
         report::Report,
-        voice::Voice,
     },
     source::mandiant::LIMITS,
     state::lane::{LaneState, Origin},
@@ -210,7 +210,7 @@ async fn deliver_legacy(world: &World, lane: &str, indicator_type: IndicatorType
     let lease = store.lease("legacy", &Deadline::after(HOUR)).await.expect("a storage").expect("it is free");
     let mut state = LaneState::load(&store, lane, "legacy", origin, false).await.expect("sound state");
     let until = world.now() + TimeDelta::days(7);
-    let entry = Entry::new(key, Fingerprint(1000), until, Voice::default(), State::Held);
+    let entry = Entry::new(key, Fingerprint(1000), until, RecordVersion::default(), State::Held);
     state.progress.swept = 0;
     state.commit(&lease, vec![entry.into()]).await.expect("it is committed");
     lease.release().await;

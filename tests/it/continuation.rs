@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use mati_sync::{
-    domain::{outcome::End, request::Order},
+    domain::{outcome::End, request::RunOptions},
     pass::{Ended, Work},
 };
 use sandbox::{corpus::Record, sentinel::Answer};
@@ -27,15 +27,15 @@ async fn world() -> World {
     world
 }
 
-fn to(lane: &str, order: Order) -> Order {
-    Order { destinations: Some(vec![lane.to_owned()]), ..order }
+fn to(lane: &str, order: RunOptions) -> RunOptions {
+    RunOptions { destinations: Some(vec![lane.to_owned()]), ..order }
 }
 
 /// Follows a chain to its end; every invocation in it.
 async fn follow(world: &World, first: Ended) -> Vec<Ended> {
     let mut chain = vec![first];
     while let Some(message) = chain.last().expect("it is not empty").continuation.clone() {
-        chain.push(world.run(Work::Message(over_the_queue(&message)), LIMIT).await);
+        chain.push(world.run(Work::QueueMessage(over_the_queue(&message)), LIMIT).await);
         assert!(chain.len() < 100, "the chain does not end");
     }
     chain
@@ -54,7 +54,7 @@ async fn a_request_for_one_lane_leaves_the_other_lanes_continuation() {
     let world = world().await;
     // A lookback of a month takes longer than what is left of the invocation.
     world.mandiant.set(|knobs| knobs.page_delay = Duration::from_secs(2));
-    let order = to("defender", Order { lookback_days: Some(60), ..Order::default() });
+    let order = to("defender", RunOptions { lookback_days: Some(60), ..RunOptions::default() });
     world.start().engine.accept(order).await.expect("it is durable");
     let first = world.run(Work::Timer, LIMIT).await;
     let ends: Vec<End> = first.reports.iter().map(|report| report.end).collect();
@@ -69,7 +69,7 @@ async fn a_request_for_one_lane_leaves_the_other_lanes_continuation() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_stalls_is_not_hidden_by_a_stale_message() {
     let world = world().await;
-    let order = to("sentinel", Order { lookback_days: Some(20), ..Order::default() });
+    let order = to("sentinel", RunOptions { lookback_days: Some(20), ..RunOptions::default() });
     world.start().engine.accept(order).await.expect("it is durable");
     // Three requests fit into the tick's pass; what comes after is refused until the storm is over.
     let mandiant = world.mandiant.clone();
@@ -93,7 +93,7 @@ async fn a_request_that_stalls_is_not_hidden_by_a_stale_message() {
 async fn a_request_that_stalls_at_another_lane_fails_the_chain() {
     let world = world().await;
     let refused = || Answer { status: 403, headers: Vec::new(), body: String::new() };
-    let order = to("defender", Order { rebuild: true, ..Order::default() });
+    let order = to("defender", RunOptions { rebuild: true, ..RunOptions::default() });
     world.start().engine.accept(order).await.expect("it is durable");
     let (sentinel, defender) = (world.sentinel.clone(), world.defender.clone());
     world.net.on_request(move |_| {

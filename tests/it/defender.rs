@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use mati_sync::domain::{
     outcome::{Counts, End},
     report::Report,
-    request::Order,
+    request::RunOptions,
 };
 use sandbox::{corpus::Record, defender::Operation, sentinel::Authorization};
 use serde_json::{Value, json};
@@ -281,7 +281,11 @@ async fn both_lanes_run_side_by_side_and_neither_waits_for_the_other() {
     assert_eq!((report.end, world.held().len()), (End::CaughtUp, 300), "{report:#?}");
     assert_eq!(counts(&report).created, 0, "each has its own progress");
 
-    let only = Order { destinations: Some(vec!["sentinel".to_owned()]), rebuild: true, ..Order::default() };
+    let only = RunOptions {
+        destinations: Some(vec!["sentinel".to_owned()]),
+        rebuild: true,
+        ..RunOptions::default()
+    };
     let report = world.command(only).await;
     assert_eq!(report.lanes.keys().collect::<Vec<_>>(), ["sentinel"]);
     assert_eq!(report.totals().updated, 300);
@@ -303,7 +307,7 @@ async fn a_chain_in_which_one_lane_paused_and_the_other_stalled_fails_at_its_end
     assert!(!ended.is_failure(), "it is too early to tell");
     let mut hops = 0;
     while let Some(message) = ended.continuation.take() {
-        ended = world.run(mati_sync::pass::Work::Message(message), limit).await;
+        ended = world.run(mati_sync::pass::Work::QueueMessage(message), limit).await;
         assert!(!ended.reports[0].lanes.contains_key("defender"), "it waits for the next tick: {ended:#?}");
         hops += 1;
     }

@@ -113,9 +113,9 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     let is_file = indicator.observable.indicator_type() == IndicatorType::Hash;
     Planned {
         record: 0,
-        met: mati_sync::domain::voice::Meeting::default(),
+        seen: mati_sync::domain::deciding_record::LastSeen::default(),
         reason: None,
-        voice: mati_sync::domain::voice::Voice::default(),
+        version: mati_sync::domain::deciding_record::RecordVersion::default(),
         hash_type: HashType::Sha256,
         key: indicator.observable.subject(HashType::Sha256).key(),
         handle: None,

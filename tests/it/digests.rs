@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use mati_sync::domain::{outcome::End, request::Order};
+use mati_sync::domain::{outcome::End, request::RunOptions};
 use sandbox::corpus::Record;
 
 use crate::harness::world::World;
@@ -102,7 +102,7 @@ async fn a_file_gives_way_under_every_digest_at_once() {
     tick(&world).await;
     // The change comes to light in a lookback alone: a live window has not met it.
     put(&world, DAY * 2 - TimeDelta::minutes(1), None, Some(&sha256()), 90);
-    let report = world.command(Order { lookback_days: Some(7), ..Order::default() }).await;
+    let report = world.command(RunOptions { lookback_days: Some(7), ..RunOptions::default() }).await;
     assert_eq!(report.end, End::CaughtUp, "{report:#?}");
     assert_eq!((world.held(), at_defender(&world)), (vec![sha256()], vec![sha256()]));
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
     capacity::Capacity,
+    deciding_record::Refreshes,
     entry::Handle,
     expiry::Expirations,
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
@@ -12,10 +13,9 @@ use mati_sync::domain::{
     outcome::{Change, Counts},
     plan::{Plan, Planned, plan_page},
     policy::{Circumstances, Policy},
-    progress::{Progress, Target},
+    progress::{DestinationId, Progress},
     purpose::{Backfill, Purpose},
     schedule::Schedule,
-    voice::Refreshes,
     window::{Window, whole_second},
 };
 use mati_sync::source::mandiant::LIMITS;
@@ -41,7 +41,7 @@ fn policy() -> Policy {
         hash_type: HashType::Md5,
         deduplicate: true,
         retract: true,
-        salt: 1,
+        form: 1,
     }
 }
 
@@ -195,7 +195,7 @@ proptest! {
     /// the watermark never moves back, and the end is reached.
     #[test]
     fn windows_cover_everything(fates in prop::collection::vec(0..4_u8, 0..400), days in 1..60_i64, backfill in any::<bool>()) {
-        let target = Target { place: "w".to_owned(), name: "s".to_owned() };
+        let target = DestinationId { place: "w".to_owned(), name: "s".to_owned() };
         let mut progress = Progress::new(target, String::new(), start() - TimeDelta::days(days), start(), LIMITS.longest);
         let mut now = start();
         let mut settled: Vec<(Window, DateTime<Utc>)> = Vec::new();
@@ -205,7 +205,7 @@ proptest! {
             progress.backfills.push(Backfill { run_id: "r".to_owned(), purpose: Purpose::Lookback, from, to, position: from });
         }
         let mut fates = fates.into_iter();
-        progress.begin_live(now, LIMITS);
+        progress.start_live(now, LIMITS);
         while let Some(task) = progress.next_window(now, LIMITS) {
             let window = task.window;
             prop_assert!(window.from <= window.to && window.to <= now - LIMITS.lag);
@@ -214,7 +214,7 @@ proptest! {
                 Some(0) => {
                     progress.halve_window(window, LIMITS);
                     now += TimeDelta::minutes(7);
-                    progress.begin_live(now, LIMITS);
+                    progress.start_live(now, LIMITS);
                 }
                 // It dies after committing this window, or ends well and a new one begins.
                 fate => {
@@ -223,7 +223,7 @@ proptest! {
                     prop_assert!(progress.watermark >= before.watermark);
                     settled.push((window, now));
                     if fate == Some(1) {
-                        progress.begin_live(now, LIMITS);
+                        progress.start_live(now, LIMITS);
                     }
                 }
             }
@@ -231,7 +231,7 @@ proptest! {
         }
         // What is indexed up to 15 minutes late is read all the same: where the next pass begins, everything before was
         // read that long after its update.
-        progress.begin_live(now, LIMITS);
+        progress.start_live(now, LIMITS);
         let again = progress.next_window(now, LIMITS).unwrap().window.from;
         let sound = |(window, at): &(Window, DateTime<Utc>)| {
             Window { to: window.to.min(whole_second(*at - LIMITS.lag) - LIMITS.overlap), ..*window }
@@ -256,7 +256,7 @@ proptest! {
 
 #[test]
 fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
-    let target = Target { place: "w".to_owned(), name: "s".to_owned() };
+    let target = DestinationId { place: "w".to_owned(), name: "s".to_owned() };
     let mut progress =
         Progress::new(target, String::new(), start() - TimeDelta::days(3), start(), LIMITS.longest);
     let mut task = progress.next_window(start(), LIMITS).unwrap();

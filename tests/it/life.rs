@@ -110,10 +110,10 @@ async fn of_two_records_of_one_value_the_newer_speaks_however_often_they_are_rea
     world.tick().await;
     assert_eq!(world.object("bad.example")["confidence"], 85);
     let uploads = world.sentinel.log().len();
-    let order = mati_sync::domain::request::Order { lookback_days: Some(7), ..Default::default() };
+    let order = mati_sync::domain::request::RunOptions { lookback_days: Some(7), ..Default::default() };
     let report = world.command(order.clone()).await;
     assert_eq!((report.totals().unchanged, world.sentinel.log().len()), (2, uploads), "{report:#?}");
-    let report = world.command(mati_sync::domain::request::Order { rebuild: true, ..order }).await;
+    let report = world.command(mati_sync::domain::request::RunOptions { rebuild: true, ..order }).await;
     assert_eq!(report.end, End::CaughtUp);
     assert_eq!(world.object("bad.example")["confidence"], 85);
 }

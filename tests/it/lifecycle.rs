@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use mati_sync::domain::{
     outcome::{Counts, End},
     report::Report,
-    request::Order,
+    request::RunOptions,
 };
 use sandbox::corpus::Record;
 
@@ -104,7 +104,7 @@ async fn a_refresh_costs_reading_and_no_uploads() {
     world.set("INDICATOR_EXPIRATION", "60");
     fill(&world, 0..50, 2, 90);
     world.tick().await;
-    let report = world.command(Order { lookback_days: Some(30), ..Order::default() }).await;
+    let report = world.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await;
     assert_eq!((report.totals().unchanged, report.totals().requests), (50, 0), "{report:#?}");
 }
 
@@ -266,7 +266,7 @@ async fn too_many_retractions_wait_for_somebodys_word_and_hold_nothing_else_up()
         "until somebody speaks: {report:#?}"
     );
 
-    let report = world.command(Order { confirm_retraction: true, ..Order::default() }).await;
+    let report = world.command(RunOptions { confirm_retraction: true, ..RunOptions::default() }).await;
     assert_eq!((report.end, report.totals().retracted), (End::CaughtUp, 400), "{report:#?}");
     assert_eq!(world.held().len(), 612);
     assert_eq!(world.tick().await.end, End::CaughtUp);
@@ -339,8 +339,8 @@ async fn refused_records_are_offered_again_when_asked() {
     let file = folder.join(format!("{}.jsonl", first.run_id));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 2);
 
-    let order = Order { retry_rejected: true, ..Order::default() };
-    let dry = world.command(Order { dry_run: true, ..order.clone() }).await;
+    let order = RunOptions { retry_rejected: true, ..RunOptions::default() };
+    let dry = world.command(RunOptions { dry_run: true, ..order.clone() }).await;
     assert_eq!((dry.totals().created, world.held().len()), (2, 18), "{dry:#?}");
     assert!(file.exists());
     // One of them is accepted now.

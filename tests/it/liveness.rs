@@ -40,7 +40,7 @@ async fn follow(world: &World, first: Ended, limit: Duration, most: usize) -> Ve
     let mut chain = vec![first];
     while let Some(message) = chain.last().expect("it is not empty").continuation.clone() {
         assert!(chain.len() < most, "the chain goes on after {most} invocations: {:#?}", chain.last());
-        chain.push(world.run(Work::Message(over_the_queue(&message)), limit).await);
+        chain.push(world.run(Work::QueueMessage(over_the_queue(&message)), limit).await);
     }
     chain
 }

@@ -15,11 +15,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     clock::Deadline,
     domain::{
+        deciding_record::RecordVersion,
         entry::{Entry, Known, State},
         fingerprint::Fingerprint,
         observable::Key,
-        progress::Target,
-        voice::Voice,
+        progress::DestinationId,
     },
     source::mandiant::LIMITS,
     state::{
@@ -69,7 +69,7 @@ fn any_entries() -> impl Strategy<Value = Vec<Entry>> {
         // Every fifth has expired so long ago that it leaves at the next compaction.
         let days = if key % 5 == 0 { -99 } else { 9 };
         let valid_until = now() + TimeDelta::days(days);
-        Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, Voice::default(), state)
+        Entry::new([key; 16].into(), Fingerprint(fingerprint), valid_until, RecordVersion::default(), state)
     });
     vec(entry, 1..12)
 }
@@ -155,7 +155,7 @@ impl Process {
 }
 
 async fn load(store: &Store, run_id: &str) -> LaneState {
-    let target = Target { place: "workspace".to_owned(), name: "Mandiant".to_owned() };
+    let target = DestinationId { place: "workspace".to_owned(), name: "Mandiant".to_owned() };
     let begin = now() - TimeDelta::days(30);
     let origin =
         Origin { target, settings_hash: String::new(), begin, now: now(), first_window: LIMITS.longest };

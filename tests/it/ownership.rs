@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mati_sync::domain::{outcome::End, report::Report, request::Order};
+use mati_sync::domain::{outcome::End, report::Report, request::RunOptions};
 use sandbox::corpus::Record;
 
 use crate::harness::world::World;
@@ -45,14 +45,14 @@ async fn live(world: &World, days: u32, check: impl Fn(&World)) {
 }
 
 async fn look_back(world: &World) -> Report {
-    world.command(Order { lookback_days: Some(30), ..Order::default() }).await
+    world.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await
 }
 
 /// Offers what was refused again, when the live feed no longer reads the newest states over and over.
 async fn retry(world: &World) -> Report {
     tokio::time::advance(HOUR).await;
     world.tick().await;
-    world.command(Order { retry_rejected: true, ..Order::default() }).await
+    world.command(RunOptions { retry_rejected: true, ..RunOptions::default() }).await
 }
 
 /// The destinations refuse whatever is sent about the value.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mati_sync::domain::{outcome::End, report::Report, request::Order};
+use mati_sync::domain::{outcome::End, report::Report, request::RunOptions};
 use sandbox::{corpus::Record, mandiant::Mandiant};
 
 use crate::harness::world::World;
@@ -66,8 +66,8 @@ fn tells(report: &Report, number: usize) -> bool {
     message.split(is_other).any(|word| word == number.to_string())
 }
 
-fn confirm() -> Order {
-    Order { confirm_retraction: true, ..Order::default() }
+fn confirm() -> RunOptions {
+    RunOptions { confirm_retraction: true, ..RunOptions::default() }
 }
 
 /// Runs `change` when a window that begins a month back is opened for the second time: a refresh surveys in its first

@@ -37,11 +37,11 @@ async fn a_stale_or_repeated_continuation_does_nothing() {
     world.mandiant.put_all(records(&world, 500));
     let first = world.run(Work::Timer, LIMIT.mul_f64(0.2)).await.continuation.expect("it paused");
     assert_eq!((first.kind, first.hop), (MessageKind::Continue, 1));
-    let second = world.run(Work::Message(first.clone()), LIMIT.mul_f64(0.2)).await.continuation.unwrap();
+    let second = world.run(Work::QueueMessage(first.clone()), LIMIT.mul_f64(0.2)).await.continuation.unwrap();
     assert_eq!((second.hop, &second.run_id), (2, &first.run_id));
-    let repeated = world.run(Work::Message(first), LIMIT).await;
+    let repeated = world.run(Work::QueueMessage(first), LIMIT).await;
     assert!(repeated.reports.is_empty() && repeated.continuation.is_none(), "{repeated:#?}");
-    let last = world.run(Work::Message(second), LIMIT).await;
+    let last = world.run(Work::QueueMessage(second), LIMIT).await;
     assert_eq!(last.reports[0].end, End::CaughtUp, "{last:#?}");
     assert_eq!(world.held().len(), 500);
 }
@@ -72,11 +72,11 @@ async fn a_request_that_finds_the_lease_taken_is_applied_by_whoever_holds_it() {
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
     world.mandiant.put_all(records(&world, 200));
     let app = world.start();
-    let order = mati_sync::domain::request::Order { lookback_days: Some(3), ..Default::default() };
+    let order = mati_sync::domain::request::RunOptions { lookback_days: Some(3), ..Default::default() };
     let (working, skipped) = tokio::join!(world.run(Work::Timer, LIMIT), async {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let message = app.engine.accept(order).await.unwrap();
-        world.run(Work::Message(message), LIMIT).await
+        world.run(Work::QueueMessage(message), LIMIT).await
     });
     assert_eq!(skipped.reports[0].end, End::Skipped, "{skipped:#?}");
     assert_eq!(working.reports.len(), 2, "{working:#?}");
@@ -173,7 +173,7 @@ async fn bytes_that_are_not_listed_do_not_exist_and_those_that_are_must() {
     let report = world.tick().await;
     assert_eq!(report.end, End::Failed);
     assert!(report.message.contains("manifest/") && report.message.contains("--rebuild"), "{report:#?}");
-    let order = mati_sync::domain::request::Order { rebuild: true, ..Default::default() };
+    let order = mati_sync::domain::request::RunOptions { rebuild: true, ..Default::default() };
     assert_eq!(world.command(order).await.end, End::CaughtUp);
     assert_eq!(world.tick().await.totals().created, 0);
 }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
-    brake::Brake,
+    deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
     fingerprint::Fingerprint,
     observable::IndicatorType,
@@ -11,8 +11,8 @@ use mati_sync::domain::{
     purpose::Purpose,
     report::Report,
     request::Request,
+    retraction_limit::RetractionLimit,
     segment,
-    voice::{Refreshes, Tag, Voice, WholeRefresh},
 };
 use mati_sync::source::mandiant::LIMITS;
 use uuid::Uuid;
@@ -31,8 +31,8 @@ fn entries() -> Vec<Known> {
             let (valid_until, updated) =
                 (time(1_772_000_000 + i64::from(n)), time(1_771_000_020 + i64::from(n)));
             // Versions before 4 kept the minute, and not whose record it was.
-            let voice = Voice { updated: seconds(updated) / 60 * 60, tag: Tag::UNKNOWN };
-            Entry::new([n; 16].into(), fingerprint, valid_until, voice, state).into()
+            let version = RecordVersion { updated: seconds(updated) / 60 * 60, tag: Tag::UNKNOWN };
+            Entry::new([n; 16].into(), fingerprint, valid_until, version, state).into()
         })
         .to_vec()
 }
@@ -72,10 +72,11 @@ fn of_version_4() -> Vec<Known> {
     let entry = |(n, state): (u8, State)| {
         let fingerprint = Fingerprint(0x0102_0304_0506_0700 + u64::from(n));
         let valid_until = DateTime::from_timestamp(1_782_000_000 + i64::from(n), 0).unwrap();
-        let voice = Voice { updated: 1_781_000_007 + u32::from(n), tag: Tag::of(&format!("ipv4--{n}")) };
-        let entry = Entry::new([n; 16].into(), fingerprint, valid_until, voice, state)
+        let version =
+            RecordVersion { updated: 1_781_000_007 + u32::from(n), tag: Tag::of(&format!("ipv4--{n}")) };
+        let entry = Entry::new([n; 16].into(), fingerprint, valid_until, version, state)
             .of_type(IndicatorType::ALL[usize::from(n % 5)]);
-        let contested = entry.contested(Refreshes { begun: 260 + u64::from(n), whole: None }.meeting());
+        let contested = entry.contested(Refreshes { begun: 260 + u64::from(n), whole: None }.last_seen());
         let handle = (n % 3 == 0).then(|| Handle::Foreign(Uuid::from_u128(u128::from(n))));
         Known { entry: if n % 2 == 0 { contested } else { entry }, handle }
     };
@@ -114,8 +115,8 @@ fn with_handles() -> Vec<Known> {
 fn retracted() -> Entry {
     let fingerprint = Fingerprint(0x0102_0304_0506_0704);
     let time = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
-    let voice = Voice { updated: seconds(time(1_771_000_024)) / 60 * 60, tag: Tag::UNKNOWN };
-    Entry::new([4; 16].into(), fingerprint, time(1_772_000_004), voice, State::Retracted)
+    let version = RecordVersion { updated: seconds(time(1_771_000_024)) / 60 * 60, tag: Tag::UNKNOWN };
+    Entry::new([4; 16].into(), fingerprint, time(1_772_000_004), version, State::Retracted)
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn progress_schema_1() {
     // Unknown then: such a lane is refreshed at once, and reads everything without the source's filters.
     assert_eq!((progress.created, progress.refreshed), (None, None));
     let mut begun = progress.clone();
-    begun.begin_live(progress.watermark + TimeDelta::hours(1), LIMITS);
+    begun.start_live(progress.watermark + TimeDelta::hours(1), LIMITS);
     let task = begun.next_window(progress.watermark + TimeDelta::hours(1), LIMITS).unwrap();
     assert_eq!(task.window.from, progress.watermark - TimeDelta::minutes(15));
     assert!(progress.wants_refresh(progress.watermark, TimeDelta::days(3)));
@@ -148,7 +149,7 @@ fn progress_schema_2() {
     // What an older version's survey counted is not marked in the manifest: the refresh begins again.
     assert_eq!(progress.backfills[0].purpose, Purpose::Survey);
     assert_eq!(progress.backfills[0].position, progress.backfills[0].from);
-    assert!(progress.brake.is_new());
+    assert!(progress.retraction_limit.is_new());
 }
 
 #[test]
@@ -178,10 +179,10 @@ fn progress_schema_4() {
     assert_eq!(progress.reread.unwrap().to_rfc3339(), "2026-03-02T11:50:00+00:00");
     assert_eq!(progress.continues.as_deref(), Some("20260402T120000000Z-0002"));
     let now = "2026-04-02T12:00:00Z".parse().unwrap();
-    let mut brake = Brake::default();
+    let mut brake = RetractionLimit::default();
     brake.note_held(now - TimeDelta::hours(30), 1000);
     brake.note_retracted(now - TimeDelta::hours(2), 150);
-    assert_eq!((progress.brake.left(now, None), &progress.brake), (50, &brake));
+    assert_eq!((progress.retraction_limit.left(now, None), &progress.retraction_limit), (50, &brake));
     let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
     let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v4.json")).unwrap();
     assert_eq!(again, stored, "nothing is lost in reading and writing");

@@ -172,7 +172,7 @@ async fn the_feed_is_read_compressed_and_with_cursors_of_real_length() {
     let clock: mati_sync::clock::SharedClock = Arc::new(mati_sync::clock::SystemClock);
     let vars = std::collections::BTreeMap::from(vars);
     let app = mati_sync::app::App::build(&vars, &Transport::network(), &clock, |_, _| {}).unwrap();
-    let order = mati_sync::domain::request::Order { dry_run: true, ..Default::default() };
+    let order = mati_sync::domain::request::RunOptions { dry_run: true, ..Default::default() };
     let deadline = mati_sync::clock::Deadline::after(Duration::from_secs(60));
     let ended = app.engine.run(mati_sync::pass::Work::Command(order), None, &deadline).await;
     let totals = ended.reports[0].totals();

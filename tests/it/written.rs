@@ -7,11 +7,11 @@ use mati_sync::{
     clock::Deadline,
     domain::{
         compaction::{Stored, pays},
+        deciding_record::RecordVersion,
         entry::{Entry, Known, State},
         fingerprint::Fingerprint,
         outcome::End,
-        progress::Target,
-        voice::Voice,
+        progress::DestinationId,
     },
     source::mandiant::LIMITS,
     state::{
@@ -41,13 +41,21 @@ fn now() -> DateTime<Utc> {
 fn known(number: u64, fingerprint: u64) -> Known {
     let key = u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835);
     let valid_until = now() + TimeDelta::days(30);
-    Entry::new(key.to_be_bytes().into(), Fingerprint(fingerprint), valid_until, Voice::default(), State::Held)
-        .into()
+    Entry::new(
+        key.to_be_bytes().into(),
+        Fingerprint(fingerprint),
+        valid_until,
+        RecordVersion::default(),
+        State::Held,
+    )
+    .into()
 }
 
 async fn load(store: &Store, run_id: &str) -> LaneState {
-    let target =
-        Target { place: "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f".to_owned(), name: "Mandiant".to_owned() };
+    let target = DestinationId {
+        place: "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f".to_owned(),
+        name: "Mandiant".to_owned(),
+    };
     let begin = now() - TimeDelta::days(30);
     let origin = Origin {
         target,

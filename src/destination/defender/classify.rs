@@ -17,8 +17,8 @@ use crate::{
     },
     http::{
         error::{excerpt, retry_after, wait},
-        told::{error, error_in, object},
         transport::Answer,
+        unexpected::{error, error_in, object},
     },
 };
 

@@ -239,9 +239,9 @@ mod tests {
         };
         Planned {
             record: 0,
-            met: crate::domain::voice::Meeting::default(),
+            seen: crate::domain::deciding_record::LastSeen::default(),
             reason: None,
-            voice: crate::domain::voice::Voice::default(),
+            version: crate::domain::deciding_record::RecordVersion::default(),
             hash_type: HashType::Sha256,
             key: indicator.observable.subject(HashType::Sha256).key(),
             handle: None,

@@ -5,11 +5,11 @@ use crate::{
     azure::api::ApiError,
     clock::Deadline,
     domain::{
+        deciding_record::Tag,
         entry::{Handle, Rank},
         fingerprint::Fingerprint,
         inventory::{Held, InventoryPage, Owner},
         observable::{Key, is_harmful},
-        voice::Tag,
     },
     http::traffic::Traffic,
 };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     domain::observable::{HashType, SubjectKind},
-    http::told::sentence,
+    http::unexpected::sentence,
 };
 
 /// Body of an import.

@@ -15,8 +15,8 @@ use crate::{
     },
     http::{
         error::{excerpt, retry_after, wait},
-        told::{error, error_in, object, sentence},
         transport::Answer,
+        unexpected::{error, error_in, object, sentence},
     },
 };
 

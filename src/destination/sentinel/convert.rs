@@ -291,9 +291,9 @@ mod tests {
         };
         Planned {
             record: 0,
-            met: crate::domain::voice::Meeting::default(),
+            seen: crate::domain::deciding_record::LastSeen::default(),
             reason: None,
-            voice: crate::domain::voice::Voice::default(),
+            version: crate::domain::deciding_record::RecordVersion::default(),
             hash_type: HashType::Md5,
             key: indicator.observable.subject(HashType::Md5).key(),
             handle: None,

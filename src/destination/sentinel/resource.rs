@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::pattern;
 use crate::{
     domain::{
+        deciding_record::Tag,
         entry::Handle,
         fingerprint::Fingerprint,
         inventory::{Held, InventoryPage, Owner, PassedOver},
-        voice::Tag,
     },
-    http::told::{error, object},
+    http::unexpected::{error, object},
 };
 
 /// An answer that is no page, or not one to go on from; the sentence says why.

@@ -19,8 +19,8 @@ use crate::{
     clock::SharedClock,
     http::{
         error::{excerpt, retry_after},
-        told::{error, object, page_for_people, redirect, used_up},
         transport::{Answer, Transport},
+        unexpected::{error, object, page_for_people, redirect, used_up},
     },
 };
 

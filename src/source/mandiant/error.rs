@@ -8,7 +8,7 @@ use crate::{
     http::{
         error::HttpError,
         retry::Transient,
-        told::{redirected, rejected_in_between},
+        unexpected::{redirected, rejected_in_between},
     },
 };
 

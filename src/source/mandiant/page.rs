@@ -22,7 +22,7 @@ use crate::{
     },
     http::{
         error::excerpt,
-        told::{error, without_mark},
+        unexpected::{error, without_mark},
     },
 };
 

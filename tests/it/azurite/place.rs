@@ -12,11 +12,11 @@ use mati_sync::{
     app::App,
     clock::{Clock, Deadline, SystemClock},
     domain::{
+        deciding_record::RecordVersion,
         entry::{Entry, Known, State},
         fingerprint::Fingerprint,
-        progress::Target,
+        progress::DestinationId,
         report::run_id,
-        voice::Voice,
     },
     http::transport::{Answer, Transport},
     source::mandiant::LIMITS,
@@ -171,7 +171,7 @@ pub fn begin() -> DateTime<Utc> {
 
 pub fn origin(place: &str) -> Origin {
     Origin {
-        target: Target { place: place.to_owned(), name: "Mandiant".to_owned() },
+        target: DestinationId { place: place.to_owned(), name: "Mandiant".to_owned() },
         settings_hash: "settings".to_owned(),
         begin: begin(),
         now: begin() + TimeDelta::days(30),
@@ -192,7 +192,7 @@ pub fn entries(numbers: std::ops::Range<u32>) -> Vec<Known> {
             key.to_be_bytes().into(),
             Fingerprint(u64::from(number) + 1),
             valid_until,
-            Voice::default(),
+            RecordVersion::default(),
             State::Held,
         )
         .into()

@@ -12,7 +12,7 @@ use mati_sync::{
         outcome::{Counts, End},
         progress::SCHEMA,
         report::{LaneReport, Report, Trigger},
-        request::{Order, Request},
+        request::{Request, RunOptions},
         segment::SegmentError,
     },
     state::{
@@ -215,7 +215,7 @@ async fn reports_and_requests_are_kept_in_order(place: Place) {
     let [first, second, third] = [1, 2, 3].map(|number| Request {
         run_id: run(number),
         requested_at: begin(),
-        order: Order { lookback_days: Some(number.into()), ..Order::default() },
+        order: RunOptions { lookback_days: Some(number.into()), ..RunOptions::default() },
         claim: None,
     });
     for request in [&second, &third, &first] {

@@ -14,9 +14,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
     clock::{Clock, Deadline, SharedClock},
-    domain::{outcome::End, report::Report, request::Order},
+    domain::{outcome::End, report::Report, request::RunOptions},
     http::transport::Transport,
-    pass::{Ended, Message, Work},
+    pass::{Ended, QueueMessage, Work},
     settings::Settings,
 };
 use sandbox::{
@@ -214,7 +214,7 @@ impl World {
     }
 
     /// One run from the terminal.
-    pub async fn command(&self, order: Order) -> Report {
+    pub async fn command(&self, order: RunOptions) -> Report {
         self.work(Work::Command(order)).await
     }
 
@@ -240,7 +240,7 @@ impl World {
         let mut ended = self.run(Work::Timer, limit).await;
         let mut reports = std::mem::take(&mut ended.reports);
         while let Some(message) = ended.continuation.take() {
-            ended = self.run(Work::Message(over_the_queue(&message)), limit).await;
+            ended = self.run(Work::QueueMessage(over_the_queue(&message)), limit).await;
             reports.append(&mut ended.reports);
             assert!(reports.len() < 100, "the chain does not end");
         }
@@ -289,7 +289,7 @@ pub fn check_report(report: &Report) {
 }
 
 /// What becomes of a message on its way through the queue.
-pub fn over_the_queue(message: &Message) -> Message {
+pub fn over_the_queue(message: &QueueMessage) -> QueueMessage {
     let text = serde_json::to_string(message).expect("a message is JSON");
     serde_json::from_str(&text).expect("and back")
 }

@@ -1,7 +1,7 @@
 //! Our clock is ahead, and everybody else's is right: nothing that it noted may stand in the way afterwards.
 
 use chrono::TimeDelta;
-use mati_sync::domain::{outcome::End, request::Order};
+use mati_sync::domain::{outcome::End, request::RunOptions};
 use sandbox::corpus::Record;
 
 use super::{HOUR, address, put};
@@ -72,8 +72,8 @@ async fn drops_are_seen_at_once_after_a_first_pass_that_was_ahead_and_stalled() 
 #[tokio::test(start_paused = true)]
 async fn a_lookback_that_was_asked_for_by_a_clock_ahead_reads_what_was_meant() {
     for order in [
-        Order { lookback_days: Some(6), ..Order::default() },
-        Order { lookback_days: Some(6), rebuild: true, ..Order::default() },
+        RunOptions { lookback_days: Some(6), ..RunOptions::default() },
+        RunOptions { lookback_days: Some(6), rebuild: true, ..RunOptions::default() },
     ] {
         let world = World::new();
         put(&world, 0..50, TimeDelta::days(5));

@@ -65,7 +65,7 @@ async fn a_pass_whose_lease_ran_out_says_so_and_is_continued() {
 async fn requests_that_wait_are_left_to_a_pass_that_holds_the_lease() {
     let (world, _blobs) = world();
     no_renewals(&world, Fault::Hang);
-    let order = mati_sync::domain::request::Order { lookback_days: Some(3), ..Default::default() };
+    let order = mati_sync::domain::request::RunOptions { lookback_days: Some(3), ..Default::default() };
     let message = world.start().engine.accept(order).await.unwrap();
     let first = world.run(Work::Timer, LIMIT).await;
     assert_eq!(first.reports.len(), 1, "{first:#?}");

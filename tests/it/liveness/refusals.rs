@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use mati_sync::{
-    domain::{outcome::End, request::Order},
+    domain::{outcome::End, request::RunOptions},
     pass::Work,
 };
 use sandbox::blob::BlobService;
@@ -30,8 +30,8 @@ fn files(blobs: &BlobService) -> Vec<(String, String)> {
     files.map(|(name, bytes)| (name, String::from_utf8(bytes).expect("text"))).collect()
 }
 
-fn retry() -> Order {
-    Order { retry_rejected: true, ..Order::default() }
+fn retry() -> RunOptions {
+    RunOptions { retry_rejected: true, ..RunOptions::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,13 +64,14 @@ async fn a_request_that_runs_again_begins_another_file() {
     refuse(&world);
     world.tick().await;
     // Its first try died, and left a file as earlier versions wrote it: nothing can be added to it.
-    let message = world.start().engine.accept(Order { rebuild: true, ..Order::default() }).await.unwrap();
+    let message =
+        world.start().engine.accept(RunOptions { rebuild: true, ..RunOptions::default() }).await.unwrap();
     let first = format!("{FOLDER}{}.jsonl", message.run_id);
     let (_, left) = files(&blobs).remove(0);
     let (container, name) = first.split_once('/').unwrap();
     blobs.put(container, name, left.clone());
 
-    let ended = world.run(Work::Message(message.clone()), LIMIT).await;
+    let ended = world.run(Work::QueueMessage(message.clone()), LIMIT).await;
     assert_eq!((ended.reports[0].end, ended.reports[0].totals().rejected), (End::CaughtUp, 36), "{ended:#?}");
     let second = format!("{FOLDER}{}.2.jsonl", message.run_id);
     assert_eq!(blobs.blobs()[&first], left.as_bytes(), "what stood there stands there");
@@ -91,7 +92,7 @@ async fn a_retry_that_runs_out_of_time_leaves_what_it_did_not_offer() {
     world.sentinel.knobs(|knobs| knobs.reject = None);
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "2");
     let message = world.start().engine.accept(retry()).await.unwrap();
-    let ended = world.run(Work::Message(message), LIMIT).await;
+    let ended = world.run(Work::QueueMessage(message), LIMIT).await;
     assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
     let sent = ended.reports[0].totals().created as usize;
     let left: usize = files(&blobs).iter().map(|(_, content)| content.lines().count()).sum();

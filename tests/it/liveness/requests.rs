@@ -4,7 +4,7 @@ use std::fs;
 
 use chrono::TimeDelta;
 use mati_sync::{
-    domain::{outcome::End, request::Order},
+    domain::{outcome::End, request::RunOptions},
     pass::{RunStatus, Work},
 };
 use serde_json::{Value, json};
@@ -57,13 +57,13 @@ async fn a_file_that_cannot_be_used_is_set_aside_and_the_others_go_on() {
         fs::write(folder.join(name), content).unwrap();
     }
     let engine = world.start().engine;
-    let good = engine.accept(Order { rebuild: true, ..Order::default() }).await.unwrap();
+    let good = engine.accept(RunOptions { rebuild: true, ..RunOptions::default() }).await.unwrap();
 
     // The status page names them, before and after.
     let (code, body) = status(&world, json!({})).await;
     assert_eq!((code, &body["requests"]), ("200".to_owned(), &json!([good.run_id])), "{body:#}");
     assert_eq!(body["aside"].as_array().map(Vec::len), Some(unusable.len()), "{body:#}");
-    let ended = world.run(Work::Message(good.clone()), LIMIT).await;
+    let ended = world.run(Work::QueueMessage(good.clone()), LIMIT).await;
     assert_eq!((ended.reports.len(), ended.reports[0].end), (1, End::CaughtUp), "{ended:#?}");
     assert_eq!((&ended.reports[0].run_id, ended.reports[0].totals().updated), (&good.run_id, 20));
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "nothing is left");
@@ -88,7 +88,7 @@ async fn a_dry_run_whose_message_was_lost_is_worked_off_by_the_next_pass() {
     let world = World::new();
     put(&world, 0..20, TimeDelta::hours(2));
     let engine = world.start().engine;
-    let message = engine.accept(Order { dry_run: true, ..Order::default() }).await.unwrap();
+    let message = engine.accept(RunOptions { dry_run: true, ..RunOptions::default() }).await.unwrap();
     let ended = world.run(Work::Timer, LIMIT).await;
     let ids: Vec<&str> = ended.reports.iter().map(|report| report.run_id.as_str()).collect();
     assert!(ids.len() == 2 && ids[1] == message.run_id, "{ended:#?}");
@@ -102,7 +102,7 @@ async fn a_dry_run_that_finds_no_time_gets_an_invocation_of_its_own() {
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "1");
     put(&world, 0..300, TimeDelta::hours(2));
     let engine = world.start().engine;
-    let message = engine.accept(Order { dry_run: true, ..Order::default() }).await.unwrap();
+    let message = engine.accept(RunOptions { dry_run: true, ..RunOptions::default() }).await.unwrap();
     let first = world.run(Work::Timer, LIMIT.mul_f64(0.2)).await;
     let chain = follow(&world, first, LIMIT, 9).await;
     let reports: Vec<_> = chain.iter().flat_map(|ended| &ended.reports).collect();
@@ -118,8 +118,8 @@ async fn of_two_instances_that_get_a_dry_run_one_works_it_off() {
         put(&world, 0..20, TimeDelta::hours(2));
         world.mandiant.set(|knobs| knobs.page_delay = std::time::Duration::from_secs(1));
         let engine = world.start().engine;
-        let message = engine.accept(Order { dry_run: true, ..Order::default() }).await.unwrap();
-        let work = || Work::Message(message.clone());
+        let message = engine.accept(RunOptions { dry_run: true, ..RunOptions::default() }).await.unwrap();
+        let work = || Work::QueueMessage(message.clone());
         let (one, other) = tokio::join!(world.run(work(), LIMIT), world.run(work(), LIMIT));
         assert_eq!(one.reports.len() + other.reports.len(), 1, "{one:#?} {other:#?}");
     }
@@ -131,13 +131,13 @@ async fn a_dry_run_whose_instance_died_is_worked_off_by_another() {
     put(&world, 0..20, TimeDelta::hours(2));
     world.mandiant.set(|knobs| knobs.page_delay = std::time::Duration::from_secs(1));
     let engine = world.start().engine;
-    let message = engine.accept(Order { dry_run: true, ..Order::default() }).await.unwrap();
-    let killed = world.run(Work::Message(message.clone()), LIMIT);
+    let message = engine.accept(RunOptions { dry_run: true, ..RunOptions::default() }).await.unwrap();
+    let killed = world.run(Work::QueueMessage(message.clone()), LIMIT);
     assert!(tokio::time::timeout(std::time::Duration::from_secs(5), killed).await.is_err());
-    let soon = world.run(Work::Message(message.clone()), LIMIT).await;
+    let soon = world.run(Work::QueueMessage(message.clone()), LIMIT).await;
     assert!(soon.reports.is_empty(), "it may be at work: {soon:#?}");
     tokio::time::advance(HOUR).await;
-    let later = world.run(Work::Message(message.clone()), LIMIT).await;
+    let later = world.run(Work::QueueMessage(message.clone()), LIMIT).await;
     assert_eq!((later.reports.len(), &later.reports[0].run_id), (1, &message.run_id), "{later:#?}");
 }
 
@@ -149,7 +149,7 @@ async fn a_dry_run_against_another_workspace_writes_its_report_and_nothing_else(
     world.set("SOURCE_SYSTEM", "Mandiant feed");
     let lane = world.state.path().join("lanes/sentinel");
     let before = fs::read(lane.join("progress.json")).unwrap();
-    let report = world.command(Order { dry_run: true, ..Order::default() }).await;
+    let report = world.command(RunOptions { dry_run: true, ..RunOptions::default() }).await;
     assert_eq!((report.end, report.totals().created), (End::CaughtUp, 20), "{report:#?}");
     assert!(!lane.join("aside").exists(), "a dry run set something aside");
     assert_eq!(fs::read(lane.join("progress.json")).unwrap(), before);

@@ -4,8 +4,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
-    domain::{manifest::Manifest, outcome::End, report::Report, request::Order},
-    pass::{Message, MessageKind, Work},
+    domain::{manifest::Manifest, outcome::End, report::Report, request::RunOptions},
+    pass::{MessageKind, QueueMessage, Work},
 };
 use sandbox::corpus::Record;
 
@@ -39,12 +39,12 @@ impl Simulation {
         for _ in 0..2 {
             tokio::time::sleep(PERIOD).await;
             self.catch_up().await;
-            self.command(Order { retry_rejected: true, ..Order::default() }).await;
+            self.command(RunOptions { retry_rejected: true, ..RunOptions::default() }).await;
         }
         if self.second.is_some() {
             // Whoever gave way, or found no room, in the midst of a reading is offered again by the next.
             for _ in 0..3 {
-                self.command(Order { lookback_days: Some(30), ..Order::default() }).await;
+                self.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await;
             }
         }
     }
@@ -79,7 +79,7 @@ impl Simulation {
             let (work, stale) = match self.queue.pop_front() {
                 Some(message) => {
                     let stale = message.kind == MessageKind::Continue && !self.is_current(&message).await;
-                    (Work::Message(message), stale)
+                    (Work::QueueMessage(message), stale)
                 }
                 None => (Work::Timer, false),
             };
@@ -116,7 +116,7 @@ impl Simulation {
         panic!("it does not catch up although nothing is wrong");
     }
 
-    async fn command(&self, order: Order) {
+    async fn command(&self, order: RunOptions) {
         let app = self.world.start();
         let limit = Duration::from_secs(3600);
         let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nobody kills it");
@@ -147,7 +147,7 @@ impl Simulation {
         if self.second.is_some() { &["sentinel", "defender"] } else { &["sentinel"] }
     }
 
-    async fn is_current(&self, message: &Message) -> bool {
+    async fn is_current(&self, message: &QueueMessage) -> bool {
         let app = self.world.start();
         let store = (app.engine.open_store)().expect("a store");
         for lane in self.lanes() {

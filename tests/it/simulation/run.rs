@@ -6,8 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
     clock::Deadline,
-    domain::{outcome::End, request::Order},
-    pass::{Ended, Message, Work},
+    domain::{outcome::End, request::RunOptions},
+    pass::{Ended, QueueMessage, Work},
 };
 use sandbox::{blob::BlobService, corpus::Record};
 use tokio::time::Instant;
@@ -31,9 +31,9 @@ pub struct Simulation {
     pub dice: Dice,
     pub per_minute: u64,
     pub began: DateTime<Utc>,
-    pub queue: VecDeque<Message>,
+    pub queue: VecDeque<QueueMessage>,
     /// Every message there ever was.
-    pub sent: Vec<Message>,
+    pub sent: Vec<QueueMessage>,
     pub tally: Tally,
     /// Passes that ended without knowing what became of their uploads.
     pub doubtful_ends: u64,
@@ -218,15 +218,15 @@ impl Simulation {
         if !self.queue.is_empty() && self.dice.chance(0.6) {
             let message =
                 if self.dice.chance(0.2) { self.queue.front().cloned() } else { self.queue.pop_front() };
-            return Work::Message(over_the_queue(&message.expect("it is not empty")));
+            return Work::QueueMessage(over_the_queue(&message.expect("it is not empty")));
         }
         if self.dice.chance(0.15) {
             let mut order = match self.dice.below(6) {
-                0 => Order { lookback_days: Some(2), ..Order::default() },
-                1 => Order { dry_run: true, ..Order::default() },
-                2 | 3 => Order { retry_rejected: true, ..Order::default() },
+                0 => RunOptions { lookback_days: Some(2), ..RunOptions::default() },
+                1 => RunOptions { dry_run: true, ..RunOptions::default() },
+                2 | 3 => RunOptions { retry_rejected: true, ..RunOptions::default() },
                 4 if self.dice.chance(0.3) => self.confirm(),
-                _ => Order { lookback_days: Some(3), ..Order::default() },
+                _ => RunOptions { lookback_days: Some(3), ..RunOptions::default() },
             };
             if self.dice.chance(0.4) {
                 let lanes = self.lanes();
@@ -236,16 +236,16 @@ impl Simulation {
             if let Ok(message) = self.world.start().engine.accept(order).await {
                 // The nudge may be lost; the request may not.
                 if self.dice.chance(0.7) {
-                    return Work::Message(message);
+                    return Work::QueueMessage(message);
                 }
             }
         }
         Work::Timer
     }
 
-    pub fn confirm(&mut self) -> Order {
+    pub fn confirm(&mut self) -> RunOptions {
         self.confirmed_at.get_or_insert(self.world.now());
-        Order { confirm_retraction: true, ..Order::default() }
+        RunOptions { confirm_retraction: true, ..RunOptions::default() }
     }
 
     fn kill(&mut self) -> Option<Duration> {

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
     clock::{Clock, Deadline, SharedClock},
-    domain::{outcome::End, report::Report, request::Order},
+    domain::{outcome::End, report::Report, request::RunOptions},
     http::transport::Transport,
     pass::Work,
 };
@@ -172,9 +172,11 @@ impl Stage {
             Event::Refresh(stop) => return self.pass(Work::Timer, PERIOD, stop, false).await,
             Event::Request(request) => {
                 let order = match request {
-                    Request::Lookback => Order { lookback_days: Some(30), ..Order::default() },
-                    Request::RetryRejected => Order { retry_rejected: true, ..Order::default() },
-                    Request::ConfirmRetraction => Order { confirm_retraction: true, ..Order::default() },
+                    Request::Lookback => RunOptions { lookback_days: Some(30), ..RunOptions::default() },
+                    Request::RetryRejected => RunOptions { retry_rejected: true, ..RunOptions::default() },
+                    Request::ConfirmRetraction => {
+                        RunOptions { confirm_retraction: true, ..RunOptions::default() }
+                    }
                 };
                 return self.pass(Work::Command(order), TimeDelta::hours(1), Stop::Never, false).await;
             }

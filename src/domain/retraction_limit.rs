@@ -16,14 +16,14 @@ const MOST_SAMPLES: usize = 32;
 /// What a lane held, and what it took back unasked, over the last day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Brake {
+pub struct RetractionLimit {
     /// From a time on (seconds since 1970) so many indicators were held, oldest first.
     held: Vec<(i64, u64)>,
     /// At a time so many were taken back, oldest first.
     retracted: Vec<(i64, u64)>,
 }
 
-impl Brake {
+impl RetractionLimit {
     /// Notes how many indicators are held from `now` on.
     pub fn note_held(&mut self, now: DateTime<Utc>, held: u64) {
         self.forget(now);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_measure_is_a_fifth_of_what_was_held_a_day_ago() {
-        let mut brake = Brake::default();
+        let mut brake = RetractionLimit::default();
         brake.note_held(time(0), 0);
         brake.note_held(time(1), 1000);
         let created = Some(time(0));
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_lane_of_a_version_without_a_brake_is_measured_by_what_it_holds() {
-        let mut brake = Brake::default();
+        let mut brake = RetractionLimit::default();
         assert!(brake.is_new());
         brake.note_held(time(0), 1000);
         assert_eq!((brake.left(time(1), None), brake.left(time(1), Some(time(-100)))), (200, 200));
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_ahead_neither_hides_nor_renews_what_was_taken_back() {
-        let mut brake = Brake::default();
+        let mut brake = RetractionLimit::default();
         brake.note_held(time(0), 1000);
         brake.note_retracted(time(2000), 150);
         brake.note_held(time(30), 850);
@@ -205,7 +205,7 @@ mod tests {
         /// asked for, no more is permitted than the measure at their end allows.
         #[test]
         fn never_more_than_the_measure(steps in prop::collection::vec((1..7200_i64, 0..400_u64), 1..120)) {
-            let mut brake = Brake::default();
+            let mut brake = RetractionLimit::default();
             brake.note_held(time(-48), 1000);
             let (mut now, mut done) = (time(0), Vec::new());
             for (seconds, wanted) in steps {
@@ -221,7 +221,7 @@ mod tests {
 
         #[test]
         fn samples_stay_few(steps in prop::collection::vec((1..7200_i64, 0..400_u64), 1..120)) {
-            let (mut brake, mut now) = (Brake::default(), time(0));
+            let (mut brake, mut now) = (RetractionLimit::default(), time(0));
             for (seconds, held) in steps {
                 now += TimeDelta::seconds(seconds);
                 brake.note_held(now, held);

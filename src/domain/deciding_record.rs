@@ -33,13 +33,13 @@ impl Tag {
 /// A record of the source as one of those that speak for or against a value. Of all that the source lists, the greatest
 /// decides: the one updated last, to the second, and of several in one second the one with the greater tag.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Voice {
+pub struct RecordVersion {
     /// Seconds since 1970; 0 where the record does not say when it was updated.
     pub updated: u32,
     pub tag: Tag,
 }
 
-impl Voice {
+impl RecordVersion {
     /// The record behind `indicator`. The source's times are not believed beyond `horizon`: it gave the record in a
     /// window that ends there, so a later time is a mistake that would silence every other record for good.
     pub fn of(indicator: &Indicator, horizon: DateTime<Utc>) -> Self {
@@ -60,14 +60,14 @@ pub struct Refreshes {
 
 impl Refreshes {
     /// A meeting at this time.
-    pub fn meeting(self) -> Meeting {
-        Meeting(self.begun.to_le_bytes()[0])
+    pub fn last_seen(self) -> LastSeen {
+        LastSeen(self.begun.to_le_bytes()[0])
     }
 }
 
 /// When a record was met: the number of the newest refresh that had begun, modulo 256.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Meeting(pub(super) u8);
+pub struct LastSeen(pub(super) u8);
 
 /// A refresh that was read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
