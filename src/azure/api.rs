@@ -13,6 +13,7 @@ use axum::{
     body::Bytes,
     http::{HeaderValue, Method, Request, header},
 };
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,7 +22,7 @@ use crate::{
     clock::{Deadline, OutOfTime, SharedClock},
     domain::{outcome::Rejection, problem::Problem},
     http::{
-        error::{HttpError, excerpt, retry_after},
+        error::{HttpError, excerpt, is_transient_status, retry_after, wait_in},
         limiter::Limiter,
         probe::Probe,
         retry::{LONGEST_ASKED, Patience, RetryError, Transient, retry},
@@ -81,6 +82,22 @@ pub enum Verdict<T> {
 }
 
 impl<T> Verdict<T> {
+    /// What 408, 429 and 5xx mean for every one of these APIs; `None` for another status. `reason` is what the answer
+    /// says.
+    pub fn later(name: &str, answer: &Answer, reason: &str, now: DateTime<Utc>) -> Option<Self> {
+        let status = answer.status.as_u16();
+        let wait = retry_after(&answer.headers, now);
+        let throttled = status == 429;
+        is_transient_status(status).then(|| Self::Later {
+            reason: match throttled {
+                true => format!("{name} throttles: {reason}"),
+                false => format!("{name} answered {status}: {reason}"),
+            },
+            wait: if throttled { wait.max(wait_in(reason)) } else { wait },
+            throttled,
+        })
+    }
+
     /// Something only the operator can mend.
     pub fn blocked(problem: impl Into<Problem>) -> Self {
         Self::Blocked(problem.into())

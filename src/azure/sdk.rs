@@ -17,7 +17,7 @@ use futures::TryStreamExt;
 use serde_json::{Map, Value};
 
 use crate::http::{
-    error::{excerpt, seconds},
+    error::{excerpt, is_transient_status, seconds},
     transport::{Answer, Transport},
     unexpected::{error, object, page_for_people, redirect, redirected, rejected_in_between},
 };
@@ -101,7 +101,7 @@ pub fn is_transient(error: &Error) -> bool {
         let sdk = error.downcast_ref::<Error>();
         let may_pass = sdk.is_some_and(|error| match error.kind() {
             ErrorKind::Io | ErrorKind::Connection => true,
-            ErrorKind::HttpResponse { status, .. } => matches!(u16::from(*status), 408 | 429 | 500..=599),
+            ErrorKind::HttpResponse { status, .. } => is_transient_status(u16::from(*status)),
             _ => false,
         });
         if may_pass || error.is::<NotYet>() {

@@ -1,6 +1,6 @@
 //! A row of the manifest: what a lane knows of one indicator it sent.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -259,14 +259,8 @@ impl Entry {
         self.state().is_decided_against() && self.is_held(now)
     }
 
-    /// From when on the entry need not be kept. One that stands for nothing held is remembered as long as an older record
-    /// of the same value, or a line about its refusal, may be read again.
-    pub fn leaves_at(&self) -> DateTime<Utc> {
-        self.valid_until() + TimeDelta::days(self.days_kept())
-    }
-
-    /// Whether the entry is still to be kept at `seconds` since 1970: [`Entry::leaves_at`] for a million entries,
-    /// without a calendar.
+    /// Whether the entry is still to be kept at `seconds` since 1970. One that stands for nothing held is remembered as
+    /// long as an older record of the same value, or a line about its rejection, may be read again.
     pub fn is_kept(&self, seconds: i64) -> bool {
         i64::from(self.valid_until) + self.days_kept() * 86_400 > seconds
     }

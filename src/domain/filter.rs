@@ -88,6 +88,12 @@ pub struct Filter {
     pub include_uncategorized: bool,
 }
 
+/// Whether an indicator comes from open-source intelligence alone: it has sources, and every one of them is open.
+/// `are_open` says of each source whether it is.
+pub fn is_osint_only(mut are_open: impl Iterator<Item = bool>) -> bool {
+    are_open.next().is_some_and(|first| first && are_open.all(|is_open| is_open))
+}
+
 impl Filter {
     /// The lowest confidence with which any type is wanted: what the source may filter by.
     pub fn lowest_confidence(&self) -> u8 {

@@ -51,17 +51,33 @@ pub struct Rejection {
     pub request_id: Option<String>,
 }
 
-/// Records not wanted, by the first reason that applied.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Dropped {
-    pub confidence: u64,
-    pub threat_score: u64,
-    pub osint: u64,
-    pub uncategorized: u64,
-    #[serde(rename = "type")]
-    pub type_: u64,
-    pub malformed: u64,
+/// A struct of numbers that are added up field by field, named once.
+macro_rules! summed {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* pub $field:ident: $number:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $name { $($(#[$doc])* pub $field: $number,)* }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
+}
+
+summed! {
+    /// Records not wanted, by the first reason that applied.
+    pub struct Dropped {
+        pub confidence: u64,
+        pub threat_score: u64,
+        pub osint: u64,
+        pub uncategorized: u64,
+        #[serde(rename = "type")]
+        pub type_: u64,
+        pub malformed: u64,
+    }
 }
 
 impl Dropped {
@@ -81,33 +97,33 @@ impl Dropped {
     }
 }
 
-/// The fate of every record a lane read, and what it took to get there.
-///
-/// `read` is the sum of everything down to `left`; the rest stands outside that sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Counts {
-    pub read: u64,
-    pub dropped: Dropped,
-    pub unchanged: u64,
-    pub created: u64,
-    pub updated: u64,
-    pub renewed: u64,
-    pub retracted: u64,
-    pub rejected: u64,
-    pub over_limit: u64,
-    /// Read, but not settled when the pass ended.
-    pub left: u64,
-    /// Taken back in favour of another.
-    pub displaced: u64,
-    /// Refused before and offered again; they are among `read`.
-    pub replayed: u64,
-    /// Left the manifest because their validity ended.
-    pub aged_out: u64,
-    /// Requests to the destination, throttled answers among them, and requests made again.
-    pub requests: u64,
-    pub throttled: u64,
-    pub retried: u64,
+summed! {
+    /// The fate of every record a lane read, and what it took to get there.
+    ///
+    /// `read` is the sum of everything down to `left`; the rest stands outside that sum.
+    pub struct Counts {
+        pub read: u64,
+        pub dropped: Dropped,
+        pub unchanged: u64,
+        pub created: u64,
+        pub updated: u64,
+        pub renewed: u64,
+        pub retracted: u64,
+        pub rejected: u64,
+        pub over_limit: u64,
+        /// Read, but not settled when the pass ended.
+        pub left: u64,
+        /// Taken back in favour of another.
+        pub displaced: u64,
+        /// Refused before and offered again; they are among `read`.
+        pub replayed: u64,
+        /// Left the manifest because their validity ended.
+        pub aged_out: u64,
+        /// Requests to the destination, throttled answers among them, and requests made again.
+        pub requests: u64,
+        pub throttled: u64,
+        pub retried: u64,
+    }
 }
 
 impl Counts {
@@ -140,46 +156,15 @@ impl Counts {
     }
 }
 
-impl AddAssign<&Counts> for Counts {
-    fn add_assign(&mut self, other: &Counts) {
-        let pairs = [
-            (&mut self.read, other.read),
-            (&mut self.dropped.confidence, other.dropped.confidence),
-            (&mut self.dropped.threat_score, other.dropped.threat_score),
-            (&mut self.dropped.osint, other.dropped.osint),
-            (&mut self.dropped.uncategorized, other.dropped.uncategorized),
-            (&mut self.dropped.type_, other.dropped.type_),
-            (&mut self.dropped.malformed, other.dropped.malformed),
-            (&mut self.unchanged, other.unchanged),
-            (&mut self.created, other.created),
-            (&mut self.updated, other.updated),
-            (&mut self.renewed, other.renewed),
-            (&mut self.retracted, other.retracted),
-            (&mut self.rejected, other.rejected),
-            (&mut self.over_limit, other.over_limit),
-            (&mut self.left, other.left),
-            (&mut self.displaced, other.displaced),
-            (&mut self.replayed, other.replayed),
-            (&mut self.aged_out, other.aged_out),
-            (&mut self.requests, other.requests),
-            (&mut self.throttled, other.throttled),
-            (&mut self.retried, other.retried),
-        ];
-        for (mine, theirs) in pairs {
-            *mine += theirs;
-        }
+summed! {
+    /// What was done about the indicators of one type.
+    pub struct Changes {
+        pub created: u64,
+        pub updated: u64,
+        pub renewed: u64,
+        pub retracted: u64,
+        pub displaced: u64,
     }
-}
-
-/// What was done about the indicators of one type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Changes {
-    pub created: u64,
-    pub updated: u64,
-    pub renewed: u64,
-    pub retracted: u64,
-    pub displaced: u64,
 }
 
 impl Changes {
@@ -192,16 +177,6 @@ impl Changes {
             Change::Retracted => &mut self.retracted,
             Change::Displaced => &mut self.displaced,
         } += 1;
-    }
-}
-
-impl AddAssign for Changes {
-    fn add_assign(&mut self, other: Self) {
-        self.created += other.created;
-        self.updated += other.updated;
-        self.renewed += other.renewed;
-        self.retracted += other.retracted;
-        self.displaced += other.displaced;
     }
 }
 

@@ -62,7 +62,7 @@ impl Report {
     /// The sum of all lanes.
     pub fn totals(&self) -> Counts {
         let mut totals = Counts::default();
-        self.lanes.values().for_each(|lane| totals += &lane.counts);
+        self.lanes.values().for_each(|lane| totals += lane.counts);
         totals
     }
 
@@ -115,7 +115,7 @@ impl Report {
                 self.lanes.insert(name.clone(), theirs.clone());
                 continue;
             };
-            mine.counts += &theirs.counts;
+            mine.counts += theirs.counts;
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }

@@ -88,6 +88,17 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
     (at.to_utc() - now).to_std().ok().map(|wait| wait.min(LONGEST_WAIT))
 }
 
+/// Whether an answer of this status may become another one a little later (RFC 9110 §15.5.9 and §15.6, RFC 6585 §4).
+pub fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..=599)
+}
+
+/// The wait that a gateway of Microsoft's asks for in words: "Try again in 57 seconds."
+pub fn wait_in(reason: &str) -> Option<Duration> {
+    let (_, rest) = reason.split_once("again in ")?;
+    wait(rest.split_whitespace().next()?)
+}
+
 /// A wait given in seconds.
 pub fn wait(seconds: &str) -> Option<Duration> {
     seconds.parse().ok().map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))

@@ -29,7 +29,7 @@ use crate::{
     clock::Deadline,
     domain::problem::{Problem, Role},
     http::{
-        error::{chain, seconds},
+        error::{chain, is_transient_status, seconds},
         retry::{Patience, RetryError, Transient, retry},
         transport::Transport,
     },
@@ -303,7 +303,7 @@ impl BlobHome {
                     404 => StateError::refused(format!(
                         "the storage {place} was not found ({code}): check STORAGE_ACCOUNT_NAME, STORAGE_CONTAINER_NAME and STORAGE_BLOB_ENDPOINT"
                     )),
-                    408 | 429 | 500..=599 => {
+                    transient if is_transient_status(transient) => {
                         StateError::Unavailable(format!("{place} answered {status} ({code})"))
                     }
                     _ => StateError::refused(format!(

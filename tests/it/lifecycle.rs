@@ -32,7 +32,7 @@ async fn live(world: &World, days: u32) -> Counts {
         tokio::time::advance(6 * HOUR).await;
         let report = world.tick().await;
         assert_eq!(report.end, End::CaughtUp, "{report:#?}");
-        counts += &report.totals();
+        counts += report.totals();
     }
     counts
 }

@@ -114,7 +114,7 @@ impl Model {
         match change {
             Change::Commit(entries) => model.entries.extend(entries.iter().map(|entry| (entry.key, *entry))),
             Change::Advance(seconds) => model.watermark += TimeDelta::seconds(*seconds),
-            Change::Compact => model.entries.retain(|_, entry| entry.leaves_at() > now()),
+            Change::Compact => model.entries.retain(|_, entry| entry.is_kept(now().timestamp())),
         }
         model
     }

@@ -1,9 +1,6 @@
 //! What the answers of the indicators API mean.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
@@ -16,7 +13,7 @@ use crate::{
         outcome::{RecordOutcome, Rejection},
     },
     http::{
-        error::{excerpt, retry_after, wait},
+        error::excerpt,
         transport::Answer,
         unexpected::{error, error_in, object},
     },
@@ -94,6 +91,9 @@ fn list(body: &[u8]) -> Result<Page, String> {
 fn otherwise<T>(answer: &Answer, now: DateTime<Utc>) -> Verdict<T> {
     let (reason, id) = told(answer);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
+    if let Some(later) = Verdict::later("Defender for Endpoint", answer, &format!("{reason}{asked}"), now) {
+        return later;
+    }
     match answer.status.as_u16() {
         status @ (400 | 413) => {
             Verdict::Rejected(Rejection { reason: format!("{status}: {reason}"), request_id: id })
@@ -107,16 +107,6 @@ fn otherwise<T>(answer: &Answer, now: DateTime<Utc>) -> Verdict<T> {
         404 => Verdict::blocked(format!(
             "Defender for Endpoint's indicators API is not there: {reason}{asked}; check DEFENDER_BASE_URL (host alone, without /api)"
         )),
-        429 => Verdict::Later {
-            wait: retry_after(&answer.headers, now).max(wait_in(&reason)),
-            reason: format!("Defender for Endpoint throttles: {reason}"),
-            throttled: true,
-        },
-        status @ (408 | 500..=599) => Verdict::Later {
-            reason: format!("Defender for Endpoint answered {status}: {reason}{asked}"),
-            wait: retry_after(&answer.headers, now),
-            throttled: false,
-        },
         status => Verdict::blocked(format!(
             "Defender for Endpoint answered {status}: {reason}{asked}; check DEFENDER_BASE_URL"
         )),
@@ -197,12 +187,6 @@ fn told(answer: &Answer) -> (String, Option<String>) {
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let names = ["x-ms-request-id", "x-ms-correlation-request-id", "request-id"];
     names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
-}
-
-/// "You can send requests again in 8 seconds."
-fn wait_in(reason: &str) -> Option<Duration> {
-    let (_, rest) = reason.split_once("again in ")?;
-    wait(rest.split_whitespace().next()?)
 }
 
 #[cfg(test)]

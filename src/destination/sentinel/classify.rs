@@ -1,7 +1,5 @@
 //! What an answer of the upload API means for the records of the request.
 
-use std::time::Duration;
-
 use axum::http::HeaderMap;
 use chrono::{DateTime, Utc};
 
@@ -14,7 +12,7 @@ use crate::{
         problem::{Problem, Role},
     },
     http::{
-        error::{excerpt, retry_after, wait},
+        error::excerpt,
         transport::Answer,
         unexpected::{error, error_in, object, sentence},
     },
@@ -25,6 +23,9 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
     let reason = reason(&answer.body);
     let id = request_id(&answer.headers);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
+    if let Some(later) = Verdict::later("Sentinel", answer, &format!("{reason}{asked}"), now) {
+        return later;
+    }
     match answer.status.as_u16() {
         200 => settled(&answer.body, sent, id),
         status @ (400 | 413) => {
@@ -38,16 +39,6 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
         404 => Verdict::blocked(format!(
             "Sentinel knows no such workspace: {reason}{asked}; check AZURE_WORKSPACE_ID (the workspace's GUID, not its name) and AZURE_CLOUD"
         )),
-        429 => Verdict::Later {
-            wait: retry_after(&answer.headers, now).max(wait_in(&reason)),
-            reason: format!("Sentinel throttles: {reason}"),
-            throttled: true,
-        },
-        status @ (408 | 500..=599) => Verdict::Later {
-            reason: format!("Sentinel answered {status}: {reason}{asked}"),
-            wait: retry_after(&answer.headers, now),
-            throttled: false,
-        },
         status => Verdict::blocked(format!(
             "Sentinel answered {status}: {reason}{asked}; check SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH"
         )),
@@ -159,14 +150,10 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<String> {
     names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
 }
 
-/// "Rate limit is exceeded. Try again in 57 seconds."
-fn wait_in(reason: &str) -> Option<Duration> {
-    let (_, rest) = reason.split_once("Try again in ")?;
-    wait(rest.split_whitespace().next()?)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use axum::{body::Bytes, http::StatusCode};
 
     use super::*;

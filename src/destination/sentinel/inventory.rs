@@ -22,7 +22,7 @@ use crate::{
         outcome::Rejection,
         problem::{Problem, Role},
     },
-    http::{error::retry_after, probe::Probe, text::percent_encoded, traffic::Traffic, transport::Answer},
+    http::{probe::Probe, text::percent_encoded, traffic::Traffic, transport::Answer},
 };
 
 /// Half of what Resource Manager's bucket for writes, as which a POST counts, is refilled with
@@ -116,6 +116,9 @@ fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc
     let reason = classify::reason(&answer.body);
     let id = classify::request_id(&answer.headers);
     let asked = id.as_ref().map(|id| format!(" (request id {id})")).unwrap_or_default();
+    if let Some(later) = Verdict::later("Azure Resource Manager", answer, &format!("{reason}{asked}"), now) {
+        return later;
+    }
     match answer.status.as_u16() {
         400 if has_token => Verdict::Rejected(Rejection {
             reason: format!("Azure Resource Manager does not go on with the list of indicators: {reason}"),
@@ -131,16 +134,6 @@ fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc
         404 => Verdict::blocked(format!(
             "Azure Resource Manager knows no such workspace: {reason}{asked}; check AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME (the workspace's name, not its GUID) and AZURE_CLOUD"
         )),
-        429 => Verdict::Later {
-            wait: retry_after(&answer.headers, now),
-            reason: format!("Azure Resource Manager throttles: {reason}"),
-            throttled: true,
-        },
-        status @ (408 | 500..=599) => Verdict::Later {
-            reason: format!("Azure Resource Manager answered {status}: {reason}{asked}"),
-            wait: retry_after(&answer.headers, now),
-            throttled: false,
-        },
         status => Verdict::blocked(format!(
             "Azure Resource Manager answered {status}: {reason}{asked}; check {SETTINGS}"
         )),

@@ -6,7 +6,7 @@ use super::{
     wire::{Association, Campaign, Hash, Record, Source},
 };
 use crate::domain::{
-    filter::DropReason,
+    filter::{DropReason, is_osint_only},
     indicator::{Indicator, Reference},
     observable::{HashType, Hashes, IndicatorType, Key, Observable},
     spelling::Malformed,
@@ -46,7 +46,7 @@ pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
             severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
             categories: categories(record),
             sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
-            osint_only: sources().count() > 0 && sources().all(is_osint),
+            osint_only: is_osint_only(sources().map(is_osint)),
             malware: references(&record.attributed_associations, &["malware", "malware-family"]),
             threat_actors: references(&record.attributed_associations, &["threat-actor"]),
             campaigns: record.campaigns.as_ref().map(campaigns).unwrap_or_default(),

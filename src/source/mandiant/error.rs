@@ -6,7 +6,7 @@ use crate::{
     azure::key_vault::SecretsError,
     domain::problem::Problem,
     http::{
-        error::HttpError,
+        error::{HttpError, is_transient_status},
         retry::Transient,
         unexpected::{redirected, rejected_in_between},
     },
@@ -66,7 +66,7 @@ impl Transient for MandiantError {
         match self {
             Self::Http(error) => error.is_transient(),
             // A success other than those that are known is not an answer yet.
-            Self::Answer { status, .. } => matches!(status, 200..=299 | 408 | 429 | 500..=599),
+            Self::Answer { status, .. } => (200..300).contains(status) || is_transient_status(*status),
             Self::Unreadable { .. } | Self::RefusedInBetween { .. } => true,
             Self::Secrets(error) => error.is_transient,
             Self::Unauthorized { .. } | Self::Redirected { .. } | Self::Loop | Self::FieldsLost => false,

@@ -1,5 +1,7 @@
 //! Answers as the API gives them, and as it should not.
 
+use std::time::Duration;
+
 use axum::{body::Bytes, http::StatusCode};
 use serde_json::json;
 
