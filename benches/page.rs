@@ -20,6 +20,7 @@ use mati_sync::{
         policy::{Circumstances, Policy},
         purpose::Purpose,
     },
+    source::mandiant::PROVIDER,
     source::mandiant::page::parse,
 };
 use sandbox::corpus::{CorpusSettings, generate};
@@ -82,7 +83,7 @@ fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
 }
 
 fn encode(planned: &[Planned]) -> usize {
-    let style = Style { action: "alert", marking: None };
+    let style = Style { action: "alert", marking: None, provider: PROVIDER };
     let bodies = planned.chunks(100).map(|batch| {
         let subjects: Vec<_> = batch.iter().map(Planned::subject).collect();
         let objects = batch.iter().zip(&subjects);

@@ -36,6 +36,7 @@ use crate::{
         self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
         UploadApi, vars::Vars,
     },
+    source::mandiant::PROVIDER,
     source::{
         Source,
         mandiant::{
@@ -164,6 +165,7 @@ fn sentinel_lane(
             Action::Allow => "allow",
         },
         marking: settings.tlp.map(marking),
+        provider: PROVIDER,
     };
     let form = hash(&(FORM, style.action, style.marking));
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
@@ -218,8 +220,8 @@ fn defender_lane(
         Action::Block if !defender.passive_only => defender::convert::Action::Block,
         Action::Alert | Action::Block | Action::Allow => defender::convert::Action::Audit,
     };
-    let style = defender::convert::Style { action };
-    let form = hash(&(FORM, &style));
+    let style = defender::convert::Style { action, provider: PROVIDER };
+    let form = hash(&(FORM, style.action));
     let tenant = settings.azure.tenant_id().unwrap_or("the tenant of the managed identity");
     let target = DestinationId { place: tenant.to_owned(), name: defender.base_url.clone() };
     let destination = Destination::Defender(Defender {

@@ -39,6 +39,17 @@ pub struct Indicator {
     pub last_updated: Option<DateTime<Utc>>,
 }
 
+/// Who provides the indicators, as the objects at a destination show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// In sentences.
+    pub name: &'static str,
+    /// The name of the product, for references.
+    pub product: &'static str,
+    /// Where the provider shows the record with the id that follows.
+    pub records_at: &'static str,
+}
+
 impl Indicator {
     /// The indicator as today's rules spell it, for one that was stored by an earlier version.
     ///

@@ -36,6 +36,7 @@ pub(super) struct Reconciler {
 }
 
 /// What of a page is sent, and what is settled without being sent.
+#[derive(Default)]
 pub(super) struct Admission {
     pub admitted: Vec<Planned>,
     pub settled: Vec<Planned>,
@@ -190,21 +191,23 @@ impl Reconciler {
     /// what another application holds there, whose indicators are never touched.
     ///
     /// # Errors
-    /// Why the lane cannot go on.
+    /// Why the lane cannot go on; what `admission` says is settled has its fate all the same.
     pub async fn admit(
         &mut self,
         ledger: &mut Ledger<'_>,
         mut planned: Vec<Planned>,
-    ) -> Result<Admission, Halt> {
+        admission: &mut Admission,
+    ) -> Result<(), Halt> {
         let destination = &ledger.context.lane.destination;
         self.reconcile(ledger).await?;
         let Some(capacity) = &mut self.capacity else {
-            return Ok(Admission { admitted: planned, settled: Vec::new(), kept: Vec::new() });
+            admission.admitted = planned;
+            return Ok(());
         };
         let now = ledger.now();
         let is_foreign = |item: &mut Planned| self.foreign.contains(&destination.compared_as(item));
-        let mut settled: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
-        let mut kept = foreign::remember(ledger, &settled).await?;
+        admission.settled = planned.extract_if(.., is_foreign).collect();
+        admission.kept = foreign::remember(ledger, &admission.settled).await?;
         let Admitted { sent, displaced, turned_away } =
             capacity.admit(planned, |item| destination.is_unfit(item, now));
         ledger.counts.over_limit += turned_away.len() as u64;
@@ -214,13 +217,13 @@ impl Reconciler {
             let absent = ledger.state.manifest.get(item.key).filter(|entry| entry.state() == State::Absent);
             if let Some(entry) = absent.map(|entry| entry.decided_by(item.version, item.seen)) {
                 ledger.state.manifest.put(entry);
-                kept.push(entry.into());
+                admission.kept.push(entry.into());
             }
         }
+        admission.settled.extend(turned_away);
+        admission.admitted = sent;
         self.made_way |= !displaced.is_empty();
-        displace(ledger, displaced).await?;
-        settled.extend(turned_away);
-        Ok(Admission { admitted: sent, settled, kept })
+        displace(ledger, displaced).await
     }
 }
 

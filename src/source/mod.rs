@@ -11,6 +11,7 @@ use crate::{
     azure::secrets::SecretStore,
     clock::{Deadline, OutOfTime},
     domain::{
+        indicator::Provider,
         page::Page,
         problem::Problem,
         window::{Limits, Window},
@@ -38,8 +39,13 @@ pub enum SourceError {
 impl Source {
     /// Its name in sentences.
     pub fn label(&self) -> &'static str {
+        self.provider().name
+    }
+
+    /// Who provides the indicators, as the objects at a destination show it.
+    pub fn provider(&self) -> Provider {
         match self {
-            Self::Mandiant(_) => "Mandiant",
+            Self::Mandiant(_) => mandiant::PROVIDER,
         }
     }
 

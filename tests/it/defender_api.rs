@@ -29,6 +29,7 @@ use mati_sync::{
     http::{limiter::Limiter, traffic::Traffic},
     settings::Settings,
     source::mandiant,
+    source::mandiant::PROVIDER,
 };
 use sandbox::{
     corpus::Record,
@@ -69,7 +70,7 @@ impl Bench {
                 clock,
             },
             base_url: own.base_url,
-            style: Style { action: Action::Audit },
+            style: Style { action: Action::Audit, provider: PROVIDER },
             limit: own.indicator_limit,
         };
         let deadline = Deadline::after(Duration::from_secs(24 * 3600));
@@ -171,7 +172,7 @@ async fn the_body_of_an_import_is_what_the_documentation_asks_for() {
             .set("id", "md5--5"),
     ]
     .map(|record| planned(&record, crate::harness::world::START.parse().unwrap()));
-    let style = Style { action: Action::Block };
+    let style = Style { action: Action::Block, provider: PROVIDER };
     let indicators: Vec<_> = batch.iter().map(|planned| indicator(planned, &style)).collect();
     let body = serde_json::to_value(Import { indicators: &indicators }).unwrap();
     assert_eq!(body, golden, "{body:#}");

@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::wire;
 use crate::domain::{
-    indicator::Indicator,
+    indicator::{Indicator, Provider},
     observable::{HashType, Subject, SubjectKind},
     plan::Planned,
 };
@@ -37,9 +37,10 @@ pub enum Action {
 }
 
 /// What is the same for every indicator of a lane.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
     pub action: Action,
+    pub provider: Provider,
 }
 
 /// `planned` as it is sent.
@@ -59,11 +60,12 @@ pub fn indicator<'a>(planned: &'a Planned, style: &Style) -> wire::Indicator<'a>
         // `Audit` is refused without it, and a block that nobody hears of helps no analyst.
         generate_alert: true,
         severity: severity(&planned.indicator),
-        title: title(&planned.indicator, kind),
+        title: title(&planned.indicator, kind, style.provider.name),
         description: description(&planned.indicator),
         recommended_actions: format!(
-            "Find out what led to this contact. Mandiant on the indicator: {}{}",
-            wire::RECORD,
+            "Find out what led to this contact. {} on the indicator: {}{}",
+            style.provider.name,
+            style.provider.records_at,
             percent_encoded(&planned.indicator.source_id)
         ),
         application: APPLICATION,
@@ -165,7 +167,7 @@ fn severity(indicator: &Indicator) -> &'static str {
 }
 
 /// The title of the alert: who is behind it, if that is known, else what it is for.
-fn title(indicator: &Indicator, kind: SubjectKind) -> String {
+fn title(indicator: &Indicator, kind: SubjectKind, provider: &str) -> String {
     let thing = match kind {
         SubjectKind::Ipv4 | SubjectKind::Ipv6 => "IP address",
         SubjectKind::Domain => "domain",
@@ -175,9 +177,9 @@ fn title(indicator: &Indicator, kind: SubjectKind) -> String {
     let about = names(indicator).collect::<Vec<_>>();
     let about = if about.is_empty() { indicator.categories.join(", ") } else { about.join(", ") };
     let title = if about.is_empty() {
-        format!("Mandiant: malicious {thing}")
+        format!("{provider}: malicious {thing}")
     } else {
-        format!("Mandiant: malicious {thing} ({about})")
+        format!("{provider}: malicious {thing} ({about})")
     };
     cut(title, LONGEST_TITLE)
 }
@@ -205,6 +207,13 @@ fn names(indicator: &Indicator) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::indicator::Provider;
+
+    const PROVIDER: Provider = Provider {
+        name: "Mandiant",
+        product: "Mandiant Advantage",
+        records_at: "https://advantage.mandiant.com/indicator/",
+    };
     use crate::domain::{
         fingerprint::Fingerprint,
         indicator::Reference,
@@ -212,8 +221,8 @@ mod tests {
         outcome::Change,
     };
 
-    const BLOCK: Style = Style { action: Action::Block };
-    const AUDIT: Style = Style { action: Action::Audit };
+    const BLOCK: Style = Style { action: Action::Block, provider: PROVIDER };
+    const AUDIT: Style = Style { action: Action::Audit, provider: PROVIDER };
 
     fn now() -> DateTime<Utc> {
         "2026-03-02T12:00:00Z".parse().unwrap()

@@ -8,6 +8,7 @@ use crate::{
         deciding_record::Tag,
         entry::{Handle, Rank},
         fingerprint::Fingerprint,
+        indicator::Provider,
         inventory::{Held, InventoryPage, Owner},
         observable::{Key, is_harmful},
     },
@@ -20,26 +21,25 @@ impl Defender {
     /// # Errors
     /// See [`ApiError`].
     pub async fn inventory(&self, deadline: &Deadline, traffic: &Traffic) -> Result<InventoryPage, ApiError> {
-        let held = self.list(deadline, traffic).await?.into_iter().map(Held::from).collect();
+        let held = self.list(deadline, traffic).await?.into_iter();
+        let held = held.map(|listed| self::held(listed, self.style.provider)).collect();
         Ok(InventoryPage { held, ..InventoryPage::default() })
     }
 }
 
-impl From<Listed> for Held {
-    fn from(listed: Listed) -> Self {
-        let is_ours = listed.application.as_deref() == Some(APPLICATION);
-        let kind = listed.kind();
-        Self {
-            key: listed.external_id.as_deref().filter(|_| is_ours).and_then(Key::of_stix_id),
-            owner: if is_ours { Owner::Us } else { Owner::Other },
-            compared_as: listed.compared_as(),
-            handle: listed.id.map(|id| Handle::Numbered { id, rank: Rank::default() }),
-            valid_until: listed.expiration,
-            fingerprint: Fingerprint::VOID,
-            // Whose it is is known all the same: a file's former name is found by that.
-            tag: listed.source_id().map_or(Tag::UNKNOWN, Tag::of),
-            indicator_type: kind.map(|kind| kind.indicator_type()),
-            harm: kind.and_then(|kind| is_harmful(kind, &listed.value)),
-        }
+fn held(listed: Listed, provider: Provider) -> Held {
+    let is_ours = listed.application.as_deref() == Some(APPLICATION);
+    let kind = listed.kind();
+    Held {
+        key: listed.external_id.as_deref().filter(|_| is_ours).and_then(Key::of_stix_id),
+        owner: if is_ours { Owner::Us } else { Owner::Other },
+        compared_as: listed.compared_as(),
+        handle: listed.id.map(|id| Handle::Numbered { id, rank: Rank::default() }),
+        valid_until: listed.expiration,
+        fingerprint: Fingerprint::VOID,
+        // Whose it is is known all the same: a file's former name is found by that.
+        tag: listed.source_id(provider).map_or(Tag::UNKNOWN, Tag::of),
+        indicator_type: kind.map(|kind| kind.indicator_type()),
+        harm: kind.and_then(|kind| is_harmful(kind, &listed.value)),
     }
 }

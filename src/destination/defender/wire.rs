@@ -8,7 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    domain::observable::{HashType, SubjectKind},
+    domain::{
+        indicator::Provider,
+        observable::{HashType, SubjectKind},
+    },
     http::unexpected::sentence,
 };
 
@@ -90,9 +93,6 @@ pub struct Page {
     pub next_link: Option<String>,
 }
 
-/// Where Mandiant shows the record with the id that follows.
-pub const RECORD: &str = "https://advantage.mandiant.com/indicator/";
-
 /// An indicator that the tenant holds, whoever made it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -119,9 +119,9 @@ pub struct Listed {
 
 impl Listed {
     /// The source's id of the record that it was made of, if it is ours and says so.
-    pub fn source_id(&self) -> Option<&str> {
-        let (_, id) = self.recommended_actions.as_deref()?.rsplit_once(RECORD)?;
-        // Mandiant's ids need no encoding; what does is none of them.
+    pub fn source_id(&self, provider: Provider) -> Option<&str> {
+        let (_, id) = self.recommended_actions.as_deref()?.rsplit_once(provider.records_at)?;
+        // A source's ids need no encoding; what does is none of them.
         Some(id.trim()).filter(|id| !id.is_empty() && !id.contains('%'))
     }
 

@@ -9,13 +9,12 @@ use super::{
     wire::{ExternalReference, FullName, Indicator, Label, Timestamp},
 };
 use crate::domain::{
-    indicator,
+    indicator::{self, Provider},
     observable::{Observable, Subject},
     plan::Planned,
 };
 use crate::http::text::{cut, percent_encoded};
 
-const SOURCE: &str = "Mandiant Advantage";
 /// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
 const LONGEST_DESCRIPTION: usize = 1000;
 /// The most bytes that a list takes as JSON. A table cuts a value off behind 32 KB (learn.microsoft.com, "Azure Monitor
@@ -37,6 +36,7 @@ pub struct Style {
     pub action: &'static str,
     /// STIX id of the TLP marking.
     pub marking: Option<&'static str>,
+    pub provider: Provider,
 }
 
 /// The object for `planned`, whose `subject` it is, sent at `now`.
@@ -52,8 +52,8 @@ pub fn object<'a>(
     // A time before there were computers to be attacked is a way to say nothing.
     let updated = indicator.last_updated.filter(|updated| *updated > DateTime::UNIX_EPOCH);
     let valid_from = updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
-    let (labels, references) = (labels(indicator, style), references(indicator));
-    let description = description(indicator, labels.left_out, references.left_out);
+    let (labels, references) = (labels(indicator, style), references(indicator, style.provider));
+    let description = description(indicator, style.provider.name, labels.left_out, references.left_out);
     Indicator {
         r#type: "indicator",
         spec_version: "2.1",
@@ -84,23 +84,23 @@ fn indicator_type(confidence: u8) -> &'static str {
     }
 }
 
-fn description(indicator: &indicator::Indicator, labels: usize, references: usize) -> String {
+fn description(indicator: &indicator::Indicator, provider: &str, labels: usize, references: usize) -> String {
     let mut text = String::with_capacity(512);
     // Writing into memory does not fail.
-    let _ = write_description(&mut text, indicator);
+    let _ = write_description(&mut text, indicator, provider);
     if labels + references == 0 {
         return cut(text, LONGEST_DESCRIPTION);
     }
     let note = format!(
-        " For want of room {labels} labels and {references} references are left out; Mandiant's page has them all."
+        " For want of room {labels} labels and {references} references are left out; {provider}'s page has them all."
     );
     let mut text = cut(text, LONGEST_DESCRIPTION - note.len());
     text.push_str(&note);
     text
 }
 
-fn write_description(text: &mut String, indicator: &indicator::Indicator) -> fmt::Result {
-    write!(text, "Mandiant: confidence (mscore) {} of 100", indicator.confidence)?;
+fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: &str) -> fmt::Result {
+    write!(text, "{provider}: confidence (mscore) {} of 100", indicator.confidence)?;
     match indicator.threat_score {
         Some(score) => write!(text, ", threat score {score} of 100")?,
         None => text.push_str(", no threat score"),
@@ -223,19 +223,16 @@ fn labels<'a>(indicator: &'a indicator::Indicator, style: &Style) -> Kept<Label<
     labels
 }
 
-fn references(indicator: &indicator::Indicator) -> Kept<ExternalReference<'_>> {
+fn references(indicator: &indicator::Indicator, provider: Provider) -> Kept<ExternalReference<'_>> {
     let page = ExternalReference {
-        source_name: SOURCE,
+        source_name: provider.product,
         description: None,
-        url: Some(format!(
-            "https://advantage.mandiant.com/indicator/{}",
-            percent_encoded(bounded(&indicator.source_id))
-        )),
+        url: Some(format!("{}{}", provider.records_at, percent_encoded(bounded(&indicator.source_id)))),
         external_id: Some(bounded(&indicator.source_id)),
     };
     let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns].map(|references| {
         let related = references.iter().map(|reference| ExternalReference {
-            source_name: SOURCE,
+            source_name: provider.product,
             description: Some(FullName(reference)),
             url: None,
             external_id: Some(bounded(&reference.id)).filter(|id| !id.is_empty()),
@@ -260,6 +257,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::indicator::Provider;
+
+    const PROVIDER: Provider = Provider {
+        name: "Mandiant",
+        product: "Mandiant Advantage",
+        records_at: "https://advantage.mandiant.com/indicator/",
+    };
     use crate::domain::{
         fingerprint::Fingerprint,
         indicator::Reference,
@@ -305,7 +309,7 @@ mod tests {
     }
 
     fn sent(planned: &Planned, now: DateTime<Utc>) -> serde_json::Value {
-        let style = Style { action: "alert", marking: None };
+        let style = Style { action: "alert", marking: None, provider: PROVIDER };
         serde_json::to_value(object(planned, &planned.subject(), &style, now)).unwrap()
     }
 

@@ -14,7 +14,7 @@ pub mod wire;
 
 use chrono::TimeDelta;
 
-use crate::domain::window::Limits;
+use crate::domain::{indicator::Provider, window::Limits};
 
 /// Mandiant answers 400 to a start 90 days ago or more, and indexes records some minutes after their `last_updated`.
 pub const LIMITS: Limits = Limits {
@@ -23,4 +23,11 @@ pub const LIMITS: Limits = Limits {
     overlap: TimeDelta::minutes(15),
     grain: TimeDelta::seconds(1),
     longest: TimeDelta::days(1),
+};
+
+/// Mandiant, as the objects at a destination show it.
+pub const PROVIDER: Provider = Provider {
+    name: "Mandiant",
+    product: "Mandiant Advantage",
+    records_at: "https://advantage.mandiant.com/indicator/",
 };

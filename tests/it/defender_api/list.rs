@@ -1,7 +1,7 @@
 //! The list of what the tenant holds, page by page.
 
 use axum::http::header;
-use mati_sync::{azure::api::ApiError, destination::defender::wire::Listed};
+use mati_sync::{azure::api::ApiError, destination::defender::wire::Listed, source::mandiant::PROVIDER};
 use sandbox::{corpus::Record, defender::Operation};
 use serde_json::json;
 
@@ -43,7 +43,11 @@ async fn ours_and_others_are_listed_with_all_that_matters() {
         recommended_actions: listed[1].recommended_actions.clone(),
     };
     assert_eq!(listed[1], ours);
-    assert_eq!(listed[1].source_id(), Some(planned.indicator.source_id.as_str()), "it says whose it is");
+    assert_eq!(
+        listed[1].source_id(PROVIDER),
+        Some(planned.indicator.source_id.as_str()),
+        "it says whose it is"
+    );
     let theirs = &listed[0];
     assert_eq!((theirs.id, &theirs.application, theirs.expiration), (Some(1), &None, None));
 }

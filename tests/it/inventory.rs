@@ -40,8 +40,8 @@ use uuid::Uuid;
 
 use crate::harness::world::World;
 
-/// The holdings of `world`'s workspace, as its settings say.
-fn holdings(world: &World) -> Inventory {
+/// The inventory of `world`'s workspace, as its settings say.
+fn inventory_of(world: &World) -> Inventory {
     let (settings, clock) = (Arc::new(world.settings()), Arc::clone(&world.clock) as SharedClock);
     let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
     let platform = Arc::new(identity(settings.azure.platform()));
@@ -75,17 +75,17 @@ fn world() -> World {
     world
 }
 
-async fn page(holdings: &Inventory, token: Option<&str>) -> Result<InventoryPage, ApiError> {
+async fn page(inventory: &Inventory, token: Option<&str>) -> Result<InventoryPage, ApiError> {
     let deadline = Deadline::after(Duration::from_secs(3600));
-    holdings.page(token, &deadline, &Traffic::default()).await
+    inventory.page(token, &deadline, &Traffic::default()).await
 }
 
 /// Page after page, to the end.
 async fn all(world: &World) -> (Vec<Held>, Vec<PassedOver>) {
-    let holdings = holdings(world);
+    let inventory = inventory_of(world);
     let (mut held, mut passed_over, mut token) = (Vec::new(), Vec::new(), None);
     loop {
-        let next = page(&holdings, token.as_deref()).await.unwrap();
+        let next = page(&inventory, token.as_deref()).await.unwrap();
         held.extend(next.held);
         passed_over.extend(next.passed_over);
         token = next.next;
@@ -96,7 +96,7 @@ async fn all(world: &World) -> (Vec<Held>, Vec<PassedOver>) {
 }
 
 async fn stalls(world: &World, parts: &[&str]) {
-    let ApiError::Stalled(problem) = page(&holdings(world), None).await.unwrap_err() else { panic!() };
+    let ApiError::Stalled(problem) = page(&inventory_of(world), None).await.unwrap_err() else { panic!() };
     for part in parts {
         assert!(problem.message.contains(part), "{part} is not in {problem}");
     }
@@ -126,7 +126,7 @@ async fn all_pages_are_read_and_both_our_own_and_foreign_ids_are_recognised() {
     assert_eq!((held.len(), passed_over), (1151, Vec::new()));
     let (ours, foreign): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.owner == Owner::Us);
     assert_eq!((ours.len(), foreign.len()), (701, 450));
-    let keys = |holdings: &[Held]| holdings.iter().map(|holding| holding.key).collect::<BTreeSet<_>>();
+    let keys = |inventory: &[Held]| inventory.iter().map(|holding| holding.key).collect::<BTreeSet<_>>();
     assert_eq!(keys(&ours).len(), 701);
     assert!(keys(&foreign).is_subset(&keys(&ours)), "whoever sent it, one value has one key");
     let first = Observable::ipv4(&address(0)).unwrap().subject(HashType::Md5).key();
@@ -244,17 +244,17 @@ async fn a_list_that_runs_in_circles_or_runs_out_is_an_error() {
     for n in 1..=250 {
         world.resource_manager.plant(theirs(&world, n, &format!("[ipv4-addr:value = '198.51.100.{n}']")));
     }
-    let holdings = holdings(&world);
+    let inventory = inventory_of(&world);
     world.resource_manager.knobs(|knobs| knobs.token_pages = Some(1));
-    let first = page(&holdings, None).await.unwrap();
-    let ApiError::Rejected(refusal) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
+    let first = page(&inventory, None).await.unwrap();
+    let ApiError::Rejected(refusal) = page(&inventory, first.next.as_deref()).await.unwrap_err() else {
         panic!()
     };
     assert!(refusal.reason.contains("expired"), "{refusal}");
 
     world.resource_manager.knobs(|knobs| (knobs.token_pages, knobs.loops) = (None, true));
-    let first = page(&holdings, None).await.unwrap();
-    let ApiError::Stalled(problem) = page(&holdings, first.next.as_deref()).await.unwrap_err() else {
+    let first = page(&inventory, None).await.unwrap();
+    let ApiError::Stalled(problem) = page(&inventory, first.next.as_deref()).await.unwrap_err() else {
         panic!()
     };
     assert!(problem.message.contains("same page"), "{problem}");
@@ -278,9 +278,9 @@ async fn whatever_the_operator_can_mend_is_named() {
         stalls(&world, &[code, name]).await;
     }
     world.adopts();
-    assert_eq!(page(&holdings(&world), None).await.unwrap().next, None);
+    assert_eq!(page(&inventory_of(&world), None).await.unwrap().next, None);
 
     let deadline = Deadline::after(Duration::from_millis(100));
-    let ended = holdings(&world).page(None, &deadline, &Traffic::default()).await;
+    let ended = inventory_of(&world).page(None, &deadline, &Traffic::default()).await;
     assert_eq!(ended, Err(ApiError::OutOfTime(OutOfTime::default())));
 }
