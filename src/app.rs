@@ -61,7 +61,7 @@ pub struct App {
 
 impl App {
     /// Builds everything from settings. No network, no disk: whatever those have to say is said by a pass.
-    /// `announce` hears of every pass that ended.
+    /// `announce` is called with every pass that ended.
     ///
     /// # Errors
     /// Settings that cannot be used.
@@ -295,7 +295,7 @@ fn open_store(
             StateSettings::Directory(root) => Home::Directory(DirectoryHome::new(root.clone())),
             StateSettings::ConnectionString { connection, container } => {
                 let endpoint = connection.signed_endpoint(clock.now()).map_err(|problem| {
-                    StateError::refused(format!("AzureWebJobsStorage cannot be used: {problem}"))
+                    StateError::rejected(format!("AzureWebJobsStorage cannot be used: {problem}"))
                 })?;
                 Home::Blob(BlobHome::new(endpoint, None, container, &transport)?)
             }
@@ -306,7 +306,7 @@ fn open_store(
                         .reached_at(settings.azure.endpoint.clone())
                 });
                 let credential = own.as_ref().unwrap_or(&platform).credential(None);
-                let credential = credential.map_err(|error| StateError::refused(error.to_string()))?;
+                let credential = credential.map_err(|error| StateError::rejected(error.to_string()))?;
                 Home::Blob(BlobHome::new(endpoint.clone(), Some(credential), container, &transport)?)
             }
         };

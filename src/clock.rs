@@ -70,7 +70,7 @@ impl Deadline {
         Self { at: Some(at), given_up_at: Some(at), answered_at: None, stop: watch::channel(false).1 }
     }
 
-    /// The stop signal alone, for a run that nobody cuts off.
+    /// The stop signal alone, for a run without a time limit.
     pub fn unlimited(stop: watch::Receiver<bool>) -> Self {
         Self { at: None, given_up_at: None, answered_at: None, stop }
     }
@@ -85,7 +85,7 @@ impl Deadline {
         *self.stop.borrow()
     }
 
-    /// How long there is until nothing new is begun; `None` where nobody cuts the run off.
+    /// How long there is until nothing new is begun; `None` if the run has no time limit.
     pub fn left(&self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }

@@ -86,6 +86,6 @@ pub fn pass_ended(report: &Report, invocation_id: Option<&str>) {
     let line = Line { event: "pass_ended", level, invocation_id, report };
     let mut line = serde_json::to_vec(&line).expect("our own types are JSON");
     line.push(b'\n');
-    // Nobody is left to be told when stdout is gone.
+    // There is no reader left when stdout is gone.
     let _ = std::io::stdout().lock().write_all(&line);
 }

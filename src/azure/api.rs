@@ -75,7 +75,7 @@ pub enum Verdict<T> {
     },
     /// The request as a whole was rejected because of something in it.
     Rejected(Rejection),
-    /// The token was refused.
+    /// The token was rejected.
     Unauthorized(String),
     /// Something only the operator can mend.
     Blocked(Problem),
@@ -226,7 +226,7 @@ impl Api {
     }
 
     /// What is said of a request over which the connection breaks each time. It is cut in halves like one that is
-    /// refused for its length; what stands alone and breaks all the same meets an outage.
+    /// rejected for its length; what stands alone and breaks all the same meets an outage.
     fn too_long(&self, call: &Call) -> Rejection {
         Rejection {
             reason: format!(
@@ -238,7 +238,7 @@ impl Api {
         }
     }
 
-    /// One try; a token that is refused is renewed once within it.
+    /// One try; a token that is rejected is renewed once within it.
     async fn attempt<T>(
         &self,
         call: &Call,

@@ -28,7 +28,7 @@ pub enum Principal {
     App { authority_host: String, tenant_id: String, client_id: String },
     /// The identity of the Function app; a client id picks a user-assigned one.
     ManagedIdentity { client_id: Option<String> },
-    /// Whoever is logged in with `az login`: a person on a laptop.
+    /// The account that is logged in with `az login`: a person on a laptop.
     AzureCli,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for Principal {
     }
 }
 
-/// No token could be had; the sentence says what to do.
+/// No token could be obtained; the sentence says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct IdentityError {
@@ -90,7 +90,7 @@ impl Identity {
     /// needs its `secret`.
     ///
     /// # Errors
-    /// Values the SDK refuses.
+    /// Values the SDK rejects.
     pub fn credential(
         &self,
         secret: Option<&SecretString>,
@@ -135,7 +135,7 @@ impl Identity {
         if let Some(token) = tokens.get(scope).filter(|token| token.expires_at - RENEWAL > now) {
             return Ok(token.secret.clone());
         }
-        // A credential made anew each time: the SDK's own cache would hand out a token that was just refused, and
+        // A credential made anew each time: the SDK's own cache would hand out a token that was just rejected, and
         // its copies of secret and token, which nothing clears, would stay as long as the process.
         let credential = self.credential(secret)?;
         let token =
@@ -148,15 +148,15 @@ impl Identity {
         Ok(secret)
     }
 
-    /// Forgets the token for `scope`, because it was refused; a newer one that somebody fetched meanwhile stays.
-    pub async fn forget(&self, scope: &str, refused: &SecretString) {
+    /// Forgets the token for `scope`, because it was rejected; a newer one that was fetched meanwhile stays.
+    pub async fn forget(&self, scope: &str, rejected: &SecretString) {
         let mut tokens = self.tokens.lock().await;
-        if tokens.get(scope).is_some_and(|token| token.secret.expose_secret() == refused.expose_secret()) {
+        if tokens.get(scope).is_some_and(|token| token.secret.expose_secret() == rejected.expose_secret()) {
             tokens.remove(scope);
         }
     }
 
-    /// Says what to do about a refusal, by the code Entra gives (learn.microsoft.com, "Microsoft Entra
+    /// Says what to do about a rejection, by the code Entra gives (learn.microsoft.com, "Microsoft Entra
     /// authentication and authorization error codes").
     fn explain(&self, error: &azure_core::Error) -> IdentityError {
         let text = chain(error);

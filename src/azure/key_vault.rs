@@ -38,7 +38,7 @@ impl KeyVault {
     /// Reads the secret `name`, which stands for the setting `setting`; `None` if the vault has no such secret.
     ///
     /// # Errors
-    /// The vault cannot be reached, or refuses the identity.
+    /// The vault cannot be reached, or rejects the identity.
     pub async fn read(&self, name: &str, setting: &str) -> Result<Option<SecretString>, SecretsError> {
         let failed = |reason: String, is_transient: bool| {
             let told =

@@ -1,7 +1,7 @@
 //! Tokens of a managed identity from the endpoint that App Service and Functions give an app (learn.microsoft.com, "How
 //! to use managed identities for App Service", version 2019-08-01).
 //!
-//! The SDK's own credential takes the endpoint from the process's environment alone, and would not hear of one in a
+//! The SDK's own credential takes the endpoint from the process's environment alone, and would not know one from a
 //! settings file.
 
 use std::fmt;
@@ -67,7 +67,7 @@ impl TokenCredential for PlatformCredential {
         scopes: &[&str],
         _: Option<TokenRequestOptions<'_>>,
     ) -> azure_core::Result<AccessToken> {
-        let refused = |told: String| Error::with_message(ErrorKind::Credential, told);
+        let rejected = |told: String| Error::with_message(ErrorKind::Credential, told);
         let scope = scopes.first().copied().unwrap_or_default();
         let mut url = self.endpoint.url.clone();
         url.query_pairs_mut()
@@ -75,7 +75,7 @@ impl TokenCredential for PlatformCredential {
             .append_pair("resource", scope.strip_suffix("/.default").unwrap_or(scope))
             .extend_pairs(self.client_id.iter().map(|client_id| ("client_id", client_id)));
         let mut secret = HeaderValue::from_str(self.endpoint.header.expose_secret())
-            .map_err(|_| refused("IDENTITY_HEADER cannot be carried by a header".to_owned()))?;
+            .map_err(|_| rejected("IDENTITY_HEADER cannot be carried by a header".to_owned()))?;
         secret.set_sensitive(true);
         let request = Request::get(url.as_str())
             .header(SECRET, secret)
@@ -86,7 +86,7 @@ impl TokenCredential for PlatformCredential {
         let answer = answer.map_err(|error| Error::new(ErrorKind::Io, error))?;
         let (status, service) = (answer.status.as_u16(), Service::Identity);
         if let Some(target) = redirect(&answer) {
-            return Err(refused(format!(
+            return Err(rejected(format!(
                 "{} {}",
                 service.name(),
                 redirected(status, &target, service.settings())
@@ -104,7 +104,7 @@ impl TokenCredential for PlatformCredential {
             return Err(Error::with_message(kind, told));
         }
         // Checked by then: nothing of it is quoted.
-        let unreadable = || refused("a token whose end nobody could mean".to_owned());
+        let unreadable = || rejected("a token with an impossible expiry".to_owned());
         let Token { access_token, expires_on } = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         let until = expires_on.parse().ok().and_then(|until| OffsetDateTime::from_unix_timestamp(until).ok());
         Ok(AccessToken::new(access_token, until.ok_or_else(unreadable)?))

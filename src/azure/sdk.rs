@@ -22,7 +22,7 @@ use crate::http::{
     unexpected::{error, object, page_for_people, redirect, redirected, rejected_in_between},
 };
 
-/// More than any token, secret or refusal has.
+/// More than any token, secret or rejection has.
 pub(super) const ANSWER_BYTES: usize = 256 * 1024;
 /// How long a token is kept that does not say how long it lasts.
 const UNSTATED_LIFE: i64 = 600;
@@ -215,7 +215,7 @@ pub(super) fn checked(service: Service, answer: &Answer) -> Result<Vec<u8>, Stri
         };
     }
     match service {
-        // The SDK reads a gateway's page as a refusal of Entra's in a wrong form.
+        // The SDK reads a gateway's page as a rejection of Entra's in a wrong form.
         Service::Entra => match members {
             Ok(members) if members.contains_key("error") && !answer.status.is_server_error() => {
                 Ok(plain(members))
@@ -274,14 +274,14 @@ fn date_in(value: &Value) -> Option<i64> {
     date.ok().map(|date| date.timestamp())
 }
 
-/// A refusal of Entra's without escapes in its description. azure_identity 1.0.0 borrows that text from the
+/// A rejection of Entra's without escapes in its description. azure_identity 1.0.0 borrows that text from the
 /// body, which fails for every real one (it has `\r\n` in it), and then the reason would be lost.
-fn plain(mut refusal: Map<String, Value>) -> Vec<u8> {
-    if let Some(description) = refusal.get_mut("error_description") {
+fn plain(mut rejection: Map<String, Value>) -> Vec<u8> {
+    if let Some(description) = rejection.get_mut("error_description") {
         let first_line = description.as_str().and_then(|text| text.lines().next()).unwrap_or_default();
         *description = first_line.replace(['"', '\\'], "'").replace(char::is_control, " ").into();
     }
-    serde_json::to_vec(&refusal).unwrap_or_default()
+    serde_json::to_vec(&rejection).unwrap_or_default()
 }
 
 async fn read_all(mut stream: Box<dyn azure_core::stream::SeekableStream>) -> azure_core::Result<Bytes> {

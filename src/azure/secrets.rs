@@ -15,8 +15,8 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Whether none of them differs from its counterpart. Nobody outside chooses either side, so the time that the
-    /// comparison takes tells nobody anything.
+    /// Whether none of them differs from its counterpart. No outsider chooses either side, so the time that the
+    /// comparison takes reveals nothing.
     fn are_same(&self, other: &Self) -> bool {
         self.exposed() == other.exposed()
     }
@@ -61,7 +61,7 @@ impl SecretStore {
     }
 
     /// # Errors
-    /// Key Vault refuses or lacks one.
+    /// Key Vault rejects or lacks one.
     pub async fn get(&self) -> Result<Secrets, SecretsError> {
         let mut fetched = self.fetched.lock().await;
         if let Some(secrets) = &*fetched {
@@ -72,19 +72,19 @@ impl SecretStore {
         Ok(secrets)
     }
 
-    /// Reads the secrets again, because `refused` did not do; `None` when they are still the same.
+    /// Reads the secrets again, because `rejected` did not do; `None` when they are still the same.
     ///
     /// # Errors
     /// As [`SecretStore::get`].
-    pub async fn renew(&self, refused: &Secrets) -> Result<Option<Secrets>, SecretsError> {
+    pub async fn renew(&self, rejected: &Secrets) -> Result<Option<Secrets>, SecretsError> {
         let mut fetched = self.fetched.lock().await;
-        // Somebody else may have renewed them meanwhile.
-        if let Some(secrets) = fetched.as_ref().filter(|secrets| !secrets.are_same(refused)) {
+        // Another request may have renewed them meanwhile.
+        if let Some(secrets) = fetched.as_ref().filter(|secrets| !secrets.are_same(rejected)) {
             return Ok(Some(secrets.clone()));
         }
         let secrets = self.fetch().await?;
         *fetched = Some(secrets.clone());
-        Ok((!secrets.are_same(refused)).then_some(secrets))
+        Ok((!secrets.are_same(rejected)).then_some(secrets))
     }
 
     /// Which secrets are read from which key vault; `None` where all are given directly.
@@ -151,15 +151,15 @@ mod tests {
             mati_secret: secret.into(),
             client_secret: client.map(Into::into),
         };
-        let refused = secrets("key", "secret", Some("client"));
-        assert!(refused.are_same(&secrets("key", "secret", Some("client"))));
+        let rejected = secrets("key", "secret", Some("client"));
+        assert!(rejected.are_same(&secrets("key", "secret", Some("client"))));
         for renewed in [
             secrets("new", "secret", Some("client")),
             secrets("key", "new", Some("client")),
             secrets("key", "secret", Some("new")),
             secrets("key", "secret", None),
         ] {
-            assert!(!refused.are_same(&renewed));
+            assert!(!rejected.are_same(&renewed));
         }
     }
 }

@@ -50,24 +50,24 @@ impl UploadIdentity {
         Self { app, platform, secrets }
     }
 
-    /// A token for `scope`. When Entra refuses the client secret and Key Vault has a newer one, that is used.
+    /// A token for `scope`. When Entra rejects the client secret and Key Vault has a newer one, that is used.
     ///
     /// # Errors
-    /// No token could be had.
+    /// No token could be obtained.
     pub async fn token(&self, scope: &str) -> Result<SecretString, UploadIdentityError> {
         let Some(app) = &self.app else { return Ok(self.platform.token(scope, None).await?) };
         let secrets = self.secrets.get().await?;
         let Some(secret) = &secrets.client_secret else {
             return Ok(self.platform.token(scope, None).await?);
         };
-        let refusal = match app.token(scope, Some(secret)).await {
+        let rejection = match app.token(scope, Some(secret)).await {
             Ok(token) => return Ok(token),
             Err(outage) if outage.is_transient => return Err(outage.into()),
-            Err(refusal) => refusal,
+            Err(rejection) => rejection,
         };
         match self.secrets.renew(&secrets).await? {
             Some(renewed) => Ok(app.token(scope, renewed.client_secret.as_ref()).await?),
-            None => Err(refusal.into()),
+            None => Err(rejection.into()),
         }
     }
 
@@ -81,11 +81,11 @@ impl UploadIdentity {
         }
     }
 
-    /// Forgets the token for `scope`, because it was refused.
-    pub async fn forget(&self, scope: &str, refused: &SecretString) {
+    /// Forgets the token for `scope`, because it was rejected.
+    pub async fn forget(&self, scope: &str, rejected: &SecretString) {
         if let Some(app) = &self.app {
-            app.forget(scope, refused).await;
+            app.forget(scope, rejected).await;
         }
-        self.platform.forget(scope, refused).await;
+        self.platform.forget(scope, rejected).await;
     }
 }

@@ -190,7 +190,7 @@ async fn status(engine: &Engine, as_json: bool) -> Result<(), StateError> {
 
 async fn export(engine: &Engine, lane: &str) -> Result<(), StateError> {
     if !engine.lane_names().contains(&lane) {
-        return Err(StateError::refused(format!(
+        return Err(StateError::rejected(format!(
             "there is no destination {lane:?}; TARGET_APPLICATION configures: {}",
             engine.lane_names().join(", ")
         )));

@@ -29,7 +29,7 @@ pub enum Destination {
 pub struct Limits {
     /// The most records in one request.
     pub batch: usize,
-    /// The most indicators it may come to hold, whoever sent them.
+    /// The most indicators it may come to hold, whichever application sent them.
     pub capacity: Option<usize>,
     /// Whether its indicators make endpoints act: then a wrong one is an outage.
     pub acts: bool,

@@ -28,7 +28,7 @@ pub struct Capacity {
 pub struct Admitted {
     /// Those that have room, in the order in which they were planned.
     pub sent: Vec<Planned>,
-    /// Those that give way; to be taken back before the others are sent.
+    /// Those that are displaced; to be removed before the others are sent.
     pub displaced: Vec<Key>,
     /// Those that have no room.
     pub turned_away: Vec<Planned>,
@@ -48,8 +48,8 @@ impl Capacity {
         capacity
     }
 
-    /// Finds room for what a page wants to send, none of which is taken back: only one that is strictly better displaces the weakest. Those for
-    /// which `is_unfit` is true take no room: they will be refused.
+    /// Finds room for what a page wants to send, none of which is removed: only one that is strictly better displaces the weakest. Those for
+    /// which `is_unfit` is true take no room: they will be rejected.
     pub fn admit(&mut self, planned: Vec<Planned>, is_unfit: impl Fn(&Planned) -> bool) -> Admitted {
         let mut newcomers = Vec::new();
         for item in planned.iter().filter(|item| !is_unfit(item)) {
@@ -76,7 +76,7 @@ impl Capacity {
             }
             self.take(key, place);
         }
-        // One that gives way is not updated.
+        // One that is displaced is not updated.
         turned_away.extend(&admitted.displaced);
         turned_away.sort_unstable();
         let has_room = |item: &Planned| turned_away.binary_search(&item.key).is_err();
@@ -99,7 +99,7 @@ impl Capacity {
         leaving
     }
 
-    /// Notes that one was taken back, which leaves room for another.
+    /// Notes that one was removed, which leaves room for another.
     pub fn leave(&mut self, key: Key) {
         self.free += usize::from(self.forget(key));
     }

@@ -6,7 +6,7 @@ pub const FULL: u64 = 262_144;
 /// twice as many have been superseded or have run out since they were written: so of all that is written, a third at
 /// most is compaction's.
 const SURPLUS: u64 = 3;
-/// Up to here nobody gains from it.
+/// Below this it gains nothing.
 const FEW: u64 = 4096;
 /// So many files more than are needed do no harm either: passes that were killed leave them half empty.
 const HALF_EMPTY: u64 = 24;

@@ -34,7 +34,7 @@ pub(super) enum Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Unchanged,
-    /// Refused before, with the same content.
+    /// Rejected before, with the same content.
     StillRejected,
     Dropped(DropReason),
 }
@@ -73,10 +73,10 @@ impl Policy {
         };
         let mut hears = entry.yields_to(version, circumstances.refreshes);
         if circumstances.purpose == Purpose::Retry {
-            // A refusal is judged again only if nothing else has spoken since; that the record was touched says nothing.
-            let is_the_refused =
+            // A rejection is judged again only if nothing else has spoken since; that the record was touched says nothing.
+            let is_the_rejected =
                 entry.fingerprint == candidate.fingerprint || version >= entry.deciding_record();
-            if !entry.state().is_refusal() || !is_the_refused {
+            if !entry.state().is_rejection() || !is_the_rejected {
                 return nothing;
             }
             hears = true;
@@ -119,7 +119,7 @@ impl Policy {
         match entry.state() {
             State::Rejected if same && !is_retry => keep(Fate::StillRejected, heard),
             State::Rejected | State::Retracted | State::Foreign | State::Absent => send(Change::Created),
-            // What is held is not what the source says: that is tried at each reading, as a refused retraction is.
+            // What is held is not what the source says: that is tried at each reading, as a rejected retraction is.
             State::UpdateRejected => send(Change::Updated),
             _ if !same => send(Change::Updated),
             _ if ends_soon || !self.deduplicate => send(Change::Renewed),
@@ -127,7 +127,7 @@ impl Policy {
         }
     }
 
-    /// The deciding record is not admitted: what is held is taken back, if the record says itself what speaks against it;
+    /// The deciding record is not admitted: what is held is retracted, if the record says itself what speaks against it;
     /// a field that is missing says nothing.
     fn decide_against(
         &self,
@@ -146,7 +146,7 @@ impl Policy {
         if entry.is_held(circumstances.now) {
             return Decision::Send { change: Change::Retracted, version: candidate.version };
         }
-        // Nothing is held; an older record, or the line about an earlier refusal, must not bring it back.
+        // Nothing is held; an older record, or the line about an earlier rejection, must not bring it back.
         Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
     }
 
@@ -185,7 +185,7 @@ impl Policy {
         let is_held = |manifest: &Manifest, key: &Key| {
             manifest.get(*key).copied().filter(|entry| *key != current && entry.is_held(circumstances.now))
         };
-        // No record's value is spelt so any more: whoever speaks of it, it has to go.
+        // No record's value is spelt so any more: whichever record lists it, it is retracted.
         let spellings = indicator.former.iter().filter(|key| is_held(manifest, key).is_some());
         let mut names: Vec<(Key, HashType)> = spellings.map(|key| (*key, self.hash_type)).collect();
         let decides = held.is_none_or(|entry| entry.yields_to(version, circumstances.refreshes));

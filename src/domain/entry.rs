@@ -14,15 +14,15 @@ use super::{
 pub enum State {
     /// The destination acknowledged it, or held it when the lane began.
     Held,
-    /// The destination refused it; it is not offered again until its content changes.
+    /// The destination rejected it; it is not offered again until its content changes.
     Rejected,
-    /// The destination holds an earlier content and refused the one of the fingerprint, which is offered again at each
+    /// The destination holds an earlier content and rejected the one of the fingerprint, which is offered again at each
     /// reading.
     UpdateRejected,
-    /// The destination holds nothing of it: it was taken back, or never sent. The entry is kept so that an older record
+    /// The destination holds nothing of it: it was retracted, or never sent. The entry is kept so that an older record
     /// of the same value does not bring it back.
     Retracted,
-    /// The destination refused to have it taken back and still holds it.
+    /// The destination rejected its retraction and still holds it.
     RetractionRejected,
     /// The destination holds it although the deciding record speaks against it: a survey found it, or its retraction
     /// waits for confirmation.
@@ -31,7 +31,7 @@ pub enum State {
     Condemned,
     /// Another application holds the value at the destination, and it is not touched. Ours is delivered when that ends.
     Foreign,
-    /// The destination holds nothing of it although nothing speaks against it: it gave way to better ones, or was deleted
+    /// The destination holds nothing of it although nothing speaks against it: it was displaced by better ones, or was deleted
     /// there by hand.
     Absent,
 }
@@ -59,9 +59,9 @@ impl State {
         matches!(self, Self::Retracted | Self::RetractionRejected | Self::Unwanted | Self::Condemned)
     }
 
-    /// Whether what the deciding record called for could not be done: the destination refused it, or another application
+    /// Whether what the deciding record called for could not be done: the destination rejected it, or another application
     /// has the value there.
-    pub fn is_refusal(self) -> bool {
+    pub fn is_rejection(self) -> bool {
         matches!(self, Self::Rejected | Self::UpdateRejected | Self::RetractionRejected | Self::Foreign)
     }
 
@@ -129,7 +129,7 @@ impl From<Entry> for Known {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub key: Key,
-    /// Of the content last sent, or last refused.
+    /// Of the content last sent, or last rejected.
     pub fingerprint: Fingerprint,
     /// Seconds since 1970. An entry that expired more than a day ago leaves at compaction.
     pub valid_until: u32,
@@ -279,8 +279,8 @@ impl Entry {
         self.updated
     }
 
-    /// The same entry after the destination refused another content.
-    pub fn refusing(self, fingerprint: Fingerprint) -> Self {
+    /// The same entry after the destination rejected another content.
+    pub fn rejecting(self, fingerprint: Fingerprint) -> Self {
         Self { fingerprint, ..self }.in_state(State::UpdateRejected)
     }
 

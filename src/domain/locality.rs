@@ -1,6 +1,6 @@
 //! Values that must reach no destination, because a rule on them would hit the user's own network or everybody.
 //!
-//! Documentation addresses and names (`192.0.2.1`, `.example`, `.test`, `.invalid`) pass: they belong to nobody.
+//! Documentation addresses and names (`192.0.2.1`, `.example`, `.test`, `.invalid`) pass: they belong to no one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -59,11 +59,11 @@ const LOCAL_NAMES: [&str; 10] = [
 pub enum Suffixes {
     /// ICANN's and the private section: a rule on the name `github.io` would hit every page below it.
     All,
-    /// ICANN's section: a URL on `github.io` itself hits nobody else.
+    /// ICANN's section: a URL on `github.io` itself hits no other site.
     Icann,
 }
 
-/// Refuses a host that is local or absurd.
+/// Rejects a host that is local or absurd.
 ///
 /// # Errors
 /// Why it is.
@@ -74,7 +74,7 @@ pub fn judge(host: &Host, suffixes: Suffixes) -> Result<(), Malformed> {
     }
 }
 
-/// Refuses an address that no host on the internet has.
+/// Rejects an address that no host on the internet has.
 ///
 /// # Errors
 /// Why it has none.
@@ -127,7 +127,7 @@ fn embedded(address: Ipv6Addr) -> Option<Vec<Ipv4Addr>> {
     }
 }
 
-/// Refuses a name that is local or absurd.
+/// Rejects a name that is local or absurd.
 ///
 /// # Errors
 /// Why it is.

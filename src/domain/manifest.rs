@@ -122,7 +122,7 @@ impl Manifest {
     /// Forgets the content of every entry and keeps its key: whatever is read next is sent again.
     pub fn void(&mut self) {
         self.settle();
-        // What was taken back stays so: an older record of the same value must not bring it back.
+        // What was retracted stays so: an older record of the same value must not bring it back.
         for entry in self.settled.iter_mut().filter(|entry| entry.state() != State::Retracted) {
             entry.fingerprint = Fingerprint::VOID;
         }

@@ -18,7 +18,7 @@ use super::{
     trivial,
 };
 
-/// Names ours and nobody else's; fixed for ever, because every id ever sent derives from it.
+/// Names our ids alone; fixed for ever, because every id ever sent derives from it.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6d61_7469_2d73_5796_8e63_9f3b_1c27_d40a);
 
 /// The types a user includes, excludes and gives thresholds and expirations to.
@@ -206,7 +206,7 @@ impl Observable {
         if hashes.all().next().is_none() {
             return Err(Malformed::because("a file without any digest"));
         }
-        hashes.all().try_for_each(|(_, digest)| refuse_trivial(digest))?;
+        hashes.all().try_for_each(|(_, digest)| reject_trivial(digest))?;
         Ok(Self::File(hashes))
     }
 
@@ -266,14 +266,14 @@ impl Observable {
             Self::Url(url) => Subject { kind: SubjectKind::Url, value: url.as_str().into() },
             Self::File(hashes) => {
                 let (hash_type, value) =
-                    hashes.preferred(wanted).expect("Observable::file refuses a file without digests");
+                    hashes.preferred(wanted).expect("Observable::file rejects a file without digests");
                 Subject { kind: SubjectKind::File(hash_type), value: value.into() }
             }
         }
     }
 }
 
-fn refuse_trivial(digest: &str) -> Result<(), Malformed> {
+fn reject_trivial(digest: &str) -> Result<(), Malformed> {
     match trivial::content(digest) {
         Some(content) => Err(Malformed(format!("the digest of {content}").into())),
         None => Ok(()),
@@ -281,7 +281,7 @@ fn refuse_trivial(digest: &str) -> Result<(), Malformed> {
 }
 
 /// Why `value`, as a destination lists it, must not stand there: it is local, absurd or trivial. A value that is merely
-/// spelt otherwise than ours hits nobody.
+/// spelt otherwise than ours matches nothing.
 pub fn is_harmful(kind: SubjectKind, value: &str) -> Option<Malformed> {
     let verdict = match kind {
         SubjectKind::Ipv4 | SubjectKind::Ipv6 => locality::judge_address(value.trim().parse().ok()?),
@@ -292,7 +292,7 @@ pub fn is_harmful(kind: SubjectKind, value: &str) -> Option<Malformed> {
             let url = spelling::url(&format!("{scheme}{}", value.trim()));
             locality::judge(&url.ok()?.host, Suffixes::Icann)
         }
-        SubjectKind::File(_) => refuse_trivial(&value.trim().to_ascii_lowercase()),
+        SubjectKind::File(_) => reject_trivial(&value.trim().to_ascii_lowercase()),
     };
     verdict.err()
 }

@@ -113,9 +113,9 @@ summed! {
         pub over_limit: u64,
         /// Read, but not settled when the pass ended.
         pub left: u64,
-        /// Taken back in favour of another.
+        /// Removed in favour of another.
         pub displaced: u64,
-        /// Refused before and offered again; they are among `read`.
+        /// Rejected before and offered again; they are among `read`.
         pub replayed: u64,
         /// Left the manifest because their validity ended.
         pub aged_out: u64,
@@ -186,13 +186,13 @@ impl Changes {
 pub enum End {
     /// Everything there was is settled.
     CaughtUp,
-    /// Somebody else was at work.
+    /// Another pass was running.
     Skipped,
     /// Out of time, with everything so far committed.
     Paused,
-    /// Somebody else took over while we worked; nothing more was written.
+    /// Another instance took over meanwhile; nothing more was written.
     Fenced,
-    /// Something outside stands in the way.
+    /// A service, a role or a setting outside the program is the obstacle.
     Stalled,
     /// Ours to mend: settings, damaged state, a defect.
     Failed,

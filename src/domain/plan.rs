@@ -35,7 +35,7 @@ pub struct Planned {
     pub handle: Option<Handle>,
     pub fingerprint: Fingerprint,
     pub change: Change,
-    /// Why it is taken back, if it is.
+    /// Why it is retracted, if it is.
     pub reason: Option<DropReason>,
     pub valid_until: DateTime<Utc>,
 }
@@ -71,14 +71,14 @@ impl Planned {
         Known { entry: self.entry(state), handle: handle.or(self.handle) }
     }
 
-    /// What is known once the destination refused it. What it held before, it still holds; a retraction that was refused
+    /// What is known once the destination rejected it. What it held before, it still holds; a retraction that was rejected
     /// is made again at the next reading, an update when its content changes.
     pub fn rejected(&self, before: Option<&Entry>) -> Known {
         let entry = match before.filter(|entry| entry.state().is_held()) {
             Some(entry) if self.change.removes() => {
                 entry.decided_by(self.version, self.seen).in_state(State::RetractionRejected)
             }
-            Some(entry) => entry.decided_by(self.version, self.seen).refusing(self.fingerprint),
+            Some(entry) => entry.decided_by(self.version, self.seen).rejecting(self.fingerprint),
             None => self.entry(State::Rejected),
         };
         Known { entry, handle: self.handle }
@@ -154,7 +154,7 @@ pub fn plan_page(
             change,
             reason: admitted.err(),
         };
-        // A former name stays as long as the new one is refused.
+        // A former name stays as long as the new one is rejected.
         if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
             let former = former.into_iter();
             plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, version)));
@@ -170,7 +170,7 @@ pub fn plan_page(
     plan
 }
 
-/// Adds to `plan` what takes back the indicators that an earlier version made of records which are malformed by today's
+/// Adds to `plan` what retracts the indicators that an earlier version made of records which are malformed by today's
 /// rules, as far as they are held. Returns of how many records.
 pub fn plan_malformed(
     held_as: Vec<Indicator>,

@@ -22,7 +22,7 @@ pub struct Policy {
     pub hash_type: HashType,
     /// `false`: send every admitted record again, held or not.
     pub deduplicate: bool,
-    /// `EXPIRE_RETRACTED`: what is held and no longer wanted is taken back.
+    /// `EXPIRE_RETRACTED`: what is held and no longer wanted is retracted.
     pub retract: bool,
     /// What is the same for every object of the lane, see [`Fingerprint::of`].
     pub form: u64,
@@ -59,7 +59,7 @@ impl Policy {
         indicators.into_iter().map(|indicator| (self.key(&indicator), indicator)).collect()
     }
 
-    /// The end of validity of what is sent at `now`; what is taken back ends at once.
+    /// The end of validity of what is sent at `now`; what is retracted ends at once.
     pub fn valid_until(&self, indicator: &Indicator, change: Change, now: DateTime<Utc>) -> DateTime<Utc> {
         if change.removes() {
             return now;

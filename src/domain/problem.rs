@@ -1,4 +1,4 @@
-//! What stands in the way of a lane, in words, and what the operator can do about it as data.
+//! A problem that stops a lane, in words, and what the operator can do about it as data.
 
 use std::fmt;
 

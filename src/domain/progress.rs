@@ -34,8 +34,8 @@ pub struct SegmentRef {
     pub bytes: Option<u64>,
 }
 
-/// Retractions that wait for confirmation because they are more than a lane takes back unasked. While they wait,
-/// nothing is taken back but what was confirmed.
+/// Retractions that wait for confirmation because they are more than a lane retracts unasked. While they wait,
+/// nothing is retracted but what was confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withheld {
     /// Indicators that wait, each counted once.
@@ -68,7 +68,7 @@ pub struct Progress {
     pub refreshed: Option<DateTime<Utc>>,
     #[serde(default)]
     pub refreshes: Refreshes,
-    /// What was held, and taken back, of late.
+    /// What was held and retracted in the last 24 hours.
     #[serde(default)]
     #[serde(rename = "brake")]
     pub retraction_limit: RetractionLimit,
@@ -248,7 +248,7 @@ impl Progress {
     /// |---|---|
     /// | starts at or before where the range is, ends after it | the range moves to the window's end |
     /// | ends at or before where the range is | nothing moves: it was settled before |
-    /// | starts after where the range is | refused: what lies between would be lost |
+    /// | starts after where the range is | rejected: what lies between would be lost |
     ///
     /// # Errors
     /// The last row; progress stays as it was.
@@ -313,7 +313,7 @@ impl Progress {
     }
 
     /// Judges a survey that was read to its end, which marked so many indicators of so many that are held: they are
-    /// collected in a second reading, or wait for confirmation if the brake leaves no room for so many. What waits
+    /// collected in a second reading, or wait for confirmation if the retraction limit leaves no room for so many. What waits
     /// already goes on waiting.
     pub fn judge_survey(&mut self, marked: u64, held: u64, now: DateTime<Utc>) {
         let Some(index) = self.backfills.iter().position(Backfill::is_surveyed) else { return };
@@ -336,7 +336,7 @@ impl Progress {
         self.withheld = (retractions > 0).then_some(Withheld { retractions, of: held });
     }
 
-    /// Notes that an indicator was taken back unasked, at `now`, in a reading for `range`.
+    /// Notes that an indicator was retracted unasked, at `now`, in a reading for `range`.
     pub fn note_retracted(&mut self, range: &Range, now: DateTime<Utc>) {
         self.retraction_limit.note_retracted(now, 1);
         let Range::Backfill(run_id) = range else { return };

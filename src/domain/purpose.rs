@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Purpose {
-    /// What the source updated since the checkpoint. Takes back within the brake, as all do that say nothing else.
+    /// What the source updated since the checkpoint. Retracts within the limit, as all do that say nothing else.
     Live,
     /// Read again because an operator asked.
     Lookback,
@@ -17,12 +17,12 @@ pub enum Purpose {
     /// nothing stays that the settings no longer call for. Takes nothing back: what is held and no longer wanted is
     /// marked and counted.
     Survey,
-    /// The second reading of a refresh, which takes back what the survey marked. `allowance`: how much more it may take
+    /// The second reading of a refresh, which retracts what the survey marked. `allowance`: how much more it may retract
     /// back.
     Collection { allowance: u64 },
-    /// A refresh that takes back what an operator confirmed.
+    /// A refresh that retracts what an operator confirmed.
     Confirmation,
-    /// Not the source's records but those that the destination refused, offered again.
+    /// Not the source's records but those that the destination rejected, offered again.
     Retry,
 }
 

@@ -1,4 +1,4 @@
-//! A record that a destination refused, as it is kept on file and shown to a person.
+//! A record that a destination rejected, as it is kept on file and shown to a person.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::observable::Observable;
 /// The longest text that is kept of one, in characters.
 const LONGEST: usize = 300;
 
-/// What a person needs to know of a refused record.
+/// What a person needs to know of a rejected record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRecord {
     pub at: Option<DateTime<Utc>>,
@@ -28,7 +28,7 @@ impl RejectedRecord {
         Self {
             at: text("at").and_then(|at| at.parse().ok()),
             value: cut(&about.unwrap_or_else(id)),
-            reason: cut(text("reason").unwrap_or("its line in the file of refused records is damaged")),
+            reason: cut(text("reason").unwrap_or("its line in the file of rejected records is damaged")),
         }
     }
 }

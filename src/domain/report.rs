@@ -81,10 +81,10 @@ impl Report {
             totals.dropped.total(),
         );
         for (count, fate) in [
-            (totals.retracted, "taken back"),
+            (totals.retracted, "retracted"),
             (totals.displaced, "displaced by others"),
             (totals.over_limit, "without room at the destination"),
-            (totals.rejected, "refused by the destination"),
+            (totals.rejected, "rejected by the destination"),
             (totals.left, "left to the next pass"),
         ] {
             if count > 0 {

@@ -16,9 +16,9 @@ pub struct RunOptions {
     pub lookback_days: Option<u32>,
     /// Upload again whatever is still wanted.
     pub rebuild: bool,
-    /// Offer refused records again.
+    /// Offer rejected records again.
     pub retry_rejected: bool,
-    /// Take back what is no longer wanted, however much it is.
+    /// Retract what is no longer wanted, however much it is.
     pub confirm_retraction: bool,
     /// The lanes to run; all when absent.
     pub destinations: Option<Vec<String>>,
@@ -69,7 +69,7 @@ pub struct Request {
     pub claim: Option<Claim>,
 }
 
-/// The word of an instance that it works a request off, so that a second one does not.
+/// An instance's claim on a request, so that a second one does not run it too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The pass that claims it.
@@ -82,7 +82,7 @@ impl Claim {
     /// No claim is made for longer.
     pub const LONGEST: TimeDelta = TimeDelta::hours(2);
 
-    /// Whether the request is to be left to whoever made the claim. One that reaches too far was made by a clock that
+    /// Whether the request is left to the instance that made the claim. One that reaches too far was made by a clock that
     /// was ahead.
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
         now < self.until && self.until <= now + Self::LONGEST

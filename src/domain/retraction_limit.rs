@@ -1,4 +1,4 @@
-//! How much a lane takes back unasked: more within a day looks like a mistake, ours or the source's, and waits for an
+//! How much a lane retracts unasked: more within a day looks like a mistake, ours or the source's, and waits for an
 //! operator.
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +19,7 @@ const MOST_SAMPLES: usize = 32;
 pub struct RetractionLimit {
     /// From a time on (seconds since 1970) so many indicators were held, oldest first.
     held: Vec<(i64, u64)>,
-    /// At a time so many were taken back, oldest first.
+    /// At a time so many were retracted, oldest first.
     retracted: Vec<(i64, u64)>,
 }
 
@@ -42,7 +42,7 @@ impl RetractionLimit {
         }
     }
 
-    /// Notes that so many were taken back unasked.
+    /// Notes that so many were retracted unasked.
     pub fn note_retracted(&mut self, now: DateTime<Utc>, count: u64) {
         self.forget(now);
         match self.retracted.last_mut() {
@@ -56,13 +56,13 @@ impl RetractionLimit {
         }
     }
 
-    /// Whether nothing was ever noted: the lane's state is of a version that had no brake.
+    /// Whether nothing was ever noted: the lane's state is of a version without a retraction limit.
     pub fn is_new(&self) -> bool {
         self.held.is_empty()
     }
 
-    /// How many more may be taken back unasked at `now`, of a lane that began at `created`: a fifth of what it held when
-    /// the last 24 hours began, or 100 where that is more, less what was taken back since.
+    /// How many more may be retracted unasked at `now`, of a lane that began at `created`: a fifth of what it held when
+    /// the last 24 hours began, or 100 where that is more, less what was retracted since.
     pub fn left(&self, now: DateTime<Utc>, created: Option<DateTime<Utc>>) -> u64 {
         let begin = now - SPAN;
         let before = self.held.iter().rev().find(|(at, _)| *at <= begin.timestamp());
@@ -88,18 +88,18 @@ impl RetractionLimit {
     }
 }
 
-/// An indicator that a page calls to take back.
+/// An indicator that a page calls to retract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// It was held in good standing.
     New,
-    /// A survey counted it, or an earlier attempt was refused.
+    /// A survey counted it, or an earlier attempt was rejected.
     Surveyed,
     /// An operator confirmed it.
     Confirmed,
 }
 
-/// What may be taken back by a page.
+/// What may be retracted by a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit {
     surveyed: u64,
@@ -107,12 +107,12 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// What may be taken back in a reading for `purpose` of what `claims` call for, where the brake leaves so much.
+    /// What may be retracted in a reading for `purpose` of what `claims` call for, where the retraction limit leaves so much.
     /// While retractions wait, nothing is but what was confirmed.
     pub fn of(
         purpose: Purpose,
         is_waiting: bool,
-        brake_left: u64,
+        limit_left: u64,
         claims: impl Iterator<Item = Claim>,
     ) -> Self {
         let [mut surveyed, mut new] = [0_u64; 2];
@@ -127,19 +127,19 @@ impl Permit {
             Purpose::Survey => Self { surveyed: 0, new: 0 },
             _ if is_waiting => Self { surveyed: 0, new: 0 },
             Purpose::Collection { allowance } => {
-                let bound = allowance.min(brake_left);
+                let bound = allowance.min(limit_left);
                 let surveyed = surveyed.min(bound);
                 Self { surveyed, new: all_or_none(new, bound - surveyed) }
             }
             // A page that calls for more than the rest is taken for a mistake as a whole.
             Purpose::Live | Purpose::Lookback | Purpose::Rebuild | Purpose::Confirmation | Purpose::Retry => {
-                let sum = all_or_none(surveyed + new, brake_left);
+                let sum = all_or_none(surveyed + new, limit_left);
                 Self { surveyed: sum.min(surveyed), new: sum.saturating_sub(surveyed) }
             }
         }
     }
 
-    /// Whether one more may be taken back; it is counted.
+    /// Whether one more may be retracted; it is counted.
     pub fn take(&mut self, claim: Claim) -> bool {
         let rest = match claim {
             Claim::Confirmed => return true,
@@ -168,36 +168,36 @@ mod tests {
 
     #[test]
     fn the_measure_is_a_fifth_of_what_was_held_a_day_ago() {
-        let mut brake = RetractionLimit::default();
-        brake.note_held(time(0), 0);
-        brake.note_held(time(1), 1000);
+        let mut limit = RetractionLimit::default();
+        limit.note_held(time(0), 0);
+        limit.note_held(time(1), 1000);
         let created = Some(time(0));
-        assert_eq!(brake.left(time(2), created), 100, "a day ago nothing was held");
-        assert_eq!(brake.left(time(24), created), 100);
-        assert_eq!(brake.left(time(25), created), 200);
-        brake.note_held(time(26), 10_000);
-        assert_eq!(brake.left(time(27), created), 200);
-        brake.note_retracted(time(27), 190);
-        assert_eq!((brake.left(time(28), created), brake.left(time(50), created)), (10, 1810));
-        assert_eq!(brake.left(time(51), created), 2000, "24 hours later it no longer counts");
+        assert_eq!(limit.left(time(2), created), 100, "a day ago nothing was held");
+        assert_eq!(limit.left(time(24), created), 100);
+        assert_eq!(limit.left(time(25), created), 200);
+        limit.note_held(time(26), 10_000);
+        assert_eq!(limit.left(time(27), created), 200);
+        limit.note_retracted(time(27), 190);
+        assert_eq!((limit.left(time(28), created), limit.left(time(50), created)), (10, 1810));
+        assert_eq!(limit.left(time(51), created), 2000, "24 hours later it no longer counts");
     }
 
     #[test]
-    fn a_lane_of_a_version_without_a_brake_is_measured_by_what_it_holds() {
-        let mut brake = RetractionLimit::default();
-        assert!(brake.is_new());
-        brake.note_held(time(0), 1000);
-        assert_eq!((brake.left(time(1), None), brake.left(time(1), Some(time(-100)))), (200, 200));
+    fn a_lane_of_a_version_without_a_limit_is_measured_by_what_it_holds() {
+        let mut limit = RetractionLimit::default();
+        assert!(limit.is_new());
+        limit.note_held(time(0), 1000);
+        assert_eq!((limit.left(time(1), None), limit.left(time(1), Some(time(-100)))), (200, 200));
     }
 
     #[test]
     fn a_clock_that_was_ahead_neither_hides_nor_renews_what_was_taken_back() {
-        let mut brake = RetractionLimit::default();
-        brake.note_held(time(0), 1000);
-        brake.note_retracted(time(2000), 150);
-        brake.note_held(time(30), 850);
-        assert_eq!(brake.left(time(30), None), 50);
-        assert_eq!(brake.left(time(31), None), 50);
+        let mut limit = RetractionLimit::default();
+        limit.note_held(time(0), 1000);
+        limit.note_retracted(time(2000), 150);
+        limit.note_held(time(30), 850);
+        assert_eq!(limit.left(time(30), None), 50);
+        assert_eq!(limit.left(time(31), None), 50);
     }
 
     proptest! {
@@ -205,34 +205,34 @@ mod tests {
         /// asked for, no more is permitted than the measure at their end allows.
         #[test]
         fn never_more_than_the_measure(steps in prop::collection::vec((1..7200_i64, 0..400_u64), 1..120)) {
-            let mut brake = RetractionLimit::default();
-            brake.note_held(time(-48), 1000);
+            let mut limit = RetractionLimit::default();
+            limit.note_held(time(-48), 1000);
             let (mut now, mut done) = (time(0), Vec::new());
             for (seconds, wanted) in steps {
                 now += TimeDelta::seconds(seconds);
-                let taken = all_or_none(wanted, brake.left(now, None));
-                brake.note_retracted(now, taken);
+                let taken = all_or_none(wanted, limit.left(now, None));
+                limit.note_retracted(now, taken);
                 done.push((now, taken));
                 let within: u64 = done.iter().filter(|(at, _)| *at > now - SPAN).map(|(_, taken)| taken).sum();
                 prop_assert!(within <= 200);
-                prop_assert!(brake.retracted.len() <= MOST_SAMPLES);
+                prop_assert!(limit.retracted.len() <= MOST_SAMPLES);
             }
         }
 
         #[test]
         fn samples_stay_few(steps in prop::collection::vec((1..7200_i64, 0..400_u64), 1..120)) {
-            let (mut brake, mut now) = (RetractionLimit::default(), time(0));
+            let (mut limit, mut now) = (RetractionLimit::default(), time(0));
             for (seconds, held) in steps {
                 now += TimeDelta::seconds(seconds);
-                brake.note_held(now, held);
-                prop_assert!(brake.held.len() <= MOST_SAMPLES + 1);
-                prop_assert!(brake.held.is_sorted_by_key(|(at, _)| *at));
-                prop_assert_eq!(brake.held.last().unwrap().1, held);
+                limit.note_held(now, held);
+                prop_assert!(limit.held.len() <= MOST_SAMPLES + 1);
+                prop_assert!(limit.held.is_sorted_by_key(|(at, _)| *at));
+                prop_assert_eq!(limit.held.last().unwrap().1, held);
             }
         }
 
         #[test]
-        fn a_permit_keeps_within_brake_and_allowance(surveyed in 0..50_u64, new in 0..50_u64, confirmed in 0..9_u64, left in 0..60_u64, allowance in 0..60_u64) {
+        fn a_permit_keeps_within_limit_and_allowance(surveyed in 0..50_u64, new in 0..50_u64, confirmed in 0..9_u64, left in 0..60_u64, allowance in 0..60_u64) {
             let claims = || (0..surveyed).map(|_| Claim::Surveyed).chain((0..new).map(|_| Claim::New)).chain((0..confirmed).map(|_| Claim::Confirmed));
             let taken = |purpose, is_waiting| {
                 let mut permit = Permit::of(purpose, is_waiting, left, claims());

@@ -164,19 +164,19 @@ impl Field {
         if text.starts_with(|character: char| character.is_ascii_digit()) {
             return self
                 .number(text)
-                .and_then(|number| u32::try_from(number).map_err(|_| self.refusal(text)));
+                .and_then(|number| u32::try_from(number).map_err(|_| self.rejection(text)));
         }
         let text = text.to_lowercase();
         let index = self.names.iter().position(|name| !text.is_empty() && name.starts_with(&text));
         let index = index.and_then(|index| u32::try_from(index).ok());
-        index.map(|index| index + self.lowest).ok_or_else(|| self.refusal(&text))
+        index.map(|index| index + self.lowest).ok_or_else(|| self.rejection(&text))
     }
 
     fn number(&self, text: &str) -> Result<i32, String> {
-        text.trim().parse().map_err(|_| self.refusal(text))
+        text.trim().parse().map_err(|_| self.rejection(text))
     }
 
-    fn refusal(&self, text: &str) -> String {
+    fn rejection(&self, text: &str) -> String {
         format!("{text:?} is no {}", self.name)
     }
 }

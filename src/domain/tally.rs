@@ -24,9 +24,9 @@ pub struct ByType {
 pub struct Tally {
     /// What the destination holds and matches with.
     pub held: ByType,
-    /// Refused, and not offered again until their content changes.
+    /// Rejected, and not offered again until their content changes.
     pub rejected: u64,
-    /// Taken back.
+    /// Retracted.
     pub retracted: u64,
     /// Held by another application, and not touched.
     pub foreign: u64,

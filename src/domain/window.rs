@@ -52,7 +52,7 @@ pub enum Range {
 pub struct PlannedWindow {
     pub range: Range,
     pub window: Window,
-    /// What the source no longer reaches back to: records updated in it cannot be had any more.
+    /// What the source no longer reaches back to: records updated in it cannot be obtained any more.
     pub out_of_reach: Option<Window>,
 }
 

@@ -121,12 +121,12 @@ impl Invocation {
         let body = match request.body {
             Some(Value::String(text)) if text.len() > LONGEST_ORDER => return Err(Unreadable::TooLong),
             Some(Value::String(text)) if text.trim().is_empty() => None,
-            Some(Value::String(text)) => Some(serde_json::from_str(text).map_err(|error| refusal(&error))?),
+            Some(Value::String(text)) => Some(serde_json::from_str(text).map_err(|error| rejection(&error))?),
             Some(Value::Null) | None => None,
             Some(other) => Some(other.clone()),
         };
         match body.map(unwrap) {
-            Some(body @ Value::Object(_)) => serde_json::from_value(body).map_err(|error| refusal(&error)),
+            Some(body @ Value::Object(_)) => serde_json::from_value(body).map_err(|error| rejection(&error)),
             Some(other) => Err(Unreadable::Other(format!("the body must be a JSON object, not {other}"))),
             None if request.is_chunked() => Err(Unreadable::BodyLost),
             None if request.has_length() => {
@@ -144,7 +144,7 @@ impl Invocation {
     }
 }
 
-fn refusal(error: &serde_json::Error) -> Unreadable {
+fn rejection(error: &serde_json::Error) -> Unreadable {
     Unreadable::Other(format!(
         "{error}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), confirm_retraction (true or false), destinations (a list of names)"
     ))

@@ -20,7 +20,7 @@ pub enum Reply {
         /// What an HTTP trigger's caller gets.
         http: Option<HttpAnswer>,
     },
-    /// The portal shows a failed invocation. The host reads no body; this one is for whoever calls us directly.
+    /// The portal shows a failed invocation. The host reads no body; this one is for a caller that calls us directly.
     Failed(String),
 }
 

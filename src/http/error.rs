@@ -75,7 +75,7 @@ fn without_queries(text: &str) -> String {
     words.join(" ")
 }
 
-/// Nobody means a longer wait than this; one that is beyond all measure could not even be added to the time.
+/// No server means a longer wait than this, and a far longer one could not be added to the time.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How long the server asks us to wait (RFC 9110 §10.2.3: seconds or a date).

@@ -33,7 +33,7 @@ struct Row {
 
 impl Limiter {
     /// # Panics
-    /// If `per_minute` is 0; settings refuse that.
+    /// If `per_minute` is 0; settings reject that.
     pub fn new(per_minute: u32) -> Self {
         assert!(per_minute > 0, "a limit of no requests at all");
         let interval = Duration::from_secs(60).mul_f64(1.005) / per_minute;
@@ -59,13 +59,13 @@ impl Limiter {
         }
     }
 
-    /// Starts a new row: whoever held the lease before us may have made a request just now.
+    /// Starts a new row: the instance that held the lease before us may have made a request just now.
     pub fn take_over(&self) {
         let mut row = self.lock();
         row.next = row.next.max(Instant::now() + self.interval);
     }
 
-    /// Lets nobody through before `pause` is over: the server asked for it.
+    /// Delays every request until `pause` is over: the server asked for it.
     pub fn pause(&self, pause: Duration) {
         let mut row = self.lock();
         row.held_until = row.held_until.max(Instant::now() + pause);

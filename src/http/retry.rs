@@ -73,7 +73,7 @@ impl<E> RetryError<E> {
     }
 }
 
-/// Repeats `attempt` until it succeeds; `on_retry` hears of every failure that is tried again. An attempt that fails
+/// Repeats `attempt` until it succeeds; `on_retry` is called with every failure that is tried again. An attempt that fails
 /// says so with [`RetryError::GaveUp`], and whether it is worth another one is decided here.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What an answer says beside what was asked for, whoever gave it: errors in the body of a 200, pages of a proxy,
+//! What an answer says beside what was asked for, whether the service or an intermediary gave it: errors in the body of a 200, pages of a proxy,
 //! other addresses, used-up quotas.
 
 use std::time::Duration;
@@ -121,8 +121,8 @@ pub fn redirected(status: u16, target: &str, settings: &str) -> String {
     )
 }
 
-/// The beginning of a page for people that somebody gave in the place of an API: APIs refuse in JSON, or with an
-/// empty body; proxies, firewalls and edges refuse in HTML.
+/// The beginning of a page for people that an intermediary gave in the place of an API: APIs reject in JSON, or with an
+/// empty body; proxies, firewalls and edges reject in HTML.
 pub fn page_for_people(answer: &Answer) -> Option<String> {
     let is_html = answer.headers.get(CONTENT_TYPE).is_some_and(|kind| {
         kind.to_str().is_ok_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
@@ -131,14 +131,14 @@ pub fn page_for_people(answer: &Answer) -> Option<String> {
     (body.starts_with(b"<") || is_html && !body.is_empty() && !body.starts_with(b"{")).then(|| excerpt(body))
 }
 
-/// What to say when somebody in between refuses us.
+/// The message when an intermediary rejects a request.
 pub fn rejected_in_between(status: u16, service: &str, page: &str, settings: &str) -> String {
     format!(
-        "Somebody between here and {service} refuses the request ({status}) with a page of its own, not {service} itself: look at the proxy, the firewall, and whether the app's outgoing addresses are allowed; check {settings} too; it begins: {page}"
+        "An intermediary between here and {service} rejects the request ({status}) with a page of its own, not {service} itself: look at the proxy, the firewall, and whether the app's outgoing addresses are allowed; check {settings} too; it begins: {page}"
     )
 }
 
-/// Whether a refusal is about a quota that is used up; then perhaps for how long. API Management answers 403 then:
+/// Whether a rejection is about a quota that is used up; then perhaps for how long. API Management answers 403 then:
 /// "Out of call volume quota. Quota will be replenished in 01:22:33." (learn.microsoft.com, "Limit call rate by
 /// subscription", policy `quota`).
 pub fn used_up(reason: &str) -> Option<Option<Duration>> {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_for_people_is_told_from_an_api_s_refusal() {
+    fn a_page_for_people_is_told_from_an_api_s_rejection() {
         let html = [("content-type", "text/html; charset=utf-8")];
         for (headers, body) in [
             (&html[..], "<html>Access denied</html>"),

@@ -224,7 +224,7 @@ impl<'a> Delivery<'a> {
     /// Takes along every other upload that was answered by now, so that one commit does for all of them: a commit waits
     /// for the disk or the network, and under a destination that answers at once it would be most of the work.
     async fn gather(&mut self) {
-        // The first turn lets the connections read, the second lets the uploads hear of it.
+        // The first turn lets the connections read, the second lets the uploads notice.
         for _ in 0..2 {
             yield_now().await;
             while let Some(Some(uploaded)) = self.uploads.next().now_or_never() {

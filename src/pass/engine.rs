@@ -34,7 +34,7 @@ pub struct Engine {
     pub lanes: Vec<Lane>,
     pub open_store: OpenStore,
     pub gauge: Arc<Gauge>,
-    /// Hears of every pass that ended, with the host's id of the invocation.
+    /// Called with every pass that ended, and the host's id of the invocation.
     pub announce: fn(&Report, Option<&str>),
 }
 

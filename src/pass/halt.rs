@@ -13,7 +13,7 @@ pub enum Halt {
     OutOfTime(OutOfTime),
     /// The pass may begin nothing new, for this reason; what is left follows with the next one.
     Interrupted(String),
-    /// Somebody else took over: write nothing more.
+    /// Another instance took over: write nothing more.
     Fenced(String),
     Stalled(String),
     /// The later pages of a window did not come, however often it was started again.
@@ -117,7 +117,7 @@ pub fn end_of(error: &StateError) -> End {
     match error {
         StateError::Conflict { .. } | StateError::LeaseLost => End::Fenced,
         StateError::LeaseLapsed => End::Paused,
-        StateError::Unavailable(_) | StateError::Refused(_) => End::Stalled,
+        StateError::Unavailable(_) | StateError::Rejected(_) => End::Stalled,
         StateError::DamagedSegment { .. } | StateError::Damaged { .. } | StateError::Newer { .. } => {
             End::Failed
         }
@@ -129,7 +129,7 @@ pub fn described(defect: &(dyn Any + Send)) -> String {
     let words =
         defect.downcast_ref::<String>().map(String::as_str).or(defect.downcast_ref::<&str>().copied());
     format!(
-        "mati-sync met a defect, which its maintainers should hear of: {}",
+        "mati-sync met a defect, please report it to its maintainers: {}",
         words.unwrap_or("without words")
     )
 }

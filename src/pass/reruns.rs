@@ -56,7 +56,7 @@ impl Engine {
         Ok(found.into_iter().filter_map(|found| self.usable(found).ok()).collect())
     }
 
-    /// A file that no pass can work off must not stand in the way of those that one can: a version that was rolled back
+    /// A file that no pass can work off must not block those that one can: a version that was rolled back
     /// may have written it, or it names a destination that is configured no longer.
     pub(super) fn usable(&self, found: Found) -> Found {
         let request = found?;

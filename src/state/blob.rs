@@ -42,7 +42,7 @@ const BLOCK: usize = 4 << 20;
 /// Blobs of one container.
 pub struct BlobHome {
     container: BlobContainerClient,
-    /// Where to look when the storage refuses us.
+    /// Where to look when the storage rejects a request.
     place: String,
     /// Whether an identity is shown to it, and no key or signature.
     has_credential: bool,
@@ -66,7 +66,7 @@ impl BlobHome {
             ..BlobServiceClientOptions::default()
         };
         let service = BlobServiceClient::new(endpoint, credential, Some(options))
-            .map_err(|error| StateError::refused(chain(&error)))?;
+            .map_err(|error| StateError::rejected(chain(&error)))?;
         Ok(Self { container: service.blob_container_client(container), place, has_credential })
     }
 
@@ -129,7 +129,7 @@ impl BlobHome {
         if let Some(etag) = written {
             return Ok(Version(etag.to_string()));
         }
-        // A lost reply makes our own write look like somebody else's.
+        // A lost reply makes our own write look like another writer's.
         match self.read(name).await? {
             Some((present, version)) if present == bytes => Ok(version),
             _ => Err(StateError::Conflict { name: name.to_owned() }),
@@ -137,7 +137,7 @@ impl BlobHome {
     }
 
     /// The bytes of `name` in this range, as far as there are any. They come in one piece: a second request for more
-    /// of them would fail if somebody added to the blob in between.
+    /// of them would fail if another writer added to the blob in between.
     pub async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StateError> {
         let blob = self.container.blob_client(name);
         let length = usize::try_from(range.end - range.start).ok().and_then(NonZero::new);
@@ -169,7 +169,7 @@ impl BlobHome {
         while !rest.is_empty() {
             let block = rest.split_to(BLOCK.min(rest.len()));
             let end = position + block.len() as u64;
-            // A lost reply makes our own addition look like somebody else's.
+            // A lost reply makes our own addition look like another writer's.
             if !self.append_block(&blob, position, &block).await?
                 && self.read_range(name, position..end).await?.is_none_or(|present| present != block)
             {
@@ -281,7 +281,7 @@ impl BlobHome {
                 .to_owned()
         };
         let problem = Problem::from(format!(
-            "the storage {} refuses us ({answer}): {remedy}, and the storage's firewall must let the app in",
+            "the storage {} rejected the request ({answer}): {remedy}, and the storage's firewall must let the app in",
             self.place
         ));
         if self.has_credential { problem.needs(role) } else { problem }
@@ -291,7 +291,7 @@ impl BlobHome {
         format!("{} did not answer within {}", self.place, seconds(&TIMEOUT))
     }
 
-    /// What a refusal means for the operator.
+    /// What a rejection means for the operator.
     fn explain(&self, error: &azure_core::Error) -> StateError {
         let reason = chain(error);
         let place = &self.place;
@@ -299,20 +299,20 @@ impl BlobHome {
             ErrorKind::HttpResponse { status, error_code, .. } => {
                 let code = error_code.as_deref().unwrap_or("no error code");
                 match u16::from(*status) {
-                    401 | 403 => StateError::Refused(self.denied(&format!("{status}, {code}"))),
-                    404 => StateError::refused(format!(
+                    401 | 403 => StateError::Rejected(self.denied(&format!("{status}, {code}"))),
+                    404 => StateError::rejected(format!(
                         "the storage {place} was not found ({code}): check STORAGE_ACCOUNT_NAME, STORAGE_CONTAINER_NAME and STORAGE_BLOB_ENDPOINT"
                     )),
                     transient if is_transient_status(transient) => {
                         StateError::Unavailable(format!("{place} answered {status} ({code})"))
                     }
-                    _ => StateError::refused(format!(
+                    _ => StateError::rejected(format!(
                         "the storage {place} answered {status} ({code}): {reason}"
                     )),
                 }
             }
             _ if is_transient(error) => StateError::Unavailable(format!("{place}: {reason}")),
-            _ => StateError::refused(format!("the storage {place} cannot be used: {reason}")),
+            _ => StateError::rejected(format!("the storage {place} cannot be used: {reason}")),
         }
     }
 }

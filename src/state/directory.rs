@@ -24,7 +24,7 @@ pub struct DirectoryHome {
     write_lock: Mutex<Option<File>>,
 }
 
-/// Nobody else writes while it is held.
+/// No other pass writes while it is held.
 struct WriteLock<'a>(MutexGuard<'a, Option<File>>);
 
 impl Drop for WriteLock<'_> {
@@ -52,7 +52,7 @@ impl DirectoryHome {
     }
 
     pub fn prepare(&self) -> Result<(), StateError> {
-        fs::create_dir_all(&self.root).map_err(|error| self.refusal(&self.root, &error))
+        fs::create_dir_all(&self.root).map_err(|error| self.rejection(&self.root, &error))
     }
 
     pub fn read(&self, name: &str) -> Result<Option<(Vec<u8>, Version)>, StateError> {
@@ -63,7 +63,7 @@ impl DirectoryHome {
                 Ok(Some((bytes, version)))
             }
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.refusal(&path, &error)),
+            Err(error) => Err(self.rejection(&path, &error)),
         }
     }
 
@@ -79,7 +79,7 @@ impl DirectoryHome {
         match read() {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(self.refusal(&path, &error)),
+            Err(error) => Err(self.rejection(&path, &error)),
         }
     }
 
@@ -94,7 +94,7 @@ impl DirectoryHome {
     }
 
     fn append_file(&self, path: &Path, position: u64, bytes: &[u8]) -> Result<(), WriteError> {
-        // Held until the function returns: nobody else adds to the file after the comparison.
+        // Held until the function returns: no other process adds to the file after the comparison.
         let _lock = self.write_lock()?;
         let is_new = position == 0;
         let mut options = OpenOptions::new();
@@ -127,7 +127,7 @@ impl DirectoryHome {
         bytes: &[u8],
         condition: &Condition,
     ) -> Result<Version, WriteError> {
-        // Held until the function returns: nobody writes between the comparison and the replacement.
+        // Held until the function returns: no process writes between the comparison and the replacement.
         let _lock = self.write_lock()?;
         if *condition != Condition::Always {
             let present = self.read(name).map_err(WriteError::State)?.map(|(_, version)| version);
@@ -154,7 +154,7 @@ impl DirectoryHome {
         match fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(self.refusal(&path, &error)),
+            Err(error) => Err(self.rejection(&path, &error)),
         }
     }
 
@@ -163,7 +163,7 @@ impl DirectoryHome {
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(self.refusal(&folder, &error)),
+            Err(error) => return Err(self.rejection(&folder, &error)),
         };
         let mut items = Vec::new();
         for entry in entries {
@@ -171,7 +171,7 @@ impl DirectoryHome {
                 let metadata = entry.metadata()?;
                 Ok((entry.file_name(), metadata.is_file(), DateTime::<Utc>::from(metadata.modified()?)))
             });
-            let (name, is_file, modified) = item.map_err(|error| self.refusal(&folder, &error))?;
+            let (name, is_file, modified) = item.map_err(|error| self.rejection(&folder, &error))?;
             let name = name.to_string_lossy();
             if is_file && !name.ends_with(".draft") {
                 items.push(Item { name: format!("{prefix}{name}"), modified });
@@ -180,7 +180,7 @@ impl DirectoryHome {
         Ok(items)
     }
 
-    /// The lock on the file `lease`, or `None` while somebody else holds it.
+    /// The lock on the file `lease`, or `None` while another instance holds it.
     pub fn try_lease(&self, run_id: &str) -> Result<Option<DirectoryLease>, StateError> {
         let path = self.root.join("lease");
         let attempt = || {
@@ -194,7 +194,7 @@ impl DirectoryHome {
             writeln!(file, "{{\"holder\":\"process {}\",\"run_id\":\"{run_id}\"}}", std::process::id())?;
             Ok(Some(DirectoryLease { _file: file }))
         };
-        attempt().map_err(|error| self.refusal(&path, &error))
+        attempt().map_err(|error| self.rejection(&path, &error))
     }
 
     /// Who took the lease last, in words.
@@ -224,12 +224,12 @@ impl DirectoryHome {
         match error {
             WriteError::Conflict => StateError::Conflict { name: name.to_owned() },
             WriteError::State(error) => error,
-            WriteError::Io(error) => self.refusal(path, &error),
+            WriteError::Io(error) => self.rejection(path, &error),
         }
     }
 
-    fn refusal(&self, path: &Path, error: &io::Error) -> StateError {
-        StateError::refused(format!(
+    fn rejection(&self, path: &Path, error: &io::Error) -> StateError {
+        StateError::rejected(format!(
             "the state directory cannot be used: {}: {error}; check STATE_DIR ({})",
             path.display(),
             self.root.display()

@@ -5,15 +5,15 @@ use crate::domain::{problem::Problem, segment::SegmentError};
 /// Why state could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
-    /// Somebody else wrote meanwhile.
-    #[error("{name} was changed by somebody else")]
+    /// Another writer wrote meanwhile.
+    #[error("{name} was changed by another writer")]
     Conflict { name: String },
     /// The storage cannot be reached, or is not well.
     #[error("the storage of the state does not answer: {0}")]
     Unavailable(String),
-    /// The storage refuses us; the sentence says what to do.
+    /// The storage rejects the request; the sentence says what to do.
     #[error("{0}")]
-    Refused(Problem),
+    Rejected(Problem),
     #[error(
         "{name} cannot be read: {source}. To go on without it, run once with --rebuild (or POST /api/sync with \"rebuild\": true): what is still wanted is sent again under the same ids"
     )]
@@ -27,7 +27,7 @@ pub enum StateError {
     /// The lease is no longer ours.
     #[error("another instance took over the lease")]
     LeaseLost,
-    /// The lease ran out, and nobody is known to have taken it.
+    /// The lease ran out, and no other instance is known to have taken it.
     #[error(
         "the lease ran out, because the storage of the state answered no renewal in time; no other instance took over, and what is left follows with the next pass"
     )]
@@ -35,15 +35,15 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// The storage refuses us.
-    pub fn refused(problem: impl Into<Problem>) -> Self {
-        Self::Refused(problem.into())
+    /// The storage rejects the request.
+    pub fn rejected(problem: impl Into<Problem>) -> Self {
+        Self::Rejected(problem.into())
     }
 
     /// What the operator can do.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Refused(problem) => problem.clone(),
+            Self::Rejected(problem) => problem.clone(),
             other => other.to_string().into(),
         }
     }
@@ -53,7 +53,7 @@ impl StateError {
         match self {
             Self::Unavailable(_) => true,
             Self::Conflict { .. }
-            | Self::Refused(_)
+            | Self::Rejected(_)
             | Self::DamagedSegment { .. }
             | Self::Damaged { .. }
             | Self::Newer { .. }
@@ -62,7 +62,7 @@ impl StateError {
         }
     }
 
-    /// Whether it says that somebody else is at work in our place.
+    /// Whether it says that another instance works in our place.
     pub fn is_fencing(&self) -> bool {
         matches!(self, Self::Conflict { .. } | Self::LeaseLost)
     }

@@ -4,13 +4,13 @@
 //! What counts is what `progress.json` lists: files, and up to which length. Nothing here makes anything true.
 //!
 //! - A frame is added at the listed length, and only if the file ends there; so bytes that were written never change,
-//!   whoever writes, and none that are listed can be lost to a writer who does not know of them.
-//! - If the file ends elsewhere, somebody added what is not listed: a pass that was killed before its swap, or one
+//!   any writer, and none that are listed can be lost to a writer who does not know of them.
+//! - If the file ends elsewhere, another writer added what is not listed: a pass that was killed before its swap, or one
 //!   that lost the lease and does not know it yet. What they wrote stays where it is and counts for nothing; a new
-//!   file is begun, under a name that no other writer uses. Nothing is cut off: that would be safe only for whoever
+//!   file is begun, under a name that no other writer uses. Nothing is cut off: that would be safe only for a writer that
 //!   is certain to be alone.
 //! - Our own frame whose answer was lost is recognised by its content, which lies where it should. That it could be
-//!   somebody else's of the same content does no harm: it says the same.
+//!   another writer's of the same content does no harm: it says the same.
 
 use std::sync::Arc;
 

@@ -126,10 +126,10 @@ impl LaneState {
 
     /// Makes `entries` and the current progress durable: first a frame in the manifest's newest file, behind what
     /// counts, then the swap of `progress.json`, which makes it count. Dies anywhere in between: nothing happened.
-    /// And whoever was overtaken without knowing it fails at the swap, see [`Files`].
+    /// A pass that was overtaken without knowing it fails at the swap, see [`Files`].
     ///
     /// # Errors
-    /// Somebody else took over, or the storage fails; then nothing was changed, except perhaps by an answer that
+    /// Another instance took over, or the storage fails; then nothing was changed, except perhaps by an answer that
     /// was lost for good, and the pass must end.
     pub async fn commit(&mut self, lease: &Lease, mut entries: Vec<Known>) -> Result<(), StateError> {
         lease.hold().await?;

@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How long a lease that ran out is asked for again.
 const LONGEST_REGAIN: Duration = Duration::from_secs(10);
 
-/// Proof that this pass is the only one. Whoever writes a lane's state asks for it; nobody else can make one.
+/// Proof that this pass is the only one. Every function that writes a lane's state asks for it, and only acquiring makes one.
 pub struct Lease {
     hold: Hold,
 }
@@ -90,11 +90,11 @@ impl Term {
 }
 
 impl Lease {
-    /// Waits up to [`LONGEST_WAIT`], and not beyond the deadline, for the lease; `None` when somebody else is
+    /// Waits up to [`LONGEST_WAIT`], and not beyond the deadline, for the lease; `None` if another instance is
     /// still at work then.
     ///
     /// # Errors
-    /// The storage refuses, or does not answer.
+    /// The storage rejects, or does not answer.
     pub async fn acquire(
         home: &Arc<Home>,
         run_id: &str,
@@ -111,7 +111,7 @@ impl Lease {
         }
     }
 
-    /// The lease, if nobody holds it at this moment.
+    /// The lease, if no instance holds it at this moment.
     ///
     /// # Errors
     /// As [`Lease::acquire`].

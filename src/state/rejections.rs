@@ -1,9 +1,9 @@
-//! Refused records on file: JSON lines that a pass appends as the destination refuses them.
+//! Rejected records on file: JSON lines that a pass appends as the destination rejects them.
 //!
 //! # Consistency
 //! A file belongs to the pass that began it, and only grows. `rejected/<run_id>.jsonl` is the first of a pass; where
 //! that name is taken (a request runs again under its run id) or ends elsewhere than the pass left it, the pass begins
-//! `<run_id>.2.jsonl`, and so on. Lines are written before the commit that knows the records as refused, and are
+//! `<run_id>.2.jsonl`, and so on. Lines are written before the commit that knows the records as rejected, and are
 //! removed after the commit that knows them as settled. A crash in between leaves a line too many, never one too few.
 
 use super::{error::StateError, lease::Lease, object::Item, store::Store};
@@ -19,7 +19,7 @@ pub struct RejectionFile {
 }
 
 impl Store {
-    /// Appends the records that the destination refused, one JSON line each, to `file`; begins one if the pass has
+    /// Appends the records that the destination rejected, one JSON line each, to `file`; begins one if the pass has
     /// none, or if it was changed by another writer.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// Names of the files of refused records, oldest pass first.
+    /// Names of the files of rejected records, oldest pass first.
     ///
     /// # Errors
     /// The storage fails.

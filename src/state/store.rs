@@ -30,7 +30,7 @@ pub(super) const ASIDE: &str = "aside/";
 const RUNS: &str = "runs/";
 /// Reports kept.
 const REPORTS_KEPT: usize = 500;
-/// Refused records, and what was set aside, are kept this long.
+/// Rejected records, and what was set aside, are kept this long.
 const REJECTIONS_KEPT: TimeDelta = TimeDelta::days(90);
 /// A segment that is not listed may belong to a commit under way; after this it does not.
 const ORPHANS_KEPT: TimeDelta = TimeDelta::days(1);
@@ -60,21 +60,23 @@ impl Store {
         Lease::acquire(&self.home, run_id, deadline).await
     }
 
-    /// Whether the lease can be had: `None`, and it was given back at once; else who holds it, in words.
+    /// Whether the lease can be acquired: `None`, and it was released at once; otherwise its holder, in words.
     pub async fn probe_lease(&self, run_id: &str) -> Result<Option<String>, StateError> {
         match Lease::try_acquire(&self.home, run_id).await? {
             Some(lease) => {
                 lease.release().await;
                 Ok(None)
             }
-            None => Ok(Some(self.home.lease_holder().await?.unwrap_or_else(|| "somebody".to_owned()))),
+            None => {
+                Ok(Some(self.home.lease_holder().await?.unwrap_or_else(|| "an unknown instance".to_owned())))
+            }
         }
     }
 
     /// Writes something of no use, reads it back and deletes it again.
     ///
     /// # Errors
-    /// The storage refuses one of the three, or gives back something else.
+    /// The storage rejects one of the three, or gives back something else.
     pub async fn probe(&self, run_id: &str) -> Result<(), StateError> {
         let name = format!("check-{run_id}");
         let bytes = run_id.as_bytes().to_vec();
@@ -134,7 +136,7 @@ impl Store {
         Ok(lanes.map(|(name, lane)| (name, lane.end)).collect())
     }
 
-    /// A report among others: one that cannot be read does not stand in their way.
+    /// A report among others: one that cannot be read does not block them.
     async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
         match self.read_json(name).await {
             Err(error @ StateError::Damaged { .. }) => {

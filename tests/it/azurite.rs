@@ -273,7 +273,7 @@ async fn refusals_are_told_without_secrets() {
     let azurite = Azurite::plain();
     let refused = Place::by_key(&connection_string(&azurite.endpoint, "c2VjcmV0")).open().prepare().await;
     assert!(
-        matches!(&refused, Err(StateError::Refused(text)) if text.message.contains("AzureWebJobsStorage")),
+        matches!(&refused, Err(StateError::Rejected(text)) if text.message.contains("AzureWebJobsStorage")),
         "{refused:?}"
     );
 

@@ -30,7 +30,7 @@ pub struct Sent {
     pub rank: Rank,
 }
 
-/// What a deletion came to.
+/// The result of a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deletion {
     Done,
@@ -102,7 +102,7 @@ fn otherwise<T>(answer: &Answer, now: DateTime<Utc>) -> Verdict<T> {
             "Defender for Endpoint does not accept the token: {reason}{asked}; check that AZURE_CLOUD and DEFENDER_BASE_URL are the tenant's"
         )),
         403 => Verdict::blocked(format!(
-            "Defender for Endpoint refuses us: {reason}{asked}; the identity that uploads needs the application permission Ti.ReadWrite.All of the API WindowsDefenderATP with an administrator's consent: run infra/grant-defender.sh (a managed identity's tokens are kept for some hours, so that a new permission shows late)"
+            "Defender for Endpoint rejected the request: {reason}{asked}; the identity that uploads needs the application permission Ti.ReadWrite.All of the API WindowsDefenderATP with an administrator's consent: run infra/grant-defender.sh (a managed identity's tokens are kept for some hours, so that a new permission shows late)"
         )),
         404 => Verdict::blocked(format!(
             "Defender for Endpoint's indicators API is not there: {reason}{asked}; check DEFENDER_BASE_URL (host alone, without /api)"

@@ -36,7 +36,7 @@ pub const ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most indicators in one page of the list.
 const PAGE: usize = 10_000;
-/// A tenant holds 15,000 indicators; whoever goes on after so many pages goes round in circles.
+/// A tenant holds 15,000 indicators; more pages than this mean that the server is looping.
 const MOST_PAGES: usize = 100;
 
 /// The API's word for what kind of indicator `planned` is.
@@ -51,7 +51,7 @@ pub struct Defender {
     /// Without a slash at its end.
     pub base_url: String,
     pub style: Style,
-    /// The most indicators that the tenant may come to hold, whoever made them.
+    /// The most indicators that the tenant may come to hold, whichever application made them.
     pub limit: usize,
 }
 
@@ -67,7 +67,7 @@ impl Defender {
         compared_as(sent.indicator_type, &sent.indicator_value)
     }
 
-    /// Whether the API would refuse it, as far as is known without asking.
+    /// Whether the API would reject it, as far as is known without asking.
     pub fn is_unfit(&self, planned: &Planned, now: DateTime<Utc>) -> bool {
         unfit(planned, now).is_some()
     }
@@ -75,7 +75,7 @@ impl Defender {
     /// Uploads one batch, at most [`BATCH`], and returns what became of each record, in their order. An indicator
     /// that the tenant holds under the same value and type is updated.
     ///
-    /// What the API is known to refuse is rejected without being sent: one such indicator can make it refuse all
+    /// What the API is known to reject is rejected without being sent: one such indicator can make it reject all
     /// the others of the request.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Defender {
         Ok(())
     }
 
-    /// One missing id makes the API refuse all of them. The list says which ones there are: a few requests, where
+    /// One missing id makes the API reject all of them. The list says which ones there are: a few requests, where
     /// hundreds of missing ids, each to be found by halving, would take longer than a pass has. If the list is
     /// not up to date, halving it is.
     async fn delete_those_that_exist(
@@ -201,7 +201,7 @@ impl Defender {
         self.api.call(&call, read, deadline, traffic).await
     }
 
-    /// Everything the tenant holds, whoever made it. What changes meanwhile may be missing.
+    /// Everything the tenant holds, whichever application made it. What changes meanwhile may be missing.
     ///
     /// # Errors
     /// See [`ApiError`].
@@ -244,7 +244,9 @@ impl Defender {
     pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
         let attempt = async move {
             let held = if self.holds_any(deadline).await? { "it holds some" } else { "it holds none yet" };
-            Ok(format!("{held}; by Microsoft's documentation whoever may list them may also import them"))
+            Ok(format!(
+                "{held}; by Microsoft's documentation an identity that may list them may also import them"
+            ))
         };
         let tried = format!("{} was asked for one indicator of the list", self.base_url);
         let name = "Defender for Endpoint".to_owned();

@@ -18,13 +18,13 @@ use crate::http::text::{cut, percent_encoded};
 /// What marks an indicator of the tenant as ours: [`wire::Indicator::application`].
 pub const APPLICATION: &str = "mati-sync";
 
-/// The lengths, in characters, beyond which the API was seen to refuse; Microsoft documents none.
+/// The lengths, in characters, beyond which the API was seen to reject; Microsoft documents none.
 const LONGEST_VALUE: usize = 800;
 const LONGEST_DESCRIPTION: usize = 99;
 /// The API takes thousands of characters; a list of alerts shows about so many.
 const LONGEST_TITLE: usize = 120;
 /// An indicator that ends within this time may have ended by the time the API looks at it, and a single one that
-/// has ended makes it refuse the whole import.
+/// has ended makes it reject the whole import.
 const SHORTEST_VALIDITY: TimeDelta = TimeDelta::minutes(1);
 
 /// What an endpoint does on a match. There is no `Allowed` here: it would exempt malware from protection.
@@ -57,7 +57,7 @@ pub fn indicator<'a>(planned: &'a Planned, style: &Style) -> wire::Indicator<'a>
             Action::Block if is_file => "BlockAndRemediate",
             Action::Block => "Block",
         },
-        // `Audit` is refused without it, and a block that nobody hears of helps no analyst.
+        // `Audit` is rejected without it, and a block without an alert helps no analyst.
         generate_alert: true,
         severity: severity(&planned.indicator),
         title: title(&planned.indicator, kind, style.provider.name),
@@ -74,7 +74,7 @@ pub fn indicator<'a>(planned: &'a Planned, style: &Style) -> wire::Indicator<'a>
     }
 }
 
-/// Why the API would refuse `planned` at `now`: said without asking it, because some of these make it refuse
+/// Why the API would reject `planned` at `now`: said without asking it, because some of these make it reject
 /// everything else in the request too. `None`: nothing is known against it.
 pub fn unfit(planned: &Planned, now: DateTime<Utc>) -> Option<&'static str> {
     if planned.valid_until - SHORTEST_VALIDITY < now {
@@ -150,7 +150,7 @@ fn spelt(kind: SubjectKind, value: Cow<'_, str>) -> Cow<'_, str> {
 
 /// Mandiant's word where the API has the same; otherwise by the bands of the threat score (docs.mandiant.com,
 /// "Indicator threat score methodology": above 60 an alert, from 40 suspicious, below that noise, 0 benign). Of an
-/// indicator without either nobody said how bad it is: `Medium`.
+/// indicator without either: `Medium`, because nothing says how bad it is.
 fn severity(indicator: &Indicator) -> &'static str {
     match indicator.severity.as_deref() {
         Some("informational" | "none") => "Informational",
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn values_the_api_refuses_are_known_before() {
+    fn values_the_api_rejects_are_known_before() {
         let url = |length: usize| format!("http://e.example/{}", "x".repeat(length - 17));
         for (kind, value, is_fit) in [
             (SubjectKind::Ipv4, "8.8.8.8".to_owned(), true),

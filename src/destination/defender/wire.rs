@@ -76,7 +76,7 @@ pub struct BatchDelete {
 /// Body of a page of the list.
 #[derive(Deserialize)]
 pub struct PageAnswer {
-    /// Whatever it is: one that nobody can read, which somebody else made, must not hide the others.
+    /// Whatever it is: one that cannot be read, which another application made, must not hide the others.
     pub value: Vec<Value>,
     #[serde(default, rename = "@odata.nextLink")]
     pub next_link: Option<String>,
@@ -93,7 +93,7 @@ pub struct Page {
     pub next_link: Option<String>,
 }
 
-/// An indicator that the tenant holds, whoever made it.
+/// An indicator that the tenant holds, whichever application made it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listed {
@@ -139,7 +139,7 @@ impl Listed {
         }
     }
 
-    /// Type and value, by which the tenant tells its indicators apart, whoever made them.
+    /// Type and value, by which the tenant tells its indicators apart, whichever application made them.
     pub fn compared_as(&self) -> String {
         compared_as(&self.indicator_type, &self.value)
     }

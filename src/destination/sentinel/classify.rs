@@ -45,7 +45,7 @@ pub fn classify(answer: &Answer, sent: usize, now: DateTime<Utc>) -> Verdict<Vec
     }
 }
 
-/// 200 does not mean accepted: an empty body does, or a list of the records that were refused, with nothing else in the
+/// 200 does not mean accepted: an empty body does, or a list of the records that were rejected, with nothing else in the
 /// body that tells of an error.
 fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<RecordOutcome>> {
     let mut deliveries = vec![RecordOutcome::Acknowledged(None); sent];
@@ -86,17 +86,17 @@ fn settled(body: &[u8], sent: usize, request_id: Option<String>) -> Verdict<Vec<
             None => return unclear(sentence(&entry).unwrap_or_else(|| excerpt(body))),
         };
         let reason = entry.as_object().map(text).unwrap_or_default();
-        let refusal = Rejection { reason, request_id: request_id.clone() };
+        let rejection = Rejection { reason, request_id: request_id.clone() };
         match place.or((sent == 1).then_some(0)) {
             Some(place) => match deliveries.get_mut(place) {
                 Some(RecordOutcome::Rejected(before)) => {
-                    before.reason = format!("{} {}", before.reason, refusal.reason)
+                    before.reason = format!("{} {}", before.reason, rejection.reason)
                 }
-                Some(delivery) => *delivery = RecordOutcome::Rejected(refusal),
+                Some(delivery) => *delivery = RecordOutcome::Rejected(rejection),
                 None => return unclear(format!("an error for record {place} of {sent}")),
             },
-            // One record was refused, and which one shows when the request is cut in halves.
-            None => return Verdict::Rejected(refusal),
+            // One record was rejected, and which one shows when the request is cut in halves.
+            None => return Verdict::Rejected(rejection),
         }
     }
     Verdict::Answered(deliveries)
@@ -119,7 +119,7 @@ fn whole(value: &Value) -> Option<usize> {
     is_whole.then_some(number as usize)
 }
 
-/// Why a record was refused.
+/// Why a record was rejected.
 fn text(entry: &Map<String, Value>) -> String {
     let messages =
         ["errorMessages", "errorMessage", "message"].iter().find_map(|name| sentence(member(entry, name)?));
@@ -129,7 +129,7 @@ fn text(entry: &Map<String, Value>) -> String {
 fn blocked<T>(reason: &str, asked: &str) -> Verdict<T> {
     let role = Role::SentinelContributor;
     let message = format!(
-        "Sentinel refuses us: {reason}{asked}; the identity that uploads needs the role {} on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)",
+        "Sentinel rejected the request: {reason}{asked}; the identity that uploads needs the role {} on the workspace of AZURE_WORKSPACE_ID (a new assignment takes some minutes)",
         role.name()
     );
     Verdict::blocked(Problem::from(message).needs(role))
@@ -168,9 +168,9 @@ mod tests {
     }
 
     #[test]
-    fn a_200_says_which_records_were_refused() {
+    fn a_200_says_which_records_were_rejected() {
         use RecordOutcome::{Acknowledged, Rejected};
-        let refusal = |reason: &str| Rejection { reason: reason.to_owned(), request_id: None };
+        let rejection = |reason: &str| Rejection { reason: reason.to_owned(), request_id: None };
         let all = vec![Acknowledged(None); 3];
         assert_eq!(verdict(200, ""), Verdict::Answered(all.clone()));
         assert_eq!(verdict(200, r#"{"errors":[]}"#), Verdict::Answered(all));
@@ -181,7 +181,7 @@ mod tests {
             ),
             Verdict::Answered(vec![
                 Acknowledged(None),
-                Rejected(refusal("Error for Property=id: x. y")),
+                Rejected(rejection("Error for Property=id: x. y")),
                 Acknowledged(None)
             ])
         );
@@ -202,10 +202,10 @@ mod tests {
         ] {
             let body = format!(r#"{{"errors":[{{"recordIndex":{index},"errorMessages":{messages}}}]}}"#);
             let Verdict::Answered(deliveries) = verdict(200, &body) else { panic!("{body}") };
-            let refusal = Rejection { reason: reason.to_owned(), request_id: None };
+            let rejection = Rejection { reason: reason.to_owned(), request_id: None };
             let expected = [
                 RecordOutcome::Acknowledged(None),
-                RecordOutcome::Rejected(refusal),
+                RecordOutcome::Rejected(rejection),
                 RecordOutcome::Acknowledged(None),
             ];
             assert_eq!(deliveries, expected, "{body}");
@@ -213,14 +213,14 @@ mod tests {
         let twice = r#"{"message":"2 errors","errors":[{"RecordIndex":0,"ErrorMessages":"a"},{"recordIndex":0,"errorMessages":"b"}]}"#;
         let Verdict::Answered(deliveries) = verdict(200, twice) else { panic!() };
         assert!(
-            matches!(&deliveries[0], RecordOutcome::Rejected(refusal) if refusal.reason == "a b"),
+            matches!(&deliveries[0], RecordOutcome::Rejected(rejection) if rejection.reason == "a b"),
             "{deliveries:?}"
         );
         // Which record it is, halves show.
         for index in ["null", "1.5", "-1", r#""first""#, "[1]"] {
             let body = format!(r#"{{"errors":[{{"recordIndex":{index},"errorMessages":["x"]}}]}}"#);
             assert!(
-                matches!(verdict(200, &body), Verdict::Rejected(refusal) if refusal.reason == "x"),
+                matches!(verdict(200, &body), Verdict::Rejected(rejection) if rejection.reason == "x"),
                 "{body}"
             );
         }
@@ -269,7 +269,7 @@ mod tests {
             matches!(verdict(404, ""), Verdict::Blocked(problem) if problem.message.contains("AZURE_WORKSPACE_ID"))
         );
         assert!(
-            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Rejected(refusal) if refusal.reason.contains("bad"))
+            matches!(verdict(400, r#"{"message":"bad"}"#), Verdict::Rejected(rejection) if rejection.reason.contains("bad"))
         );
         assert!(matches!(verdict(413, ""), Verdict::Rejected(_)));
     }

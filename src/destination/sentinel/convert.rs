@@ -92,7 +92,7 @@ fn description(indicator: &indicator::Indicator, provider: &str, labels: usize, 
         return cut(text, LONGEST_DESCRIPTION);
     }
     let note = format!(
-        " For want of room {labels} labels and {references} references are left out; {provider}'s page has them all."
+        " For lack of room {labels} labels and {references} references are left out; {provider}'s page has them all."
     );
     let mut text = cut(text, LONGEST_DESCRIPTION - note.len());
     text.push_str(&note);

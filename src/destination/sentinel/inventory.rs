@@ -2,7 +2,7 @@
 //! (learn.microsoft.com, REST reference of Microsoft Sentinel, "Threat Intelligence Indicator - Query Indicators").
 //!
 //! The upload API cannot be asked what it holds. Resource Manager can, slowly, which is enough for once: a lane
-//! without memory learns under which ids somebody else's product sent the same indicators, and updates those instead
+//! without memory learns under which ids another product sent the same indicators, and updates those instead
 //! of adding a second one beside each.
 
 use axum::http::{Method, StatusCode};
@@ -78,7 +78,7 @@ impl Inventory {
         deadline: &Deadline,
         traffic: &Traffic,
     ) -> Result<InventoryPage, ApiError> {
-        // The token should know the filter, but nobody promises it.
+        // The token should know the filter, but the documentation does not promise it.
         let mut body = json!({"pageSize": PAGE, "sources": [self.source_system]});
         if let Some(token) = skip_token {
             body["skipToken"] = token.into();
@@ -128,7 +128,7 @@ fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc
             "Azure Resource Manager does not accept the token: {reason}{asked}; check that AZURE_CLOUD is the workspace's cloud and AZURE_SUBSCRIPTION_ID a subscription of the identity's tenant"
         )),
         403 => Verdict::blocked(Problem::from(format!(
-            "Azure Resource Manager refuses us: {reason}{asked}; to learn what the workspace holds, the identity that uploads needs the role Microsoft Sentinel Reader or Microsoft Sentinel Contributor on the workspace (a new assignment takes some minutes); to do without, remove AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME"
+            "Azure Resource Manager rejected the request: {reason}{asked}; to learn what the workspace holds, the identity that uploads needs the role Microsoft Sentinel Reader or Microsoft Sentinel Contributor on the workspace (a new assignment takes some minutes); to do without, remove AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME"
         ))
         .needs(Role::SentinelReader)),
         404 => Verdict::blocked(format!(

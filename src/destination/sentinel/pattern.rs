@@ -41,13 +41,13 @@ fn escape(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// The key under which we would send what `pattern`, whoever wrote it, compares with.
+/// The key under which we would send what `pattern` compares with, whichever product wrote it.
 ///
 /// Spaces, parentheses and the common spellings of a digest's name are passed over, because they do not change what
 /// is meant. Nothing else is: a pattern that says more than one comparison is not what we would send.
 ///
 /// # Errors
-/// What stands in the way, to be read behind "its": another kind of comparison, a value we would not send.
+/// The problem, to be read behind "its": another kind of comparison, a value we would not send.
 pub fn read(pattern: &str) -> Result<Key, Malformed> {
     let mut text = Text(pattern);
     let around = text.opened();
@@ -166,7 +166,7 @@ impl<'a> Text<'a> {
             match character {
                 '\\' => match characters.next() {
                     Some(escaped) if escaped == '\\' || escaped == quote => value.push(escaped),
-                    // Whoever does not escape backslashes cannot be told from one who escapes the next character.
+                    // A writer that does not escape backslashes cannot be told from one that escapes the next character.
                     _ => return Err(Malformed::because("pattern has a backslash that escapes nothing")),
                 },
                 character if character == quote => {

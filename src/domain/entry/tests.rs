@@ -52,7 +52,7 @@ proptest! {
 fn an_older_record_decides_once_a_whole_refresh_has_not_met_the_deciding_one() {
     let (older, deciding) = (version(50, "a"), version(90, "b"));
     let held = entry(DateTime::UNIX_EPOCH, deciding, State::Held);
-    assert!(!held.yields_to(older, after(7, 6)), "nobody has asked whether it is still listed");
+    assert!(!held.yields_to(older, after(7, 6)), "no refresh has asked whether it is still listed");
     let retracted = entry(DateTime::UNIX_EPOCH, deciding, State::Retracted).seen(after(5, 4).last_seen());
     for entry in [held.contested(after(5, 4).last_seen()), retracted] {
         for (begun, whole, expected) in

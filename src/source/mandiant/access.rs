@@ -1,4 +1,4 @@
-//! Access to Mandiant: tokens, and what a refusal means.
+//! Access to Mandiant: tokens, and what a rejection means.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -87,7 +87,7 @@ impl Access {
         Ok(())
     }
 
-    /// Forgets the token, because it was refused.
+    /// Forgets the token, because it was rejected.
     pub fn forget(&self) {
         *self.held() = None;
     }
@@ -116,7 +116,7 @@ impl Access {
     /// what looks wrong may hold a token all the same.
     fn read_token(&self, answer: &Answer) -> Result<(SecretString, TimeDelta), MandiantError> {
         if answer.status != StatusCode::OK {
-            return Err(self.refusal(answer, "/token").unwrap_or_else(|| self.unexpected(answer)));
+            return Err(self.rejection(answer, "/token").unwrap_or_else(|| self.unexpected(answer)));
         }
         let no_token =
             |problem: &str| MandiantError::Unreadable { reason: format!("the token's answer: {problem}") };
@@ -140,18 +140,18 @@ impl Access {
         Ok((token.into(), life))
     }
 
-    /// What an answer to `at` that refuses us, or sends us elsewhere, means; `None` where it does neither.
-    pub(super) fn refusal(&self, answer: &Answer, at: &'static str) -> Option<MandiantError> {
+    /// What an answer to `at` that rejects the request, or redirects it, means; `None` where it does neither.
+    pub(super) fn rejection(&self, answer: &Answer, at: &'static str) -> Option<MandiantError> {
         let status = answer.status.as_u16();
         if let Some(target) = redirect(answer) {
             return Some(MandiantError::Redirected { status, target });
         }
         let page = page_for_people(answer);
         match (status, page) {
-            (401 | 403, Some(page)) => Some(MandiantError::RefusedInBetween { status, page }),
+            (401 | 403, Some(page)) => Some(MandiantError::RejectedInBetween { status, page }),
             (407 | 511, page) => {
                 let page = page.unwrap_or_else(|| excerpt(&answer.body));
-                Some(MandiantError::RefusedInBetween { status, page })
+                Some(MandiantError::RejectedInBetween { status, page })
             }
             (401 | 403, None) if used_up(&excerpt(&answer.body)).is_some() => Some(self.unexpected(answer)),
             (401 | 403, None) => {

@@ -34,11 +34,11 @@ impl Client {
         Self { access, secrets, query }
     }
 
-    /// Answers `GET {path}`, whatever its status, except that a refusal is first met with a new token and then
+    /// Answers `GET {path}`, whatever its status, except that a rejection is first met with a new token and then
     /// with new secrets.
     ///
     /// # Errors
-    /// No answer, or a refusal that holds.
+    /// No answer, or a rejection that holds.
     pub(super) async fn get(&self, parameters: &str) -> Result<Answer, MandiantError> {
         let secrets = self.secrets.get().await?;
         match self.try_get(parameters, &secrets).await {
@@ -46,12 +46,12 @@ impl Client {
             other => return other,
         }
         self.access.forget();
-        let refusal = match self.try_get(parameters, &secrets).await {
-            Err(refusal @ MandiantError::Unauthorized { .. }) => refusal,
+        let rejection = match self.try_get(parameters, &secrets).await {
+            Err(rejection @ MandiantError::Unauthorized { .. }) => rejection,
             other => return other,
         };
-        let Some(renewed) = self.secrets.renew(&secrets).await? else { return Err(refusal) };
-        warn!("Mandiant refused the API key; the key vault has a newer one, which is tried now");
+        let Some(renewed) = self.secrets.renew(&secrets).await? else { return Err(rejection) };
+        warn!("Mandiant rejected the API key; the key vault has a newer one, which is tried now");
         self.access.forget();
         self.try_get(parameters, &renewed).await
     }
@@ -63,8 +63,8 @@ impl Client {
         common_headers(request.headers_mut());
         self.access.authorize(&mut request, &credentials).await?;
         let answer = self.access.transport.fetch(request, TIMEOUT, LIMIT_BYTES).await?;
-        match self.access.refusal(&answer, "/v4/indicator") {
-            Some(refusal) => Err(refusal),
+        match self.access.rejection(&answer, "/v4/indicator") {
+            Some(rejection) => Err(rejection),
             None => Ok(answer),
         }
     }

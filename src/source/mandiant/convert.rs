@@ -225,7 +225,7 @@ mod tests {
             assert_eq!(indicator.observable.subject(HashType::Md5).key(), key(subject, spelt), "{value}");
             let former: Vec<Key> = former.into_iter().map(|(kind, value)| key(kind, value)).collect();
             assert_eq!(indicator.former, former, "{value}");
-            // A record that was stored by an earlier version, e.g. as refused, is brought to the same.
+            // A record that was stored by an earlier version, e.g. as rejected, is brought to the same.
             let legacy = indicator_type(kind).and_then(|kind| Observable::legacy(kind, value));
             if let Some(observable) = legacy {
                 let stored = Indicator { observable, former: Vec::new(), ..indicator.clone() };

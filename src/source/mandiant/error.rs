@@ -25,7 +25,7 @@ pub enum MandiantError {
     )]
     Http(#[from] HttpError),
     #[error(
-        "Mandiant refuses us ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which{told}"
+        "Mandiant rejected the API key ({status} at {at}), also with a new token: either MATI_KEY or MATI_SECRET is wrong or expired (Mandiant Advantage → Settings → APIv4 Access and Key), or the key has no right to indicators; Mandiant's answer does not tell which{told}"
     )]
     Unauthorized {
         status: u16,
@@ -34,7 +34,7 @@ pub enum MandiantError {
         told: String,
     },
     #[error("{}", rejected_in_between(*status, "Mandiant", page, BASE_URL))]
-    RefusedInBetween { status: u16, page: String },
+    RejectedInBetween { status: u16, page: String },
     #[error("Mandiant's address {}", redirected(*status, target, BASE_URL))]
     Redirected { status: u16, target: String },
     #[error("Mandiant answered {status}: {body}{}", if *status == 404 { "; check MATI_BASE_URL" } else { "" })]
@@ -67,7 +67,7 @@ impl Transient for MandiantError {
             Self::Http(error) => error.is_transient(),
             // A success other than those that are known is not an answer yet.
             Self::Answer { status, .. } => (200..300).contains(status) || is_transient_status(*status),
-            Self::Unreadable { .. } | Self::RefusedInBetween { .. } => true,
+            Self::Unreadable { .. } | Self::RejectedInBetween { .. } => true,
             Self::Secrets(error) => error.is_transient,
             Self::Unauthorized { .. } | Self::Redirected { .. } | Self::Loop | Self::FieldsLost => false,
         }

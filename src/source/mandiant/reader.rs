@@ -74,7 +74,7 @@ impl Reader {
     /// the window again: what was read before is then read twice.
     ///
     /// # Errors
-    /// A page that could not be had within the patience for a service, or before the deadline.
+    /// A page that could not be obtained within the patience for a service, or before the deadline.
     pub async fn next_page(
         &mut self,
         deadline: &Deadline,
@@ -107,8 +107,8 @@ impl Reader {
     }
 
     fn may_start_again(&self, error: &MandiantError) -> bool {
-        let is_refusal = matches!(error, MandiantError::Answer { status: 400..=499, .. });
-        self.is_under_way() && self.restarts < RESTARTS && (is_refusal || error.is_transient())
+        let is_rejection = matches!(error, MandiantError::Answer { status: 400..=499, .. });
+        self.is_under_way() && self.restarts < RESTARTS && (is_rejection || error.is_transient())
     }
 
     /// Goes back to the start of the window, after a wait that grows.

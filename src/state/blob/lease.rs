@@ -21,7 +21,7 @@ pub const LENGTH: Duration = Duration::from_secs(30);
 const NAME: &str = "lease";
 
 impl BlobHome {
-    /// The blob's native lease, or `None` while somebody else holds it.
+    /// The blob's native lease, or `None` while another instance holds it.
     pub async fn try_lease(&self, run_id: &str) -> Result<Option<String>, StateError> {
         let blob = self.container.blob_client(NAME);
         let lease_id = Uuid::new_v4().to_string();

@@ -42,13 +42,13 @@ fn a_200_says_of_every_indicator_what_became_of_it() {
         {"id": 7, "indicator": "d.example", "isFailed": false},
         item("none", "e.example", None),
     ]});
-    let refusal = Rejection { reason: "Invalid domain.".to_owned(), request_id: None };
+    let rejection = Rejection { reason: "Invalid domain.".to_owned(), request_id: None };
     assert_eq!(
         verdict(200, &["a.example", "b.example", "c.example", "d.example", "e.example"], body),
         Verdict::Answered(vec![
             held(2841),
             RecordOutcome::OverLimit,
-            RecordOutcome::Rejected(refusal),
+            RecordOutcome::Rejected(rejection),
             held(7),
             RecordOutcome::Acknowledged(None),
         ])
@@ -68,7 +68,7 @@ fn answers_are_matched_by_value_in_any_order_and_spelling() {
     };
     ids(sent, [1, 2, 3]);
     ids(["http://a.example/x", "abc.example", "2001:DB8::1"], [3, 2, 1]);
-    // A spelling nobody foresaw, at its own place.
+    // A spelling that was not foreseen, at its own place.
     ids(["2001:db8::1", "abc.example", "http://a.example:80/x"], [1, 2, 3]);
 
     let unclear = |body: String| match verdict(200, &sent, &body) {
@@ -139,8 +139,8 @@ fn one_odd_answer_of_an_import_and_one_odd_entry_of_the_list_hide_no_other() {
         {"id": "1", "indicator": "a.example", "isFailed": false},
         {"id": null, "indicator": null, "isFailed": true, "failureReason": {"message": "Invalid."}},
     ]});
-    let refusal = Rejection { reason: "Invalid.".to_owned(), request_id: None };
-    let expected = Verdict::Answered(vec![held(1), RecordOutcome::Rejected(refusal)]);
+    let rejection = Rejection { reason: "Invalid.".to_owned(), request_id: None };
+    let expected = Verdict::Answered(vec![held(1), RecordOutcome::Rejected(rejection)]);
     assert_eq!(verdict(200, &["a.example", "b.example"], body), expected);
     let body = json!({"value": [null, 7, {"indicatorValue": null, "indicatorType": "Url"},
         {"id": "4", "indicatorValue": "d", "indicatorType": "Url"}]});
@@ -171,9 +171,9 @@ fn every_other_status_says_what_to_do() {
     );
 
     let inactive = "Indicator 203.0.113.1 is inactive. (Expiration time should be set to a future date time)";
-    let refusal =
+    let rejection =
         Rejection { reason: format!("400: BadRequest: {inactive}"), request_id: Some("1fa66c0f".to_owned()) };
-    assert_eq!(verdict(400, &["x"], error("BadRequest", inactive)), Verdict::Rejected(refusal));
+    assert_eq!(verdict(400, &["x"], error("BadRequest", inactive)), Verdict::Rejected(rejection));
     assert!(matches!(verdict(413, &["x"], ""), Verdict::Rejected(_)));
     let full = error("BadRequest", "Max capacity exceeded. Current Total: 15000");
     assert_eq!(verdict(400, &["x"], full), Verdict::Answered(vec![RecordOutcome::OverLimit]));
