@@ -24,6 +24,7 @@ pub mod http;
 pub mod mandiant;
 pub mod microsoft;
 pub mod pass;
+pub mod process;
 pub mod secrets;
 pub mod sentinel;
 pub mod settings;

@@ -26,6 +26,7 @@ mod lifecycle;
 mod liveness;
 mod model;
 mod ownership;
+mod portable;
 mod process;
 mod protocol;
 mod requests;

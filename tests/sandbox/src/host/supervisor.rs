@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeSet,
     net::TcpListener,
-    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -31,8 +30,8 @@ use super::{
 /// How many errors within half an hour stop the host.
 const ERROR_LIMIT: usize = 3;
 
-/// Variables of our own environment the handler gets to see.
-const INHERITED: [&str; 3] = ["PATH", "HOME", "RUST_BACKTRACE"];
+/// Variables of our own environment the handler gets to see. Without the last one Windows opens no sockets.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "RUST_BACKTRACE", "SystemRoot"];
 
 /// A port that nobody listens on, and that no other host of this program was given.
 pub(super) fn free_port() -> Result<u16> {
@@ -116,19 +115,19 @@ impl Supervisor {
                 }
                 () = after(grace_ends) => {
                     grace_ends = None;
-                    self.signal(&child, "KILL").await;
+                    self.signal(&mut child, "KILL").await;
                 }
                 act = self.acts.recv() => {
                     let Some((act, done)) = act else { return Next::End };
                     asking.push(done);
                     match act {
-                        Act::Kill => self.signal(&child, "KILL").await,
+                        Act::Kill => self.signal(&mut child, "KILL").await,
                         Act::Terminate(grace) => {
-                            self.signal(&child, "TERM").await;
+                            self.signal(&mut child, "TERM").await;
                             grace_ends = Some(Instant::now() + grace);
                         }
                         Act::Interrupt => {
-                            self.signal(&child, "INT").await;
+                            self.signal(&mut child, "INT").await;
                             asking.clear();
                         }
                         Act::Orphan => {
@@ -191,9 +190,7 @@ impl Supervisor {
     ) -> Next {
         // What a dying process still said is read before it is quoted; a grandchild may hold the pipes for ever.
         _ = tokio::time::timeout(Duration::from_millis(500), futures::future::join_all(readers)).await;
-        // .NET gives a death by signal the code a shell would.
-        let code =
-            exit.map_or(-1, |exit| exit.code().unwrap_or_else(|| 128 + exit.signal().unwrap_or_default()));
+        let code = exit.map_or(-1, code);
         let modern = self.exit_mode == ExitMode::Modern2026;
         match code {
             0 if !modern => Next::Rest,
@@ -238,8 +235,13 @@ impl Supervisor {
         _ = child.wait().await;
     }
 
-    /// A signal to the handler, by the shell's own `kill`: the standard library sends no other than SIGKILL.
-    async fn signal(&self, child: &Child, name: &str) {
+    /// A signal to the handler. The standard library sends SIGKILL to a child and nothing else; what remains is done by
+    /// the shell's own `kill`.
+    async fn signal(&self, child: &mut Child, name: &str) {
+        if name == "KILL" && self.host_process.is_none() {
+            _ = child.start_kill();
+            return;
+        }
         let of_handler = self.host_process.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
         let id = of_handler.map(|text| text.trim().to_owned()).or(child.id().map(|id| id.to_string()));
         if let Some(id) = id.filter(|id| !id.is_empty()) {
@@ -276,6 +278,19 @@ impl Supervisor {
             .kill_on_drop(true);
         command
     }
+}
+
+/// The exit code as .NET has it, which gives a death by signal the code that a shell would.
+#[cfg(unix)]
+fn code(exit: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    exit.code().unwrap_or_else(|| 128 + exit.signal().unwrap_or_default())
+}
+
+/// The exit code; outside Unix there is no death by signal.
+#[cfg(not(unix))]
+fn code(exit: ExitStatus) -> i32 {
+    exit.code().unwrap_or(-1)
 }
 
 /// Asks for `/` every 25 ms until anything but a refused connection comes back; false after `limit`.
