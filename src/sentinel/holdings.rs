@@ -38,7 +38,7 @@ const SETTINGS: &str =
 pub struct Holdings {
     /// Resource Manager, with [`ANSWER_BYTES`] and [`REQUESTS_PER_MINUTE`].
     pub api: Api,
-    /// See [`url`].
+    /// See [`url()`].
     pub url: String,
     /// As Sentinel knows the source, letter by letter.
     pub source_system: String,

@@ -66,7 +66,7 @@ impl BlobHome {
         Ok(of("run_id").zip(of("holder")).map(|((_, run_id), (_, holder))| held_by(run_id, holder)))
     }
 
-    /// Keeps the lease for another [`LENGTH`].
+    /// Keeps the lease for another `LENGTH`.
     ///
     /// # Errors
     /// [`StateError::LeaseLost`] when it is no longer ours.

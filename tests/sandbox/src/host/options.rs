@@ -33,7 +33,7 @@ pub struct HostOptions {
     pub run_timers: bool,
     /// Whether queued messages are delivered as they come; otherwise by hand only.
     pub run_queues: bool,
-    /// Whether an answer of null waits for `functionTimeout` and the kill, or just ends as [`Status::Hung`].
+    /// Whether an answer of null waits for `functionTimeout` and the kill, or just ends as [`Status::Hung`](super::Status::Hung).
     pub wait_out_hangs: bool,
     /// Whether HTTP functions and the admin API ask for keys.
     pub enable_auth: bool,

@@ -242,11 +242,24 @@ impl Supervisor {
             _ = child.start_kill();
             return;
         }
-        let of_handler = self.host_process.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-        let id = of_handler.map(|text| text.trim().to_owned()).or(child.id().map(|id| id.to_string()));
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
+        if let Some(id) = self.id_of_handler(child).await {
             _ = Command::new("sh").arg("-c").arg(format!("kill -{name} {id}")).status().await;
         }
+    }
+
+    /// The handler's id. Behind a process between us it stands in a file, which that process writes as soon as it has
+    /// started the handler.
+    async fn id_of_handler(&self, child: &Child) -> Option<String> {
+        if let Some(file) = &self.host_process {
+            for _ in 0..500 {
+                let text = std::fs::read_to_string(file).unwrap_or_default();
+                if let Some(id) = text.strip_suffix('\n') {
+                    return Some(id.to_owned());
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        child.id().map(|id| id.to_string())
     }
 
     fn command(&self, worker: &str) -> Command {
@@ -254,6 +267,8 @@ impl Supervisor {
             None => Command::new(&self.app.executable),
             // Starts the handler as a process of its own, leaves its id in the file, and ends as it ends.
             Some(file) => {
+                // The id of an earlier handler: a signal meant for this one must not go there.
+                _ = std::fs::remove_file(file);
                 let mut shell = Command::new("sh");
                 shell.args(["-c", r#""$@" & echo $! >"$0"; wait $!"#]).arg(file).arg(&self.app.executable);
                 shell
