@@ -22,6 +22,7 @@ pub mod domain;
 pub mod host;
 pub mod http;
 pub mod pass;
+pub mod process;
 pub mod settings;
 pub mod source;
 pub mod state;

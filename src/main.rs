@@ -1,12 +1,6 @@
 //! Command line and wiring, nothing else.
 
-use std::{
-    net::Ipv4Addr,
-    os::unix::process::{CommandExt, parent_id},
-    process::ExitCode,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{net::Ipv4Addr, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use mati_sync::{
@@ -16,17 +10,14 @@ use mati_sync::{
     domain::schedule,
     host::{self, Server},
     http::transport::Transport,
+    process::{self, Cause, Parent},
     settings::{
         self,
         vars::{self, Environment, Layered, Vars},
     },
     telemetry,
 };
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::net::TcpListener;
 use tracing::{error, info};
 
 /// What host.json ships with; for a host that does not let us read it.
@@ -35,15 +26,13 @@ const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// no error. After 0, Functions host 4.1037 starts none and fails every invocation; 143 counts as an error, and the
 /// third within 30 minutes ends the host.
 const RESTART: u8 = 200;
-/// How often a handler looks whether its host is still there.
-const PARENT_CHECK: Duration = Duration::from_secs(1);
 /// After a stop signal, passes under way have this long to commit.
 const STOPPING: Duration = Duration::from_secs(9);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     // Asked for before anything else: a host that dies meanwhile is noticed.
-    let parent = parent_id();
+    let parent = Parent::now();
     let arguments = Arguments::parse();
     let vars: Box<dyn Vars> = match &arguments.settings {
         None => Box::new(Environment),
@@ -72,8 +61,9 @@ fn restart_with(variables: Vec<(&'static str, String)>) -> ExitCode {
     };
     let mut again = std::process::Command::new(program);
     again.args(std::env::args_os().skip(1)).envs(variables);
-    let error = again.exec();
-    cli::failure(&format!("the program cannot start itself with the settings file's values: {error}"))
+    process::start_again(again).unwrap_or_else(|error| {
+        cli::failure(&format!("the program cannot start itself with the settings file's values: {error}"))
+    })
 }
 
 async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
@@ -81,16 +71,18 @@ async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
     match App::build(vars, &Transport::network(), &clock, announce) {
-        Ok(app) => cli::run(command, &app.engine, app.schedule.as_deref(), stop_signal(None).0).await,
+        Ok(app) => {
+            cli::run(command, &app.engine, app.schedule.as_deref(), process::stop_signal(None).0).await
+        }
         Err(faults) => cli::faulty(&command, &faults),
     }
 }
 
-async fn serve(vars: &dyn Vars, parent: u32) -> ExitCode {
+async fn serve(vars: &dyn Vars, parent: Parent) -> ExitCode {
     const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
     // The host sets it in the environment; a settings file is a person's.
     let is_hosted = Environment.get(PORT).is_some();
-    let (stop, cause) = stop_signal(is_hosted.then_some(parent));
+    let (stop, cause) = process::stop_signal(is_hosted.then_some(parent));
     let Some(port) = vars.get(PORT) else {
         return cli::failure(
             "FUNCTIONS_CUSTOMHANDLER_PORT is not set. Without a command, mati-sync serves the Azure Functions host, which sets it: use `func start`. From the terminal, try `mati-sync sync --help`.",
@@ -166,52 +158,4 @@ fn host_json_timeout() -> Option<Duration> {
     let text = std::fs::read_to_string("host.json").ok()?;
     let host: serde_json::Value = serde_json::from_str(&text).ok()?;
     settings::function_timeout(host.get("functionTimeout")?.as_str()?)
-}
-
-/// Why the process is to end.
-enum Cause {
-    /// SIGTERM: the platform stops this process, and the host should start another.
-    Terminated,
-    /// Ctrl-C: a person stops the host as well.
-    Interrupted,
-    /// The host is gone. It can die without its handler (SIGKILL, or Ctrl-C to it alone), and nothing else would end
-    /// this process, which may hold the lease.
-    Orphaned,
-}
-
-/// Becomes true on SIGTERM, on Ctrl-C, and when `parent` is no longer our parent; the cause is set before.
-fn stop_signal(parent: Option<u32>) -> (watch::Receiver<bool>, Arc<OnceLock<Cause>>) {
-    let (sender, receiver) = watch::channel(false);
-    let cause = Arc::new(OnceLock::new());
-    let mut terminate = match signal(SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            error!("SIGTERM will not be heard: {error}");
-            return (receiver, cause);
-        }
-    };
-    let told = Arc::clone(&cause);
-    tokio::spawn(async move {
-        let cause = tokio::select! {
-            _ = terminate.recv() => Cause::Terminated,
-            _ = tokio::signal::ctrl_c() => Cause::Interrupted,
-            () = parent_gone(parent) => Cause::Orphaned,
-        };
-        match cause {
-            Cause::Orphaned => info!("the Functions host is gone: what is settled is committed"),
-            _ => info!("told to stop: what is settled is committed"),
-        }
-        let _ = told.set(cause);
-        let _ = sender.send(true);
-        std::future::pending::<()>().await;
-    });
-    (receiver, cause)
-}
-
-/// Waits until another process than `parent` is our parent; without one for ever.
-async fn parent_gone(parent: Option<u32>) {
-    let Some(parent) = parent else { return std::future::pending().await };
-    while parent_id() == parent {
-        tokio::time::sleep(PARENT_CHECK).await;
-    }
 }

@@ -38,7 +38,15 @@ impl Drop for WriteLock<'_> {
 
 /// An operating system's lock, which a dead process cannot keep.
 pub struct DirectoryLease {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DirectoryLease {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a process that is just being started (the Azure CLI, say) holds a copy of it
+        // until it runs its own program, and with the copy the lock. A lock that cannot be given up ends with this process.
+        let _ = self.file.unlock();
+    }
 }
 
 impl DirectoryHome {
@@ -192,15 +200,20 @@ impl DirectoryHome {
             }
             file.set_len(0)?;
             writeln!(file, "{{\"holder\":\"process {}\",\"run_id\":\"{run_id}\"}}", std::process::id())?;
-            Ok(Some(DirectoryLease { _file: file }))
+            Ok(Some(DirectoryLease { file }))
         };
         attempt().map_err(|error| self.rejection(&path, &error))
     }
 
-    /// Who took the lease last, in words.
+    /// Who took the lease last, in words; `None` where the operating system does not say.
     pub fn lease_holder(&self) -> Result<Option<String>, StateError> {
-        let content = self.read("lease")?.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
-        let content: serde_json::Value = content.unwrap_or_default();
+        let path = self.root.join("lease");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound || is_locked(&error) => return Ok(None),
+            Err(error) => return Err(self.rejection(&path, &error)),
+        };
+        let content: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let of = |name: &str| content.get(name).and_then(serde_json::Value::as_str);
         Ok(of("run_id").zip(of("holder")).map(|(run_id, holder)| held_by(run_id, holder)))
     }
@@ -260,6 +273,14 @@ fn in_folder(path: &Path, mut open: impl FnMut() -> io::Result<File>) -> io::Res
     }
 }
 
+/// Whether a file cannot be read because another process has locked it. Only Windows keeps a locked file's content from
+/// other processes.
+fn is_locked(error: &io::Error) -> bool {
+    /// ERROR_LOCK_VIOLATION in Microsoft's list of system error codes.
+    const LOCK_VIOLATION: i32 = 33;
+    cfg!(windows) && error.raw_os_error() == Some(LOCK_VIOLATION)
+}
+
 /// No two contents ever written to one name are equal where it matters, so the content is its own version.
 fn version(bytes: &[u8]) -> Version {
     Version(format!("{:032x}", xxh3_128(bytes)))
@@ -299,6 +320,18 @@ mod tests {
             assert_eq!(bytes, content.as_bytes());
         }
         assert_eq!(home.read_part("b", 3, &mut bytes), Ok(false));
+    }
+
+    #[test]
+    fn a_lease_ends_although_a_starting_process_holds_a_copy_of_its_file() {
+        let (_folder, home) = home();
+        home.prepare().unwrap();
+        let lease = home.try_lease("first").unwrap().expect("nobody holds it");
+        let copy = lease.file.try_clone().unwrap();
+        assert!(home.try_lease("second").unwrap().is_none());
+        drop(lease);
+        assert!(home.try_lease("second").unwrap().is_some());
+        drop(copy);
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod lifecycle;
 mod liveness;
 mod model;
 mod ownership;
+mod portable;
 mod process;
 mod protocol;
 mod requests;

@@ -1,28 +1,17 @@
 //! What no compiler checks: how long files grow, and that nothing unfinished stays behind.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Every file of the repository, tracked or about to be, relative to its root.
 pub fn files() -> Vec<String> {
-    let output = Command::new("git")
-        // In a container the checkout may belong to another user.
-        .args([
-            "-c",
-            "safe.directory=*",
-            "-C",
-            ROOT,
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-        ])
-        .output()
-        .expect("git runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let names = String::from_utf8(output.stdout).expect("names are UTF-8");
-    names.lines().filter(|name| Path::new(ROOT).join(name).is_file()).map(str::to_owned).collect()
+    let files = sandbox::tree::files(Path::new(ROOT));
+    assert!(
+        files.iter().any(|name| name == "tests/it/tidy.rs"),
+        "the walk did not find this file: {files:?}"
+    );
+    files
 }
 
 pub fn read(name: &str) -> String {

@@ -27,7 +27,8 @@ pub const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azurite");
-const NEEDED: &str = "tests against Azurite need Node.js 22 (20 will do) with npm on the PATH";
+const NEEDED: &str = "This test runs Azurite, Microsoft's storage emulator, which needs Node.js 20 or later with npm. \
+    Install both from https://nodejs.org/en/download, on Debian and Ubuntu also with `apt-get install nodejs npm`.";
 /// However the test process ends, the pipe on Azurite's standard input closes, and Azurite ends too.
 const END_WITH_PARENT: &str = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()";
 
@@ -112,12 +113,14 @@ impl Azurite {
             Tls::new(&["127.0.0.1", "localhost"]).write(folder.path()).expect("write the certificates");
             command.args(["--oauth", "basic", "--cert", "leaf.pem", "--key", "leaf.key"]);
         }
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("node: {error}; {NEEDED}"));
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("{}", missing("node", &error)));
         let mut output = BufReader::new(process.stdout.take().expect("its output is piped"));
         let Some(address) = listening(&mut output) else {
             let _ = process.kill();
             let said = fs::read_to_string(log).unwrap_or_default();
-            panic!("Azurite did not start: {said}\n{NEEDED}; to install anew, remove {FOLDER}/node_modules");
+            panic!(
+                "Azurite did not start: {said}\n{NEEDED} To install Azurite again, remove {FOLDER}/node_modules."
+            );
         };
         Self { endpoint: format!("{address}/{ACCOUNT}"), process, _output: output, folder }
     }
@@ -158,7 +161,18 @@ fn install() {
         .args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"])
         .current_dir(folder)
         .output()
-        .unwrap_or_else(|error| panic!("npm: {error}; {NEEDED}"));
+        .unwrap_or_else(|error| panic!("{}", missing("npm", &error)));
     let said = String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success(), "`npm ci` in {FOLDER} failed ({}): {said}\n{NEEDED}", run.status);
+    assert!(
+        run.status.success(),
+        "`npm ci` in {FOLDER} failed ({}): {said}\n{NEEDED} The first run also needs the npm registry, to download Azurite.",
+        run.status
+    );
+}
+
+/// What a person does about a program that does not start.
+fn missing(program: &str, error: &io::Error) -> String {
+    let is_missing = error.kind() == io::ErrorKind::NotFound;
+    let what = if is_missing { "is missing: it is not on the PATH" } else { "does not start" };
+    format!("`{program}` {what} ({error}). {NEEDED}")
 }

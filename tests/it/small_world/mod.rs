@@ -6,8 +6,8 @@
 //! memory. After each pass, and after two more refreshes in which nothing happens, the destinations must hold what
 //! [`spec`] says. A sequence that is the prefix of others runs once: the stage is put back to where it ended.
 //!
-//! `cargo test` tries the first of each start's two lengths, which takes two cores about half a minute;
-//! `MATI_SYNC_WHOLE_SMALL_WORLD=1 cargo test`, as in `.ci/run`, the second in about three minutes: every sequence of three
+//! `cargo test` tries the first of each start's two lengths, which takes two cores about ten seconds;
+//! `MATI_SYNC_WHOLE_SMALL_WORLD=1 cargo test`, as in `.ci/run`, the second in about a minute: every sequence of three
 //! events, and of four from the first start.
 
 mod events;

@@ -257,23 +257,12 @@ impl Stage {
         let reads_all = after == PERIOD;
         let lookback = matches!(&work, Work::Command(order) if !order.retry_rejected);
         let limit = Duration::from_secs(if stop == Stop::Paused { 2 } else { 600 });
+        let (_sender, signal) = tokio::sync::watch::channel(false);
+        let deadline = Deadline::for_invocation(limit, signal);
         self.network.is_killing.store(stop == Stop::Killed, Ordering::Relaxed);
+        let running = self.app.engine.run(work, None, &deadline);
         let killed = if stop == Stop::Killed { Duration::from_secs(20) } else { Duration::from_secs(3600) };
-        let ended = loop {
-            let (_sender, signal) = tokio::sync::watch::channel(false);
-            let deadline = Deadline::for_invocation(limit, signal);
-            let running = self.app.engine.run(work.clone(), None, &deadline);
-            let ended = tokio::time::timeout(killed, running).await;
-            let is_kept_out = ended
-                .as_ref()
-                .is_ok_and(|ended| ended.reports.first().is_some_and(|report| report.end == End::Skipped));
-            if !is_kept_out {
-                break ended;
-            }
-            // A process that another test has just started holds a copy of the lock until it is under way.
-            std::thread::sleep(Duration::from_millis(2));
-            self.time.set(self.at);
-        };
+        let ended = tokio::time::timeout(killed, running).await;
         self.network.is_killing.store(false, Ordering::Relaxed);
         self.remember();
         if self.refusing {

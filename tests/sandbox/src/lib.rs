@@ -17,4 +17,5 @@ pub mod resource_manager;
 pub mod running;
 pub mod sentinel;
 pub mod tls;
+pub mod tree;
 pub mod world;

@@ -17,6 +17,11 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Builds the workspace under `root` and says where the executable lies.
 pub fn build(root: &Path) -> Result<PathBuf> {
+    ensure!(
+        cfg!(all(target_os = "linux", target_arch = "x86_64")),
+        "the package is built on Linux on x86-64, because the function app runs there; elsewhere, build it in a container \
+         or take it from a release"
+    );
     let target_folder = target_folder(root)?;
     // Panics and errors name source files. Where these lie on this machine must not show. The last prefix that fits
     // counts, and the folder of what is built usually lies within the checkout.

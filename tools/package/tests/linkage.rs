@@ -49,9 +49,13 @@ fn an_executable_needs_the_newest_of_the_versions_it_names() {
 /// Binutils read the same file.
 #[test]
 fn objdump_says_the_same() {
-    let Ok(output) = Command::new("objdump").arg("-p").arg(std::env::current_exe().unwrap()).output() else {
-        return;
-    };
+    let output = Command::new("objdump").arg("-p").arg(std::env::current_exe().unwrap()).output();
+    let output = output.unwrap_or_else(|error| {
+        panic!(
+            "`objdump` is missing ({error}). This test compares our reading of an executable with that of GNU binutils. \
+             Install them, on Debian and Ubuntu with `apt-get install binutils`."
+        )
+    });
     let text = String::from_utf8_lossy(&output.stdout);
     let named = text.split_whitespace().filter_map(|word| word.strip_prefix("GLIBC_"));
     let highest = named.map(glibc).max().unwrap();

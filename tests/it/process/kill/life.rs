@@ -18,7 +18,7 @@ use mati_sync::{
 };
 use sandbox::{
     corpus::Record,
-    host::{FunctionsHost, Invocation, TimerFire, WorkerState},
+    host::{FunctionsHost, Invocation, Stream, TimerFire, WorkerState},
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -175,7 +175,17 @@ impl Life {
     async fn after_kill(&mut self) {
         self.kills += 1;
         let has_stopped = matches!(self.host.state(), WorkerState::Stopped(_));
-        assert_eq!(has_stopped, self.kills.is_multiple_of(ERROR_LIMIT), "after {} kills", self.kills);
+        let said = || {
+            let output = self.host.output().into_iter().filter(|line| line.stream == Stream::Host);
+            output.map(|line| line.text).collect::<Vec<_>>().join("\n")
+        };
+        assert_eq!(
+            has_stopped,
+            self.kills.is_multiple_of(ERROR_LIMIT),
+            "after {} kills; the host said:\n{}",
+            self.kills,
+            said()
+        );
         if has_stopped {
             self.host.restart_host().await.unwrap();
         }

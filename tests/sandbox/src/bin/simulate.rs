@@ -26,7 +26,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut test = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     test.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    test.args(["test", "--quiet", "--package", "mati-sync", "--test", "it", "--"]);
+    // Not quiet: the first build of the tests takes minutes. The packages are those that `cargo test` takes, so that the
+    // dependencies are compiled once.
+    test.args(["test", "--test", "it", "--"]);
     let (name, variable, value) = match (arguments.kill, arguments.seed) {
         (Some(seed), _) => ("process::kill::sixty_kills_lose_nothing", "MATI_SYNC_KILL_SEED", seed),
         (None, Some(seed)) => ("simulation::nothing_is_lost_whatever_happens", "MATI_SYNC_SEED", seed),

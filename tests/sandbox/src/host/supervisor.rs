@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeSet,
     net::TcpListener,
-    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -31,8 +30,8 @@ use super::{
 /// How many errors within half an hour stop the host.
 const ERROR_LIMIT: usize = 3;
 
-/// Variables of our own environment the handler gets to see.
-const INHERITED: [&str; 3] = ["PATH", "HOME", "RUST_BACKTRACE"];
+/// Variables of our own environment the handler gets to see. Without the last one Windows opens no sockets.
+const INHERITED: [&str; 4] = ["PATH", "HOME", "RUST_BACKTRACE", "SystemRoot"];
 
 /// A port that nobody listens on, and that no other host of this program was given.
 pub(super) fn free_port() -> Result<u16> {
@@ -116,19 +115,19 @@ impl Supervisor {
                 }
                 () = after(grace_ends) => {
                     grace_ends = None;
-                    self.signal(&child, "KILL").await;
+                    self.signal(&mut child, "KILL").await;
                 }
                 act = self.acts.recv() => {
                     let Some((act, done)) = act else { return Next::End };
                     asking.push(done);
                     match act {
-                        Act::Kill => self.signal(&child, "KILL").await,
+                        Act::Kill => self.signal(&mut child, "KILL").await,
                         Act::Terminate(grace) => {
-                            self.signal(&child, "TERM").await;
+                            self.signal(&mut child, "TERM").await;
                             grace_ends = Some(Instant::now() + grace);
                         }
                         Act::Interrupt => {
-                            self.signal(&child, "INT").await;
+                            self.signal(&mut child, "INT").await;
                             asking.clear();
                         }
                         Act::Orphan => {
@@ -191,9 +190,7 @@ impl Supervisor {
     ) -> Next {
         // What a dying process still said is read before it is quoted; a grandchild may hold the pipes for ever.
         _ = tokio::time::timeout(Duration::from_millis(500), futures::future::join_all(readers)).await;
-        // .NET gives a death by signal the code a shell would.
-        let code =
-            exit.map_or(-1, |exit| exit.code().unwrap_or_else(|| 128 + exit.signal().unwrap_or_default()));
+        let code = exit.map_or(-1, code);
         let modern = self.exit_mode == ExitMode::Modern2026;
         match code {
             0 if !modern => Next::Rest,
@@ -238,13 +235,31 @@ impl Supervisor {
         _ = child.wait().await;
     }
 
-    /// A signal to the handler, by the shell's own `kill`: the standard library sends no other than SIGKILL.
-    async fn signal(&self, child: &Child, name: &str) {
-        let of_handler = self.host_process.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-        let id = of_handler.map(|text| text.trim().to_owned()).or(child.id().map(|id| id.to_string()));
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
+    /// A signal to the handler. The standard library sends SIGKILL to a child and nothing else; what remains is done by
+    /// the shell's own `kill`.
+    async fn signal(&self, child: &mut Child, name: &str) {
+        if name == "KILL" && self.host_process.is_none() {
+            _ = child.start_kill();
+            return;
+        }
+        if let Some(id) = self.id_of_handler(child).await {
             _ = Command::new("sh").arg("-c").arg(format!("kill -{name} {id}")).status().await;
         }
+    }
+
+    /// The handler's id. Behind a process between us it stands in a file, which that process writes as soon as it has
+    /// started the handler.
+    async fn id_of_handler(&self, child: &Child) -> Option<String> {
+        if let Some(file) = &self.host_process {
+            for _ in 0..500 {
+                let text = std::fs::read_to_string(file).unwrap_or_default();
+                if let Some(id) = text.strip_suffix('\n') {
+                    return Some(id.to_owned());
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+        child.id().map(|id| id.to_string())
     }
 
     fn command(&self, worker: &str) -> Command {
@@ -252,6 +267,8 @@ impl Supervisor {
             None => Command::new(&self.app.executable),
             // Starts the handler as a process of its own, leaves its id in the file, and ends as it ends.
             Some(file) => {
+                // The id of an earlier handler: a signal meant for this one must not go there.
+                _ = std::fs::remove_file(file);
                 let mut shell = Command::new("sh");
                 shell.args(["-c", r#""$@" & echo $! >"$0"; wait $!"#]).arg(file).arg(&self.app.executable);
                 shell
@@ -278,18 +295,35 @@ impl Supervisor {
     }
 }
 
-/// Asks for `/` every 25 ms until anything but a refused connection comes back; false after `limit`.
+/// The exit code as .NET has it, which gives a death by signal the code that a shell would.
+#[cfg(unix)]
+fn code(exit: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    exit.code().unwrap_or_else(|| 128 + exit.signal().unwrap_or_default())
+}
+
+/// The exit code; outside Unix there is no death by signal.
+#[cfg(not(unix))]
+fn code(exit: ExitStatus) -> i32 {
+    exit.code().unwrap_or(-1)
+}
+
+/// Asks for `/` every 25 ms until anything but a refused connection comes back; false after `limit`. The last question
+/// comes after the limit: on a busy machine this task itself may have waited that long since the one before.
 async fn probe(client: reqwest::Client, port: u16, limit: Duration) -> bool {
     let start = Instant::now();
-    while start.elapsed() < limit {
+    loop {
+        let is_late = start.elapsed() >= limit;
         // An accepted connection without an answer holds readiness back for as long as an HttpClient waits.
         let request = client.get(format!("http://127.0.0.1:{port}/")).timeout(Duration::from_secs(100));
         if !request.send().await.is_err_and(|error| error.is_connect()) {
             return true;
         }
+        if is_late {
+            return false;
+        }
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    false
 }
 
 /// Waits until `deadline`, without one for ever.
@@ -297,5 +331,21 @@ async fn after(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_handler_that_listens_is_found_however_late_it_is_asked() {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let port = free_port().unwrap();
+        assert!(!probe(client.clone(), port, Duration::ZERO).await, "nobody listens");
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, axum::Router::new()).await });
+        assert!(probe(client, port, Duration::ZERO).await, "it listens, although the time is over");
+        server.abort();
     }
 }

@@ -123,10 +123,10 @@ fn pid(host: &FunctionsHost) -> String {
     line.text.rsplit(' ').next().unwrap().to_owned()
 }
 
+/// By the shell's own `kill`: a program of that name is missing in small images.
 async fn signal(pid: &str, signal: &str) -> bool {
-    let status = tokio::process::Command::new("kill")
-        .arg(format!("-{signal}"))
-        .arg(pid)
+    let status = tokio::process::Command::new("sh")
+        .args(["-c", &format!("kill -{signal} {pid}")])
         .stderr(std::process::Stdio::null())
         .status();
     status.await.unwrap().success()

@@ -4,10 +4,10 @@ use std::{
     collections::{BTreeMap, HashSet},
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use sandbox::tree;
 
 /// What is added to the copy: a file of `tests/defects`, where it goes, and the file that then declares it as a module.
 const ADDED: [(&str, &str, &str, &str); 2] = [
@@ -19,7 +19,7 @@ const ADDED: [(&str, &str, &str, &str); 2] = [
 /// are not written, so that cargo compiles only what changed.
 pub fn make(root: &Path, copy: &Path, edited: &BTreeMap<String, String>) -> Result<()> {
     let mut contents = BTreeMap::new();
-    for name in files(root)? {
+    for name in tree::files(root) {
         let bytes = fs::read(root.join(&name)).with_context(|| name.clone())?;
         contents.insert(name, bytes);
     }
@@ -58,18 +58,6 @@ fn planted_version(manifest: &str) -> Result<String> {
     let (before, version, after) =
         parts.context("Cargo.toml has no [workspace.package] that begins with a version")?;
     Ok(format!("{before}[workspace.package]\nversion = \"{version}-planted\"{after}"))
-}
-
-/// Lists every file that is tracked or about to be.
-fn files(root: &Path) -> Result<Vec<String>> {
-    let mut git = Command::new("git");
-    // In a container the checkout may belong to another user.
-    git.args(["-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-    let output = git.current_dir(root).output().context("git did not start")?;
-    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
-    let names = String::from_utf8(output.stdout).context("names of files are UTF-8")?;
-    let names = names.split('\0').filter(|name| !name.is_empty());
-    Ok(names.filter(|name| root.join(name).is_file()).map(str::to_owned).collect())
 }
 
 /// Removes what is no longer part of the copy.

@@ -10,7 +10,11 @@ mod report;
 mod stage;
 mod story;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use clap::Parser;
@@ -40,7 +44,7 @@ struct Arguments {
     /// Where to serve the status page; any free port if this one is taken.
     #[arg(long, default_value_t = 7071)]
     port: u16,
-    /// Run the unpacked package in this folder, instead of building mati-sync.
+    /// Run the unpacked package in this folder, instead of the mati-sync of this checkout.
     #[arg(long, value_name = "FOLDER")]
     app: Option<PathBuf>,
     /// Keep the folder with mati-sync's state and log.
@@ -74,6 +78,7 @@ async fn run(arguments: &Arguments) -> Result<()> {
         true => (vec![Lane::Sentinel, Lane::Defender], ", Microsoft Sentinel and Defender for Endpoint"),
     };
     println!("mati-sync against stand-ins for Mandiant, Entra ID{destinations} on this machine\n");
+    let began = Instant::now();
     let app = arguments.app.as_deref();
     let mut stage = Stage::set(lanes, app, arguments.port, arguments.keep, arguments.verbose).await?;
     let now = stage.now();
@@ -84,6 +89,8 @@ async fn run(arguments: &Arguments) -> Result<()> {
     if let Err(error) = story::tell(&stage, records).await {
         return Err(error.context(format!("mati-sync's log is in {}", stage.keep_log())));
     }
+    say("finished", finished(began.elapsed(), std::env::var("MATI_SYNC_BUILD_SECONDS").ok()));
+    println!();
     if arguments.once {
         if arguments.keep {
             say("state and log", stage.folder());
@@ -97,6 +104,17 @@ async fn run(arguments: &Arguments) -> Result<()> {
         tokio::time::sleep(PERIOD).await;
         let report = stage.timer_pass().await?;
         say(&stage.now().format("  %H:%M:%S").to_string(), report.message());
+    }
+}
+
+/// Says how long it took; `build` are the seconds that `cargo demo` built before.
+fn finished(story: Duration, build: Option<String>) -> String {
+    let story = story.as_secs();
+    match build.and_then(|seconds| seconds.parse::<u64>().ok()) {
+        Some(build) if build > 1 => {
+            format!("every number above was checked; {} s in all, {build} s of them to build", story + build)
+        }
+        _ => format!("every number above was checked; {story} s in all"),
     }
 }
 

@@ -5,7 +5,6 @@ use std::{
     io::Write,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -35,7 +34,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts everything, with the unpacked package `app` or else with a mati-sync built here. `keep` leaves the
+    /// Starts everything, with the unpacked package `app` or else with the mati-sync of this checkout. `keep` leaves the
     /// folder with state and log behind.
     pub async fn set(
         lanes: Vec<Lane>,
@@ -48,7 +47,7 @@ impl Stage {
             Some(app) => HostOptions::new(app),
             None => {
                 let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-                let executable = Some(build(&root)?);
+                let executable = Some(beside()?);
                 HostOptions { executable, ..HostOptions::new(root) }
             }
         };
@@ -130,24 +129,12 @@ impl Stage {
     }
 }
 
-/// Builds mati-sync with our own profile: the executable comes to lie beside this one.
-fn build(root: &Path) -> Result<PathBuf> {
-    let demo = std::env::current_exe()?;
-    let folder = demo.parent().context("an executable lies in a folder")?;
-    let target = folder.parent().context("cargo's folders are two deep")?;
-    let profile = match folder.file_name().and_then(|name| name.to_str()) {
-        Some("debug") | None => "dev",
-        Some(profile) => profile,
-    };
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--bin", "mati-sync", "--profile", profile, "--manifest-path"])
-        .arg(root.join("Cargo.toml"))
-        .arg("--target-dir")
-        .arg(target)
-        .status()?;
-    ensure!(built.success(), "mati-sync could not be built");
-    Ok(folder.join("mati-sync"))
+/// Returns the mati-sync that lies beside this executable: `cargo demo` builds both.
+fn beside() -> Result<PathBuf> {
+    let executable =
+        std::env::current_exe()?.with_file_name(format!("mati-sync{}", std::env::consts::EXE_SUFFIX));
+    ensure!(executable.exists(), "{} is missing; `cargo demo` builds it", executable.display());
+    Ok(executable)
 }
 
 /// Writes every line of the host and of mati-sync into a file, and to the terminal if wanted.

@@ -28,7 +28,6 @@ pub async fn tell(stage: &Stage, records: Vec<Record>) -> Result<()> {
     story.third_pass().await?;
     story.fourth_pass().await?;
     story.rerun().await?;
-    println!();
     Ok(())
 }
 
