@@ -212,7 +212,7 @@ impl Reconciler {
             ledger.unsettled.insert(item.key);
             // The deciding record was met although nothing is sent: an older one must not take its place.
             let absent = ledger.state.manifest.get(item.key).filter(|entry| entry.state() == State::Absent);
-            if let Some(entry) = absent.map(|entry| entry.decided_by(item.version, item.seen)) {
+            if let Some(entry) = absent.map(|entry| entry.decided_by(item.decider)) {
                 ledger.state.manifest.put(entry);
                 kept.push(entry.into());
             }
