@@ -36,8 +36,6 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
     );
     let (mut lines, mut remembered) = (String::new(), Vec::new());
     for item in items {
-        ledger.counts.unchanged += 1;
-        ledger.unsettled.insert(item.key);
         let known = foreign(item);
         let before = ledger.state.manifest.get(item.key);
         let is_known = before
@@ -48,7 +46,6 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
             lines.push_str(&serde_json::to_string(&line).expect("our own types are JSON"));
             lines.push('\n');
         }
-        ledger.state.manifest.put(known);
         remembered.push(known);
     }
     // Before the commit that follows: what the manifest says is remembered has its line.
@@ -56,6 +53,10 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
         lines.insert_str(0, &context.store.foreign(context.lane.name).await?);
         context.store.write_foreign(lease, context.lane.name, &lines).await?;
     }
+    // Counted when nothing can fail any more: else what the lane is left with would count twice.
+    ledger.counts.unchanged += items.len() as u64;
+    ledger.unsettled.extend(items.iter().map(|item| item.key));
+    remembered.iter().for_each(|known| ledger.state.manifest.put(*known));
     Ok(remembered)
 }
 

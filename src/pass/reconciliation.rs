@@ -204,21 +204,23 @@ impl Reconciler {
         let now = ledger.now();
         let is_foreign = |item: &mut Planned| self.foreign.contains(&destination.compared_as(item));
         let mut settled: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
-        let mut kept = foreign::remember(ledger, &settled).await?;
         let Admitted { sent, displaced, turned_away } =
             capacity.admit(planned, |item| destination.is_unfit(item, now));
+        self.made_way |= !displaced.is_empty();
+        displace(ledger, displaced).await?;
+        let mut kept = foreign::remember(ledger, &settled).await?;
+        // Nothing can fail any more: what has a fate here is left to nobody.
         ledger.counts.over_limit += turned_away.len() as u64;
         for item in &turned_away {
             ledger.unsettled.insert(item.key);
-            // The deciding record was met although nothing is sent: an older one must not take its place.
+            // The deciding record was met although nothing is sent, also where the indicator makes way on this very
+            // page: an older record must not take its place, and bring it back with another rank at each reading.
             let absent = ledger.state.manifest.get(item.key).filter(|entry| entry.state() == State::Absent);
             if let Some(entry) = absent.map(|entry| entry.decided_by(item.decider)) {
                 ledger.state.manifest.put(entry);
                 kept.push(entry.into());
             }
         }
-        self.made_way |= !displaced.is_empty();
-        displace(ledger, displaced).await?;
         settled.extend(turned_away);
         Ok(Admission { admitted: sent, settled, kept })
     }
