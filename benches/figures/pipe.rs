@@ -52,9 +52,8 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
     Planned {
         record: 0,
-        seen: mati_sync::domain::deciding_record::LastSeen::default(),
+        decider: Default::default(),
         reason: None,
-        version: mati_sync::domain::deciding_record::RecordVersion::default(),
         key: indicator.observable.subject(policy.hash_type).key(),
         hash_type: policy.hash_type,
         handle: None,

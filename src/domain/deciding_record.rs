@@ -48,6 +48,16 @@ impl RecordVersion {
     }
 }
 
+/// The deciding record of a value, as a lane knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decider {
+    pub version: RecordVersion,
+    /// When it was last met.
+    pub seen: LastSeen,
+    /// Another record of the value is known of: then it matters whether the source still lists this one.
+    pub is_contested: bool,
+}
+
 /// The refreshes of a lane: what a whole one did not meet, the source no longer lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refreshes {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::{
-    deciding_record::RecordVersion,
+    deciding_record::{Decider, RecordVersion, Tag},
     entry::{Entry, State},
     filter::DropReason,
     fingerprint::Fingerprint,
@@ -24,7 +24,7 @@ pub(super) enum Decision {
     Send {
         change: Change,
         /// The record that decides from now on.
-        version: RecordVersion,
+        decider: Decider,
     },
     /// Nothing is sent; perhaps something is noted.
     Keep { fate: Fate, note: Option<Entry> },
@@ -43,8 +43,26 @@ pub(super) enum Fate {
 pub(super) struct Candidate<'a> {
     pub indicator: &'a Indicator,
     pub version: RecordVersion,
+    /// Another record of the value stands on the page.
+    pub is_contested: bool,
     pub fingerprint: Fingerprint,
     pub admitted: Result<(), DropReason>,
+}
+
+impl Candidate<'_> {
+    /// What is known of this record once it decides in place of the one that `held` knows.
+    pub(super) fn decider(&self, held: Option<&Entry>, circumstances: &Circumstances) -> Decider {
+        let seen = circumstances.refreshes.last_seen();
+        let is_contested = held.is_some_and(|entry| {
+            let before = entry.deciding_record();
+            match self.version.tag == before.tag {
+                true => entry.is_contested(),
+                // The older one may be listed still.
+                false => before.tag != Tag::UNKNOWN && self.version > before,
+            }
+        });
+        Decider { version: self.version, seen, is_contested: self.is_contested || is_contested }
+    }
 }
 
 /// The fate of a record that changes nothing.
@@ -67,11 +85,15 @@ impl Policy {
         let nothing = Decision::Keep { fate: fate_of(admitted), note: None };
         let Some(entry) = held else {
             return match admitted {
-                Ok(()) => Decision::Send { change: Change::Created, version },
+                Ok(()) => Decision::Send {
+                    change: Change::Created,
+                    decider: candidate.decider(None, circumstances),
+                },
                 Err(_) => nothing,
             };
         };
         let mut hears = entry.yields_to(version, circumstances.refreshes);
+        let mut decider = candidate.decider(held, circumstances);
         if circumstances.purpose == Purpose::Retry {
             // A rejection is judged again only if nothing else has spoken since; that the record was touched says nothing.
             let is_the_rejected =
@@ -80,24 +102,22 @@ impl Policy {
                 return nothing;
             }
             hears = true;
+            if version <= entry.deciding_record() {
+                // A line on file does not tell that the source still lists the record.
+                decider = entry.decider(decider.seen);
+            }
         }
-        let version = if circumstances.purpose == Purpose::Retry {
-            version.max(entry.deciding_record())
-        } else {
-            version
-        };
-        let candidate = &Candidate { version, ..*candidate };
         match (hears, admitted) {
-            (true, Ok(())) => self.decide_for(entry, candidate, circumstances),
-            (true, Err(reason)) => self.decide_against(entry, candidate, reason, circumstances),
-            (false, Ok(())) => self.support(entry, circumstances),
+            (true, Ok(())) => self.decide_for(entry, candidate, decider, circumstances),
+            (true, Err(reason)) => self.decide_against(entry, candidate, decider, reason, circumstances),
+            (false, Ok(())) => self.support(entry, candidate, circumstances),
             (false, Err(reason)) => {
-                let speaks_against = self.retract
-                    && !entry.state().is_decided_against()
-                    && entry.is_held(circumstances.now)
-                    && self.filter.is_stated(candidate.indicator, reason);
-                let note = speaks_against.then(|| contest(entry, circumstances)).flatten();
-                Decision::Keep { fate: Fate::Dropped(reason), note }
+                let may_decide = self.retract && self.filter.is_stated(candidate.indicator, reason);
+                let note = may_decide.then(|| contested(entry, candidate, circumstances));
+                Decision::Keep {
+                    fate: Fate::Dropped(reason),
+                    note: note.and_then(|after| changed(entry, after)),
+                }
             }
         }
     }
@@ -107,15 +127,15 @@ impl Policy {
         &self,
         entry: &Entry,
         candidate: &Candidate<'_>,
+        decider: Decider,
         circumstances: &Circumstances,
     ) -> Decision {
-        let version = candidate.version;
         let same = entry.fingerprint.covers(candidate.fingerprint, candidate.indicator);
         let ends_soon = self.ends_soon(entry, circumstances);
         let is_retry = circumstances.purpose == Purpose::Retry;
-        let heard = heard(entry, version, circumstances);
+        let heard = heard(entry, decider);
         let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
-        let send = |change| Decision::Send { change, version };
+        let send = |change| Decision::Send { change, decider };
         match entry.state() {
             State::Rejected if same && !is_retry => keep(Fate::StillRejected, heard),
             State::Rejected | State::Retracted | State::Foreign | State::Absent => send(Change::Created),
@@ -133,34 +153,39 @@ impl Policy {
         &self,
         entry: &Entry,
         candidate: &Candidate<'_>,
+        decider: Decider,
         reason: DropReason,
         circumstances: &Circumstances,
     ) -> Decision {
-        let heard = heard(entry, candidate.version, circumstances);
+        let heard = heard(entry, decider);
         let fate = Fate::Dropped(reason);
         if !self.retract || !self.filter.is_stated(candidate.indicator, reason) {
-            let seen = (candidate.version.tag == entry.deciding_record().tag)
-                .then(|| changed(entry, seen(entry, circumstances)));
-            return Decision::Keep { fate, note: seen.flatten() };
+            let is_listed = candidate.version.tag == entry.deciding_record().tag;
+            let note = is_listed.then(|| changed(entry, seen(entry, decider)));
+            return Decision::Keep { fate, note: note.flatten() };
         }
         if entry.is_held(circumstances.now) {
-            return Decision::Send { change: Change::Retracted, version: candidate.version };
+            return Decision::Send { change: Change::Retracted, decider };
         }
         // Nothing is held; an older record, or the line about an earlier rejection, must not bring it back.
         Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
     }
 
     /// A record that does not decide is admitted: it keeps what is held from running out.
-    fn support(&self, entry: &Entry, circumstances: &Circumstances) -> Decision {
-        // The deciding record goes on deciding.
-        let send = |change| Decision::Send { change, version: entry.deciding_record() };
+    fn support(&self, entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumstances) -> Decision {
+        // The deciding record goes on deciding, until it is known that the source lists it no more.
+        let after = contested(entry, candidate, circumstances);
+        let send = |change| {
+            let decider = after.decider(circumstances.refreshes.last_seen());
+            Decision::Send { change, decider }
+        };
         let is_void = entry.fingerprint == Fingerprint::VOID;
         match entry.state() {
             State::Held | State::UpdateRejected if is_void => send(Change::Updated),
             State::Held | State::UpdateRejected if self.ends_soon(entry, circumstances) => {
                 send(Change::Renewed)
             }
-            _ => Decision::Keep { fate: Fate::Unchanged, note: None },
+            _ => Decision::Keep { fate: Fate::Unchanged, note: changed(entry, after) },
         }
     }
 
@@ -208,24 +233,29 @@ impl Policy {
     }
 }
 
-/// `entry` once the deciding record `voice` was met.
-fn heard(entry: &Entry, version: RecordVersion, circumstances: &Circumstances) -> Entry {
-    if version == entry.deciding_record() {
-        seen(entry, circumstances)
+/// `entry` once `decider` was met.
+fn heard(entry: &Entry, decider: Decider) -> Entry {
+    let known = (entry.deciding_record(), entry.is_contested());
+    if known == (decider.version, decider.is_contested) {
+        seen(entry, decider)
     } else {
-        entry.decided_by(version, circumstances.refreshes.last_seen())
+        entry.decided_by(decider)
     }
 }
 
 /// `entry` once its deciding record was met.
-fn seen(entry: &Entry, circumstances: &Circumstances) -> Entry {
-    let now = circumstances.refreshes.last_seen();
-    if entry.is_seen_anew(now) { entry.seen(now) } else { *entry }
+fn seen(entry: &Entry, Decider { seen, .. }: Decider) -> Entry {
+    if entry.is_seen_anew(seen) { entry.seen(seen) } else { *entry }
 }
 
-/// What is to be noted where an older record speaks against what the deciding one admits.
-fn contest(entry: &Entry, circumstances: &Circumstances) -> Option<Entry> {
-    (!entry.is_contested()).then(|| entry.contested(circumstances.refreshes.last_seen()))
+/// `entry` once another record was met than the deciding one, which may decide when that is gone. From then on it is
+/// kept up to date when the deciding one was last met; a state of it that is no longer listed tells nothing.
+fn contested(entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumstances) -> Entry {
+    if entry.tracks_sightings() || candidate.version.tag == entry.deciding_record().tag {
+        return *entry;
+    }
+    let decider = entry.decider(circumstances.refreshes.last_seen());
+    entry.decided_by(Decider { is_contested: true, ..decider })
 }
 
 fn changed(before: &Entry, after: Entry) -> Option<Entry> {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    deciding_record::{LastSeen, RecordVersion, Refreshes, Tag, WholeRefresh, seconds},
+    deciding_record::{Decider, LastSeen, RecordVersion, Refreshes, Tag, WholeRefresh, seconds},
     fingerprint::Fingerprint,
     observable::{IndicatorType, Key},
 };
@@ -192,10 +192,17 @@ impl Entry {
         RecordVersion { updated: self.updated, tag: Tag::from_bytes(self.tag) }
     }
 
-    /// The same entry, decided by `voice`, which was met at this time; nothing is contested.
-    pub fn decided_by(self, version: RecordVersion, seen: LastSeen) -> Self {
-        let (RecordVersion { updated, tag }, LastSeen(seen)) = (version, seen);
-        Self { updated, tag: tag.to_bytes(), seen, flags: self.flags & !CONTESTED, ..self }
+    /// The same entry, decided so.
+    pub fn decided_by(self, decider: Decider) -> Self {
+        let Decider { version: RecordVersion { updated, tag }, seen: LastSeen(seen), is_contested } = decider;
+        let flags = self.flags & !CONTESTED | if is_contested { CONTESTED } else { 0 };
+        Self { updated, tag: tag.to_bytes(), seen, flags, ..self }
+    }
+
+    /// What is known of the deciding record. Where nothing tells when it was last met, it is believed to be listed `now`.
+    pub fn decider(&self, now: LastSeen) -> Decider {
+        let seen = if self.tracks_sightings() { LastSeen(self.seen) } else { now };
+        Decider { version: self.deciding_record(), seen, is_contested: self.is_contested() }
     }
 
     /// The same entry, whose deciding record was met at this time.
@@ -203,8 +210,8 @@ impl Entry {
         Self { seen, ..self }
     }
 
-    /// Whether an older record that is not admitted speaks against what the deciding one admits: then it matters whether
-    /// the source still lists the latter.
+    /// Whether another record of the value is known of beside the deciding one: then it matters whether the source still
+    /// lists the latter.
     pub fn is_contested(&self) -> bool {
         self.flags & CONTESTED != 0
     }
@@ -215,7 +222,7 @@ impl Entry {
     }
 
     /// Whether it is kept up to date when the deciding record was last met.
-    fn tracks_sightings(&self) -> bool {
+    pub(super) fn tracks_sightings(&self) -> bool {
         self.is_contested() || self.state().is_decided_against() || self.state() == State::Absent
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::{
-    deciding_record::{LastSeen, RecordVersion, Tag},
+    deciding_record::{Decider, RecordVersion, Tag},
     decision::{Candidate, Decision, Fate, fate_of},
     entry::{Entry, Handle, Known, Rank, State},
     filter::DropReason,
@@ -25,9 +25,7 @@ pub struct Planned {
     /// Which record of its page calls for it: a record may call for several.
     pub record: usize,
     /// The record that decides about the value from now on.
-    pub version: RecordVersion,
-    /// When that was met.
-    pub seen: LastSeen,
+    pub decider: Decider,
     /// Which of a file's digests stands for it.
     pub hash_type: HashType,
     pub key: Key,
@@ -58,7 +56,7 @@ impl Planned {
     /// from running out goes on being ranked by the deciding record, as it is known.
     pub fn rank(&self) -> Rank {
         if let Some(Handle::Numbered { rank, .. }) = self.handle
-            && self.version.tag != Tag::of(&self.indicator.source_id)
+            && self.decider.version.tag != Tag::of(&self.indicator.source_id)
         {
             return rank;
         }
@@ -76,18 +74,18 @@ impl Planned {
     pub fn rejected(&self, before: Option<&Entry>) -> Known {
         let entry = match before.filter(|entry| entry.state().is_held()) {
             Some(entry) if self.change.removes() => {
-                entry.decided_by(self.version, self.seen).in_state(State::RetractionRejected)
+                entry.decided_by(self.decider).in_state(State::RetractionRejected)
             }
-            Some(entry) => entry.decided_by(self.version, self.seen).rejecting(self.fingerprint),
+            Some(entry) => entry.decided_by(self.decider).rejecting(self.fingerprint),
             None => self.entry(State::Rejected),
         };
         Known { entry, handle: self.handle }
     }
 
     fn entry(&self, state: State) -> Entry {
-        Entry::new(self.key, self.fingerprint, self.valid_until, self.version, state)
+        Entry::new(self.key, self.fingerprint, self.valid_until, self.decider.version, state)
             .of_type(self.indicator.observable.indicator_type())
-            .seen(self.seen)
+            .decided_by(self.decider)
     }
 }
 
@@ -121,8 +119,9 @@ pub fn plan_page(
     for (record, ((key, indicator), held)) in indicators.into_iter().zip(known).enumerate() {
         let admitted = policy.filter.admit(&indicator);
         let (fingerprint, version) = (Fingerprint::of(&indicator, policy.form), versions[record]);
-        let candidate = Candidate { indicator: &indicator, version, fingerprint, admitted };
-        let decides = deciders[&key] == record;
+        let Deciding { record: deciding, is_contested } = deciders[&key];
+        let decides = deciding == record;
+        let candidate = Candidate { indicator: &indicator, version, is_contested, fingerprint, admitted };
         let mut decision = match decides {
             true => policy.decide(held.as_ref(), &candidate, circumstances),
             false => Decision::Keep { fate: fate_of(admitted), note: None },
@@ -131,7 +130,7 @@ pub fn plan_page(
         former.retain(|(key, _)| decides || indicator.former.contains(key));
         // Another record of the page stands for it there, or another had the same former name.
         former.retain(|(key, _)| !deciders.contains_key(key) && displaced.insert(*key));
-        let mut name = (key, policy.hash_type);
+        let (mut name, decider) = ((key, policy.hash_type), candidate.decider(None, circumstances));
         if let Decision::Keep { fate: Fate::Dropped(_), note } = decision
             && decides
             && !former.is_empty()
@@ -139,14 +138,13 @@ pub fn plan_page(
             // What is no longer wanted stands under another name only.
             plan.notes.extend(note.map(|entry| noted(entry, manifest)));
             name = former.remove(0);
-            decision = Decision::Send { change: Change::Retracted, version };
+            decision = Decision::Send { change: Change::Retracted, decider };
         }
-        let planned = |indicator: Indicator, (key, hash_type), change, version| Planned {
+        let planned = |indicator: Indicator, (key, hash_type), change, decider| Planned {
             valid_until: policy.valid_until(&indicator, change, circumstances.now),
             indicator,
             record,
-            version,
-            seen: circumstances.refreshes.last_seen(),
+            decider,
             hash_type,
             key,
             handle: manifest.handle(key),
@@ -157,10 +155,10 @@ pub fn plan_page(
         // A former name stays as long as the new one is rejected.
         if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
             let former = former.into_iter();
-            plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, version)));
+            plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, decider)));
         }
         match decision {
-            Decision::Send { change, version } => plan.send.push(planned(indicator, name, change, version)),
+            Decision::Send { change, decider } => plan.send.push(planned(indicator, name, change, decider)),
             Decision::Keep { fate, note } => {
                 keep(fate, counts);
                 plan.notes.extend(note.map(|entry| noted(entry, manifest)));
@@ -195,8 +193,7 @@ pub fn plan_malformed(
             plan.send.push(Planned {
                 valid_until: circumstances.now,
                 record: first_record + place,
-                version,
-                seen: circumstances.refreshes.last_seen(),
+                decider: Decider { version, seen: circumstances.refreshes.last_seen(), is_contested: false },
                 hash_type,
                 key,
                 handle: manifest.handle(key),
@@ -224,13 +221,22 @@ fn keep(fate: Fate, counts: &mut Counts) {
     }
 }
 
-/// The place of the record that decides about each key, among those of the page.
-fn deciders(indicators: &[(Key, Indicator)], versions: &[RecordVersion]) -> ByKey<usize> {
+/// Which record decides about a key, of those of a page.
+struct Deciding {
+    /// Its place.
+    record: usize,
+    /// Another record of the value stands on the page.
+    is_contested: bool,
+}
+
+/// Of each key.
+fn deciders(indicators: &[(Key, Indicator)], versions: &[RecordVersion]) -> ByKey<Deciding> {
     let mut deciders = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
     for (record, (key, _)) in indicators.iter().enumerate() {
-        let best = deciders.entry(*key).or_insert(record);
-        if versions[*best] <= versions[record] {
-            *best = record;
+        let best = deciders.entry(*key).or_insert(Deciding { record, is_contested: false });
+        best.is_contested |= versions[best.record].tag != versions[record].tag;
+        if versions[best.record] <= versions[record] {
+            best.record = record;
         }
     }
     deciders

@@ -354,16 +354,13 @@ impl<'a> Delivery<'a> {
         if planned.is_empty() {
             return Ok(planned);
         }
-        let mut admission = Admission::default();
-        let ended = self.reconciler.admit(ledger, planned, &mut admission).await;
-        let Admission { admitted, settled, kept } = admission;
+        let Admission { admitted, settled, kept } = self.reconciler.admit(ledger, planned).await?;
         for item in &settled {
             self.close(item);
         }
         for known in kept {
             self.note(known);
         }
-        ended?;
         Ok(admitted)
     }
 

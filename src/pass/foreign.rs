@@ -34,11 +34,8 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
         "{} indicators are left as another application has them at the destination; they are delivered when that ends",
         items.len()
     );
-    let (mut lines, mut remembered) = (String::new(), Vec::new());
+    let mut lines = String::new();
     for item in items {
-        ledger.counts.unchanged += 1;
-        ledger.unsettled.insert(item.key);
-        let known = foreign(item);
         let before = ledger.state.manifest.get(item.key);
         let is_known = before
             .is_some_and(|before| before.state() == State::Foreign && before.fingerprint == item.fingerprint);
@@ -48,13 +45,18 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
             lines.push_str(&serde_json::to_string(&line).expect("our own types are JSON"));
             lines.push('\n');
         }
-        ledger.state.manifest.put(known);
-        remembered.push(known);
     }
     // Before the commit that follows: what the manifest says is remembered has its line.
     if let Some(lease) = context.lease.filter(|_| !lines.is_empty()) {
         lines.insert_str(0, &context.store.foreign(context.lane.name).await?);
         context.store.write_foreign(lease, context.lane.name, &lines).await?;
+    }
+    // After everything that can fail: their fate is counted once.
+    ledger.counts.unchanged += items.len() as u64;
+    let remembered: Vec<Known> = items.iter().map(foreign).collect();
+    for known in &remembered {
+        ledger.unsettled.insert(known.entry.key);
+        ledger.state.manifest.put(*known);
     }
     Ok(remembered)
 }

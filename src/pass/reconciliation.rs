@@ -36,7 +36,6 @@ pub(super) struct Reconciler {
 }
 
 /// What of a page is sent, and what is settled without being sent.
-#[derive(Default)]
 pub(super) struct Admission {
     pub admitted: Vec<Planned>,
     pub settled: Vec<Planned>,
@@ -191,39 +190,39 @@ impl Reconciler {
     /// what another application holds there, whose indicators are never touched.
     ///
     /// # Errors
-    /// Why the lane cannot go on; what `admission` says is settled has its fate all the same.
+    /// Why the lane cannot go on.
     pub async fn admit(
         &mut self,
         ledger: &mut Ledger<'_>,
         mut planned: Vec<Planned>,
-        admission: &mut Admission,
-    ) -> Result<(), Halt> {
+    ) -> Result<Admission, Halt> {
         let destination = &ledger.context.lane.destination;
         self.reconcile(ledger).await?;
         let Some(capacity) = &mut self.capacity else {
-            admission.admitted = planned;
-            return Ok(());
+            return Ok(Admission { admitted: planned, settled: Vec::new(), kept: Vec::new() });
         };
         let now = ledger.now();
         let is_foreign = |item: &mut Planned| self.foreign.contains(&destination.compared_as(item));
-        admission.settled = planned.extract_if(.., is_foreign).collect();
-        admission.kept = foreign::remember(ledger, &admission.settled).await?;
+        let mut settled: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
         let Admitted { sent, displaced, turned_away } =
             capacity.admit(planned, |item| destination.is_unfit(item, now));
+        self.made_way |= !displaced.is_empty();
+        displace(ledger, displaced).await?;
+        let mut kept = foreign::remember(ledger, &settled).await?;
+        // Nothing can fail from here on, so that what gets its fate here does not count as left as well.
         ledger.counts.over_limit += turned_away.len() as u64;
         for item in &turned_away {
             ledger.unsettled.insert(item.key);
-            // The deciding record was met although nothing is sent: an older one must not take its place.
+            // The deciding record was met although nothing is sent, also where the indicator makes way on this very
+            // page: an older record must not take its place, and bring it back with another rank at each reading.
             let absent = ledger.state.manifest.get(item.key).filter(|entry| entry.state() == State::Absent);
-            if let Some(entry) = absent.map(|entry| entry.decided_by(item.version, item.seen)) {
+            if let Some(entry) = absent.map(|entry| entry.decided_by(item.decider)) {
                 ledger.state.manifest.put(entry);
-                admission.kept.push(entry.into());
+                kept.push(entry.into());
             }
         }
-        admission.settled.extend(turned_away);
-        admission.admitted = sent;
-        self.made_way |= !displaced.is_empty();
-        displace(ledger, displaced).await
+        settled.extend(turned_away);
+        Ok(Admission { admitted: sent, settled, kept })
     }
 }
 

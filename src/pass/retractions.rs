@@ -48,7 +48,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     for item in plan.send.extract_if(.., |item| withheld.contains(&item.record)) {
         let entry = ledger.state.manifest.get(item.key).copied();
         if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
-            let entry = entry.decided_by(item.version, item.seen).in_state(State::Unwanted);
+            let entry = entry.decided_by(item.decider).in_state(State::Unwanted);
             plan.notes.push(Known { entry, handle: item.handle });
             ledger.unsettled.insert(ledger.context.lane.policy.key(&item.indicator));
         }

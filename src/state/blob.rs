@@ -169,9 +169,10 @@ impl BlobHome {
         while !rest.is_empty() {
             let block = rest.split_to(BLOCK.min(rest.len()));
             let end = position + block.len() as u64;
-            // A lost reply makes our own addition look like another writer's.
+            // A lost reply makes our own addition look like another writer's. Where there is a byte more, it is
+            // another writer's that only begins alike.
             if !self.append_block(&blob, position, &block).await?
-                && self.read_range(name, position..end).await?.is_none_or(|present| present != block)
+                && self.read_range(name, position..end + 1).await?.is_none_or(|present| present != block)
             {
                 return Err(StateError::Conflict { name: name.to_owned() });
             }

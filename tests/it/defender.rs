@@ -198,6 +198,51 @@ async fn another_applications_entry_for_another_path_keeps_nothing_out() {
     assert_eq!(held(&world).into_keys().collect::<Vec<_>>(), &ours[..2]);
 }
 
+/// A value's newer record ranks it lower, on the very page for which it makes way.
+#[tokio::test(start_paused = true)]
+async fn what_makes_way_is_not_brought_back_by_an_older_record_at_each_reading() {
+    let mut world = world("defender");
+    world.set("DEFENDER_INDICATOR_LIMIT", "2");
+    world.mandiant.set(|knobs| knobs.longest_page = 2);
+    let record = |id: &str, address: usize, hours, mscore| {
+        let record = Record::ipv4(&self::address(address)).set("id", format!("ipv4--{id}"));
+        record.updated(world.ago(TimeDelta::hours(hours))).mscore(mscore)
+    };
+    world.mandiant.put_all([
+        record("older", 1, 9, 97),
+        record("other", 2, 8, 90),
+        record("newer", 1, 7, 85),
+        record("better", 3, 6, 88),
+    ]);
+    world.tick().await;
+    let ideal = [address(2), address(3)];
+    assert_eq!(held(&world).into_keys().collect::<Vec<_>>(), ideal);
+    let report = world.command(RunOptions { lookback_days: Some(2), ..RunOptions::default() }).await;
+    assert_eq!((counts(&report).created, counts(&report).displaced), (0, 0), "{report:#?}");
+    assert_eq!(held(&world).into_keys().collect::<Vec<_>>(), ideal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_fails_leaves_each_record_one_fate() {
+    let mut world = world("defender");
+    world.set("DEFENDER_INDICATOR_LIMIT", "2");
+    let at = world.ago(TimeDelta::hours(3));
+    let record = |number: usize, mscore| Record::ipv4(&address(number)).updated(at).mscore(mscore);
+    world.mandiant.put_all([record(1, 85), record(2, 86)]);
+    world.tick().await;
+    world.defender.put(json!({
+        "indicatorValue": address(3), "indicatorType": "IpAddress", "action": "Audit", "title": "theirs",
+        "description": "theirs", "application": "another", "generateAlert": true,
+    }));
+    world.net.on_request(|exchange| {
+        exchange.uri.path().ends_with("/BatchDelete").then(|| sandbox::net::Fault::status(500))
+    });
+    // One that displaces another, one without room, and one that another application has there.
+    world.mandiant.put_all([record(3, 99), record(4, 98), record(5, 80)]);
+    let report = world.command(RunOptions { lookback_days: Some(2), ..RunOptions::default() }).await;
+    assert_eq!((report.end, counts(&report).over_limit), (End::Stalled, 0), "{report:#?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lowered_limit_is_kept_to_at_once() {
     let mut world = world("defender");

@@ -114,9 +114,8 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     let is_file = indicator.observable.indicator_type() == IndicatorType::Hash;
     Planned {
         record: 0,
-        seen: mati_sync::domain::deciding_record::LastSeen::default(),
         reason: None,
-        version: mati_sync::domain::deciding_record::RecordVersion::default(),
+        decider: mati_sync::domain::deciding_record::Decider::default(),
         hash_type: HashType::Sha256,
         key: indicator.observable.subject(HashType::Sha256).key(),
         handle: None,

@@ -15,6 +15,7 @@ use crate::harness::world::World;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: TimeDelta = TimeDelta::days(1);
 const VALUE: &str = "bad.example";
+const FILE: &str = "0123456789abcdef0123456789abcdef";
 
 /// One of several records of the same value.
 fn record(id: &str, at: DateTime<Utc>, mscore: i64) -> Record {
@@ -106,6 +107,53 @@ async fn an_older_record_brings_back_what_a_record_retracted_that_is_gone() {
     live(&world, 8, |_| {}).await;
     assert!(is_held(&world), "a whole refresh did not meet the record that spoke against it");
     live(&world, 6, |world| assert!(is_held(world))).await;
+}
+
+/// A record of a file, which is valid for so long that nothing is renewed meanwhile.
+fn of_file(id: &str, at: DateTime<Utc>, mscore: i64) -> Record {
+    Record::file(Some(FILE), None, None).set("id", format!("md5--{id}")).updated(at).mscore(mscore)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_record_decides_about_the_content_once_the_newer_one_is_gone() {
+    let world = World::new();
+    let newer = of_file("2", world.ago(DAY), 95);
+    world.mandiant.put_all([of_file("1", world.ago(DAY * 5), 90), newer.clone()]);
+    world.tick().await;
+    assert_eq!(world.object(FILE)["confidence"], 95);
+    world.mandiant.remove(newer.key());
+    // A whole refresh does not meet it, and the next one hears the older record.
+    live(&world, 8, |_| {}).await;
+    assert_eq!(world.object(FILE)["confidence"], 90, "nothing else is listed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_older_record_on_the_same_page_speaks_against_what_a_record_admitted_that_is_gone() {
+    let world = World::new();
+    let at = world.ago(DAY * 2);
+    let newer = of_file("2", at + TimeDelta::seconds(5), 95);
+    world.mandiant.put_all([of_file("1", at, 10), newer.clone()]);
+    // The first refresh meets both.
+    live(&world, 4, |world| assert!(world.held().contains(&FILE.to_owned()))).await;
+    world.mandiant.remove(newer.key());
+    live(&world, 8, |_| {}).await;
+    assert!(world.held().is_empty(), "what is listed speaks against it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_only_renews_does_not_vouch_for_the_deciding_one() {
+    let world = World::new();
+    let record = |id: &str, days, mscore| {
+        let record = Record::ipv4("198.51.100.7").set("id", format!("ipv4--{id}"));
+        record.updated(world.ago(DAY * days)).mscore(mscore)
+    };
+    let newest = record("3", 1, 95);
+    world.mandiant.put_all([record("1", 5, 85), record("2", 3, 10), newest.clone()]);
+    world.tick().await;
+    assert_eq!(world.held().len(), 1);
+    world.mandiant.remove(newest.key());
+    live(&world, 20, |_| {}).await;
+    assert!(world.held().is_empty(), "of those that are listed the newer one speaks against it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use azure_core::{
 use chrono::TimeDelta;
 use mati_sync::{
     clock::Deadline,
-    domain::outcome::End,
+    domain::{outcome::End, request::RunOptions},
     pass::{MessageKind, Work},
     state::blob::BlobHome,
 };
@@ -234,6 +234,47 @@ async fn the_lost_reply_of_a_commit_is_recognised_as_our_own_write() {
     let report = world.tick().await;
     assert_eq!((report.end, report.totals().created), (End::CaughtUp, 300), "{report:#?}");
     assert_eq!(world.tick().await.totals().created, 0);
+}
+
+/// Only some of a file's lines could be done away with, and it begins with those that could not.
+#[tokio::test(start_paused = true)]
+async fn lines_that_stay_outlive_their_file_in_a_container() {
+    const WEAK: &str = "198.51.100.1";
+    const STRONG: &str = "198.51.100.2";
+    let (mut world, blobs) = World::with_blobs();
+    world.set("TARGET_APPLICATION", "defender").set("DEFENDER_INDICATOR_LIMIT", "2");
+    let at = world.ago(TimeDelta::hours(6));
+    let record = |address: &str, minutes, mscore| {
+        Record::ipv4(address).updated(at + TimeDelta::minutes(minutes)).mscore(mscore)
+    };
+    world.defender.knobs(|knobs| {
+        knobs.reject = Some(Arc::new(|object| {
+            let is_refused = [WEAK, STRONG].contains(&object["indicatorValue"].as_str()?);
+            is_refused.then(|| "not today".to_owned())
+        }));
+    });
+    let lines = || -> Vec<String> {
+        let files = blobs.blobs().into_iter().filter(|(name, _)| name.contains("lanes/defender/rejected/"));
+        let texts = files.map(|(_, bytes)| String::from_utf8(bytes).expect("a text"));
+        texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    let holds = |world: &World, address: &str| {
+        world.defender.stored().values().any(|held| held["indicatorValue"] == address)
+    };
+    world.mandiant.put_all([record(WEAK, 0, 80), record(STRONG, 1, 95)]);
+    world.tick().await;
+    assert_eq!(lines().len(), 2);
+    world.mandiant.put_all([record("198.51.100.3", 2, 90), record("198.51.100.4", 3, 90)]);
+    world.command(RunOptions { lookback_days: Some(2), ..RunOptions::default() }).await;
+    world.defender.knobs(|knobs| knobs.reject = None);
+    let retry = RunOptions { retry_rejected: true, ..RunOptions::default() };
+    world.command(retry.clone()).await;
+    assert!(holds(&world, STRONG) && !holds(&world, WEAK), "there is room for the better one only");
+    let left = lines();
+    assert!(matches!(&left[..], [line] if line.contains(WEAK)), "{left:?}");
+    world.set("DEFENDER_INDICATOR_LIMIT", "9");
+    let report = world.command(retry).await;
+    assert!(holds(&world, WEAK), "{report:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -248,9 +248,8 @@ mod tests {
         };
         Planned {
             record: 0,
-            seen: crate::domain::deciding_record::LastSeen::default(),
             reason: None,
-            version: crate::domain::deciding_record::RecordVersion::default(),
+            decider: crate::domain::deciding_record::Decider::default(),
             hash_type: HashType::Sha256,
             key: indicator.observable.subject(HashType::Sha256).key(),
             handle: None,

@@ -295,9 +295,8 @@ mod tests {
         };
         Planned {
             record: 0,
-            seen: crate::domain::deciding_record::LastSeen::default(),
             reason: None,
-            version: crate::domain::deciding_record::RecordVersion::default(),
+            decider: crate::domain::deciding_record::Decider::default(),
             hash_type: HashType::Md5,
             key: indicator.observable.subject(HashType::Md5).key(),
             handle: None,

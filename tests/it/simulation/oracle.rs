@@ -1,6 +1,9 @@
 //! What must be true.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap, HashSet},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{manifest::Manifest, observable::Key};
@@ -14,7 +17,7 @@ use crate::harness::{stix, world::World};
 /// mistakes.
 pub struct Truth {
     /// By the value that records have in common: of the records of one value, the one updated last decides, to the
-    /// second. `None`: two of one second differ, and which of them decides is not said here.
+    /// second. `None`: several are of one second, and which of them decides is not said here.
     deciding: BTreeMap<String, Option<Record>>,
     threshold: i64,
     /// Files stand at Sentinel under their strongest digest; at Defender they always do.
@@ -23,15 +26,18 @@ pub struct Truth {
 
 impl Truth {
     pub fn of(world: &World, threshold: i64, strongest_at_sentinel: bool) -> Self {
-        let mut deciding: BTreeMap<String, Option<Record>> = BTreeMap::new();
-        let mut records = world.mandiant.records();
-        records.sort_by_key(|record| record.last_updated_at().timestamp());
-        for record in records {
-            let second = record.last_updated_at().timestamp();
-            let before = deciding.remove(record.value()).flatten();
-            let is_tie = before.is_some_and(|before| before.last_updated_at().timestamp() == second);
-            deciding.insert(record.value().to_owned(), (!is_tie).then_some(record));
+        let mut newest: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in world.mandiant.records() {
+            let second = |record: &Record| record.last_updated_at().timestamp();
+            let of_value = newest.entry(record.value().to_owned()).or_default();
+            match of_value.first().map(|before| second(&record).cmp(&second(before))) {
+                Some(Ordering::Less) => {}
+                Some(Ordering::Equal) => of_value.push(record),
+                None | Some(Ordering::Greater) => *of_value = vec![record],
+            }
         }
+        let alone = |records: Vec<Record>| <[Record; 1]>::try_from(records).ok().map(|[record]| record);
+        let deciding = newest.into_iter().map(|(value, records)| (value, alone(records))).collect();
         Self { deciding, threshold, strongest_at_sentinel }
     }
 
@@ -219,33 +225,38 @@ pub fn check_defender(world: &World, truth: &Truth, limit: usize) {
     }
     let rank = |record: &Record| (record.indexed_mscore(), record.last_updated_at().timestamp() / 60);
     let weakest = held_wanted.iter().map(|(_, record)| rank(record)).min();
-    // Room is given while a reading goes on, in the order of pages: a value of several records may be ranked by one of
-    // them for a while: one leaves for it and, when it is ranked lower again, another takes its place.
-    let mut listed = HashMap::<String, usize>::new();
-    world
-        .mandiant
-        .records()
-        .iter()
-        .for_each(|record| *listed.entry(record.value().to_owned()).or_default() += 1);
-    let of_several = listed.values().filter(|records| **records > 1).count();
+    // Room is given while a reading goes on, in the order of pages. What gave way, or found none, is remembered with the
+    // record that decides, so that the readings of the calm come to the best.
     let better: Vec<_> = outside
         .iter()
         .filter(|(_, record)| Some(rank(record)) > weakest)
         .map(|(value, record)| (value, rank(record)))
         .collect();
     assert!(
-        better.len() <= 2 * of_several,
-        "{} are better than the weakest that is held, {weakest:?}, and {of_several} values have several records: {better:?}",
+        better.is_empty(),
+        "{} are better than the weakest that is held, {weakest:?}: {better:?}",
         better.len()
     );
 }
 
-/// Every record that decides, is wanted and is refused is set aside with its reason.
-pub fn check_refused(truth: &Truth, lines: &str) {
+/// Every record that decides, is wanted and is refused is set aside with its reason. What another application holds at
+/// Defender is not offered there and cannot be refused: it is in `remembered`, to be offered when that ends.
+pub fn check_refused(world: &World, truth: &Truth, lines: &str, remembered: &str) {
+    let stored = world.defender.stored();
+    let is_theirs = |value: &str| {
+        let mut theirs = stored.values().filter(|held| held["application"] != "mati-sync");
+        theirs.any(|held| held["indicatorValue"] == value)
+    };
     let admitted = truth.decided().filter(|record| record.indexed_mscore() >= truth.threshold);
     for record in admitted.filter(|record| is_refused(record.value())) {
-        let line = lines.lines().find(|line| line.contains(&format!("\"{}\"", record.value())));
-        let line = line.unwrap_or_else(|| panic!("{} was refused and is not set aside", record.value()));
-        assert!(line.contains("refused for ever"), "no reason in {line}");
+        let quoted = format!("\"{}\"", record.value());
+        match lines.lines().find(|line| line.contains(&quoted)) {
+            Some(line) => assert!(line.contains("refused for ever"), "no reason in {line}"),
+            None => assert!(
+                is_theirs(record.value()) && remembered.contains(&quoted),
+                "{} was refused and is not set aside",
+                record.value()
+            ),
+        }
     }
 }
