@@ -48,8 +48,9 @@ impl Capacity {
         capacity
     }
 
-    /// Finds room for what a page wants to send, none of which is removed: only one that is strictly better displaces the weakest. Those for
-    /// which `is_unfit` is true take no room: they will be rejected.
+    /// Admits what the destination has room for, of what a page wants to send; removals are not among that. If there is no
+    /// room, an indicator displaces the weakest one only if it is strictly better. Those for which `is_unfit` is true take
+    /// no room: they will be rejected.
     pub fn admit(&mut self, planned: Vec<Planned>, is_unfit: impl Fn(&Planned) -> bool) -> Admitted {
         let mut newcomers = Vec::new();
         for item in planned.iter().filter(|item| !is_unfit(item)) {

@@ -1,4 +1,5 @@
-//! Which of the source's records speaks for a value.
+//! Which of a value's records decides about it: the greatest [`RecordVersion`]. Applied in
+//! [`Entry::yields_to`](super::entry::Entry::yields_to) against what is held, and in [`plan`](super::plan) on one page.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,5 @@
-//! How long an indicator stays valid, and when its validity is renewed.
+//! How long an indicator stays valid, and the margin before the end in which it is renewed; that it is,
+//! [`decision`](super::decision) decides.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

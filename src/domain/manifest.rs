@@ -9,8 +9,8 @@ use super::{
     entry::{Entry, Handle, Known, State},
     fingerprint::Fingerprint,
     handles::{ByKey, Handles},
+    manifest_format::Content,
     observable::{IndicatorType, Key},
-    segment::Content,
     sorted::{Index, merge, sort},
 };
 

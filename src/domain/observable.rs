@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    locality::{self, Suffixes},
+    never_sent::{self, Suffixes},
     spelling::{self, Host, Malformed},
     trivial,
 };
@@ -167,7 +167,7 @@ impl Observable {
 
     fn address(address: IpAddr) -> Result<Self, Malformed> {
         let address = address.to_canonical();
-        locality::judge_address(address)?;
+        never_sent::judge_address(address)?;
         Ok(match address {
             IpAddr::V4(address) => Self::Ipv4(address),
             IpAddr::V6(address) => Self::Ipv6(address),
@@ -182,7 +182,7 @@ impl Observable {
         match spelling::domain(value)? {
             Host::Address(address) => Self::address(address),
             Host::Name(name) => {
-                locality::judge_name(&name, Suffixes::All)?;
+                never_sent::judge_name(&name, Suffixes::All)?;
                 Ok(Self::Domain(name))
             }
         }
@@ -194,7 +194,7 @@ impl Observable {
     /// No URL of the schemes that Sentinel and Defender match, or one whose host is local.
     pub fn url(value: &str) -> Result<Self, Malformed> {
         let url = spelling::url(value)?;
-        locality::judge(&url.host, Suffixes::Icann)?;
+        never_sent::judge(&url.host, Suffixes::Icann)?;
         Ok(Self::Url(url.text))
     }
 
@@ -210,7 +210,7 @@ impl Observable {
         Ok(Self::File(hashes))
     }
 
-    /// What versions before the rules of [`spelling`] and [`locality`] made of a value that is no file: a lane may still
+    /// What versions before the rules of [`spelling`] and [`never_sent`] made of a value that is no file: a lane may still
     /// hold it under that key.
     pub fn legacy(indicator_type: IndicatorType, value: &str) -> Option<Self> {
         match indicator_type {
@@ -284,13 +284,13 @@ fn reject_trivial(digest: &str) -> Result<(), Malformed> {
 /// spelt otherwise than ours matches nothing.
 pub fn is_harmful(kind: SubjectKind, value: &str) -> Option<Malformed> {
     let verdict = match kind {
-        SubjectKind::Ipv4 | SubjectKind::Ipv6 => locality::judge_address(value.trim().parse().ok()?),
-        SubjectKind::Domain => locality::judge(&spelling::domain(value).ok()?, Suffixes::All),
+        SubjectKind::Ipv4 | SubjectKind::Ipv6 => never_sent::judge_address(value.trim().parse().ok()?),
+        SubjectKind::Domain => never_sent::judge(&spelling::domain(value).ok()?, Suffixes::All),
         SubjectKind::Url => {
             // Earlier versions sent URLs without a scheme too.
             let scheme = if value.contains("://") { "" } else { "http://" };
             let url = spelling::url(&format!("{scheme}{}", value.trim()));
-            locality::judge(&url.ok()?.host, Suffixes::Icann)
+            never_sent::judge(&url.ok()?.host, Suffixes::Icann)
         }
         SubjectKind::File(_) => reject_trivial(&value.trim().to_ascii_lowercase()),
     };

@@ -166,7 +166,7 @@ mod tests {
         entry::{Handle, Known, Rank, State},
         fingerprint::Fingerprint,
         manifest::Manifest,
-        segment::{decode, encode},
+        manifest_format::{decode, encode},
     };
 
     fn entry((key, fingerprint): (u128, u64)) -> Entry {

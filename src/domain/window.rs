@@ -1,4 +1,5 @@
-//! Windows on the source's `last_updated`: what is read next, and how long.
+//! The form and the length of windows on the source's `last_updated`, and a source's limits. Which window is next,
+//! [`progress`](super::progress) chooses.
 
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ impl Ended {
 }
 
 impl Engine {
-    /// Works off one invocation.
+    /// Runs one invocation.
     pub async fn run(&self, work: Work, invocation_id: Option<&str>, deadline: &Deadline) -> Ended {
         let pass = self.pass(&work, invocation_id);
         let mut ended = Ended::default();
@@ -67,16 +67,13 @@ impl Engine {
             Ok(Ok(())) => return ended,
             Ok(Err(error)) if ended.reports.iter().any(|report| report.run_id == pass.run_id) => {
                 // The pass itself is reported; the requests that wait are found again by the next one.
-                warn!(run_id = pass.run_id, "the requests that wait were not worked off: {error}");
+                warn!(run_id = pass.run_id, "the requests that wait were not run: {error}");
                 return ended;
             }
             Ok(Err(error)) => self.report(&pass, halt::end_of(&error), error.to_string()),
             Err(OutOfTime { .. }) if ended.reports.iter().any(|report| report.run_id == pass.run_id) => {
                 // The pass itself is reported; what came behind it is found again by the next one.
-                warn!(
-                    run_id = pass.run_id,
-                    "the invocation was answered before its last requests were worked off"
-                );
+                warn!(run_id = pass.run_id, "the invocation was answered before its last requests were run");
                 return ended;
             }
             Err(OutOfTime { .. }) => {
@@ -115,12 +112,12 @@ impl Engine {
             ended.reports.push(self.dry_run(&store, pass, deadline).await);
             return Ok(());
         }
-        self.work_off(&store, &work, pass, deadline, ended).await?;
+        self.run_with_lease(&store, &work, pass, deadline, ended).await?;
         self.dry_requests(&store, pass, deadline, ended).await
     }
 
-    /// Works off what needs the lease.
-    async fn work_off(
+    /// Runs what needs the lease, once it is acquired.
+    async fn run_with_lease(
         &self,
         store: &Store,
         work: &Work,
@@ -240,7 +237,7 @@ impl Engine {
     }
 
     /// Whether a lane ended badly since the chain began, and has not ended well since: in an earlier pass of the chain,
-    /// or in a request that an invocation of it worked off.
+    /// or in a request that an invocation of it ran.
     async fn has_failed(&self, store: &Store, origin: &str) -> bool {
         match store.last_ends_since(origin).await {
             Ok(ends) => ends.values().any(|end| end.is_failure()),

@@ -12,9 +12,9 @@ use super::{
     delivery::Delivery,
     halt::{Halt, described, worth_a_continuation},
     ledger::Ledger,
+    pages,
     reading::Reading,
     retractions::{self, withheld_message},
-    window,
 };
 use crate::{
     domain::{
@@ -24,8 +24,8 @@ use crate::{
     },
     http::traffic::Traffic,
     state::{
+        commit::{LaneState, Origin},
         error::StateError,
-        lane::{LaneState, Origin},
         lease::Lease,
     },
 };
@@ -105,7 +105,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 gap.to
             );
         }
-        match window::read(&mut reading, ledger, delivery, &planned, now).await {
+        match pages::read(&mut reading, ledger, delivery, &planned, now).await {
             Ok(then) if then < now => {
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;

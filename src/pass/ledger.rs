@@ -15,7 +15,7 @@ use crate::{
         report::ByType,
     },
     http::traffic::Traffic,
-    state::lane::LaneState,
+    state::commit::LaneState,
 };
 
 /// What a lane knows and changes during a pass.

@@ -6,12 +6,12 @@
 //! the same ids.
 //!
 //! # Retries
-//! Requests are made again by the clients, within their patience and the deadline. What then still fails stalls
-//! its lane; the other lanes finish.
+//! The clients repeat requests as long as that may help and the deadline allows. What still fails then stalls its lane;
+//! the other lanes finish.
 //!
 //! # Cancellation
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
-//! commits what is settled, gives back the lease and asks to be continued.
+//! commits what is settled, releases the lease and asks to be continued.
 
 mod begin;
 mod context;
@@ -24,14 +24,14 @@ pub mod gauge;
 mod halt;
 mod lane;
 mod ledger;
-mod messages;
+mod pages;
+mod participation;
 mod reading;
 mod reconciliation;
 mod rejections;
 mod reruns;
 mod retractions;
 mod status;
-mod window;
 mod work;
 
 use chrono::TimeDelta;

@@ -1,4 +1,4 @@
-//! Manual reruns: accepted, worked off once, and the dry ones.
+//! Manual runs: accepted, run once, and dry runs.
 
 use chrono::TimeDelta;
 use tracing::{Instrument, info_span, warn};
@@ -50,13 +50,13 @@ impl Engine {
         Ok(true)
     }
 
-    /// The requests that wait and can be worked off, oldest first.
+    /// The requests that wait and can be run, oldest first.
     pub(super) async fn waiting(&self, store: &Store) -> Result<Vec<Request>, StateError> {
         let found = store.requests().await?;
         Ok(found.into_iter().filter_map(|found| self.usable(found).ok()).collect())
     }
 
-    /// A file that no pass can work off must not block those that one can: a version that was rolled back
+    /// A file that no pass can run must not block those that one can: a version that was rolled back
     /// may have written it, or it names a destination that is configured no longer.
     pub(super) fn usable(&self, found: Found) -> Found {
         let request = found?;
@@ -66,7 +66,7 @@ impl Engine {
         }
     }
 
-    /// Moves what cannot be worked off out of the requests.
+    /// Moves what cannot be run out of the requests.
     pub(super) async fn set_aside(&self, store: &Store, lease: &Lease) -> Result<(), StateError> {
         for found in store.requests().await? {
             if let Err(unusable) = self.usable(found) {
@@ -102,7 +102,7 @@ impl Engine {
             if !store.claim_request(run_id, claim, now).await? {
                 continue;
             }
-            // One whose report is written was worked off, and only its deletion failed.
+            // One whose report is written was run, and only its deletion failed.
             if store.report(run_id).await?.is_none() {
                 ended.reports.push(self.dry_run(store, &self.pass_of(&request, pass), deadline).await);
             }

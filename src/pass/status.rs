@@ -16,7 +16,7 @@ use crate::{
         request::Request,
         tally::Tally,
     },
-    state::{error::StateError, lane::read_manifest, requests::Unusable, store::Store},
+    state::{commit::read_manifest, error::StateError, requests::Unusable, store::Store},
 };
 
 /// Passes shown in an overview.

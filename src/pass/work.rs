@@ -42,7 +42,7 @@ impl QueueMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MessageKind {
-    /// There is a request to work off.
+    /// A request waits to be run.
     Request,
     /// A pass paused and wants to go on.
     Continue,

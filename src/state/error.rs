@@ -1,6 +1,6 @@
 //! What can go wrong with state.
 
-use crate::domain::{problem::Problem, segment::SegmentError};
+use crate::domain::{manifest_format::SegmentError, problem::Problem};
 
 /// Why state could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

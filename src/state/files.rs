@@ -21,8 +21,8 @@ use crate::domain::{
     compaction::FULL,
     entry::Entry,
     manifest::Manifest,
+    manifest_format::{self, SegmentError},
     progress::SegmentRef,
-    segment::{self, SegmentError},
 };
 
 /// Memory is reserved for at most so many entries at once, whatever is listed.
@@ -99,7 +99,7 @@ impl Files {
         if part.bytes.is_some_and(|length| length != bytes.len() as u64) {
             return Err(self.damaged(part, SegmentError::Damaged));
         }
-        let content = segment::decode(bytes).map_err(|error| self.damaged(part, error))?;
+        let content = manifest_format::decode(bytes).map_err(|error| self.damaged(part, error))?;
         into.absorb(&content, scratch);
         Ok(())
     }

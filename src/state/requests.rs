@@ -64,7 +64,7 @@ impl Store {
         Ok(Some((found, version)))
     }
 
-    /// Claims a request that is worked off without a lease. False if it is gone or another instance has a claim to it.
+    /// Claims a request that is run without a lease. False if it is gone or another instance has a claim to it.
     ///
     /// # Errors
     /// The storage fails.

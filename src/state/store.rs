@@ -1,4 +1,4 @@
-//! Reports, and tidying up after everything that is kept for a time only.
+//! Handle on the state: reports, small files of a lane, and tidying up. The commit is in [`commit`](super::commit).
 
 use std::{
     collections::{BTreeMap, HashSet},

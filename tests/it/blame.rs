@@ -15,7 +15,7 @@ use mati_sync::{
         report::Report,
     },
     source::mandiant::LIMITS,
-    state::lane::{LaneState, Origin},
+    state::commit::{LaneState, Origin},
 };
 use sandbox::corpus::Record;
 use serde_json::{Value, json};

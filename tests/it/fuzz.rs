@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mati_sync::{
     app::App,
     clock::{SharedClock, SystemClock},
-    domain::segment,
+    domain::manifest_format,
     http::transport::Transport,
     settings::{
         Settings, function_timeout,
@@ -171,12 +171,12 @@ proptest! {
         if sealed {
             content.extend_from_slice(&xxh3_64(&content).to_le_bytes());
         }
-        if let Ok(stored) = segment::decode(&content) {
+        if let Ok(stored) = manifest_format::decode(&content) {
             prop_assert!((1..=4).contains(&version) && sealed);
             let known: Vec<_> = stored.known().collect();
             prop_assert_eq!((known.len(), stored.entries().count()), (numbers.0 as usize, numbers.0 as usize));
-            let again = segment::encode(known.iter().copied());
-            prop_assert_eq!(segment::decode(&again).unwrap().known().collect::<Vec<_>>(), known);
+            let again = manifest_format::encode(known.iter().copied());
+            prop_assert_eq!(manifest_format::decode(&again).unwrap().known().collect::<Vec<_>>(), known);
             if version == 4 && numbers.1 == 0 {
                 prop_assert_eq!(&again, &content, "what is read is what would be written");
             }

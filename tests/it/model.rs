@@ -23,8 +23,8 @@ use mati_sync::{
     },
     source::mandiant::LIMITS,
     state::{
+        commit::{LaneState, Origin, read_manifest},
         error::StateError,
-        lane::{LaneState, Origin, read_manifest},
         lease::Lease,
         store::Store,
     },

@@ -6,13 +6,13 @@ use mati_sync::domain::{
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
     fingerprint::Fingerprint,
+    manifest_format,
     observable::IndicatorType,
     progress::{Progress, SCHEMA, Withheld},
     purpose::Purpose,
     report::Report,
     request::Request,
     retraction_limit::RetractionLimit,
-    segment,
 };
 use mati_sync::source::mandiant::LIMITS;
 use uuid::Uuid;
@@ -61,11 +61,11 @@ fn segment_version_3() {
 fn segment_version_4() {
     let bytes = fixture("segment-v4.bin");
     assert_eq!(read(&bytes), [with_handles(), of_version_4()].concat());
-    let written = segment::encode(of_version_4().into_iter());
+    let written = manifest_format::encode(of_version_4().into_iter());
     assert!(bytes.ends_with(&written), "what is written today is version 4");
     let mut newer = written;
     newer[4] = 5;
-    assert!(matches!(segment::decode(&newer), Err(segment::SegmentError::Newer(5))));
+    assert!(matches!(manifest_format::decode(&newer), Err(manifest_format::SegmentError::Newer(5))));
 }
 
 fn of_version_4() -> Vec<Known> {
@@ -88,7 +88,7 @@ fn seconds(time: DateTime<chrono::Utc>) -> u32 {
 }
 
 fn read(bytes: &[u8]) -> Vec<Known> {
-    segment::decode(bytes).unwrap().known().collect()
+    manifest_format::decode(bytes).unwrap().known().collect()
 }
 
 fn with_handles() -> Vec<Known> {

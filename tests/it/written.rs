@@ -15,9 +15,9 @@ use mati_sync::{
     },
     source::mandiant::LIMITS,
     state::{
+        commit::{LaneState, Origin},
         directory::DirectoryHome,
         home::Home,
-        lane::{LaneState, Origin},
         store::Store,
     },
 };

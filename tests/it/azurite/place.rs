@@ -21,8 +21,8 @@ use mati_sync::{
     http::transport::{Answer, Transport},
     source::mandiant::LIMITS,
     state::{
+        commit::{LaneState, Origin},
         error::StateError,
-        lane::{LaneState, Origin},
         lease::Lease,
         sas::ConnectionString,
         store::Store,

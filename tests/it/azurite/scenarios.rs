@@ -9,15 +9,15 @@ use axum::http::Method;
 use chrono::TimeDelta;
 use mati_sync::{
     domain::{
+        manifest_format::SegmentError,
         outcome::{Counts, End},
         progress::SCHEMA,
         report::{LaneReport, Report, Trigger},
         request::{Request, RunOptions},
-        segment::SegmentError,
     },
     state::{
+        commit::{LaneState, read_manifest},
         error::StateError,
-        lane::{LaneState, read_manifest},
     },
 };
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mati_sync::domain::{
-    locality::judge_address,
+    never_sent::judge_address,
     observable::{HashType, IndicatorType, Observable, Subject, SubjectKind, is_harmful},
     spelling,
 };

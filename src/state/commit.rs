@@ -18,8 +18,8 @@ use crate::domain::{
     compaction::{FULL, Stored, pays},
     entry::Known,
     manifest::Manifest,
+    manifest_format,
     progress::{DestinationId, Progress, SCHEMA},
-    segment,
 };
 
 /// What a new lane starts from, and what an existing one must agree with.
@@ -135,7 +135,7 @@ impl LaneState {
         lease.hold().await?;
         if !entries.is_empty() {
             entries.sort_by_key(|known| known.entry.key);
-            let frame = segment::encode(entries.iter().copied());
+            let frame = manifest_format::encode(entries.iter().copied());
             self.files.append(&mut self.progress.segments, frame, entries.len() as u64).await?;
             entries.into_iter().for_each(|known| self.manifest.put(known));
         }
@@ -154,7 +154,7 @@ impl LaneState {
         for start in (0..count).step_by(full) {
             let known = self.manifest.known_in(start..count.min(start + full));
             let entries = known.len() as u64;
-            let frame = segment::encode(known);
+            let frame = manifest_format::encode(known);
             segments.push(self.files.begin(frame, entries).await?);
         }
         self.progress.segments = segments;
