@@ -52,8 +52,8 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
     Planned {
         record: 0,
-        decider: Default::default(),
         reason: None,
+        decider: mati_sync::domain::deciding_record::Decider::default(),
         key: indicator.observable.subject(policy.hash_type).key(),
         hash_type: policy.hash_type,
         handle: None,

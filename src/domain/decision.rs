@@ -254,8 +254,7 @@ fn contested(entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumsta
     if entry.tracks_sightings() || candidate.version.tag == entry.deciding_record().tag {
         return *entry;
     }
-    let decider = entry.decider(circumstances.refreshes.last_seen());
-    entry.decided_by(Decider { is_contested: true, ..decider })
+    entry.contested(circumstances.refreshes.last_seen())
 }
 
 fn changed(before: &Entry, after: Entry) -> Option<Entry> {
