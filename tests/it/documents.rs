@@ -243,12 +243,14 @@ fn aliased(alias: &str) -> Option<String> {
     let line = config.lines().find_map(|line| line.strip_prefix(&format!("{alias} = ")))?;
     let words: Vec<&str> = line.trim_matches('"').split(' ').collect();
     let after = |option: &str| Some(words[words.iter().position(|word| *word == option)? + 1]);
-    let names = match (after("--bin"), after("--package")) {
-        (Some(name), _) => {
+    let names = match after("--package") {
+        // It announces the command behind `--` and runs it.
+        Some("announce") => {
+            let name = after("--").expect("a command");
             [format!("tests/sandbox/src/bin/{name}.rs"), format!("tests/sandbox/src/bin/{name}/main.rs")]
         }
-        (None, Some(_)) => ["tools/package/src/main.rs".to_owned(), String::new()],
-        (None, None) => return Some(String::new()),
+        Some(_) => ["tools/package/src/main.rs".to_owned(), String::new()],
+        None => return Some(String::new()),
     };
     let found = names.iter().find(|name| !name.is_empty() && Path::new(ROOT).join(name).is_file());
     Some(text(found.unwrap_or_else(|| panic!("cargo {alias} runs none of {names:?}"))))
