@@ -27,7 +27,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
 };
-use tracing::{error, info};
+use tracing::{error, info, level_filters::LevelFilter};
 
 /// What host.json ships with; for a host that does not let us read it.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -77,7 +77,7 @@ fn restart_with(variables: Vec<(&'static str, String)>) -> ExitCode {
 }
 
 async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
-    let quiet = telemetry::start_command(vars.get("LOG_LEVEL").as_deref(), command.prints());
+    let quiet = telemetry::start_command(log_level(vars), command.prints());
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
     match App::build(vars, &Transport::network(), &clock, announce) {
@@ -113,7 +113,7 @@ async fn serve(vars: &dyn Vars, parent: u32) -> ExitCode {
             ));
         }
     };
-    telemetry::start_server(vars.get("LOG_LEVEL").as_deref());
+    telemetry::start_server(log_level(vars));
     let clock: SharedClock = Arc::new(SystemClock);
     let app = App::build(vars, &Transport::network(), &clock, telemetry::pass_ended);
     let (engine, function_timeout) = match app {
@@ -159,6 +159,11 @@ async fn serve(vars: &dyn Vars, parent: u32) -> ExitCode {
         Some(Cause::Terminated) if is_hosted => ExitCode::from(RESTART),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// LOG_LEVEL as far as it can be used; where it cannot, that is told with the other faults of the settings.
+fn log_level(vars: &dyn Vars) -> Option<LevelFilter> {
+    settings::log_level(&vars.get("LOG_LEVEL")?)
 }
 
 /// `functionTimeout` of the host.json beside which the host starts us.

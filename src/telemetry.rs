@@ -9,10 +9,10 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::Subsc
 
 use crate::domain::report::Report;
 
-/// Starts logging for the server: JSON lines on stdout. `level` is `LOG_LEVEL`.
-pub fn start_server(level: Option<&str>) {
+/// Starts logging for the server: JSON lines on stdout. `level` is `LOG_LEVEL`'s, if it is set to one.
+pub fn start_server(level: Option<LevelFilter>) {
     tracing_subscriber::registry()
-        .with(filter(level.unwrap_or("info")))
+        .with(filter(level.unwrap_or(LevelFilter::INFO)))
         .with(
             fmt::layer()
                 .json()
@@ -27,13 +27,13 @@ pub fn start_server(level: Option<&str>) {
 /// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
 /// reads it gets the server's lines instead, unless the command `prints` something else there. True when a person
 /// is watching.
-pub fn start_command(level: Option<&str>, prints: bool) -> bool {
+pub fn start_command(level: Option<LevelFilter>, prints: bool) -> bool {
     if !prints && !std::io::stdout().is_terminal() {
         start_server(level);
         return false;
     }
     tracing_subscriber::registry()
-        .with(filter(level.unwrap_or("warn")))
+        .with(filter(level.unwrap_or(LevelFilter::WARN)))
         .with(
             fmt::layer()
                 .without_time()
@@ -61,13 +61,12 @@ impl Write for OverBar {
     }
 }
 
-/// What is logged when LOG_LEVEL is `level`: never the chatter of the libraries below us, which may hold URLs with
-/// signatures. An unusable one is a settings fault, told with all others; until then the default serves.
-pub fn filter(level: &str) -> Targets {
+/// What is logged at `level`: never the chatter of the libraries below us, which may hold URLs with signatures.
+pub fn filter(level: LevelFilter) -> Targets {
     let quiet = ["azure_core", "azure_identity", "typespec_client_core", "hyper_util", "reqwest"];
-    let quiet = quiet.map(|library| (library, LevelFilter::WARN));
-    let filter = level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    filter.with_targets(quiet)
+    Targets::new()
+        .with_default(level)
+        .with_targets(quiet.map(|library| (library, level.min(LevelFilter::WARN))))
 }
 
 /// The last log line of a pass: its report, at the top level of a JSON line. Alerts read this line, so no log

@@ -8,6 +8,18 @@ use serde::{Deserialize, Deserializer};
 /// Named texts: the process's environment, a settings file, a test's map.
 pub trait Vars: Send + Sync {
     fn get(&self, name: &str) -> Option<String>;
+
+    /// Every name there is, and where it stands.
+    fn names(&self) -> Vec<(String, Origin)>;
+}
+
+/// Where a name stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// In a settings file, which is for us alone.
+    File,
+    /// In the environment, which is shared with everybody.
+    Environment,
 }
 
 /// What libraries read from the process's environment themselves: a local certification authority, and proxies.
@@ -38,18 +50,31 @@ impl Vars for Environment {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        names.map(|name| (name, Origin::Environment)).collect()
+    }
 }
 
 impl Vars for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Option<String> {
         BTreeMap::get(self, name).cloned()
     }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        self.keys().map(|name| (name.clone(), Origin::Environment)).collect()
+    }
 }
 
-/// Values that are cleared when they are dropped: any of them may be a secret.
+/// A settings file. Its values are cleared when they are dropped: any of them may be a secret.
 impl Vars for BTreeMap<String, SecretString> {
     fn get(&self, name: &str) -> Option<String> {
         BTreeMap::get(self, name).map(|value| value.expose_secret().to_owned())
+    }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        self.keys().map(|name| (name.clone(), Origin::File)).collect()
     }
 }
 
@@ -59,6 +84,10 @@ pub struct Layered(pub Box<dyn Vars>, pub Box<dyn Vars>);
 impl Vars for Layered {
     fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).filter(|value| !value.trim().is_empty()).or_else(|| self.1.get(name))
+    }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        self.0.names().into_iter().chain(self.1.names()).collect()
     }
 }
 

@@ -74,13 +74,8 @@ fn the_settings_are_documented_as_the_table_has_them() {
 #[test]
 fn settings_that_documents_name_exist() {
     /// What the host, libraries and the tests read, and what only the vendor's products do.
-    const OTHERS: &[&str] = &[
-        "FUNCTIONS_CUSTOMHANDLER_PORT",
-        "MATI_SYNC_HOST",
-        "MATI_SYNC_WHOLE_SMALL_WORLD",
-        "SSL_CERT_FILE",
-        "SYNC_SCHEDULE",
-    ];
+    const OTHERS: &[&str] =
+        &["FUNCTIONS_CUSTOMHANDLER_PORT", "MATI_SYNC_HOST", "MATI_SYNC_WHOLE_SMALL_WORLD"];
     let known: BTreeSet<&str> = (SETTINGS.iter().map(|setting| setting.name))
         .chain(ALIASES.iter().map(|(older, _)| *older))
         .chain(PLATFORM.iter().copied())
