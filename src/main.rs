@@ -1,6 +1,7 @@
 //! Command line and wiring, nothing else.
 
 use std::{
+    io::IsTerminal,
     net::Ipv4Addr,
     os::unix::process::{CommandExt, parent_id},
     process::ExitCode,
@@ -45,6 +46,9 @@ async fn main() -> ExitCode {
     // Asked for before anything else: a host that dies meanwhile is noticed.
     let parent = parent_id();
     let arguments = Arguments::parse();
+    if let Some(ended) = arguments.command.as_ref().and_then(cli::at_once) {
+        return ended;
+    }
     let vars: Box<dyn Vars> = match &arguments.settings {
         None => Box::new(Environment),
         Some(path) => match vars::from_file(path) {
@@ -59,7 +63,7 @@ async fn main() -> ExitCode {
         },
     };
     match arguments.command {
-        Some(command) => run_command(command, &*vars).await,
+        Some(command) => run_command(command, arguments.output, &*vars).await,
         None => serve(&*vars, parent).await,
     }
 }
@@ -76,13 +80,27 @@ fn restart_with(variables: Vec<(&'static str, String)>) -> ExitCode {
     cli::failure(&format!("the program cannot start itself with the settings file's values: {error}"))
 }
 
-async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
-    let quiet = telemetry::start_command(log_level(vars), command.prints());
+async fn run_command(command: Command, output: cli::Output, vars: &dyn Vars) -> ExitCode {
+    let colored = cli::out::is_colored(
+        output.color,
+        Environment.get("NO_COLOR").as_deref(),
+        Environment.get("TERM").as_deref(),
+    );
+    let level = match output {
+        cli::Output { quiet: true, .. } => Some(LevelFilter::ERROR),
+        cli::Output { verbose: true, .. } => Some(LevelFilter::DEBUG),
+        _ => log_level(vars),
+    };
+    let quiet = telemetry::start_command(level, command.prints(output), colored);
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
-    match App::build(vars, &Transport::network(), &clock, announce) {
-        Ok(app) => cli::run(command, &app.engine, app.schedule.as_deref(), stop_signal(None).0).await,
-        Err(faults) => cli::faulty(&command, &faults),
+    let app = App::build(vars, &Transport::network(), &clock, announce);
+    let (schedule, notices) =
+        app.as_ref().map(|app| (app.schedule.as_deref(), &*app.notices)).unwrap_or_default();
+    let circumstances = cli::Circumstances { output, colored, schedule, notices };
+    match &app {
+        Ok(app) => cli::run(command, &app.engine, &circumstances, stop_signal(None).0).await,
+        Err(faults) => cli::faulty(&command, faults, &circumstances),
     }
 }
 
@@ -92,6 +110,9 @@ async fn serve(vars: &dyn Vars, parent: u32) -> ExitCode {
     let is_hosted = Environment.get(PORT).is_some();
     let (stop, cause) = stop_signal(is_hosted.then_some(parent));
     let Some(port) = vars.get(PORT) else {
+        if std::io::stdout().is_terminal() {
+            return cli::help();
+        }
         return cli::failure(
             "FUNCTIONS_CUSTOMHANDLER_PORT is not set. Without a command, mati-sync serves the Azure Functions host, which sets it: use `func start`. From the terminal, try `mati-sync sync --help`.",
         );

@@ -19,6 +19,8 @@ pub fn start_server(level: Option<LevelFilter>) {
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(true)
+                // Nobody is left to be told when stdout is gone.
+                .log_internal_errors(false)
                 .with_writer(std::io::stdout),
         )
         .init();
@@ -27,7 +29,7 @@ pub fn start_server(level: Option<LevelFilter>) {
 /// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
 /// reads it gets the server's lines instead, unless the command `prints` something else there. True when a person
 /// is watching.
-pub fn start_command(level: Option<LevelFilter>, prints: bool) -> bool {
+pub fn start_command(level: Option<LevelFilter>, prints: bool, colored: bool) -> bool {
     if !prints && !std::io::stdout().is_terminal() {
         start_server(level);
         return false;
@@ -38,7 +40,8 @@ pub fn start_command(level: Option<LevelFilter>, prints: bool) -> bool {
             fmt::layer()
                 .without_time()
                 .with_target(false)
-                .with_ansi(std::io::stderr().is_terminal())
+                .with_ansi(colored && std::io::stderr().is_terminal())
+                .log_internal_errors(false)
                 .with_writer(|| OverBar(std::io::stderr().lock())),
         )
         .init();

@@ -3,6 +3,7 @@
 mod azure;
 mod defender;
 mod names;
+pub mod older;
 mod reader;
 mod sentinel;
 mod source;

@@ -57,7 +57,7 @@ fn ours() -> impl Iterator<Item = &'static str> {
     settings.chain(ALIASES.iter().map(|(alias, _)| *alias)).chain(PLATFORM.iter().copied())
 }
 
-fn is_known(name: &str) -> bool {
+pub(super) fn is_known(name: &str) -> bool {
     ours().any(|known| known == name)
         || PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
         || OF_OTHERS

@@ -105,9 +105,7 @@ pub fn from_file(path: &Path) -> Result<BTreeMap<String, SecretString>, String> 
         values: Option<BTreeMap<String, Scalar>>,
     }
     let shown = path.display();
-    let bytes =
-        std::fs::read(path).map_err(|error| format!("the settings file {shown} cannot be read: {error}"))?;
-    let text = SecretString::from(plain_json(&text(&bytes)?));
+    let text = SecretString::from(plain_json(content(path)?.expose_secret()));
     let file: File = serde_json::from_str(text.expose_secret()).map_err(|error| {
         // Its own words may quote a secret.
         let problem = if error.is_data() { "something of another type" } else { "no JSON" };
@@ -128,6 +126,42 @@ pub fn from_file(path: &Path) -> Result<BTreeMap<String, SecretString>, String> 
         )
     })?;
     Ok(values.into_iter().map(|(name, Scalar(value))| (name, value)).collect())
+}
+
+fn content(path: &Path) -> Result<SecretString, String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("the settings file {} cannot be read: {error}", path.display()))?;
+    Ok(text(&bytes)?.into())
+}
+
+/// The same for a file in that form, or of `NAME=value` lines as `docker --env-file` and shells read them.
+///
+/// # Errors
+/// As [`from_file`].
+pub fn of_either_form(path: &Path) -> Result<BTreeMap<String, SecretString>, String> {
+    let content = content(path)?;
+    let lines = content.expose_secret().lines().map(str::trim);
+    let mut lines =
+        lines.enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).peekable();
+    if lines.peek().is_none_or(|(_, line)| line.starts_with(['{', '/'])) {
+        return from_file(path);
+    }
+    lines
+        .map(|(number, line)| {
+            let pair = line.strip_prefix("export ").unwrap_or(line).split_once('=');
+            let (name, value) = pair.ok_or_else(|| {
+                format!(
+                    "line {} of the settings file {} is not of the form NAME=value",
+                    number + 1,
+                    path.display()
+                )
+            })?;
+            let value = value.trim();
+            let quoted =
+                ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+            Ok((name.trim().to_owned(), quoted.unwrap_or(value).into()))
+        })
+        .collect()
 }
 
 /// A value that the host's tools would give as a text: a text, a number, true or false; null is none.
