@@ -233,10 +233,7 @@ async fn the_same_is_told_over_http() {
     let (status, list) = answered(&post(&app, "Status", asked("application/json")).await.1);
     let checks: Vec<&str> =
         list.as_array().unwrap().iter().map(|finding| finding["check"].as_str().unwrap()).collect();
-    assert_eq!(
-        (status.as_str(), checks),
-        ("200", ON_A_LAPTOP.to_vec())
-    );
+    assert_eq!((status.as_str(), checks), ("200", ON_A_LAPTOP.to_vec()));
     let mandiant = &list[2];
     assert_eq!(mandiant["ok"], false);
     assert!(mandiant["result"].as_str().unwrap().contains("MATI_BASE_URL"), "{mandiant}");

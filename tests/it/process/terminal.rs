@@ -122,7 +122,10 @@ async fn a_reader_that_leaves_early_is_no_error() {
         command.args(arguments).env_clear().envs(&bench.settings).stdout(writer).stderr(Stdio::piped());
         let output = command.output().await.unwrap();
         let told = text(&output.stderr);
-        assert!(!told.contains("panicked") && !told.to_lowercase().contains("broken pipe"), "{arguments:?}: {told}");
+        assert!(
+            !told.contains("panicked") && !told.to_lowercase().contains("broken pipe"),
+            "{arguments:?}: {told}"
+        );
         assert!(output.status.code().is_some_and(|code| code < 100), "{arguments:?}: {:?}", output.status);
     }
 }
@@ -153,7 +156,8 @@ async fn results_come_as_json_and_quietly_where_that_is_wanted() {
     let failed = mati_sync(&["check", "--json"], &bench.settings).await;
     let result: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!((failed.status.code(), &result["ok"]), (Some(1), &json!(false)));
-    let mandiant = result["probes"].as_array().unwrap().iter().find(|probe| probe["name"] == "Mandiant").unwrap();
+    let mandiant =
+        result["probes"].as_array().unwrap().iter().find(|probe| probe["name"] == "Mandiant").unwrap();
     assert_eq!(mandiant["result"], "failed");
     let quiet = text(&mati_sync(&["check", "--quiet"], &bench.settings).await.stdout);
     assert!(quiet.lines().count() == 1 && quiet.starts_with("failed  Mandiant"), "{quiet}");
@@ -172,7 +176,9 @@ async fn status_exits_with_1_when_something_is_wrong_and_its_json_has_what_the_p
     let lane = &body["lanes"]["sentinel"];
     assert_eq!(lane["health"]["end"], "caught_up");
     assert_eq!(lane["counts"]["held"]["total"], bench.world.sentinel.stored().len());
-    assert!(body["schedule"].is_object() && body["version"].is_string() && lane["newest_rejected"].is_array());
+    assert!(
+        body["schedule"].is_object() && body["version"].is_string() && lane["newest_rejected"].is_array()
+    );
 
     bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
     assert_eq!(mati_sync(&["sync"], &bench.settings).await.status.code(), Some(1));
@@ -194,9 +200,16 @@ async fn the_running_pass_is_shown_by_status_and_by_who_waits_for_it() {
     let deadline = Deadline::after(Duration::from_secs(60));
     let lease = store.lease(RUN_ID, &deadline).await.unwrap().unwrap();
     let status = text(&mati_sync(&["status"], &bench.settings).await.stdout);
-    assert!(status.starts_with(&format!("a pass is running since 2026-03-02 11:00:00 UTC ({RUN_ID}")), "{status}");
-    let body: Value = serde_json::from_slice(&mati_sync(&["status", "--json"], &bench.settings).await.stdout).unwrap();
-    assert_eq!((&body["running"]["run_id"], &body["running"]["since"]), (&json!(RUN_ID), &json!("2026-03-02T11:00:00Z")));
+    assert!(
+        status.starts_with(&format!("a pass is running since 2026-03-02 11:00:00 UTC ({RUN_ID}")),
+        "{status}"
+    );
+    let body: Value =
+        serde_json::from_slice(&mati_sync(&["status", "--json"], &bench.settings).await.stdout).unwrap();
+    assert_eq!(
+        (&body["running"]["run_id"], &body["running"]["since"]),
+        (&json!(RUN_ID), &json!("2026-03-02T11:00:00Z"))
+    );
 
     let waiting = mati_sync(&["sync"], &bench.settings);
     let releasing = async {
@@ -207,7 +220,8 @@ async fn the_running_pass_is_shown_by_status_and_by_who_waits_for_it() {
     assert_eq!(synced.status.code(), Some(0));
     let told = text(&synced.stderr);
     assert!(told.contains(&format!("a pass is running since 11:00:00 UTC ({RUN_ID}")), "{told}");
-    let body: Value = serde_json::from_slice(&mati_sync(&["status", "--json"], &bench.settings).await.stdout).unwrap();
+    let body: Value =
+        serde_json::from_slice(&mati_sync(&["status", "--json"], &bench.settings).await.stdout).unwrap();
     assert_eq!(body["running"], Value::Null);
 }
 
@@ -225,7 +239,10 @@ async fn a_mere_question_creates_no_directory() {
 async fn control_characters_of_a_server_never_reach_a_terminal() {
     let bench = Bench::new().await;
     bench.world.mandiant.put(Record::fqdn("one.example").updated(now() - chrono::TimeDelta::minutes(5)));
-    bench.world.sentinel.knobs(|knobs| knobs.reject = Some("no\u{1b}[2J\u{9b}31m\u{7}\u{202e}way".into()));
+    bench.world.sentinel.knobs(|knobs| {
+        knobs.reject =
+            Some(std::sync::Arc::new(|_: &Value| Some("no\u{1b}[2J\u{9b}31m\u{7}\u{202e}way".into())))
+    });
     let (_, seen) = in_a_terminal(&["sync"], &bench.settings).await;
     let (_, status) = in_a_terminal(&["status"], &bench.settings).await;
     let (_, body) = in_a_terminal(&["status", "--json"], &bench.settings).await;
