@@ -1,11 +1,20 @@
 //! What a check proves, what it does not, and that nothing more is said.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use axum::http::{HeaderMap, Method, StatusCode, header};
-use mati_sync::check::{self, Finding, Scope, Verdict};
-use sandbox::net::{Exchange, Fault};
+use chrono::TimeDelta;
+use mati_sync::{
+    check::{self, Finding, Scope, Verdict},
+    pass::Work,
+};
+use sandbox::{
+    corpus::Record,
+    net::{Exchange, Fault},
+};
 
 use super::{failed, findings, of};
-use crate::harness::world::World;
+use crate::harness::{vault::with_key_vault, world::World};
 
 const SENTINEL: &str = "api.ti.sentinel.azure.com";
 
@@ -118,4 +127,60 @@ async fn each_finding_is_told_as_soon_as_it_is_made_and_warnings_with_the_settin
     assert!(last == "Sentinel upload host" && waited.as_secs() >= 20, "{told:?}");
     assert!(told[..told.len() - 1].iter().all(|(_, waited)| waited.as_secs() < 5), "{told:?}");
     assert!(of(&findings, "settings").result.contains("SYNC_SCHEDULE"), "{findings:?}");
+}
+
+/// Edges and gateways reject requests that do not say what sends them.
+#[tokio::test(start_paused = true)]
+async fn every_request_to_anybody_says_what_sends_it() {
+    let (mut world, _blobs) = World::with_blobs();
+    with_key_vault(&mut world);
+    world.adopts().set("TARGET_APPLICATION", "sentinel,defender");
+    with_canary(&world).await;
+    world.run(Work::Timer, Duration::from_secs(600)).await;
+    let log = world.net.log();
+    let mut hosts = BTreeSet::new();
+    for Exchange { authority, headers, uri, .. } in log {
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        assert!(
+            agent.contains("mati-sync/") || agent.contains("azsdk-rust-"),
+            "{authority} {uri}: {agent:?}"
+        );
+        hosts.insert(authority);
+    }
+    assert!(hosts.len() >= 6, "{hosts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mere_question_creates_no_container() {
+    let (world, blobs) = World::with_blobs();
+    let app = world.start();
+    let overview = app.engine.detailed_overview().await.unwrap();
+    assert!(overview.lanes.values().all(Option::is_none) && overview.runs.is_empty());
+    assert_eq!(app.engine.report_of("20260302T110000000Z-0001").await.unwrap(), None);
+    assert_eq!(app.engine.manifest("sentinel").await.unwrap().known().count(), 0);
+    let changed = world
+        .net
+        .log()
+        .into_iter()
+        .filter(|exchange| exchange.method != Method::GET && exchange.method != Method::HEAD);
+    assert_eq!(changed.map(|exchange| exchange.uri.to_string()).collect::<Vec<_>>(), [""; 0]);
+    assert!(blobs.blobs().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_lanes_are_not_added_up() {
+    let mut world = World::new();
+    world.set("TARGET_APPLICATION", "sentinel,defender");
+    world.mandiant.put(Record::fqdn("evil.example").updated(world.clock.true_time() - TimeDelta::hours(1)));
+    let report = world.tick().await;
+    assert!(
+        report.message.contains("defender: 1 read") && report.message.contains("sentinel: 1 read"),
+        "{}",
+        report.message
+    );
+    assert!(!report.message.contains("2 read"), "{}", report.message);
+    let mut alone = World::new();
+    alone.set("TARGET_APPLICATION", "sentinel");
+    alone.mandiant.put(Record::fqdn("evil.example").updated(alone.clock.true_time() - TimeDelta::hours(1)));
+    assert!(alone.tick().await.message.starts_with("1 read, sent 1"));
 }
