@@ -56,12 +56,22 @@ impl Write for OverBar {
         if self.0.is_terminal() {
             self.0.write_all(b"\r\x1b[2K")?;
         }
-        self.0.write(line)
+        // The subscriber escapes control characters, and leaves those that turn the direction of writing.
+        match std::str::from_utf8(line).map(|text| text.replace(turns, "\u{fffd}")) {
+            Ok(text) => self.0.write_all(text.as_bytes())?,
+            Err(_) => self.0.write_all(line)?,
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
         self.0.flush()
     }
+}
+
+/// Whether a character makes a terminal write in another direction, so that a line reads as something else.
+fn turns(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What is logged at `level`: never the chatter of the libraries below us, which may hold URLs with signatures.

@@ -248,6 +248,9 @@ impl StateSettings {
             }
             return Self::Directory(directory);
         }
+        if reader.text("STATE_DIR").is_some() {
+            return nowhere;
+        }
         if let Some(account) = reader.text("STORAGE_ACCOUNT_NAME") {
             let endpoint = endpoint.or_else(|| account_endpoint(&account, cloud));
             return Self::by_identity(reader, "STORAGE_ACCOUNT_NAME", endpoint, container, None);

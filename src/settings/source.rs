@@ -71,7 +71,9 @@ impl SourceSettings {
         if is_gti && self.auth != Auth::ApiKey {
             reader.fault("MATI_AUTH", format!("does not fit MATI_BASE_URL: {host} takes the API key of Google Threat Intelligence; accepted with it: apikey"));
         }
-        if host == MANDIANT && self.auth == Auth::ApiKey {
+        // Behind such a path stands the compatible API, whatever host hands it on.
+        let is_own = host == MANDIANT && !self.base_url.path().contains("/mati");
+        if is_own && self.auth == Auth::ApiKey {
             reader.fault("MATI_AUTH", format!("is apikey, which {MANDIANT} does not take; accepted with it: bearer, basic; or set MATI_BASE_URL to https://www.virustotal.com/api/v3/mati for a key of Google Threat Intelligence"));
         }
     }

@@ -74,8 +74,15 @@ fn the_settings_are_documented_as_the_table_has_them() {
 #[test]
 fn settings_that_documents_name_exist() {
     /// What the host, libraries and the tests read, and what only the vendor's products do.
-    const OTHERS: &[&str] =
-        &["FUNCTIONS_CUSTOMHANDLER_PORT", "MATI_SYNC_HOST", "MATI_SYNC_WHOLE_SMALL_WORLD"];
+    const OTHERS: &[&str] = &[
+        "FUNCTIONS_CUSTOMHANDLER_PORT",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
+        "MATI_SYNC_HOST",
+        "MATI_SYNC_WHOLE_SMALL_WORLD",
+        "NO_COLOR",
+        "NO_PROXY",
+    ];
     let known: BTreeSet<&str> = (SETTINGS.iter().map(|setting| setting.name))
         .chain(ALIASES.iter().map(|(older, _)| *older))
         .chain(PLATFORM.iter().copied())

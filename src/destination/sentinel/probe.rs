@@ -13,7 +13,7 @@ use super::{
     classify::classify,
     client::Sentinel,
     pattern::Pattern,
-    wire::{Indicator, Label, Timestamp, Upload},
+    wire::{ExternalReference, Indicator, Label, Timestamp, Upload},
 };
 use crate::{
     azure::api::{ApiError, Call},
@@ -36,8 +36,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES: usize = 256 * 1024;
 /// What only an upload shows.
 const UNPROVEN: &str = "a token does not prove that uploads are allowed, and the upload API has nothing that could be read: that shows with the first upload, which needs the role Microsoft Sentinel Contributor on the workspace, or with `mati-sync check --canary`";
-/// The canary's id: a version 8 UUID, and ours are of version 5.
-const CANARY: Uuid = Uuid::from_u128(0x6d61_7469_2d73_8796_a361_6e61_7279_0001);
+/// The canary's id follows from its value in the namespace of DNS names, which no other id of ours is from.
+const CANARY: Uuid = Uuid::from_u128(0x8106_0400_14dd_5bb3_a732_1fa5_2af1_e8a6);
 /// Under a name of its own the canary is no part of what SOURCE_SYSTEM holds.
 const CANARY_SOURCE: &str = "mati-sync check";
 /// A name that can never exist (RFC 2606 §2).
@@ -115,7 +115,12 @@ impl Sentinel {
             valid_until: Timestamp(valid_until),
             confidence: 0,
             labels: vec![Label("canary", "")],
-            external_references: Vec::new(),
+            external_references: vec![ExternalReference {
+                source_name: CANARY_SOURCE,
+                description: None,
+                url: None,
+                external_id: Some("canary"),
+            }],
             object_marking_refs: None,
         };
         let upload = Upload { source_system: CANARY_SOURCE, array: self.array, objects: &[object] };

@@ -93,7 +93,7 @@ async fn a_canary_flies_only_when_asked_and_is_expired_at_once() {
     }
 }
 
-const CANARY: &str = "indicator--6d617469-2d73-8796-a361-6e6172790001";
+const CANARY: &str = "indicator--81060400-14dd-5bb3-a732-1fa52af1e8a6";
 
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_is_rejected_says_why_and_what_to_do() {
