@@ -57,6 +57,8 @@ pub struct App {
     pub function_timeout: Option<Duration>,
     /// When the host's timer fires, as far as we are told.
     pub schedule: Option<String>,
+    /// Warnings about the settings, which are logged too.
+    pub notices: Vec<String>,
 }
 
 impl App {
@@ -101,7 +103,12 @@ impl App {
             gauge: Arc::new(Gauge::default()),
             announce,
         };
-        Ok(Self { engine, function_timeout: settings.function_timeout, schedule: settings.schedule.clone() })
+        Ok(Self {
+            engine,
+            function_timeout: settings.function_timeout,
+            schedule: settings.schedule.clone(),
+            notices: settings.notices.clone(),
+        })
     }
 }
 

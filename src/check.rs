@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
+use futures::{StreamExt, stream::FuturesUnordered};
 use serde::Serialize;
 
 use crate::{
@@ -29,52 +29,138 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct Finding {
     /// What was checked.
     pub check: String,
+    /// It did not fail.
     pub ok: bool,
+    pub verdict: Verdict,
     /// What was tried.
     pub tried: String,
     /// What it showed; of a failure, what to do.
     pub result: String,
+    /// What mends a failure, where that can be told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cure: Option<String>,
+}
+
+/// Whether a check showed what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Ok,
+    Failed,
+    /// It cannot be shown without changing something.
+    Unproven,
+}
+
+impl Finding {
+    fn new(check: &str, verdict: Verdict, tried: &str, result: &str) -> Self {
+        let (tried, result) = (one_line(tried), one_line(result));
+        let cure = (verdict == Verdict::Failed).then(|| cure(&result)).flatten();
+        let ok = verdict != Verdict::Failed;
+        Self { check: check.to_owned(), ok, verdict, tried, result, cure }
+    }
+}
+
+/// What to do, in a message that says what happened first.
+fn cure(message: &str) -> Option<String> {
+    const BEGINNINGS: [&str; 12] = [
+        "; check ",
+        "; set ",
+        "; run ",
+        "; look ",
+        "; remove ",
+        "; accepted",
+        "; did you mean",
+        "; the app's identity needs",
+        ": check ",
+        ": look ",
+        ": set ",
+        ": make ",
+    ];
+    let first = BEGINNINGS.iter().filter_map(|beginning| message.find(beginning)).min()?;
+    Some(message[first..].trim_start_matches([';', ':', ' ']).to_owned())
+}
+
+/// What all checks together show, and no more than that.
+pub fn headline(findings: &[Finding]) -> String {
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let (failed, unproven) = (count(Verdict::Failed), count(Verdict::Unproven));
+    let tried = findings.len() - unproven;
+    let begin = match failed {
+        0 => format!("all {tried} checks are well"),
+        _ => format!("{failed} of {tried} checks failed"),
+    };
+    match unproven {
+        0 => begin,
+        _ => format!("{begin}, and {unproven} could not be proven"),
+    }
+}
+
+/// What is to be checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scope<'a> {
+    /// `SYNC_CRON`.
+    pub schedule: Option<&'a str>,
+    /// Warnings about the settings.
+    pub notices: &'a [String],
+    /// Sentinel's uploads are shown by one.
+    pub canary: bool,
 }
 
 /// Makes every check there is with these settings; `schedule` is `SYNC_CRON`.
 pub async fn run(engine: &Engine, schedule: Option<&str>) -> Vec<Finding> {
-    let settings = Finding {
-        check: "settings".to_owned(),
-        ok: true,
-        tried: "every setting was read".to_owned(),
-        result: "all are understood".to_owned(),
-    };
-    let deadline = Deadline::after(LIMIT);
-    let mut probes: Vec<Probe<'_>> =
-        schedule.into_iter().map(|text| timer_probe(text, engine.clock.now())).collect();
-    probes.extend(engine.source.probes(&deadline));
-    probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline)));
-    probes.extend([state_probe(engine), lease_probe(engine)]);
-    let findings = futures::future::join_all(probes.into_iter().map(attempt)).await;
-    std::iter::once(settings).chain(findings).collect()
+    run_each(engine, Scope { schedule, ..Scope::default() }, |_| ()).await
 }
 
-async fn attempt(Probe { name, tried, attempt }: Probe<'_>) -> Finding {
+/// The same; `done` hears of each as soon as it is made. What is returned is in the order of the list.
+pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&Finding)) -> Vec<Finding> {
+    let result = match scope.notices {
+        [] => "all are understood".to_owned(),
+        notices => format!("all are understood; warnings: {}", notices.join("; ")),
+    };
+    let settings = Finding::new("settings", Verdict::Ok, "every setting was read", &result);
+    done(&settings);
+    let deadline = Deadline::after(LIMIT);
+    let mut probes: Vec<Probe<'_>> =
+        scope.schedule.into_iter().map(|text| timer_probe(text, engine.clock.now())).collect();
+    probes.extend(engine.source.probes(&deadline));
+    probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
+    probes.extend([state_probe(engine), lease_probe(engine)]);
+    let attempts = probes.into_iter().enumerate();
+    let mut attempts: FuturesUnordered<_> =
+        attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
+    let mut findings = Vec::new();
+    while let Some((place, finding)) = attempts.next().await {
+        done(&finding);
+        findings.push((place, finding));
+    }
+    findings.sort_by_key(|(place, _)| *place);
+    std::iter::once(settings).chain(findings.into_iter().map(|(_, finding)| finding)).collect()
+}
+
+async fn attempt(Probe { name, tried, attempt, proves }: Probe<'_>) -> Finding {
     let outcome = tokio::time::timeout(LIMIT, attempt).await;
     let outcome = outcome.unwrap_or_else(|_| Err(OutOfTime::default().into()));
-    let ok = outcome.is_ok();
-    let result = outcome.unwrap_or_else(|failed| match failed {
-        RetryError::GaveUp(Problem { message, role: Some(role) }) => {
-            format!("{message}. {}", role.assignment())
+    let (message, role) = match outcome {
+        Ok(result) => {
+            let verdict = if proves { Verdict::Ok } else { Verdict::Unproven };
+            return Finding::new(&name, verdict, &tried, &result);
         }
-        RetryError::GaveUp(Problem { message, role: None }) => message,
-        RetryError::OutOfTime(OutOfTime { last_error }) => last_error.unwrap_or_else(unanswered),
-    });
-    Finding { check: name, ok, tried: one_line(&tried), result: one_line(&result) }
+        Err(RetryError::GaveUp(Problem { message, role })) => (message, role),
+        Err(RetryError::OutOfTime(OutOfTime { last_error })) => (last_error.unwrap_or_else(unanswered), None),
+    };
+    let Some(role) = role else { return Finding::new(&name, Verdict::Failed, &tried, &message) };
+    let cure = role.assignment();
+    let finding = Finding::new(&name, Verdict::Failed, &tried, &format!("{message}. {cure}"));
+    Finding { cure: Some(cure), ..finding }
 }
 
 /// What can be said where the settings cannot be used: nothing can be tried with them.
 pub fn faulty(faults: &Faults) -> Vec<Finding> {
-    let fault = |fault: &crate::settings::Fault| Finding {
-        check: "settings".to_owned(),
-        ok: false,
-        tried: format!("{} was read", fault.setting),
-        result: one_line(&format!("{fault}; until then no connection is tried")),
+    let fault = |fault: &crate::settings::Fault| {
+        let tried = format!("{} was read", fault.setting);
+        let result = format!("{fault}; until then no connection is tried");
+        let cure = cure(&one_line(&fault.to_string()));
+        Finding { cure, ..Finding::new("settings", Verdict::Failed, &tried, &result) }
     };
     faults.0.iter().map(fault).collect()
 }
@@ -82,16 +168,14 @@ pub fn faulty(faults: &Faults) -> Vec<Finding> {
 /// What can be said of `SYNC_CRON` where the settings cannot be used or it is not among them, if it keeps the host's
 /// timer from firing.
 pub fn timer(setting: Option<&str>) -> Option<Finding> {
-    let tried = "SYNC_CRON was read".to_owned();
-    let finding =
-        |fault: String| Finding { check: "schedule".to_owned(), ok: false, tried, result: one_line(&fault) };
-    schedule::fault(setting).map(finding)
+    let fault = schedule::fault(setting)?;
+    Some(Finding::new("schedule", Verdict::Failed, "SYNC_CRON was read", &fault))
 }
 
 fn timer_probe(text: &str, now: DateTime<Utc>) -> Probe<'static> {
     let tried = format!("SYNC_CRON, {text:?}, was read");
     let next = next_time(text, now).map_err(|fault| RetryError::GaveUp(fault.into()));
-    Probe { name: "schedule".to_owned(), tried, attempt: std::future::ready(next).boxed() }
+    Probe::new("schedule", tried, std::future::ready(next))
 }
 
 fn next_time(text: &str, now: DateTime<Utc>) -> Result<String, String> {
@@ -112,7 +196,7 @@ fn state_probe(engine: &Engine) -> Probe<'_> {
         Ok(format!("{} gave back what was written", store.place()))
     };
     let tried = "an object of no use was written, read back and deleted".to_owned();
-    Probe { name: "state".to_owned(), tried, attempt: attempt.boxed() }
+    Probe::new("state", tried, attempt)
 }
 
 fn lease_probe(engine: &Engine) -> Probe<'_> {
@@ -125,7 +209,7 @@ fn lease_probe(engine: &Engine) -> Probe<'_> {
         })
     };
     let tried = "the right to write was asked for and given back".to_owned();
-    Probe { name: "lease".to_owned(), tried, attempt: attempt.boxed() }
+    Probe::new("lease", tried, attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {

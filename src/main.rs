@@ -1,6 +1,6 @@
 //! Command line and wiring, nothing else.
 
-use std::{net::Ipv4Addr, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::IsTerminal, net::Ipv4Addr, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Parser;
 use mati_sync::{
@@ -18,7 +18,7 @@ use mati_sync::{
     telemetry,
 };
 use tokio::net::TcpListener;
-use tracing::{error, info};
+use tracing::{error, info, level_filters::LevelFilter};
 
 /// What host.json ships with; for a host that does not let us read it.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -34,6 +34,9 @@ async fn main() -> ExitCode {
     // Asked for before anything else: a host that dies meanwhile is noticed.
     let parent = Parent::now();
     let arguments = Arguments::parse();
+    if let Some(ended) = arguments.command.as_ref().and_then(cli::at_once) {
+        return ended;
+    }
     let vars: Box<dyn Vars> = match &arguments.settings {
         None => Box::new(Environment),
         Some(path) => match vars::from_file(path) {
@@ -48,7 +51,7 @@ async fn main() -> ExitCode {
         },
     };
     match arguments.command {
-        Some(command) => run_command(command, &*vars).await,
+        Some(command) => run_command(command, arguments.output, &*vars).await,
         None => serve(&*vars, parent).await,
     }
 }
@@ -66,15 +69,27 @@ fn restart_with(variables: Vec<(&'static str, String)>) -> ExitCode {
     })
 }
 
-async fn run_command(command: Command, vars: &dyn Vars) -> ExitCode {
-    let quiet = telemetry::start_command(vars.get("LOG_LEVEL").as_deref(), command.prints());
+async fn run_command(command: Command, output: cli::Output, vars: &dyn Vars) -> ExitCode {
+    let colored = cli::out::is_colored(
+        output.color,
+        Environment.get("NO_COLOR").as_deref(),
+        Environment.get("TERM").as_deref(),
+    );
+    let level = match output {
+        cli::Output { quiet: true, .. } => Some(LevelFilter::ERROR),
+        cli::Output { verbose: true, .. } => Some(LevelFilter::DEBUG),
+        _ => log_level(vars),
+    };
+    let quiet = telemetry::start_command(level, command.prints(output), colored);
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
-    match App::build(vars, &Transport::network(), &clock, announce) {
-        Ok(app) => {
-            cli::run(command, &app.engine, app.schedule.as_deref(), process::stop_signal(None).0).await
-        }
-        Err(faults) => cli::faulty(&command, &faults),
+    let app = App::build(vars, &Transport::network(), &clock, announce);
+    let (schedule, notices) =
+        app.as_ref().map(|app| (app.schedule.as_deref(), &*app.notices)).unwrap_or_default();
+    let circumstances = cli::Circumstances { output, colored, schedule, notices };
+    match &app {
+        Ok(app) => cli::run(command, &app.engine, &circumstances, process::stop_signal(None).0).await,
+        Err(faults) => cli::faulty(&command, faults, &circumstances),
     }
 }
 
@@ -84,6 +99,9 @@ async fn serve(vars: &dyn Vars, parent: Parent) -> ExitCode {
     let is_hosted = Environment.get(PORT).is_some();
     let (stop, cause) = process::stop_signal(is_hosted.then_some(parent));
     let Some(port) = vars.get(PORT) else {
+        if std::io::stdout().is_terminal() {
+            return cli::help();
+        }
         return cli::failure(
             "FUNCTIONS_CUSTOMHANDLER_PORT is not set. Without a command, mati-sync serves the Azure Functions host, which sets it: use `func start`. From the terminal, try `mati-sync sync --help`.",
         );
@@ -105,7 +123,7 @@ async fn serve(vars: &dyn Vars, parent: Parent) -> ExitCode {
             ));
         }
     };
-    telemetry::start_server(vars.get("LOG_LEVEL").as_deref());
+    telemetry::start_server(log_level(vars));
     let clock: SharedClock = Arc::new(SystemClock);
     let app = App::build(vars, &Transport::network(), &clock, telemetry::pass_ended);
     let (engine, function_timeout) = match app {
@@ -151,6 +169,11 @@ async fn serve(vars: &dyn Vars, parent: Parent) -> ExitCode {
         Some(Cause::Terminated) if is_hosted => ExitCode::from(RESTART),
         _ => ExitCode::SUCCESS,
     }
+}
+
+/// LOG_LEVEL as far as it can be used; where it cannot, that is told with the other faults of the settings.
+fn log_level(vars: &dyn Vars) -> Option<LevelFilter> {
+    settings::log_level(&vars.get("LOG_LEVEL")?)
 }
 
 /// `functionTimeout` of the host.json beside which the host starts us.

@@ -9,16 +9,18 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::Subsc
 
 use crate::domain::report::Report;
 
-/// Starts logging for the server: JSON lines on stdout. `level` is `LOG_LEVEL`.
-pub fn start_server(level: Option<&str>) {
+/// Starts logging for the server: JSON lines on stdout. `level` is `LOG_LEVEL`'s, if it is set to one.
+pub fn start_server(level: Option<LevelFilter>) {
     tracing_subscriber::registry()
-        .with(filter(level.unwrap_or("info")))
+        .with(filter(level.unwrap_or(LevelFilter::INFO)))
         .with(
             fmt::layer()
                 .json()
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(true)
+                // Nobody is left to be told when stdout is gone.
+                .log_internal_errors(false)
                 .with_writer(std::io::stdout),
         )
         .init();
@@ -27,18 +29,19 @@ pub fn start_server(level: Option<&str>) {
 /// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
 /// reads it gets the server's lines instead, unless the command `prints` something else there. True when a person
 /// is watching.
-pub fn start_command(level: Option<&str>, prints: bool) -> bool {
+pub fn start_command(level: Option<LevelFilter>, prints: bool, colored: bool) -> bool {
     if !prints && !std::io::stdout().is_terminal() {
         start_server(level);
         return false;
     }
     tracing_subscriber::registry()
-        .with(filter(level.unwrap_or("warn")))
+        .with(filter(level.unwrap_or(LevelFilter::WARN)))
         .with(
             fmt::layer()
                 .without_time()
                 .with_target(false)
-                .with_ansi(std::io::stderr().is_terminal())
+                .with_ansi(colored && std::io::stderr().is_terminal())
+                .log_internal_errors(false)
                 .with_writer(|| OverBar(std::io::stderr().lock())),
         )
         .init();
@@ -53,7 +56,12 @@ impl Write for OverBar {
         if self.0.is_terminal() {
             self.0.write_all(b"\r\x1b[2K")?;
         }
-        self.0.write(line)
+        // The subscriber escapes control characters, and leaves those that turn the direction of writing.
+        match std::str::from_utf8(line).map(|text| text.replace(turns, "\u{fffd}")) {
+            Ok(text) => self.0.write_all(text.as_bytes())?,
+            Err(_) => self.0.write_all(line)?,
+        }
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -61,13 +69,17 @@ impl Write for OverBar {
     }
 }
 
-/// What is logged when LOG_LEVEL is `level`: never the chatter of the libraries below us, which may hold URLs with
-/// signatures. An unusable one is a settings fault, told with all others; until then the default serves.
-pub fn filter(level: &str) -> Targets {
+/// Whether a character makes a terminal write in another direction, so that a line reads as something else.
+fn turns(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What is logged at `level`: never the chatter of the libraries below us, which may hold URLs with signatures.
+pub fn filter(level: LevelFilter) -> Targets {
     let quiet = ["azure_core", "azure_identity", "typespec_client_core", "hyper_util", "reqwest"];
-    let quiet = quiet.map(|library| (library, LevelFilter::WARN));
-    let filter = level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO));
-    filter.with_targets(quiet)
+    Targets::new()
+        .with_default(level)
+        .with_targets(quiet.map(|library| (library, level.min(LevelFilter::WARN))))
 }
 
 /// The last log line of a pass: its report, at the top level of a JSON line. Alerts read this line, so no log

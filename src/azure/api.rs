@@ -14,7 +14,6 @@ use axum::{
     http::{HeaderValue, Method, Request, header},
 };
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
@@ -173,19 +172,14 @@ impl fmt::Display for Attempt {
 }
 
 impl Api {
-    /// A token to be asked for. `unproven` says what a token does not show.
-    pub fn token_probe<'a>(&'a self, deadline: &'a Deadline, unproven: Option<&'static str>) -> Probe<'a> {
-        let attempt = async move {
+    /// A token to be asked for.
+    pub fn token_probe<'a>(&'a self, deadline: &'a Deadline) -> Probe<'a> {
+        let tried = format!("a token of Entra ID for {} was asked for", self.scope);
+        Probe::new(format!("token for {}", self.name), tried, async move {
             let token = deadline.within(self.uploader.token(&self.scope)).await?;
             token.map_err(|error| RetryError::GaveUp(error.problem()))?;
-            let issued = format!("it was issued to {}", self.uploader.principal().await);
-            Ok(unproven.map(|unproven| format!("{issued}. {unproven}")).unwrap_or(issued))
-        };
-        Probe {
-            name: format!("token for {}", self.name),
-            tried: format!("a token of Entra ID for {} was asked for", self.scope),
-            attempt: attempt.boxed(),
-        }
+            Ok(format!("it was issued to {}", self.uploader.principal().await))
+        })
     }
 
     /// Makes a request, again where that may help, and reads its answer with `read`.

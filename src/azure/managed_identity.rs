@@ -23,7 +23,7 @@ use serde::Deserialize;
 use super::sdk::{ANSWER_BYTES, NotYet, Service, TIMEOUT, checked};
 use crate::http::{
     error::excerpt,
-    transport::Transport,
+    transport::{Direct, Transport},
     unexpected::{redirect, redirected},
 };
 
@@ -80,6 +80,7 @@ impl TokenCredential for PlatformCredential {
         let request = Request::get(url.as_str())
             .header(SECRET, secret)
             .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+            .extension(Direct)
             .body(Bytes::new())
             .map_err(|error| Error::new(ErrorKind::Other, error))?;
         let answer = self.transport.fetch(request, TIMEOUT, ANSWER_BYTES).await;

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::http::{
     error::{excerpt, is_transient_status, seconds},
-    transport::{Answer, Transport},
+    transport::{Answer, Direct, Transport},
     unexpected::{error, object, page_for_people, redirect, redirected, rejected_in_between},
 };
 
@@ -149,6 +149,9 @@ impl HttpClient for Client {
             // No debug print shows who we are.
             value.set_sensitive(CREDENTIALS.contains(&name.as_str()));
             builder = builder.header(name.as_str(), value);
+        }
+        if self.service == Service::Identity {
+            builder = builder.extension(Direct);
         }
         let request = builder.body(body).map_err(|error| Error::new(ErrorKind::Other, error))?;
         let response =

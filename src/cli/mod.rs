@@ -1,170 +1,177 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
+mod arguments;
+mod health;
+pub mod out;
 mod show;
 mod watch;
 
 use std::{
     io::{IsTerminal, Write},
-    path::PathBuf,
+    path::Path,
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
-use serde_json::json;
+use clap::CommandFactory;
+use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 
+pub use self::arguments::{Arguments, Color, Command, Output};
+use self::{arguments::StateCommand, show::Style};
 use crate::{
-    check::{self, Finding},
+    check::{self, Finding, Scope, Verdict},
     clock::Deadline,
     domain::{
         entry::{Handle, Known, State},
         observable::Key,
         outcome::End,
         report::Report,
-        request::{LOOKBACK_DAYS, RunOptions},
+        request::RunOptions,
     },
     pass::{Engine, StateError, Work},
-    settings::Faults,
+    settings::{Faults, older},
 };
 
-/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage.
-///
-/// Without a command it serves the Azure Functions host. The commands below do the same work from a terminal,
-/// on the same state.
-#[derive(Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 100)]
-pub struct Arguments {
-    /// A file like local.settings.json; its `Values` serve where the environment has none.
-    #[arg(long, value_name = "FILE", global = true)]
-    pub settings: Option<PathBuf>,
-    #[command(subcommand)]
-    pub command: Option<Command>,
+/// What a command works with besides the engine.
+pub struct Circumstances<'a> {
+    pub output: Output,
+    /// Of the terminal: whether colors are wanted and possible.
+    pub colored: bool,
+    /// `SYNC_CRON`.
+    pub schedule: Option<&'a str>,
+    /// Warnings about the settings.
+    pub notices: &'a [String],
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  mati-sync --settings local.settings.json sync             one pass, now
-  mati-sync --settings local.settings.json sync --dry-run   what would be sent, and why not the rest
-  mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
-  mati-sync check                                           whether everything can be reached, and what to do if not
-  mati-sync status                                          how far each lane is, and the newest passes
-  mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
-
-Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
-Exit status of check: 0 all is well; 1 something failed.";
-
-#[derive(Subcommand)]
-pub enum Command {
-    /// Runs one pass: reads what is new, uploads what changed.
-    Sync(SyncArguments),
-    /// Reads every setting and tries every connection; says what to do where one fails.
-    Check,
-    /// Shows how far each lane is, and the newest passes.
-    Status {
-        /// The same object that GET /api/status answers with.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Looks into the stored state.
-    #[command(subcommand)]
-    State(StateCommand),
+/// Prints what needs neither settings nor state; `None` where the command is another.
+pub fn at_once(command: &Command) -> Option<ExitCode> {
+    match command {
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "mati-sync", &mut script);
+            out::bytes(&script);
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            if let Err(error) = clap_mangen::Man::new(Arguments::command()).render(&mut page) {
+                return Some(failure(&format!("the manual page cannot be written: {error}")));
+            }
+            out::bytes(&page);
+        }
+        Command::Settings { from } => return Some(carry_over(from)),
+        Command::Sync(_) | Command::Check { .. } | Command::Status | Command::State(_) => return None,
+    }
+    Some(ExitCode::SUCCESS)
 }
 
-#[derive(Args)]
-pub struct SyncArguments {
-    /// Read, decide and count; upload nothing and write nothing but the report.
-    #[arg(long)]
-    dry_run: bool,
-    /// Read again from so many days ago (1–89), beside the checkpoint, which does not move back.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*LOOKBACK_DAYS.start())..=i64::from(*LOOKBACK_DAYS.end())))]
-    lookback_days: Option<u32>,
-    /// Upload again whatever is still wanted in the lookback; damaged state is left behind.
-    #[arg(long)]
-    rebuild: bool,
-    /// Offer the records again that the destination refused.
-    #[arg(long)]
-    retry_rejected: bool,
-    /// Take back what is no longer wanted, however much it is
-    #[arg(long)]
-    confirm_retraction: bool,
-    /// Run only this destination; may be given more than once.
-    #[arg(long = "destination", value_name = "NAME")]
-    destinations: Vec<String>,
+/// Prints the help, for somebody who called the program without knowing what it wants.
+pub fn help() -> ExitCode {
+    out::print(&Arguments::command().max_term_width(100).render_help().to_string());
+    ExitCode::SUCCESS
 }
 
-#[derive(Subcommand)]
-pub enum StateCommand {
-    /// Prints the manifest as JSON lines: one for each indicator sent or refused.
-    Export {
-        #[arg(long, value_name = "NAME", default_value = "sentinel")]
-        destination: String,
-    },
-}
-
-impl Command {
-    /// Whether stdout is for the command's result, which no log line may interrupt. What a pass comes to is in
-    /// its log.
-    pub fn prints(&self) -> bool {
-        match self {
-            Self::Sync(_) => false,
-            Self::Check | Self::Status { .. } | Self::State(_) => true,
+fn carry_over(from: &Path) -> ExitCode {
+    match older::carried(from) {
+        Err(problem) => failure(&problem),
+        Ok(carried) => {
+            out::print(&format!("{}\n", out::json(&carried.as_file())));
+            carried.notes.iter().for_each(|note| out::tell(note));
+            ExitCode::SUCCESS
         }
     }
 }
 
-/// Runs a command; `schedule` is `SYNC_CRON`.
+/// Runs a command.
 pub async fn run(
     command: Command,
     engine: &Engine,
-    schedule: Option<&str>,
+    circumstances: &Circumstances<'_>,
     stop: Receiver<bool>,
 ) -> ExitCode {
+    let output = circumstances.output;
     let outcome = match command {
-        Command::Check => return findings(&check::run(engine, schedule).await),
-        Command::Sync(arguments) => return sync(arguments.into(), engine, stop).await,
-        Command::Status { json } => status(engine, json).await,
+        Command::Check { canary } => return checked(engine, circumstances, canary).await,
+        Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
+        Command::Status => status(engine, circumstances).await,
         Command::State(StateCommand::Export { destination }) => export(engine, &destination).await,
+        Command::Settings { .. } | Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure(&error.to_string()),
-    }
+    outcome.unwrap_or_else(|error| failure(&error.to_string()))
 }
 
 /// Says what cannot be used of the settings, as each command does.
-pub fn faulty(command: &Command, faults: &Faults) -> ExitCode {
-    if matches!(command, Command::Check) {
-        return findings(&check::faulty(faults));
+pub fn faulty(command: &Command, faults: &Faults, circumstances: &Circumstances<'_>) -> ExitCode {
+    if matches!(command, Command::Check { .. }) {
+        let findings = check::faulty(faults);
+        let style = Style::of(circumstances);
+        if !circumstances.output.json {
+            findings.iter().for_each(|finding| out::colored(&show::finding(finding, &style)));
+        }
+        return concluded(&findings, circumstances);
     }
-    for fault in &faults.0 {
-        eprintln!("mati-sync: {fault}");
-    }
+    faults.0.iter().for_each(|fault| out::tell(&fault.to_string()));
     ExitCode::FAILURE
 }
 
-fn findings(findings: &[Finding]) -> ExitCode {
-    print!("{}", show::findings(findings));
-    if findings.iter().all(|finding| finding.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+/// Makes every check; each line appears when its check is made.
+async fn checked(engine: &Engine, circumstances: &Circumstances<'_>, canary: bool) -> ExitCode {
+    let Circumstances { output, schedule, notices, .. } = *circumstances;
+    let style = Style::of(circumstances);
+    let shown = |finding: &Finding| {
+        let is_wanted = !output.quiet || finding.verdict == Verdict::Failed;
+        if is_wanted && !output.json {
+            out::colored(&show::finding(finding, &style));
+        }
+    };
+    let findings = check::run_each(engine, Scope { schedule, notices, canary }, shown).await;
+    concluded(&findings, circumstances)
+}
+
+fn concluded(findings: &[Finding], circumstances: &Circumstances<'_>) -> ExitCode {
+    let ok = findings.iter().all(|finding| finding.ok);
+    if circumstances.output.json {
+        let probe = |finding: &Finding| {
+            json!({
+                "name": finding.check,
+                "result": finding.verdict,
+                "detail": format!("{}; {}", finding.tried, finding.result),
+                "cure": finding.cure,
+            })
+        };
+        let probes: Vec<Value> = findings.iter().map(probe).collect();
+        out::print(&format!("{}\n", out::json(&json!({ "ok": ok, "probes": probes }))));
+    } else if Style::of(circumstances).is_for_people && !circumstances.output.quiet {
+        out::print(&format!("{}\n", check::headline(findings)));
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Tells a person what went wrong.
 pub fn failure(reason: &str) -> ExitCode {
-    eprintln!("mati-sync: {reason}");
+    out::tell(reason);
     ExitCode::FAILURE
 }
 
-async fn sync(order: RunOptions, engine: &Engine, stop: Receiver<bool>) -> ExitCode {
+async fn sync(order: RunOptions, engine: &Engine, output: Output, stop: Receiver<bool>) -> ExitCode {
     if let Err(problem) = order.check(&engine.lane_names()) {
         return failure(&problem);
     }
     // Nobody cuts a command off; Ctrl-C pauses it.
     let deadline = Deadline::unlimited(stop);
-    let ended = watch::watched(engine, engine.run(Work::Command(order), None, &deadline)).await;
+    let pass = engine.run(Work::Command(order), None, &deadline);
+    let ended = if output.quiet { pass.await } else { watch::watched(engine, pass).await };
     for report in &ended.reports {
-        if std::io::stdout().is_terminal() {
-            print!("{}", show::report(report));
+        if output.json {
+            // One line each: a pass may be followed by requests that waited.
+            out::print(&format!("{}\n", out::escaped(&json!(report).to_string())));
+        } else if output.quiet {
+            if report.end.is_failure() {
+                out::tell(&report.message);
+            }
+        } else if std::io::stdout().is_terminal() {
+            out::print(&show::report(report));
         } else {
-            eprint!("{}", show::report(report));
+            out::to_stderr(&show::report(report));
         }
     }
     exit_code(&ended.reports)
@@ -178,17 +185,22 @@ fn exit_code(reports: &[Report]) -> ExitCode {
     }
 }
 
-async fn status(engine: &Engine, as_json: bool) -> Result<(), StateError> {
-    let overview = engine.overview().await?;
-    if as_json {
-        println!("{:#}", json!(overview));
+async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<ExitCode, StateError> {
+    let Circumstances { output, schedule, .. } = *circumstances;
+    let overview = engine.detailed_overview().await?;
+    let complaints = overview.complaints(schedule);
+    if output.json {
+        out::print(&format!("{}\n", out::json(&health::body(&overview, schedule, &complaints))));
+    } else if output.quiet {
+        complaints.iter().for_each(|complaint| out::tell(complaint));
     } else {
-        print!("{}", show::overview(&overview));
+        out::print(&show::overview(&overview));
+        complaints.iter().for_each(|complaint| out::print(&format!("wrong: {complaint}\n")));
     }
-    Ok(())
+    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn export(engine: &Engine, lane: &str) -> Result<(), StateError> {
+async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
     if !engine.lane_names().contains(&lane) {
         return Err(StateError::rejected(format!(
             "there is no destination {lane:?}; TARGET_APPLICATION configures: {}",
@@ -196,14 +208,14 @@ async fn export(engine: &Engine, lane: &str) -> Result<(), StateError> {
         )));
     }
     let mut manifest = engine.manifest(lane).await?;
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut lines = std::io::BufWriter::new(std::io::stdout().lock());
     for known in manifest.known() {
         // Whoever reads may close early, as `head` does.
-        if writeln!(out, "{}", export_line(&known)).is_err() {
+        if writeln!(lines, "{}", export_line(&known)).is_err() {
             break;
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
@@ -227,17 +239,4 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
         "valid_until": entry.valid_until(),
         "fingerprint": format!("{:016x}", entry.fingerprint.0),
     })
-}
-
-impl From<SyncArguments> for RunOptions {
-    fn from(arguments: SyncArguments) -> Self {
-        Self {
-            dry_run: arguments.dry_run,
-            lookback_days: arguments.lookback_days,
-            rebuild: arguments.rebuild,
-            retry_rejected: arguments.retry_rejected,
-            confirm_retraction: arguments.confirm_retraction,
-            destinations: Some(arguments.destinations).filter(|names| !names.is_empty()),
-        }
-    }
 }

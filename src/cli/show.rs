@@ -1,14 +1,15 @@
 //! Reports and state as a person reads them.
 
-use std::fmt::Write;
+use std::{fmt::Write, io::IsTerminal};
 
+use super::{Circumstances, out::harmless};
 use crate::{
-    check::Finding,
+    check::{Finding, Verdict},
     domain::{
         outcome::{Changes, Counts},
         report::Report,
     },
-    pass::Overview,
+    pass::{Holder, Overview},
 };
 
 /// A pass as a small table.
@@ -92,19 +93,65 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
     always.into_iter().chain(sometimes.into_iter().filter(|(count, _)| *count > 0)).collect()
 }
 
-/// One line for each check.
-pub fn findings(findings: &[Finding]) -> String {
-    let mut text = String::new();
-    for Finding { check, ok, tried, result } in findings {
-        let word = if *ok { "ok" } else { "failed" };
-        line(&mut text, &format!("{word:<7} {check}: {tried}; {result}"));
+/// How findings are shown.
+pub struct Style {
+    colored: bool,
+    /// On a terminal: with symbols, and wrapped.
+    pub is_for_people: bool,
+    width: usize,
+}
+
+impl Style {
+    pub fn of(circumstances: &Circumstances<'_>) -> Self {
+        let is_for_people = std::io::stdout().is_terminal();
+        let size = console::Term::stdout().size_checked().filter(|_| is_for_people);
+        let width = size.map_or(usize::MAX, |(_, columns)| usize::from(columns).max(40));
+        Self { colored: circumstances.colored, is_for_people, width }
     }
-    text
+}
+
+/// One line for each check, or on a narrow terminal several.
+pub fn finding(finding: &Finding, style: &Style) -> String {
+    let (word, symbol, color) = match finding.verdict {
+        Verdict::Ok => ("ok", "✓", "32"),
+        Verdict::Failed => ("failed", "✗", "31"),
+        Verdict::Unproven => ("unproven", "?", "33"),
+    };
+    let begin = if style.is_for_people { symbol.to_owned() } else { format!("{word:<7}") };
+    let begin = if style.colored { format!("\u{1b}[{color}m{begin}\u{1b}[0m") } else { begin };
+    let Finding { check, tried, result, .. } = finding;
+    let said = harmless(&format!("{check}: {tried}; {result}")).replace('\n', " ");
+    format!("{begin} {}\n", wrapped(&said, style.width, 2))
+}
+
+/// `text` in lines of at most `width` characters, all but the first indented; longer words stay whole.
+fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut lines = String::new();
+    let mut column = indent;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > width {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if column > indent {
+            lines.push(' ');
+            column += 1;
+        }
+        lines.push_str(word);
+        column += length;
+    }
+    lines
 }
 
 /// Every lane and the newest passes.
 pub fn overview(overview: &Overview) -> String {
     let mut text = String::new();
+    if let Some(Holder { run_id, holder, since }) = &overview.running {
+        let since = since.map(|since| since.format("%Y-%m-%d %H:%M:%S UTC").to_string());
+        let since = since.unwrap_or_else(|| "some time ago".to_owned());
+        line(&mut text, &format!("a pass is running since {since} ({run_id}, {holder})"));
+    }
     for (name, lane) in &overview.lanes {
         match lane {
             None => line(&mut text, &format!("{name}: has not run yet")),
@@ -139,4 +186,39 @@ pub fn overview(overview: &Overview) -> String {
 
 fn line(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("writing into a String cannot fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_words_in_a_pipe_and_symbols_within_the_width_of_a_terminal() {
+        let found = |verdict| Finding {
+            check: "Mandiant".to_owned(),
+            ok: verdict != Verdict::Failed,
+            verdict,
+            tried: "a token was asked for".to_owned(),
+            result: "\u{1b}[2Jit came, and this goes on for longer than a line".to_owned(),
+            cure: None,
+        };
+        let style = |colored, is_for_people, width| Style { colored, is_for_people, width };
+        let piped = style(false, false, usize::MAX);
+        for (verdict, begin) in [
+            (Verdict::Ok, "ok      Mandiant: a"),
+            (Verdict::Failed, "failed  Mandiant"),
+            (Verdict::Unproven, "unproven Mandiant"),
+        ] {
+            let line = finding(&found(verdict), &piped);
+            assert!(line.starts_with(begin) && line.lines().count() == 1, "{line}");
+            assert!(!line.contains('\u{1b}'), "{line:?}");
+        }
+        let shown = finding(&found(Verdict::Failed), &style(true, true, 40));
+        assert!(shown.starts_with("\u{1b}[31m✗\u{1b}[0m Mandiant: "), "{shown:?}");
+        assert!(!shown.contains("\u{1b}[2J"), "{shown:?}");
+        let plain = finding(&found(Verdict::Ok), &style(false, true, 40));
+        assert!(plain.lines().count() > 2, "{plain}");
+        assert!(plain.lines().all(|line| line.chars().count() <= 40), "{plain}");
+        assert!(plain.lines().skip(1).all(|line| line.starts_with("  ")), "{plain}");
+    }
 }

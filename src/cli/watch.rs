@@ -5,7 +5,8 @@ use std::{io::IsTerminal, time::Duration};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use crate::pass::{Ended, Engine};
+use super::out;
+use crate::pass::{Ended, Engine, gauge::LaneStand};
 
 /// How often the bar moves; and, where there is no terminal, how often a line is printed.
 const TICK: Duration = Duration::from_millis(200);
@@ -17,6 +18,8 @@ pub async fn watched(engine: &Engine, pass: impl Future<Output = Ended>) -> Ende
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut printed = Instant::now();
+    // Who waits is told why at once.
+    let mut is_told = false;
     tokio::pin!(pass);
     loop {
         tokio::select! {
@@ -25,10 +28,14 @@ pub async fn watched(engine: &Engine, pass: impl Future<Output = Ended>) -> Ende
                 return ended;
             }
             _ = ticks.tick() => match &bar {
-                Some(bar) => bar.set_message(line(engine)),
-                None if printed.elapsed() >= LINE => {
+                Some(bar) => {
+                    bar.set_message(line(engine));
+                    bar.tick();
+                }
+                None if printed.elapsed() >= LINE || !is_told && engine.gauge.look().waits_for.is_some() => {
+                    is_told |= engine.gauge.look().waits_for.is_some();
                     printed = Instant::now();
-                    eprintln!("{}", line(engine));
+                    out::to_stderr(&format!("{}\n", line(engine)));
                 }
                 None => {}
             }
@@ -45,19 +52,28 @@ fn spinner() -> ProgressBar {
     bar
 }
 
+/// Where each lane stands. Each reads the source for itself, so their numbers stand side by side.
 fn line(engine: &Engine) -> String {
-    let (read, sent, window) = engine.gauge.look();
-    let window = window.map_or_else(
-        || "connecting".to_owned(),
-        |window| {
-            format!("{} to {}", window.from.format("%Y-%m-%d %H:%M"), window.to.format("%Y-%m-%d %H:%M"))
-        },
-    );
+    let stand = engine.gauge.look();
+    if let Some(holder) = stand.waits_for {
+        let since = holder.since.map(|since| since.format(" since %H:%M:%S UTC").to_string());
+        return format!("a pass is running{} ({holder}); waiting for it", since.unwrap_or_default());
+    }
+    if stand.lanes.is_empty() {
+        return "connecting".to_owned();
+    }
+    let lanes = stand.lanes.iter().map(|(name, LaneStand { read, sent, window })| {
+        let window = window.map(|window| {
+            format!("{} to {} · ", window.from.format("%Y-%m-%d %H:%M"), window.to.format("%Y-%m-%d %H:%M"))
+        });
+        format!("{name}: {}{read} read · {sent} sent", window.unwrap_or_default())
+    });
+    let lanes = lanes.collect::<Vec<_>>().join(" | ");
     let wait = engine.wait();
     let wait = if wait > Duration::from_secs(1) {
         format!(" · next upload in {} s", wait.as_secs())
     } else {
         String::new()
     };
-    format!("{window} · {read} read · {sent} sent{wait}")
+    format!("{lanes}{wait}")
 }

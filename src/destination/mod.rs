@@ -168,10 +168,10 @@ impl Destination {
         }
     }
 
-    /// The connections to try.
-    pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
+    /// The connections to try. With `canary`, what only an upload can show is shown by one, at Sentinel.
+    pub fn probes<'a>(&'a self, deadline: &'a Deadline, canary: bool) -> Vec<Probe<'a>> {
         match self {
-            Self::Sentinel(sentinel) => sentinel.probes(deadline),
+            Self::Sentinel(sentinel) => sentinel.probes(deadline, canary),
             Self::Defender(defender) => defender.probes(deadline),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -66,31 +66,18 @@ impl Report {
         totals
     }
 
-    /// The report in one sentence, for a person.
+    /// The report in one sentence, for a person. Each lane reads the source for itself, so that a sum over lanes would
+    /// tell of records that the source never gave.
     pub fn sentence(&self) -> String {
-        let totals = self.totals();
-        let mut sentence = format!(
-            "{} read, {} {} ({} new, {} changed, {} renewed), {} unchanged, {} not wanted",
-            totals.read,
-            if self.dry_run { "would send" } else { "sent" },
-            totals.created + totals.updated + totals.renewed,
-            totals.created,
-            totals.updated,
-            totals.renewed,
-            totals.unchanged,
-            totals.dropped.total(),
-        );
-        for (count, fate) in [
-            (totals.retracted, "retracted"),
-            (totals.displaced, "displaced by others"),
-            (totals.over_limit, "without room at the destination"),
-            (totals.rejected, "rejected by the destination"),
-            (totals.left, "left to the next pass"),
-        ] {
-            if count > 0 {
-                sentence.push_str(&format!(", {count} {fate}"));
+        let mut sentence = match self.lanes.len() {
+            0 | 1 => in_words(&self.totals(), self.dry_run),
+            _ => {
+                let lanes = self.lanes.iter();
+                let lanes =
+                    lanes.map(|(name, lane)| format!("{name}: {}", in_words(&lane.counts, self.dry_run)));
+                lanes.collect::<Vec<_>>().join("; ")
             }
-        }
+        };
         for (name, lane) in &self.lanes {
             if let Some(message) = &lane.message {
                 sentence.push_str(&format!(". {name} {}: {message}", lane.end.word()));
@@ -126,6 +113,39 @@ impl Report {
         self.end = self.lanes.values().map(|lane| lane.end).max().unwrap_or(later.end);
         self.message = self.sentence();
     }
+}
+
+/// "3 read, 2 sent (2 new, 0 changed, 0 renewed), 1 unchanged, 0 not wanted", and the rarer fates that occurred.
+fn in_words(counts: &Counts, dry_run: bool) -> String {
+    let mut words = format!(
+        "{} read, {} {} ({} new, {} changed, {} renewed), {} unchanged, {} not wanted",
+        counts.read,
+        if dry_run { "would send" } else { "sent" },
+        counts.created + counts.updated + counts.renewed,
+        counts.created,
+        counts.updated,
+        counts.renewed,
+        counts.unchanged,
+        counts.dropped.total(),
+    );
+    for (count, fate) in [
+        (counts.retracted, "retracted"),
+        (counts.displaced, "displaced by others"),
+        (counts.over_limit, "without room at the destination"),
+        (counts.rejected, "rejected by the destination"),
+        (counts.left, "left to the next pass"),
+    ] {
+        if count > 0 {
+            words.push_str(&format!(", {count} {fate}"));
+        }
+    }
+    words
+}
+
+/// When the pass of `run_id` began, which its id says.
+pub fn begun_at(run_id: &str) -> Option<DateTime<Utc>> {
+    let (time, _) = run_id.split_once('Z')?;
+    Some(NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%S%3f").ok()?.and_utc())
 }
 
 /// Identifies a pass; sorts by the time it was made. `salt` tells apart what was made in the same millisecond.

@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderMap, Request, Response, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header},
 };
 use futures::{StreamExt, future::BoxFuture};
 
@@ -43,22 +43,43 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// A pool of connections, made when first used: loading the root certificates takes longer than everything else at
+/// Pools of connections, made when first used: loading the root certificates takes longer than everything else at
 /// start, and `GET /` must not wait for it.
 #[derive(Default)]
-pub struct Network(OnceLock<reqwest::Client>);
+pub struct Network {
+    /// By the proxy that the environment names for a host, if it names one.
+    proxied: OnceLock<Result<reqwest::Client, String>>,
+    direct: OnceLock<Result<reqwest::Client, String>>,
+}
+
+/// Put on a request that no proxy may see: the platform's identity endpoint is on this machine, and what it asks for and
+/// gives are secrets in plain text.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct;
+
+/// Edges and gateways reject requests that do not say what sends them.
+const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("mati-sync/", env!("CARGO_PKG_VERSION")));
 
 impl Network {
-    fn client(&self) -> &reqwest::Client {
-        self.0.get_or_init(|| {
-            reqwest::Client::builder()
+    fn client(&self, is_direct: bool) -> Result<&reqwest::Client, String> {
+        let cell = if is_direct { &self.direct } else { &self.proxied };
+        let made = cell.get_or_init(|| {
+            let builder = reqwest::Client::builder()
+                // For the proxy as well, which hears of a tunnel before the service hears of a request.
+                .user_agent(USER_AGENT)
                 // An answer elsewhere is a proxy's, not the service's; following it could carry a token away.
                 .redirect(reqwest::redirect::Policy::none())
                 .connect_timeout(Duration::from_secs(20))
-                .pool_idle_timeout(Duration::from_secs(90))
-                .build()
-                .expect("the client is built from constants and the system's root certificates")
-        })
+                .pool_idle_timeout(Duration::from_secs(90));
+            let builder = if is_direct { builder.no_proxy() } else { builder };
+            builder.build().map_err(|error| {
+                format!(
+                    "no connection can be made from here: {}; check SSL_CERT_FILE and SSL_CERT_DIR, if they are set, and HTTP_PROXY and HTTPS_PROXY",
+                    chain(&error)
+                )
+            })
+        });
+        made.as_ref().map_err(Clone::clone)
     }
 }
 
@@ -72,7 +93,8 @@ impl Transport {
     ///
     /// # Errors
     /// No connection, or a broken one.
-    pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Body>, HttpError> {
+    pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Body>, HttpError> {
+        request.headers_mut().entry(header::USER_AGENT).or_insert(USER_AGENT);
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         match self {
             Self::InProcess(handler) => handler(request)
@@ -80,14 +102,13 @@ impl Transport {
                 .map_err(|error| HttpError::Unanswered { host, reason: chain(error.as_ref()) }),
             Self::Network(network) => {
                 let (parts, body) = request.into_parts();
-                let request = network
-                    .client()
-                    .request(parts.method, parts.uri.to_string())
-                    .headers(parts.headers)
-                    .body(body);
+                let client = network.client(parts.extensions.get::<Direct>().is_some());
+                let client = client.map_err(|reason| HttpError::Connect { host: host.clone(), reason })?;
+                let request =
+                    client.request(parts.method, parts.uri.to_string()).headers(parts.headers).body(body);
                 let response = request.send().await.map_err(|error| {
                     let is_connect = error.is_connect();
-                    let reason = chain(&error.without_url());
+                    let reason = in_words(chain(&error.without_url()));
                     if is_connect {
                         HttpError::Connect { host, reason }
                     } else {
@@ -132,6 +153,18 @@ impl Transport {
             Err(_) => Err(HttpError::Timeout { host, limit }),
         }
     }
+}
+
+/// Why there is no connection. What a proxy says of one is told as the proxy's: the service never heard of it.
+fn in_words(reason: String) -> String {
+    const OF_A_PROXY: [&str; 3] = ["tunnel", "proxy authorization", "proxy authentication"];
+    let lower = reason.to_lowercase();
+    if OF_A_PROXY.iter().any(|words| lower.contains(words)) {
+        return format!(
+            "{reason}; the proxy of HTTPS_PROXY or HTTP_PROXY does not let the app through: look at its rules for this host, and at its user and password"
+        );
+    }
+    reason
 }
 
 /// `length` is what the body is said to have; what it has is what counts.

@@ -188,7 +188,7 @@ mod tests {
             (r#"{"error":{"code":"InternalError","message":"why"}}"#, "InternalError: why"),
             (r#"{"error":"invalid_client","error_description":"no"}"#, "invalid_client no"),
             (r#"{"errors":[{"message":"one"},"two"]}"#, "one two"),
-            (r#"{"errorMessage":"Task timed out"}"#, "PlannedWindow timed out"),
+            (r#"{"errorMessage":"Task timed out"}"#, "Task timed out"),
             (r#"{"fault":{"faultstring":"x"}}"#, r#"{"faultstring":"x"}"#),
             (r#"{"statusCode":500}"#, "status 500"),
             (r#"{"status":503,"path":"/"}"#, "status 503"),

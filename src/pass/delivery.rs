@@ -313,7 +313,7 @@ impl<'a> Delivery<'a> {
         let known = match outcome {
             RecordOutcome::Acknowledged(handle) => {
                 ledger.count(item);
-                ledger.context.gauge.sent(1);
+                ledger.context.gauge.sent(ledger.context.lane.name, 1);
                 if item.change.removes() {
                     self.reconciler.free(item.key);
                 } else {

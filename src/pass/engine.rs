@@ -131,7 +131,10 @@ impl Engine {
             info!("a message of {} has nothing left to do", message.run_id);
             return Ok(());
         }
-        let Some(lease) = store.lease(&pass.run_id, deadline).await? else {
+        let lease = store.lease_telling(&pass.run_id, deadline, |holder| self.gauge.wait_for(Some(holder)));
+        let lease = lease.await;
+        self.gauge.wait_for(None);
+        let Some(lease) = lease? else {
             let message = "another pass is still at work; nothing is lost, it or the next one goes on";
             ended
                 .reports

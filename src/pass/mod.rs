@@ -31,6 +31,7 @@ mod reconciliation;
 mod rejections;
 mod reruns;
 mod retractions;
+mod soundness;
 mod status;
 mod work;
 
@@ -46,8 +47,8 @@ pub use self::{
     status::{LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };
-/// Why state cannot be asked.
-pub use crate::state::error::StateError;
+/// Who is at work, and why state cannot be asked.
+pub use crate::state::{error::StateError, object::Holder};
 
 /// One source-to-destination path with its own progress and manifest.
 pub struct Lane {

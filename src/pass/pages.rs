@@ -37,7 +37,7 @@ pub(super) async fn read<'a>(
         lane = context.lane.name,
         purpose, "reading from {} to {}", planned.window.from, planned.window.to
     );
-    context.gauge.enter(planned.window);
+    context.gauge.enter(context.lane.name, planned.window);
     delivery.begin(planned.range.clone());
     let began = Instant::now();
     if planned.range != Range::Live {
@@ -93,7 +93,7 @@ async fn settle_page<'a>(
         delivery.go_on(ledger, Until::Settled).await?;
     }
     ledger.counts.read += page.records;
-    context.gauge.read(page.records);
+    context.gauge.read(context.lane.name, page.records);
     let mut held_as = Vec::new();
     for unusable in page.unusable {
         ledger.counts.dropped.add(unusable.reason);

@@ -16,7 +16,7 @@ use crate::{
         request::Request,
         tally::Tally,
     },
-    state::{commit::read_manifest, error::StateError, requests::Unusable, store::Store},
+    state::{commit::read_manifest, error::StateError, object::Holder, requests::Unusable, store::Store},
 };
 
 /// Passes shown in an overview.
@@ -45,6 +45,9 @@ pub struct Overview {
     pub requests: Vec<String>,
     /// Files among the requests that cannot be used: set aside, or about to be.
     pub aside: Vec<String>,
+    /// The pass that is running, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running: Option<Holder>,
     /// The newest passes, newest first.
     pub runs: Vec<Report>,
 }
@@ -94,7 +97,6 @@ impl Engine {
     /// The state cannot be read.
     pub async fn report_of(&self, run_id: &str) -> Result<Option<RunStatus>, StateError> {
         let store = (self.open_store)()?;
-        store.prepare().await?;
         if let Some(report) = store.report(run_id).await? {
             return Ok(Some(RunStatus::Ended(report)));
         }
@@ -110,7 +112,6 @@ impl Engine {
     /// The state cannot be read.
     pub async fn overview(&self) -> Result<Overview, StateError> {
         let store = (self.open_store)()?;
-        store.prepare().await?;
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
             let progress = store.progress(lane.name).await?;
@@ -123,8 +124,8 @@ impl Engine {
                 Err(unusable) => aside.push(unusable.name),
             }
         }
-        let runs = store.newest_reports(SHOWN).await?;
-        Ok(Overview { at: self.clock.now(), lanes, requests, aside, runs })
+        let (running, runs) = (store.running().await?, store.newest_reports(SHOWN).await?);
+        Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, runs })
     }
 
     /// The same with what takes longer to find out: every manifest is read whole.
@@ -151,7 +152,6 @@ impl Engine {
     /// The state cannot be read.
     pub async fn manifest(&self, lane: &str) -> Result<Manifest, StateError> {
         let store = (self.open_store)()?;
-        store.prepare().await?;
         read_manifest(&store, lane).await
     }
 }

@@ -7,7 +7,7 @@ use azure_core::http::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    path,
+    WRITTEN_OUT, path,
     reader::{Reader, is_loopback},
 };
 use crate::{
@@ -119,7 +119,25 @@ impl AzureSettings {
                 }
             }
         }
+        settings.tell_of_idle_client_id(reader);
         settings
+    }
+
+    /// A client id alone names no app registration, and no managed identity either.
+    fn tell_of_idle_client_id(&self, reader: &Reader<'_>) {
+        let has_vault = ["KEY_VAULT_URL", "KEY_VAULT_NAME"].iter().any(|name| reader.raw(name).is_some());
+        let missing = match (&self.tenant_id, &self.client_secret) {
+            // Of a secret without a tenant a fault is told.
+            (_, Some(_)) => return,
+            (None, None) => "AZURE_TENANT_ID and AZURE_CLIENT_SECRET",
+            (Some(_), None) if !has_vault => "AZURE_CLIENT_SECRET",
+            (Some(_), None) => return,
+        };
+        if self.client_id.is_some() {
+            reader.notice(format!(
+                "AZURE_CLIENT_ID has no effect without {missing}: the managed identity uploads, or the login of the Azure CLI; to choose a user-assigned identity, set MANAGED_IDENTITY_CLIENT_ID"
+            ));
+        }
     }
 
     /// As whom uploads are made: the app registration where a secret for it is at hand, else the platform's
@@ -221,11 +239,17 @@ impl StateSettings {
         let container = container(reader);
         let nowhere = Self::Directory(PathBuf::new());
         let endpoint = reader.url("STORAGE_BLOB_ENDPOINT");
-        if let Some(directory) = reader.parsed("STATE_DIR", "a directory", path) {
+        if let Some(directory) = reader.parsed("STATE_DIR", WRITTEN_OUT, path) {
             if reader.raw("WEBSITE_SITE_NAME").is_some() {
                 reader.fault("STATE_DIR", "is set in a Function app, whose disk does not last; remove it and set STORAGE_ACCOUNT_NAME");
             }
+            if reader.text("STORAGE_ACCOUNT_NAME").is_some() {
+                reader.notice("STATE_DIR wins over STORAGE_ACCOUNT_NAME: the state is in the local directory, and what the storage account holds is neither read nor written; remove one of them");
+            }
             return Self::Directory(directory);
+        }
+        if reader.text("STATE_DIR").is_some() {
+            return nowhere;
         }
         if let Some(account) = reader.text("STORAGE_ACCOUNT_NAME") {
             let endpoint = endpoint.or_else(|| account_endpoint(&account, cloud));

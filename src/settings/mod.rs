@@ -2,6 +2,8 @@
 
 mod azure;
 mod defender;
+mod names;
+pub mod older;
 mod reader;
 mod sentinel;
 mod source;
@@ -11,6 +13,7 @@ pub mod vars;
 use std::{path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
+use tracing::level_filters::LevelFilter;
 
 pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
@@ -87,11 +90,11 @@ impl Settings {
         let source = SourceSettings::read(&reader, key_vault.is_some());
         let targets = targets(&reader);
         let action = action(&reader);
-        reader.parsed("LOG_LEVEL", "error, warn, info, debug, trace, or a tracing filter", |text| {
-            text.parse::<tracing_subscriber::filter::Targets>().ok()
-        });
-        if reader.raw("EXECUTION_INTERVAL").is_some() {
-            reader.notice("EXECUTION_INTERVAL has no effect here: the schedule is SYNC_CRON, which the Functions host reads");
+        names::check(&reader, vars);
+        reader.parsed("LOG_LEVEL", "trace, debug, info, warn, error, off", log_level);
+        older_schedules(&reader);
+        for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+            reader.parsed(name, WRITTEN_OUT, path);
         }
         let settings = Self {
             source,
@@ -119,6 +122,45 @@ impl Settings {
             notices: Vec::new(),
         };
         reader.finish().map(|notices| Self { notices, ..settings })
+    }
+}
+
+/// The level of a word of LOG_LEVEL: those of `tracing`, and Azure's for the same (learn.microsoft.com, "How to
+/// configure monitoring for Azure Functions"; .NET's `LogLevel`).
+pub fn log_level(word: &str) -> Option<LevelFilter> {
+    Some(match word.trim().to_ascii_lowercase().as_str() {
+        "trace" | "verbose" => LevelFilter::TRACE,
+        "debug" => LevelFilter::DEBUG,
+        "info" | "information" => LevelFilter::INFO,
+        "warn" | "warning" => LevelFilter::WARN,
+        "error" | "critical" => LevelFilter::ERROR,
+        "off" | "none" => LevelFilter::OFF,
+        _ => return None,
+    })
+}
+
+/// The older products' schedules, in hours. The host reads SYNC_CRON alone, so all that can be done is to say what to
+/// set.
+fn older_schedules(reader: &Reader<'_>) {
+    for name in ["SYNC_SCHEDULE", "EXECUTION_INTERVAL"] {
+        let Some(text) = reader.raw(name) else { continue };
+        let hours = text.parse().ok().filter(|hours| (1..=24).contains(hours));
+        let advice = match hours.map(every) {
+            Some(cron) => format!("set SYNC_CRON to {cron:?}"),
+            None => "set SYNC_CRON, such as \"0 23 * * * *\" for every hour".to_owned(),
+        };
+        reader.notice(format!(
+            "{name} has no effect here: the schedule is SYNC_CRON, which the Functions host reads; {advice}"
+        ));
+    }
+}
+
+/// A schedule of so many hours; of a number that does not divide the day, the next smaller one that does.
+fn every(hours: u32) -> String {
+    match (1..=hours).rev().find(|hours| 24 % hours == 0) {
+        None | Some(1) => "0 23 * * * *".to_owned(),
+        Some(24) => "0 23 0 * * *".to_owned(),
+        Some(hours) => format!("0 23 */{hours} * * *"),
     }
 }
 
@@ -222,7 +264,10 @@ pub fn is_local(url: &azure_core::http::Url) -> bool {
     reader::is_loopback(url)
 }
 
-/// A path as given, for a directory of ours.
+/// What a path must be.
+const WRITTEN_OUT: &str = "a path, written out: ~ and variables are replaced by a shell alone";
+
+/// A path. What only a shell replaces would become a directory of that very name.
 fn path(text: &str) -> Option<PathBuf> {
-    Some(PathBuf::from(text))
+    (!text.starts_with(['~', '$', '%'])).then(|| PathBuf::from(text))
 }

@@ -46,6 +46,7 @@ impl SourceSettings {
             key: reader.secret("MATI_KEY"),
             secret: reader.secret("MATI_SECRET"),
         };
+        settings.check_address(reader);
         if !has_key_vault {
             let missing = "is missing; accepted: the value from Mandiant Advantage → Settings → APIv4 Access and Key, or KEY_VAULT_URL to read it from Key Vault";
             if settings.key.is_none() {
@@ -56,6 +57,25 @@ impl SourceSettings {
             }
         }
         settings
+    }
+
+    /// Either host knows one way to show who we are, and would answer 401 to the other, which looks like a wrong key.
+    fn check_address(&self, reader: &Reader<'_>) {
+        const MANDIANT: &str = "api.intelligence.mandiant.com";
+        const GTI: &str = "virustotal.com";
+        let host = self.base_url.host_str().unwrap_or_default();
+        let is_gti = host == GTI || host.ends_with(".virustotal.com");
+        if is_gti && !self.base_url.path().contains("/mati") {
+            reader.fault("MATI_BASE_URL", "is not the address of the compatible API of Google Threat Intelligence; accepted there: https://www.virustotal.com/api/v3/mati");
+        }
+        if is_gti && self.auth != Auth::ApiKey {
+            reader.fault("MATI_AUTH", format!("does not fit MATI_BASE_URL: {host} takes the API key of Google Threat Intelligence; accepted with it: apikey"));
+        }
+        // Behind such a path stands the compatible API, whatever host hands it on.
+        let is_own = host == MANDIANT && !self.base_url.path().contains("/mati");
+        if is_own && self.auth == Auth::ApiKey {
+            reader.fault("MATI_AUTH", format!("is apikey, which {MANDIANT} does not take; accepted with it: bearer, basic; or set MATI_BASE_URL to https://www.virustotal.com/api/v3/mati for a key of Google Threat Intelligence"));
+        }
     }
 }
 

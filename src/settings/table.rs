@@ -309,8 +309,9 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "LOG_LEVEL",
         "info",
-        "`error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter by module. The line that ends a pass \
-         is always written.",
+        "`trace`, `debug`, `info`, `warn`, `error` or `off`, or Azure's words for them: `Verbose`, \
+         `Information`, `Warning`, `Critical`, `None`. Case does not matter. The line that ends a pass is \
+         always written.",
     ),
 ];
 
@@ -323,7 +324,7 @@ pub const ALIASES: &[(&str, &str)] = &[
     ("INCLUDE_FILE_HASH", "INCLUDE_HASH"),
 ];
 
-/// Variables that the platform, and not the user, sets; they are no settings but are read.
+/// Variables that the platform sets, or an older product's user; they are no settings but are read.
 pub const PLATFORM: &[&str] = &[
     "AzureWebJobsStorage__accountName",
     "AzureWebJobsStorage__blobServiceUri",
@@ -335,5 +336,8 @@ pub const PLATFORM: &[&str] = &[
     "WEBSITE_SITE_NAME",
     "KEY_VAULT_NAME",
     "EXECUTION_INTERVAL",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "SYNC_SCHEDULE",
     "USE_UPLOAD_INDICATORS_API",
 ];

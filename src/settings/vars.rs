@@ -8,6 +8,18 @@ use serde::{Deserialize, Deserializer};
 /// Named texts: the process's environment, a settings file, a test's map.
 pub trait Vars: Send + Sync {
     fn get(&self, name: &str) -> Option<String>;
+
+    /// Every name there is, and where it stands.
+    fn names(&self) -> Vec<(String, Origin)>;
+}
+
+/// Where a name stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// In a settings file, which is for us alone.
+    File,
+    /// In the environment, which is shared with everybody.
+    Environment,
 }
 
 /// What libraries read from the process's environment themselves: a local certification authority, and proxies.
@@ -38,18 +50,31 @@ impl Vars for Environment {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        names.map(|name| (name, Origin::Environment)).collect()
+    }
 }
 
 impl Vars for BTreeMap<String, String> {
     fn get(&self, name: &str) -> Option<String> {
         BTreeMap::get(self, name).cloned()
     }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        self.keys().map(|name| (name.clone(), Origin::Environment)).collect()
+    }
 }
 
-/// Values that are cleared when they are dropped: any of them may be a secret.
+/// A settings file. Its values are cleared when they are dropped: any of them may be a secret.
 impl Vars for BTreeMap<String, SecretString> {
     fn get(&self, name: &str) -> Option<String> {
         BTreeMap::get(self, name).map(|value| value.expose_secret().to_owned())
+    }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        self.keys().map(|name| (name.clone(), Origin::File)).collect()
     }
 }
 
@@ -59,6 +84,10 @@ pub struct Layered(pub Box<dyn Vars>, pub Box<dyn Vars>);
 impl Vars for Layered {
     fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).filter(|value| !value.trim().is_empty()).or_else(|| self.1.get(name))
+    }
+
+    fn names(&self) -> Vec<(String, Origin)> {
+        self.0.names().into_iter().chain(self.1.names()).collect()
     }
 }
 
@@ -76,9 +105,7 @@ pub fn from_file(path: &Path) -> Result<BTreeMap<String, SecretString>, String> 
         values: Option<BTreeMap<String, Scalar>>,
     }
     let shown = path.display();
-    let bytes =
-        std::fs::read(path).map_err(|error| format!("the settings file {shown} cannot be read: {error}"))?;
-    let text = SecretString::from(plain_json(&text(&bytes)?));
+    let text = SecretString::from(plain_json(content(path)?.expose_secret()));
     let file: File = serde_json::from_str(text.expose_secret()).map_err(|error| {
         // Its own words may quote a secret.
         let problem = if error.is_data() { "something of another type" } else { "no JSON" };
@@ -99,6 +126,42 @@ pub fn from_file(path: &Path) -> Result<BTreeMap<String, SecretString>, String> 
         )
     })?;
     Ok(values.into_iter().map(|(name, Scalar(value))| (name, value)).collect())
+}
+
+fn content(path: &Path) -> Result<SecretString, String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("the settings file {} cannot be read: {error}", path.display()))?;
+    Ok(text(&bytes)?.into())
+}
+
+/// The same for a file in that form, or of `NAME=value` lines as `docker --env-file` and shells read them.
+///
+/// # Errors
+/// As [`from_file`].
+pub fn of_either_form(path: &Path) -> Result<BTreeMap<String, SecretString>, String> {
+    let content = content(path)?;
+    let lines = content.expose_secret().lines().map(str::trim);
+    let mut lines =
+        lines.enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).peekable();
+    if lines.peek().is_none_or(|(_, line)| line.starts_with(['{', '/'])) {
+        return from_file(path);
+    }
+    lines
+        .map(|(number, line)| {
+            let pair = line.strip_prefix("export ").unwrap_or(line).split_once('=');
+            let (name, value) = pair.ok_or_else(|| {
+                format!(
+                    "line {} of the settings file {} is not of the form NAME=value",
+                    number + 1,
+                    path.display()
+                )
+            })?;
+            let value = value.trim();
+            let quoted =
+                ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+            Ok((name.trim().to_owned(), quoted.unwrap_or(value).into()))
+        })
+        .collect()
 }
 
 /// A value that the host's tools would give as a text: a text, a number, true or false; null is none.

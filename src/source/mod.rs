@@ -5,7 +5,6 @@ pub mod mandiant;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 
 use crate::{
     azure::secrets::SecretStore,
@@ -76,7 +75,7 @@ impl Source {
                 Ok("every secret that is needed is there".to_owned())
             };
             let tried = format!("{} in {url} were read", names.join(", "));
-            probes.push(Probe { name: "Key Vault".to_owned(), tried, attempt: attempt.boxed() });
+            probes.push(Probe::new("Key Vault", tried, attempt));
         }
         match self {
             Self::Mandiant(client) => probes.push(client.probe(deadline)),

@@ -22,7 +22,7 @@ use futures::TryStreamExt;
 
 use super::{
     error::StateError,
-    object::{Condition, Item, Version, held_by},
+    object::{Condition, Holder, Item, Version},
 };
 use crate::{
     azure::sdk::{Service, client_options, is_transient, within_limit},
@@ -237,7 +237,14 @@ impl BlobHome {
             };
             let mut pages = self.container.list_blobs(Some(options))?;
             let mut items = Vec::new();
-            while let Some(blob) = pages.try_next().await? {
+            loop {
+                let blob = match pages.try_next().await {
+                    Ok(Some(blob)) => blob,
+                    Ok(None) => break,
+                    // Nothing has been written yet, and a mere question creates no container.
+                    Err(error) if is_without_container(&error) => return Ok(Vec::new()),
+                    Err(error) => return Err(error),
+                };
                 let modified = blob.properties.as_ref().and_then(|properties| properties.last_modified);
                 let modified = modified.and_then(|time| DateTime::from_timestamp(time.unix_timestamp(), 0));
                 if let Some(name) = blob.name {
@@ -326,6 +333,10 @@ impl Transient for StateError {
     fn retry_after(&self) -> Option<Duration> {
         None
     }
+}
+
+fn is_without_container(error: &azure_core::Error) -> bool {
+    matches!(error.kind(), ErrorKind::HttpResponse { status: StatusCode::NotFound, error_code: Some(code), .. } if code == "ContainerNotFound")
 }
 
 /// Azure says 409 or 412 depending on which condition did not hold.

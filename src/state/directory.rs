@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
     error::StateError,
-    object::{Condition, Item, Version, held_by},
+    object::{Condition, Holder, Item, Version},
 };
 
 /// Files beneath one directory.
@@ -205,8 +205,24 @@ impl DirectoryHome {
         attempt().map_err(|error| self.rejection(&path, &error))
     }
 
-    /// Who took the lease last, in words; `None` where the operating system does not say.
-    pub fn lease_holder(&self) -> Result<Option<String>, StateError> {
+    /// Whether a process holds the lease.
+    pub fn is_leased(&self) -> Result<bool, StateError> {
+        let path = self.root.join("lease");
+        let attempt = || match File::open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+            // Given back when the file is closed. A pass that asks in between asks again two seconds later.
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(fs::TryLockError::WouldBlock) => Ok(true),
+                Err(fs::TryLockError::Error(error)) => Err(error),
+            },
+        };
+        attempt().map_err(|error| self.rejection(&path, &error))
+    }
+
+    /// Who took the lease last; `None` where the operating system does not say.
+    pub fn lease_holder(&self) -> Result<Option<Holder>, StateError> {
         let path = self.root.join("lease");
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -215,7 +231,7 @@ impl DirectoryHome {
         };
         let content: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let of = |name: &str| content.get(name).and_then(serde_json::Value::as_str);
-        Ok(of("run_id").zip(of("holder")).map(|(run_id, holder)| held_by(run_id, holder)))
+        Ok(of("run_id").zip(of("holder")).map(|(run_id, holder)| Holder::new(run_id, holder)))
     }
 
     fn open(&self, name: &str) -> io::Result<File> {

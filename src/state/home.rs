@@ -4,7 +4,7 @@ use super::{
     blob::BlobHome,
     directory::DirectoryHome,
     error::StateError,
-    object::{Condition, Item, Version},
+    object::{Condition, Holder, Item, Version},
 };
 
 /// Where state lives.
@@ -22,11 +22,19 @@ impl Home {
         }
     }
 
-    /// Who took the lease last, in words.
-    pub async fn lease_holder(&self) -> Result<Option<String>, StateError> {
+    /// Who took the lease last.
+    pub async fn lease_holder(&self) -> Result<Option<Holder>, StateError> {
         match self {
             Self::Blob(home) => home.lease_holder().await,
             Self::Directory(home) => home.lease_holder(),
+        }
+    }
+
+    /// Whether the lease is held at this moment. Creates and changes nothing.
+    pub async fn is_leased(&self) -> Result<bool, StateError> {
+        match self {
+            Self::Blob(home) => home.is_leased().await,
+            Self::Directory(home) => home.is_leased(),
         }
     }
 

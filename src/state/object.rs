@@ -1,6 +1,11 @@
 //! What both homes of state share: versions of named bytes, conditions on writing them, listed names.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::domain::report::begun_at;
 
 /// Which content of a name was read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +26,24 @@ pub struct Item {
     pub modified: DateTime<Utc>,
 }
 
-/// The holder of a lease, in words.
-pub(super) fn held_by(run_id: &str, holder: &str) -> String {
-    format!("{run_id} ({holder})")
+/// Who took a lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Of the pass, which says when it began.
+    pub run_id: String,
+    /// The process.
+    pub holder: String,
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl Holder {
+    pub(super) fn new(run_id: &str, holder: &str) -> Self {
+        Self { run_id: run_id.to_owned(), holder: holder.to_owned(), since: begun_at(run_id) }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.run_id, self.holder)
+    }
 }

@@ -13,7 +13,7 @@ use super::{
     error::StateError,
     home::Home,
     lease::Lease,
-    object::{Condition, Item},
+    object::{Condition, Holder, Item},
 };
 use crate::{
     clock::Deadline,
@@ -60,6 +60,28 @@ impl Store {
         Lease::acquire(&self.home, run_id, deadline).await
     }
 
+    /// The same; `tell` hears who is waited for, if anybody is.
+    pub async fn lease_telling(
+        &self,
+        run_id: &str,
+        deadline: &Deadline,
+        tell: impl FnOnce(Holder),
+    ) -> Result<Option<Lease>, StateError> {
+        if let Some(lease) = Lease::try_acquire(&self.home, run_id).await? {
+            return Ok(Some(lease));
+        }
+        // Only for a person to read: whatever is wrong with the storage, the next try finds out.
+        if let Ok(Some(holder)) = self.home.lease_holder().await {
+            tell(holder);
+        }
+        self.lease(run_id, deadline).await
+    }
+
+    /// The pass that is running, if one is. Creates and changes nothing.
+    pub async fn running(&self) -> Result<Option<Holder>, StateError> {
+        if self.home.is_leased().await? { self.home.lease_holder().await } else { Ok(None) }
+    }
+
     /// Whether the lease can be acquired: `None`, and it was released at once; otherwise its holder, in words.
     pub async fn probe_lease(&self, run_id: &str) -> Result<Option<String>, StateError> {
         match Lease::try_acquire(&self.home, run_id).await? {
@@ -68,7 +90,8 @@ impl Store {
                 Ok(None)
             }
             None => {
-                Ok(Some(self.home.lease_holder().await?.unwrap_or_else(|| "an unknown instance".to_owned())))
+                let holder = self.home.lease_holder().await?;
+                Ok(Some(holder.map_or_else(|| "an unknown instance".to_owned(), |holder| holder.to_string())))
             }
         }
     }

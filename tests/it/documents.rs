@@ -76,10 +76,12 @@ fn settings_that_documents_name_exist() {
     /// What the host, libraries and the tests read, and what only the vendor's products do.
     const OTHERS: &[&str] = &[
         "FUNCTIONS_CUSTOMHANDLER_PORT",
+        "HTTPS_PROXY",
+        "HTTP_PROXY",
         "MATI_SYNC_HOST",
         "MATI_SYNC_WHOLE_SMALL_WORLD",
-        "SSL_CERT_FILE",
-        "SYNC_SCHEDULE",
+        "NO_COLOR",
+        "NO_PROXY",
     ];
     let known: BTreeSet<&str> = (SETTINGS.iter().map(|setting| setting.name))
         .chain(ALIASES.iter().map(|(older, _)| *older))

@@ -7,10 +7,12 @@ mod kill;
 mod lifecycle;
 mod package;
 mod pass;
+mod proxy;
 mod requests;
 mod running;
 mod secrets;
 mod stop;
+mod terminal;
 
 use std::{path::Path, time::Duration};
 

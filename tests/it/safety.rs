@@ -150,7 +150,7 @@ async fn no_secret_is_said_or_stored_whatever_goes_wrong() {
     let said = Lines::default();
     let lines = said.clone();
     let subscriber = tracing_subscriber::registry()
-        .with(telemetry::filter("trace"))
+        .with(telemetry::filter(tracing::level_filters::LevelFilter::TRACE))
         .with(tracing_subscriber::fmt::layer().json().with_writer(move || lines.clone()));
     // As long as there is but one subscriber in the process, tests beside this one switch its events off.
     let _another = tracing::Dispatch::new(tracing_subscriber::registry());

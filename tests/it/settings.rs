@@ -1,5 +1,7 @@
 //! Settings: all faults at once, older spellings, and what is refused rather than ignored.
 
+mod hosts;
+mod names;
 mod references;
 
 use std::collections::BTreeMap;

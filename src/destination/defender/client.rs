@@ -7,7 +7,6 @@ use axum::{
     http::{Method, Uri},
 };
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use serde::Serialize;
 
 use super::{
@@ -250,7 +249,7 @@ impl Defender {
         };
         let tried = format!("{} was asked for one indicator of the list", self.base_url);
         let name = "Defender for Endpoint".to_owned();
-        vec![self.api.token_probe(deadline, None), Probe { name, tried, attempt: attempt.boxed() }]
+        vec![self.api.token_probe(deadline), Probe::new(name, tried, attempt)]
     }
 
     async fn holds_any(&self, deadline: &Deadline) -> Result<bool, ApiError> {

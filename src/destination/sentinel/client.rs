@@ -12,7 +12,7 @@ use crate::{
     azure::api::{Api, ApiError, Call},
     clock::Deadline,
     domain::{outcome::RecordOutcome, plan::Planned},
-    http::{probe::Probe, traffic::Traffic},
+    http::traffic::Traffic,
 };
 
 /// The most objects in one request, by Microsoft's documentation.
@@ -35,17 +35,7 @@ pub struct Sentinel {
     pub inventory: Option<Inventory>,
 }
 
-/// What a token leaves open.
-const UNPROVEN: &str = "A token does not prove that uploads are allowed, and the upload API has nothing that could be read: that shows with the first upload, which needs the role Microsoft Sentinel Contributor on the workspace";
-
 impl Sentinel {
-    /// The connections to try: a token, and the workspace if it can be asked what it holds.
-    pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
-        let token = self.api.token_probe(deadline, Some(UNPROVEN));
-        let workspace = self.inventory.as_ref().map(|inventory| inventory.probe(deadline));
-        std::iter::once(token).chain(workspace).collect()
-    }
-
     /// The STIX object that stands for `planned`, for a person to read.
     pub fn preview(&self, planned: &Planned) -> serde_json::Value {
         let subject = planned.subject();

@@ -7,7 +7,6 @@
 
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use serde_json::json;
 
 use super::{
@@ -63,7 +62,7 @@ impl Inventory {
             Ok(format!("it may be read; the page had {count} indicators of {}", self.source_system))
         };
         let tried = "Azure Resource Manager was asked for a page of the workspace's indicators".to_owned();
-        Probe { name: "Sentinel workspace".to_owned(), tried, attempt: attempt.boxed() }
+        Probe::new("Sentinel workspace", tried, attempt)
     }
 
     /// The first page, or the one that `skip_token` of the page before leads to.

@@ -5,5 +5,6 @@ pub mod client;
 pub mod convert;
 pub mod inventory;
 pub mod pattern;
+mod probe;
 mod resource;
 pub mod wire;

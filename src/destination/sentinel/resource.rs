@@ -159,6 +159,12 @@ fn skip_token(link: &str) -> Option<String> {
 
 /// A plus stays a plus: tokens are often base64.
 fn percent_decoded(text: &str) -> Option<String> {
+    let is_escape = |rest: &str| {
+        rest.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return None;
+    }
     let decoded = percent_decode_str(text).decode_utf8().ok()?;
     Some(decoded.into_owned()).filter(|text| !text.is_empty())
 }

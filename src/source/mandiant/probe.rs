@@ -2,7 +2,6 @@
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
-use futures::FutureExt;
 
 use super::{access::Scheme, client::Client, error::MandiantError, page::parse, reader::INCLUDE};
 use crate::{
@@ -28,7 +27,7 @@ impl Client {
                 false => "it answered that there is none, which is unusual for a whole day".to_owned(),
             })
         };
-        Probe { name: "Mandiant".to_owned(), tried: tried.to_owned(), attempt: attempt.boxed() }
+        Probe::new("Mandiant", tried, attempt)
     }
 
     /// Asks for one record of the last day; true when there was one.

@@ -8,11 +8,12 @@ use azure_storage_blob::{
     models::{
         BlobClientAcquireLeaseOptions, BlobClientAcquireLeaseResultHeaders,
         BlobClientGetPropertiesResultHeaders, BlobClientSetMetadataOptions, BlobClientUploadOptions,
+        LeaseStatus,
     },
 };
 use uuid::Uuid;
 
-use super::{BlobHome, StateError, held_by, is_conflict, within_limit};
+use super::{BlobHome, Holder, StateError, is_conflict, within_limit};
 
 /// Azure takes 15 to 60 seconds, or for ever.
 const SECONDS: i32 = 30;
@@ -57,13 +58,26 @@ impl BlobHome {
         .await
     }
 
-    /// Who took the lease last, in words.
-    pub async fn lease_holder(&self) -> Result<Option<String>, StateError> {
+    /// Whether somebody holds the lease.
+    pub async fn is_leased(&self) -> Result<bool, StateError> {
+        let blob = self.container.blob_client(NAME);
+        self.patiently(|| async {
+            match blob.get_properties(None).await {
+                Ok(properties) => Ok(properties.lease_status()? == Some(LeaseStatus::Locked)),
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Who took the lease last.
+    pub async fn lease_holder(&self) -> Result<Option<Holder>, StateError> {
         let blob = self.container.blob_client(NAME);
         let metadata = self.patiently(|| async { blob.get_properties(None).await?.metadata() }).await?;
         // The service gives names back in whichever case it likes.
         let of = |name: &str| metadata.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
-        Ok(of("run_id").zip(of("holder")).map(|((_, run_id), (_, holder))| held_by(run_id, holder)))
+        Ok(of("run_id").zip(of("holder")).map(|((_, run_id), (_, holder))| Holder::new(run_id, holder)))
     }
 
     /// Keeps the lease for another `LENGTH`.

@@ -190,7 +190,7 @@ impl Sentinel {
         self.inner.lock().unwrap().log.clone()
     }
 
-    /// Every request answered so far, in the order of the answers.
+    /// Every upload answered so far, in their order; other requests are not counted.
     pub fn requests(&self) -> Vec<UploadRequest> {
         self.inner.lock().unwrap().requests.clone()
     }
@@ -230,7 +230,7 @@ impl Sentinel {
             (None, _) => gateway(StatusCode::NOT_FOUND, "Resource not found").into_response(),
         };
         note.status = response.status().as_u16();
-        self.inner.lock().unwrap().requests.push(note);
+        (head.method == Method::POST).then(|| self.inner.lock().unwrap().requests.push(note));
         response
     }
 

@@ -1,0 +1,171 @@
+//! The command line's grammar and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::{
+    domain::request::{LOOKBACK_DAYS, RunOptions},
+    settings::table::{SECTIONS, SETTINGS},
+};
+
+/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage.
+///
+/// Without a command it serves the Azure Functions host. The commands below do the same work from a terminal,
+/// on the same state.
+#[derive(Parser)]
+#[command(
+    name = "mati-sync",
+    version,
+    after_help = EXAMPLES,
+    after_long_help = long_help(),
+    max_term_width = 100,
+    subcommand_help_heading = "Commands",
+)]
+pub struct Arguments {
+    /// A file like local.settings.json; its `Values` serve where the environment has none.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub settings: Option<PathBuf>,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// How results are shown.
+#[derive(Args, Clone, Copy, Debug, Default)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print failures alone.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Log every step on standard error, as LOG_LEVEL=debug does.
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    /// When to use colors; auto: on a terminal, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, global = true)]
+    pub color: Color,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  mati-sync --settings local.settings.json sync             one pass, now
+  mati-sync --settings local.settings.json sync --dry-run   what would be sent, and why not the rest
+  mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
+  mati-sync check                                           whether everything can be reached, and what to do if not
+  mati-sync status                                          how far each lane is, and the newest passes
+  mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
+  mati-sync settings --from older.env                       an older product's settings as ours
+
+Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
+Exit status of check: 0 nothing failed; 1 something failed.
+Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
+
+/// The examples, and the settings' names by their groups.
+fn long_help() -> String {
+    let mut text =
+        format!("{EXAMPLES}\n\nSettings, from the environment or the file of --settings (docs/settings.md):");
+    for setting in SETTINGS {
+        match SECTIONS.iter().find(|(_, first)| *first == setting.name) {
+            Some((title, _)) => text.push_str(&format!("\n  {title}:\n    {}", setting.name)),
+            None => {
+                let width = text.rsplit('\n').next().map_or(0, str::len);
+                let gap = if width + 2 + setting.name.len() > 98 { ",\n    " } else { ", " };
+                text.push_str(gap);
+                text.push_str(setting.name);
+            }
+        }
+    }
+    text
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Runs one pass: reads what is new, uploads what changed.
+    Sync(SyncArguments),
+    /// Reads every setting and tries every connection; says what to do where one fails.
+    Check {
+        /// Show that Sentinel takes uploads: upload one harmless indicator and expire it at once.
+        #[arg(long)]
+        canary: bool,
+    },
+    /// Shows how far each lane is, and the newest passes; exits with 1 if something is wrong.
+    Status,
+    /// Looks into the stored state.
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Prints another product's or an older settings file as ours, without its secrets.
+    Settings {
+        /// A file of NAME=value lines, or a JSON file with `Values`.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+    },
+    /// Prints what a shell needs to complete commands and options.
+    Completions { shell: Shell },
+    /// Prints the manual page, for `man -l -`.
+    Man,
+}
+
+#[derive(Args)]
+pub struct SyncArguments {
+    /// Read, decide and count; upload nothing and write nothing but the report.
+    #[arg(long)]
+    dry_run: bool,
+    /// Read again from so many days ago (1–89), beside the checkpoint, which does not move back.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*LOOKBACK_DAYS.start())..=i64::from(*LOOKBACK_DAYS.end())))]
+    lookback_days: Option<u32>,
+    /// Upload again whatever is still wanted in the lookback; damaged state is left behind.
+    #[arg(long)]
+    rebuild: bool,
+    /// Offer the records again that the destination refused.
+    #[arg(long)]
+    retry_rejected: bool,
+    /// Take back what is no longer wanted, however much it is
+    #[arg(long)]
+    confirm_retraction: bool,
+    /// Run only this destination; may be given more than once.
+    #[arg(long = "destination", value_name = "NAME")]
+    destinations: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum StateCommand {
+    /// Prints the manifest as JSON lines: one for each indicator sent or refused.
+    Export {
+        #[arg(long, value_name = "NAME", default_value = "sentinel")]
+        destination: String,
+    },
+}
+
+impl Command {
+    /// Whether stdout is for the command's result, which no log line may interrupt. What a pass comes to is in
+    /// its log, unless it is asked for as JSON.
+    pub fn prints(&self, output: Output) -> bool {
+        output.json || output.quiet || !matches!(self, Self::Sync(_))
+    }
+}
+
+impl From<SyncArguments> for RunOptions {
+    fn from(arguments: SyncArguments) -> Self {
+        Self {
+            dry_run: arguments.dry_run,
+            lookback_days: arguments.lookback_days,
+            rebuild: arguments.rebuild,
+            retry_rejected: arguments.retry_rejected,
+            confirm_retraction: arguments.confirm_retraction,
+            destinations: Some(arguments.destinations).filter(|names| !names.is_empty()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Whether the program as a whole is well, for a monitoring system that asks.
+
+use chrono::{DateTime, Utc};
+
+use super::status::Overview;
+use crate::domain::{
+    health::{Health, Spell},
+    report::Report,
+    schedule::Schedule,
+};
+
+impl Overview {
+    /// What is wrong, one sentence each; none where all is well, and before the first pass. `schedule` is `SYNC_CRON`.
+    pub fn complaints(&self, schedule: Option<&str>) -> Vec<String> {
+        let schedule = schedule.and_then(Schedule::parse);
+        let mut complaints = Vec::new();
+        for (name, lane) in &self.lanes {
+            if let Some(complaint) = self.complaint_of(name) {
+                complaints.push(complaint);
+            }
+            let withheld = lane.as_ref().and_then(|lane| lane.withheld.as_ref());
+            if withheld.is_some() {
+                complaints.push(format!(
+                    "{name} holds back retractions until an operator confirms them (`mati-sync sync --confirm-retraction`)"
+                ));
+            }
+            let detail = lane.as_ref().and_then(|lane| lane.detail.as_ref());
+            if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {
+                complaints.push(format!("{name} has a manifest that cannot be read: {problem}"));
+            }
+            if let Some(since) = schedule.as_ref().and_then(|schedule| self.silent_since(name, schedule)) {
+                complaints.push(format!(
+                    "{name} had no pass since {}, and the timer should have fired twice; check that the function app runs",
+                    since.format("%Y-%m-%d %H:%M UTC")
+                ));
+            }
+        }
+        complaints
+    }
+
+    fn complaint_of(&self, lane: &str) -> Option<String> {
+        let Health::Known(spell) = Health::of(&self.runs, lane) else { return None };
+        let Spell { end, message, since, .. } = &spell;
+        let why = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+        let since = since.format("%Y-%m-%d %H:%M UTC");
+        (!spell.is_well()).then(|| format!("{lane} is {} since {since}{why}", end.word()))
+    }
+
+    /// When the lane's newest pass began, if the timer should have fired twice since then.
+    fn silent_since(&self, lane: &str, schedule: &Schedule) -> Option<DateTime<Utc>> {
+        let took_part =
+            |run: &&Report| !run.dry_run && (run.lanes.is_empty() || run.lanes.contains_key(lane));
+        let newest = self.runs.iter().filter(took_part).map(|run| run.started_at).max()?;
+        let second = schedule.next_after(schedule.next_after(newest)?)?;
+        (second < self.at && self.running.is_none()).then_some(newest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::{
+        outcome::{Counts, End},
+        report::{LaneReport, Trigger},
+    };
+    use crate::state::object::Holder;
+
+    fn overview(at: &str, runs: &[(&str, End)]) -> Overview {
+        let run = |(started_at, end): &(&str, End)| {
+            let started_at = started_at.parse().unwrap();
+            let lane = LaneReport {
+                end: *end,
+                message: end.is_failure().then(|| "the key is rejected".to_owned()),
+                counts: Counts::default(),
+                by_type: BTreeMap::default(),
+                watermark: None,
+                continues: None,
+            };
+            Report {
+                run_id: "run".to_owned(),
+                trigger: Trigger::Timer,
+                dry_run: false,
+                started_at,
+                ended_at: started_at,
+                end: *end,
+                message: String::new(),
+                continues: None,
+                lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
+            }
+        };
+        Overview {
+            at: at.parse().unwrap(),
+            lanes: BTreeMap::from([("sentinel".to_owned(), None)]),
+            requests: Vec::new(),
+            aside: Vec::new(),
+            running: None,
+            runs: runs.iter().map(run).collect(),
+        }
+    }
+
+    #[test]
+    fn a_lane_that_failed_or_had_no_pass_for_two_schedules_is_told() {
+        const HOURLY: Option<&str> = Some("0 23 * * * *");
+        let told = |at, runs: &[(&str, End)], schedule| overview(at, runs).complaints(schedule);
+        let pass = |end| [("2026-03-02T09:23:00Z", end)];
+        assert_eq!(told("2026-03-02T12:00:00Z", &[], HOURLY), [""; 0], "before the first pass");
+        for well in [End::CaughtUp, End::Paused] {
+            assert_eq!(told("2026-03-02T09:30:00Z", &pass(well), HOURLY), [""; 0]);
+        }
+        for ill in [End::Stalled, End::Failed] {
+            let told = told("2026-03-02T09:30:00Z", &pass(ill), HOURLY);
+            assert_eq!(
+                told,
+                [format!("sentinel is {} since 2026-03-02 09:23 UTC: the key is rejected", ill.word())]
+            );
+        }
+        let well = pass(End::CaughtUp);
+        assert_eq!(told("2026-03-02T11:22:00Z", &well, HOURLY), [""; 0]);
+        assert!(told("2026-03-02T11:24:00Z", &well, HOURLY)[0].contains("no pass since 2026-03-02 09:23"));
+        assert_eq!(told("2026-03-02T23:00:00Z", &well, None), [""; 0]);
+        let mut at_work = overview("2026-03-02T11:24:00Z", &well);
+        at_work.running = Some(Holder { run_id: "x".into(), holder: "y".into(), since: None });
+        assert_eq!(at_work.complaints(HOURLY), [""; 0]);
+    }
+}
