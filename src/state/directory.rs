@@ -197,6 +197,24 @@ impl DirectoryHome {
         attempt().map_err(|error| self.refusal(&path, &error))
     }
 
+    /// The run id under which the lease is held at this moment, if it is.
+    pub fn leased_to(&self) -> Result<Option<String>, StateError> {
+        let path = self.root.join("lease");
+        // Shared, so that two questions at once do not take each other for a pass. A pass that meets it asks again.
+        let is_held = || match File::open(&path).map(|file| file.try_lock_shared()) {
+            Ok(Err(fs::TryLockError::WouldBlock)) => Ok(true),
+            Ok(Err(fs::TryLockError::Error(error))) => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(Ok(())) | Err(_) => Ok(false),
+        };
+        if !is_held().map_err(|error| self.refusal(&path, &error))? {
+            return Ok(None);
+        }
+        let content = self.read("lease")?.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());
+        let content: serde_json::Value = content.unwrap_or_default();
+        Ok(content.get("run_id").and_then(serde_json::Value::as_str).map(str::to_owned))
+    }
+
     /// Who took the lease last, in words.
     pub fn lease_holder(&self) -> Result<Option<String>, StateError> {
         let content = self.read("lease")?.and_then(|(bytes, _)| serde_json::from_slice(&bytes).ok());

@@ -22,6 +22,14 @@ impl Home {
         }
     }
 
+    /// The run id under which the lease is held at this moment, if it is.
+    pub async fn leased_to(&self) -> Result<Option<String>, StateError> {
+        match self {
+            Self::Blob(home) => home.leased_to().await,
+            Self::Directory(home) => home.leased_to(),
+        }
+    }
+
     /// Who took the lease last, in words.
     pub async fn lease_holder(&self) -> Result<Option<String>, StateError> {
         match self {

@@ -8,6 +8,7 @@ use azure_storage_blob::{
     models::{
         BlobClientAcquireLeaseOptions, BlobClientAcquireLeaseResultHeaders,
         BlobClientGetPropertiesResultHeaders, BlobClientSetMetadataOptions, BlobClientUploadOptions,
+        LeaseState,
     },
 };
 use uuid::Uuid;
@@ -53,6 +54,24 @@ impl BlobHome {
             };
             blob.set_metadata(&holder, Some(options)).await?;
             Ok(Some(lease_id.clone()))
+        })
+        .await
+    }
+
+    /// The run id under which the lease is held at this moment, if it is.
+    pub async fn leased_to(&self) -> Result<Option<String>, StateError> {
+        let blob = self.container.blob_client(NAME);
+        self.patiently(|| async {
+            let properties = match blob.get_properties(None).await {
+                // No pass ever ran.
+                Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(None),
+                read => read?,
+            };
+            if properties.lease_state()? != Some(LeaseState::Leased) {
+                return Ok(None);
+            }
+            let metadata = properties.metadata()?;
+            Ok(metadata.into_iter().find(|(name, _)| name.eq_ignore_ascii_case("run_id")).map(|(_, id)| id))
         })
         .await
     }
