@@ -88,7 +88,7 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
     more(
         "Requests throttled",
         throttled,
-        &format!(" of {} in the last {} passes", count(requests), passes.len()),
+        &format!(" of {} in the newest passes", count(requests)),
     );
     if let Some(LaneDetail { tally: Ok(Tally { rejected, retracted, foreign, .. }), .. }) = &lane.detail {
         more("Rejected, until they change", *rejected, "");

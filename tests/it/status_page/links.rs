@@ -45,7 +45,10 @@ async fn the_key_in_the_address_travels_with_every_link_and_goes_nowhere_else() 
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::registry()
-        .with(telemetry::layer("trace".parse().unwrap(), move || writer.clone()));
+        .with(telemetry::filter("trace"))
+        .with(tracing_subscriber::fmt::layer().json().with_writer(move || writer.clone()));
+    // As long as there is but one subscriber in the process, tests beside this one switch its events off.
+    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
     let guard = tracing::subscriber::set_default(subscriber);
     let app = serve(&world);
     let headers =
