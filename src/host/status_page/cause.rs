@@ -88,6 +88,12 @@ pub fn destinations(lanes: &[&str], all: usize) -> String {
     }
 }
 
+/// As the first word of a line.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 /// Everything that an operator should do, the most important first. `schedule` is `SYNC_CRON`, and `due` when it should
 /// have fired.
 pub fn tasks(
@@ -111,7 +117,7 @@ pub fn tasks(
         task.text = cause.messages.iter().map(|message| cut(message, MESSAGE).into()).collect();
         task.since =
             Some(format!("since {least}{} ({})", readable(&cause.since), ago(overview.at - cause.since)));
-        task.who = who;
+        task.who = capitalized(&who);
         tasks.push(task);
     }
     tasks.extend(confirmation(&withheld, all, links));
@@ -197,7 +203,7 @@ fn confirmation(withheld: &[(&str, Withheld)], all: usize, links: &Links) -> Opt
     let headline = format!("{} retractions wait for your confirmation at {who}", count(total));
     let section = runbook::sections().into_iter().find(|section| section.name == "records-and-retractions");
     let runbook = section.map(|section| to_runbook(links, &section));
-    Some(Task { who, runbook, ..Task::new(headline, text) })
+    Some(Task { who: capitalized(&who), runbook, ..Task::new(headline, text) })
 }
 
 /// Lanes whose manifest cannot be read, so that their next pass will fail; those whose last pass said so are told.

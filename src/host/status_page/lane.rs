@@ -85,11 +85,7 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
         passes.iter().fold(0_u64, |sum, counts| sum.saturating_add(number(counts)))
     };
     let (requests, throttled) = (total(|counts| counts.requests), total(|counts| counts.throttled));
-    more(
-        "Requests throttled",
-        throttled,
-        &format!(" of {} in the newest passes", count(requests)),
-    );
+    more("Requests throttled", throttled, &format!(" of {} in the newest passes", count(requests)));
     if let Some(LaneDetail { tally: Ok(Tally { rejected, retracted, foreign, .. }), .. }) = &lane.detail {
         more("Rejected, until they change", *rejected, "");
         more("Retracted", *retracted, "");

@@ -43,6 +43,8 @@ enum Mood {
     Good,
     Open,
     Bad,
+    /// It is not about that.
+    Plain,
 }
 
 impl Mood {
@@ -51,6 +53,7 @@ impl Mood {
             Self::Good => "good",
             Self::Open => "open",
             Self::Bad => "bad",
+            Self::Plain => "plain",
         }
     }
 }
@@ -261,7 +264,7 @@ impl View {
             [one] => format!("Runbook: {}", one.title),
             _ => "Runbook".to_owned(),
         };
-        Runbook { frame: Frame::new(Mood::Open, headline, &self.links), sections, contents }.answer(200)
+        Runbook { frame: Frame::new(Mood::Plain, headline, &self.links), sections, contents }.answer(200)
     }
 
     /// One pass, or what is known of its request.

@@ -127,10 +127,12 @@ fn headline<'a>(
 fn holdings(overview: &Overview) -> Option<String> {
     let lanes = overview.lanes.iter().filter_map(|(name, lane)| {
         let tally = lane.as_ref()?.detail.as_ref()?.tally.as_ref().ok()?;
-        Some(format!("{} holds {}", shown(name), count(tally.held.total())))
+        Some((shown(name), count(tally.held.total())))
     });
-    let lanes: Vec<String> = lanes.collect();
-    (!lanes.is_empty()).then(|| format!("{} indicators.", lanes.join(", ")))
+    let mut lanes = lanes.map(|(name, held)| [name, held]);
+    let [name, held] = lanes.next()?;
+    let others: String = lanes.map(|[name, held]| format!(", {name} {held}")).collect();
+    Some(format!("{name} holds {held} indicators{others}."))
 }
 
 /// What else is known of the whole; what is not there is left out.

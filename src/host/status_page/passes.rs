@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    cause::in_short,
     links::Links,
-    words::{Link, count, cut, exact, readable, shown, took},
+    words::{self, Link, count, cut, exact, readable, took},
 };
 use crate::domain::{
     observable::IndicatorType,
@@ -13,12 +14,11 @@ use crate::domain::{
 };
 
 /// Passes in the table.
-pub const SHOWN: usize = 12;
+const SHOWN: usize = 12;
 /// Lanes shown of a pass, whatever its report says.
 const LANES: usize = 8;
-/// The longest message of a pass among others, and of one alone, in characters.
-const SHORT: usize = 160;
-const LONG: usize = 1000;
+/// The longest message of a pass alone, in characters.
+const LONGEST: usize = 1000;
 
 /// One pass.
 pub struct Row {
@@ -28,7 +28,7 @@ pub struct Row {
     pub is_dry: bool,
     pub took: String,
     pub lanes: Vec<Part>,
-    /// What the pass says as a whole, or what all its lanes say.
+    /// What the pass says, if no lane took part.
     pub message: Option<String>,
     pub end: Badge,
 }
@@ -40,9 +40,9 @@ pub struct Badge {
     pub word: &'static str,
 }
 
-/// What a lane did in a pass.
+/// What a lane did in a pass, or several that fared alike.
 pub struct Part {
-    pub name: String,
+    names: Vec<String>,
     pub end: Badge,
     pub done: String,
     pub message: Option<String>,
@@ -59,41 +59,54 @@ impl From<End> for Badge {
     }
 }
 
-/// The newest of `reports` with those of their lanes that are `wanted`.
+/// The newest of `reports` with those of their lanes that are `wanted`, and their messages in a few words: the pass's
+/// own page has them whole.
 pub fn newest(reports: &[Report], wanted: &[&str], links: &Links) -> Vec<Row> {
-    reports.iter().take(SHOWN).map(|report| row(report, Some(wanted), SHORT, links)).collect()
+    reports.iter().take(SHOWN).map(|report| row(report, Some(wanted), in_short, links)).collect()
 }
 
 /// A pass alone, with all its lanes.
 pub fn whole(report: &Report, links: &Links) -> Row {
-    row(report, None, LONG, links)
+    row(report, None, |message| cut(message, LONGEST), links)
 }
 
-fn row(report: &Report, wanted: Option<&[&str]>, longest: usize, links: &Links) -> Row {
+fn row(report: &Report, wanted: Option<&[&str]>, shown: fn(&str) -> String, links: &Links) -> Row {
     let is_wanted = |name: &&String| wanted.is_none_or(|wanted| wanted.contains(&name.as_str()));
-    let names: Vec<&String> = report.lanes.keys().filter(is_wanted).take(LANES).collect();
-    let of_lane = |name: &&String| report.lanes[*name].message.as_deref();
-    let first = names.first().and_then(of_lane);
-    let is_common = names.len() > 1 && names.iter().all(|name| of_lane(name) == first);
-    let message = match first {
-        _ if names.is_empty() => Some(cut(&report.message, longest)),
-        Some(message) if is_common => Some(cut(message, longest)),
-        _ => None,
-    };
-    let lanes = names.into_iter().map(|name| {
+    let mut lanes: Vec<Part> = Vec::new();
+    for name in report.lanes.keys().filter(is_wanted).take(LANES) {
         let lane = &report.lanes[name];
-        let own = lane.message.as_deref().filter(|_| !is_common).map(|message| cut(message, longest));
-        Part { name: shown(name), end: lane.end.into(), done: done(lane), message: own }
-    });
+        let part = Part {
+            names: vec![words::shown(name)],
+            end: lane.end.into(),
+            done: done(lane),
+            message: lane.message.as_deref().map(shown),
+        };
+        // Destinations that fared alike are told together.
+        match lanes.iter_mut().find(|other| other.is_like(&part)) {
+            Some(other) => other.names.extend(part.names),
+            None => lanes.push(part),
+        }
+    }
     Row {
         began: report.started_at,
         run: Link { href: links.run(&report.run_id), text: readable(&report.started_at) },
         trigger: trigger(report.trigger),
         is_dry: report.dry_run,
         took: took(report.ended_at - report.started_at),
-        lanes: lanes.collect(),
-        message,
+        message: lanes.is_empty().then(|| shown(&report.message)),
+        lanes,
         end: report.end.into(),
+    }
+}
+
+impl Part {
+    /// Its destinations.
+    pub fn who(&self) -> String {
+        self.names.join(" and ")
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        (self.end.word, &self.done, &self.message) == (other.end.word, &other.done, &other.message)
     }
 }
 
@@ -185,7 +198,7 @@ pub fn sent(report: &Report) -> Vec<Sent> {
                 ("Displaced", displaced),
             ];
             let numbers = numbers.map(|(name, number)| (name, count(number)));
-            Sent { lane: shown(name), of: of_type(*indicator_type), numbers }
+            Sent { lane: words::shown(name), of: of_type(*indicator_type), numbers }
         })
     });
     rows.collect()

@@ -42,10 +42,10 @@ async fn what_both_destinations_wait_for_is_told_once() {
     assert_eq!(overview.headline(), "Mandiant rejects the API key: both destinations wait");
     let now = overview.section("now");
     assert_eq!(now.matches("MATI_SECRET").count(), 1, "{now}");
-    assert!(now.contains("both destinations: Mandiant"), "{now}");
+    assert!(now.contains("Both destinations: Mandiant"), "{now}");
     // Among the passes it stands once in each.
     let newest = overview.section("newest");
-    assert_eq!(newest.matches("either MATI_KEY or").count(), 2, "{newest}");
+    assert_eq!(newest.matches("Mandiant rejects the API key").count(), 2, "{newest}");
 
     // The runbook says more, and its own page has the row that the message belongs to.
     assert_eq!(overview.link("Runbook: Mandiant").as_deref(), Some("?runbook=mandiant"));
