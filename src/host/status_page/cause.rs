@@ -116,7 +116,7 @@ pub fn tasks(
         task.runbook = known.next().map(|section| to_runbook(links, &section));
         task.text = cause.messages.iter().map(|message| cut(message, MESSAGE).into()).collect();
         task.since =
-            Some(format!("since {least}{} ({})", readable(&cause.since), ago(overview.at - cause.since)));
+            Some(format!("Since {least}{} ({})", readable(&cause.since), ago(overview.at - cause.since)));
         task.who = capitalized(&who);
         tasks.push(task);
     }
@@ -239,7 +239,7 @@ fn timer(
     }
     let due = due?;
     let headline = format!("Late: a pass was due at {} and has not begun", readable(&due));
-    let since = Some(format!("since {}", ago(overview.at - due)));
+    let since = Some(format!("It was due {}.", ago(overview.at - due)));
     Some(Task { runbook, since, ..Task::new(headline, vec![LATE.into()]) })
 }
 

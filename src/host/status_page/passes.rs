@@ -146,7 +146,8 @@ fn done(lane: &LaneReport) -> String {
     let beside = [(displaced, "displaced"), (replayed, "sent again"), (throttled, "requests throttled")];
     let beside = self::parts(&beside);
     let mut done = match (read, parts.is_empty()) {
-        (0, true) => "nothing to read".to_owned(),
+        (0, true) if lane.end == End::CaughtUp => "nothing new".to_owned(),
+        (0, true) => "nothing was read".to_owned(),
         (_, true) => format!("{} read", count(read)),
         _ => format!("{} read: {}", count(read), parts.join(", ")),
     };

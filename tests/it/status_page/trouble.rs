@@ -22,10 +22,7 @@ async fn when_a_lane_stalls_the_page_says_why_which_since_when_and_what_to_do() 
     const CAUSE: &str = "Sentinel rejects the identity that uploads: Microsoft Sentinel waits";
     assert_eq!(page.headline(), CAUSE);
     assert_eq!(page.title(), format!("mati-sync: {CAUSE}"));
-    assert!(
-        text.contains("since 2026-03-02 15:00 UTC (1 hour ago)") || text.contains("since 2026-03-02 15:"),
-        "{text}"
-    );
+    assert!(text.contains("Since 2026-03-02 15:"), "{text}");
     assert!(page.section("now").contains("the role Microsoft Sentinel Contributor"), "{text}");
     assert!(page.section("lane-defender").starts_with("Defender for Endpoint caught up"), "{text}");
     assert!(page.link("Runbook: Sentinel").is_some(), "{text}");
@@ -46,6 +43,7 @@ async fn what_both_destinations_wait_for_is_told_once() {
     // Among the passes it stands once in each.
     let newest = overview.section("newest");
     assert_eq!(newest.matches("Mandiant rejects the API key").count(), 2, "{newest}");
+    assert_eq!(newest.matches("nothing was read").count(), 2, "{newest}");
 
     // The runbook says more, and its own page has the row that the message belongs to.
     assert_eq!(overview.link("Runbook: Mandiant").as_deref(), Some("?runbook=mandiant"));
