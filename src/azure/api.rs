@@ -253,7 +253,10 @@ impl Api {
             let answer = answer?.map_err(|error| RetryError::GaveUp(Attempt::Http(self.name, error)))?;
             let verdict = self.in_between(call, &answer).unwrap_or_else(|| read(&answer));
             let failed = match verdict {
-                Verdict::Answered(value) => return Ok(value),
+                Verdict::Answered(value) => {
+                    traffic.delivered(call.body.len());
+                    return Ok(value);
+                }
                 Verdict::Later { reason, wait, throttled } => {
                     if throttled {
                         traffic.throttled();

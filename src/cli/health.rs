@@ -32,7 +32,7 @@ pub fn body(overview: &Overview, schedule: Option<&str>, complaints: &[String]) 
             Ok(tally) => shown["counts"] = counts(tally),
             Err(problem) => shown["damaged"] = problem.as_str().into(),
         }
-        let newest = detail.refused.iter();
+        let newest = detail.rejected.iter();
         let newest =
             newest.map(|record| json!({ "at": record.at, "value": record.value, "reason": record.reason }));
         shown["newest_rejected"] = newest.collect();

@@ -3,6 +3,7 @@
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
+pub mod days;
 pub mod deciding_record;
 pub mod decision;
 pub mod entry;

@@ -1,6 +1,7 @@
 //! What a lane's memory comes to, in numbers.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{
     entry::{Entry, State},
@@ -8,7 +9,8 @@ use super::{
 };
 
 /// Indicators by type.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ByType {
     pub ipv4: u64,
     pub ipv6: u64,
@@ -47,7 +49,8 @@ impl ByType {
     }
 
     pub fn total(&self) -> u64 {
-        self.ipv4 + self.ipv6 + self.fqdn + self.url + self.hash + self.unknown
+        let types = [self.ipv4, self.ipv6, self.fqdn, self.url, self.hash, self.unknown];
+        types.into_iter().fold(0, u64::saturating_add)
     }
 }
 

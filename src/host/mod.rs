@@ -26,6 +26,7 @@ use tracing::{Instrument, error, info_span};
 use self::{
     invocation::Invocation,
     reply::{HttpAnswer, Reply},
+    status_page::View,
 };
 use crate::{
     check::{self, Finding},
@@ -185,37 +186,35 @@ impl Server {
             let reason = format!("the invocation has no HTTP request {REQUEST:?}");
             return Reply::http(HttpAnswer::error(400, &reason));
         };
+        let view = View::of(&request);
         if request.is_set("check") {
-            return Reply::http(status_page::findings(&self.check().await, request.wants_html()));
+            return Reply::http(view.findings(&self.check().await));
+        }
+        if let Some(section) = request.query("runbook") {
+            return Reply::http(view.runbook(section));
         }
         let engine = match &self.engine {
             Ok(engine) => engine,
             Err(faults) => {
                 tell(faults);
-                return Reply::http(status_page::faults(
-                    faults,
-                    self.schedule.as_deref(),
-                    request.wants_html(),
-                ));
+                return Reply::http(view.faults(faults, self.schedule.as_deref()));
             }
         };
         let answer = match request.query("run") {
             Some(run_id) => match engine.report_of(run_id).await {
-                Ok(Some(status)) => status_page::run(run_id, &status, request.wants_html()),
-                Ok(None) => HttpAnswer::error(
-                    404,
-                    &format!("there is no pass {run_id:?}; GET /api/status lists the newest"),
-                ),
-                Err(error) => status_page::unavailable(&error, request.wants_html()),
+                Ok(status) => view.run(run_id, status.as_ref()),
+                Err(error) => view.unavailable(&error),
             },
-            None if request.wants_html() => match engine.detailed_overview().await {
-                Ok(overview) => status_page::overview_page(&overview, self.schedule.as_deref()),
-                Err(error) => status_page::unavailable(&error, true),
-            },
-            None => match engine.overview().await {
-                Ok(overview) => status_page::overview(&overview, self.schedule.as_deref()),
-                Err(error) => status_page::unavailable(&error, false),
-            },
+            None => {
+                let overview = match view.is_for_people() {
+                    true => engine.detailed_overview().await,
+                    false => engine.overview().await,
+                };
+                match overview {
+                    Ok(overview) => view.overview(&overview, self.schedule.as_deref()),
+                    Err(error) => view.unavailable(&error),
+                }
+            }
         };
         Reply::http(answer)
     }

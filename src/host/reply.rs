@@ -66,17 +66,19 @@ impl HttpAnswer {
         Self { status, content_type: "application/json", headers: Vec::new(), body: format!("{body:#}\n") }
     }
 
-    /// A page that asks for nothing and runs nothing: of styles only the one that knows the `nonce`.
-    pub fn html(status: u16, body: String, nonce: &str) -> Self {
+    /// A page that asks for nothing and runs nothing: of styles only the one that knows the `nonce`. It is loaded again
+    /// after `refresh` seconds.
+    pub fn html(status: u16, body: String, nonce: &str, refresh: Option<u32>) -> Self {
         let policy = format!(
             "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         );
-        let headers = vec![
+        let mut headers = vec![
             ("Content-Security-Policy", policy),
             ("X-Content-Type-Options", "nosniff".to_owned()),
             // The address may hold the function's key.
             ("Referrer-Policy", "no-referrer".to_owned()),
         ];
+        headers.extend(refresh.map(|seconds| ("Refresh", seconds.to_string())));
         Self { status, content_type: "text/html; charset=utf-8", headers, body }
     }
 

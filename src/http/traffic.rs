@@ -8,6 +8,7 @@ pub struct Traffic {
     requests: AtomicU64,
     throttled: AtomicU64,
     retried: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Traffic {
@@ -21,6 +22,16 @@ impl Traffic {
 
     pub fn retried(&self) {
         self.retried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request with so many bytes was answered.
+    pub fn delivered(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Bytes of the requests that were answered, uncompressed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Requests made; of them throttled; and made again.

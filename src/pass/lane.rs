@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{
     begin::begin,
     context::Context,
+    days,
     delivery::Delivery,
     halt::{Halt, described, worth_a_continuation},
     ledger::Ledger,
@@ -20,6 +21,7 @@ use crate::{
     domain::{
         outcome::{Counts, End},
         report::LaneReport,
+        tally::Tally,
         window::PlannedWindow,
     },
     http::traffic::Traffic,
@@ -43,7 +45,12 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
         }
         Err(Halt::Failed(described(&*defect)))
     });
-    (context.lane.name, report(context, &traffic, ledger, continues, ended))
+    let held = ledger.as_mut().map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
+    let report = report(context, &traffic, ledger, continues, ended);
+    if let Some(held) = held {
+        days::note(context, &traffic, held, &report).await;
+    }
+    (context.lane.name, report)
 }
 
 /// The lane's part. `ledger` and `continues`, the chain that the lane goes on with, outlive a defect.

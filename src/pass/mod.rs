@@ -17,6 +17,7 @@ mod begin;
 mod context;
 mod continuation;
 mod control;
+mod days;
 mod delivery;
 mod engine;
 mod foreign;
@@ -44,7 +45,7 @@ use crate::{
 
 pub use self::{
     engine::{Ended, Engine, OpenStore},
-    status::{LaneOverview, Overview, RunStatus},
+    status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };
 /// Who is at work, and why state cannot be asked.

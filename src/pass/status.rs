@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use tracing::warn;
 
 use super::engine::Engine;
 use crate::{
     domain::{
+        days::Day,
         manifest::Manifest,
         progress::{Progress, Withheld},
         purpose::Backfill,
@@ -21,8 +23,8 @@ use crate::{
 
 /// Passes shown in an overview.
 const SHOWN: usize = 30;
-/// Refused records shown of each lane, out of so many files at most.
-const REFUSED_SHOWN: usize = 5;
+/// Rejected records shown of each lane, out of so many files at most.
+const REJECTED_SHOWN: usize = 5;
 
 /// What is known of one run id.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +63,7 @@ pub struct LaneOverview {
     pub manifest: u64,
     /// Ranges still to be read beside the live one.
     pub backfills: Vec<Backfill>,
-    /// Retractions that wait for somebody's word.
+    /// Retractions that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
     /// What takes longer to find out, for people who look.
@@ -74,8 +76,12 @@ pub struct LaneOverview {
 pub struct LaneDetail {
     /// The manifest in numbers, or why it cannot be read.
     pub tally: Result<Tally, String>,
-    /// The newest of the refused records on file, newest first.
-    pub refused: Vec<RejectedRecord>,
+    /// What the lane did on each of the last days, in their order.
+    pub days: Vec<Day>,
+    /// How many indicators the destination may come to hold, if that is limited.
+    pub capacity: Option<u64>,
+    /// The newest of the rejected records on file, newest first.
+    pub rejected: Vec<RejectedRecord>,
 }
 
 impl From<&Progress> for LaneOverview {
@@ -141,7 +147,18 @@ impl Engine {
                 Ok(mut manifest) => Ok(Tally::of(manifest.entries(), overview.at)),
                 Err(error) => Err(error.to_string()),
             };
-            lane.detail = Some(LaneDetail { tally, refused: newest_refused(&store, name).await? });
+            let days = match store.days(name).await {
+                Err(error @ StateError::Damaged { .. }) => {
+                    warn!("{error}");
+                    Vec::new()
+                }
+                read => read?,
+            };
+            let destination = self.lanes.iter().find(|lane| lane.name == name);
+            let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
+            let capacity = capacity.map(|capacity| capacity as u64);
+            let rejected = newest_rejected(&store, name).await?;
+            lane.detail = Some(LaneDetail { tally, days, capacity, rejected });
         }
         Ok(overview)
     }
@@ -156,11 +173,11 @@ impl Engine {
     }
 }
 
-async fn newest_refused(store: &Store, lane: &str) -> Result<Vec<RejectedRecord>, StateError> {
+async fn newest_rejected(store: &Store, lane: &str) -> Result<Vec<RejectedRecord>, StateError> {
     let mut newest = Vec::new();
-    for name in store.rejected_in(lane).await?.iter().rev().take(REFUSED_SHOWN) {
+    for name in store.rejected_in(lane).await?.iter().rev().take(REJECTED_SHOWN) {
         let content = store.rejected(lane, name).await?;
-        let missing = REFUSED_SHOWN - newest.len();
+        let missing = REJECTED_SHOWN - newest.len();
         newest.extend(content.lines().rev().take(missing).map(RejectedRecord::of_line));
     }
     Ok(newest)

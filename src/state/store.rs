@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Deadline,
     domain::{
+        days::Day,
         indicator::Indicator,
         outcome::End,
         progress::Progress,
@@ -210,6 +211,20 @@ impl Store {
             return self.home.delete(&name).await;
         }
         self.home.write(&name, lines.as_bytes().to_vec(), Condition::Always).await?;
+        Ok(())
+    }
+
+    /// What the lane did on each of the last days, in their order.
+    pub async fn days(&self, lane: &str) -> Result<Vec<Day>, StateError> {
+        Ok(self.read_json(&format!("lanes/{lane}/days.json")).await?.unwrap_or_default())
+    }
+
+    pub async fn write_days(&self, lease: &Lease, lane: &str, days: &[Day]) -> Result<(), StateError> {
+        lease.hold().await?;
+        let rows: Vec<String> =
+            days.iter().map(|day| serde_json::to_string(day).expect("a day is JSON")).collect();
+        let bytes = format!("[\n{}\n]\n", rows.join(",\n")).into_bytes();
+        self.home.write(&format!("lanes/{lane}/days.json"), bytes, Condition::Always).await?;
         Ok(())
     }
 

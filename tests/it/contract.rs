@@ -2,13 +2,18 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+use chrono::TimeDelta;
+use mati_sync::domain::request::RunOptions;
 use mati_sync::settings::{
     Settings, function_timeout,
     table::{ALIASES, PLATFORM, SETTINGS, Setting},
     vars,
 };
+use sandbox::corpus::Record;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+
+use crate::harness::world::World;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const EXAMPLE: &str = "local.settings.example.json";
@@ -241,4 +246,52 @@ fn every_older_spelling_is_documented() {
         let known = ALIASES.iter().any(|(older, _)| *older == name) || PLATFORM.contains(&name);
         assert!(known, "{name} is documented and not understood");
     }
+}
+
+/// `lanes/<lane>/days.json`: a row for each UTC day with what was held at its end, the fates, rows and bytes; 90 days.
+#[tokio::test(start_paused = true)]
+async fn every_day_of_a_lane_is_a_row() {
+    let mut world = World::new();
+    world.set("TARGET_APPLICATION", "sentinel,defender");
+    let row_of = |world: &World, lane: &str| -> Vec<Value> {
+        let file = world.state.path().join(format!("lanes/{lane}/days.json"));
+        serde_json::from_str(&fs::read_to_string(file).expect("days.json")).expect("a list of rows")
+    };
+    let put = |world: &World, n: u8| {
+        world
+            .mandiant
+            .put(Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::minutes(30))));
+    };
+    put(&world, 1);
+    world.mandiant.put(Record::fqdn("a.example").updated(world.ago(TimeDelta::minutes(30))).mscore(10));
+    world.tick().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    put(&world, 2);
+    // A rehearsal changes nothing, here neither.
+    world.command(RunOptions { dry_run: true, ..RunOptions::default() }).await;
+    world.tick().await;
+    let sent: usize = world.sentinel.requests().iter().map(|request| request.bytes).sum();
+    for lane in ["sentinel", "defender"] {
+        let rows = row_of(&world, lane);
+        assert_eq!(rows.len(), 1, "{rows:?}");
+        let row = &rows[0];
+        assert_eq!((&row["day"], &row["held"]), (&json!("2026-03-02"), &json!({"ipv4": 2})), "{row}");
+        assert_eq!((&row["fates"]["created"], &row["rows"]), (&json!(2), &json!({"created": 2})), "{row}");
+        assert_eq!(row["fates"]["dropped"]["confidence"], 1, "{row}");
+        assert!(row["bytes"].as_u64().is_some_and(|bytes| bytes > 200), "{row}");
+    }
+    assert_eq!(row_of(&world, "sentinel")[0]["bytes"], sent, "the bytes that Sentinel took");
+
+    for day in 1..=95 {
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+        if day % 5 == 0 {
+            put(&world, 10 + day);
+        }
+        world.tick().await;
+    }
+    let rows = row_of(&world, "sentinel");
+    assert_eq!(rows.len(), 90);
+    assert_eq!((&rows[0]["day"], &rows[89]["day"]), (&json!("2026-03-08"), &json!("2026-06-05")));
+    let days: Vec<&str> = rows.iter().map(|row| row["day"].as_str().expect("a date")).collect();
+    assert!(days.is_sorted() && rows[89]["held"]["ipv4"].as_u64() > Some(2), "{rows:?}");
 }

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
+    days::Day,
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
     fingerprint::Fingerprint,
@@ -197,4 +198,22 @@ fn report_and_request() {
     assert_eq!(serde_json::to_value(&report).unwrap(), stored);
     let request: Request = serde_json::from_slice(&fixture("request-v1.json")).unwrap();
     assert_eq!(request.order.lookback_days, Some(30));
+}
+
+/// Rows without numbers that are zero, and one of an older version that knew fewer.
+#[test]
+fn days_version_1() {
+    let days: Vec<Day> = serde_json::from_slice(&fixture("days-v1.json")).unwrap();
+    assert_eq!(days.len(), 3);
+    let [first, second, third] = days.as_slice() else { panic!("{days:?}") };
+    assert_eq!((first.day.to_string().as_str(), first.held.total(), first.bytes), ("2026-03-01", 21, 40_960));
+    assert_eq!((first.held.hash, first.held.unknown, first.fates.dropped.type_), (5, 6, 4));
+    assert_eq!((first.fates.read, first.fates.throttled, first.rows.displaced), (66, 2, 5));
+    assert_eq!((second.held.total(), second.fates.read, second.rows.created), (21, 0, 0));
+    assert_eq!((third.held.ipv4, third.bytes), (7, 0));
+    let rows: Vec<String> = days.iter().map(|day| serde_json::to_string(day).unwrap()).collect();
+    let written = format!("[\n{}\n]\n", rows.join(",\n"));
+    let third = r#"{"day":"2026-03-03","held":{"ipv4":7},"fates":{},"rows":{},"bytes":0}"#;
+    let stored = String::from_utf8(fixture("days-v1.json")).unwrap();
+    assert_eq!(written, stored.replace(r#"{"day":"2026-03-03","held":{"ipv4":7}}"#, third));
 }

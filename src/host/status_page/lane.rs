@@ -1,101 +1,117 @@
 //! One destination's part of the page.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::{
-    chart,
-    layout::table,
-    words::{ago, count, shown, text, time},
+    passes::Badge,
+    trend::{self, Trend},
+    words::{Piece, ago, count, cut, shown},
 };
 use crate::{
-    domain::{health::Health, outcome::Counts, rejected::RejectedRecord, report::Report, tally::Tally},
-    pass::{LaneOverview, Overview},
+    domain::{
+        days::Day, health::Health, outcome::Counts, rejected::RejectedRecord, report::Report, tally::Tally,
+    },
+    pass::{LaneDetail, LaneOverview, Overview},
 };
 
-type Number = (&'static str, fn(&Counts) -> u64);
+/// Days that are summed.
+const SUMMED: TimeDelta = TimeDelta::days(30);
 
-/// What is charted of every pass.
-const CHARTED: [Number; 6] = [
-    ("Created", |counts| counts.created),
-    ("Updated", |counts| counts.updated),
-    ("Renewed", |counts| counts.renewed),
-    ("Retracted", |counts| counts.retracted),
-    ("Refused", |counts| counts.rejected),
-    ("Unchanged, not sent", |counts| counts.unchanged),
-];
+/// One destination.
+pub struct Section {
+    pub id: String,
+    pub name: String,
+    pub badge: Badge,
+    pub facts: Vec<Fact>,
+    /// What is held, by type; without what is not.
+    pub types: Vec<(&'static str, String)>,
+    pub trend: Option<Trend>,
+    /// What the lane did in the last days.
+    pub sums: Option<String>,
+}
+
+/// Something known, under its name.
+pub struct Fact {
+    pub name: &'static str,
+    pub value: Vec<Piece>,
+}
+
+impl Fact {
+    pub fn new(name: &'static str, value: Vec<Piece>) -> Self {
+        Self { name, value }
+    }
+}
 
 /// The section of the lane `name`.
-pub fn section(name: &str, lane: Option<&LaneOverview>, health: &Health, overview: &Overview) -> String {
-    let id = format!("lane-{}", text(name, 40));
-    let (class, word) = match health {
-        Health::Unknown => ("open", "has not run yet"),
-        Health::Known(spell) if spell.is_well() => ("good", spell.end.word()),
-        Health::Known(spell) => ("bad", spell.end.word()),
+pub fn section(name: &str, lane: Option<&LaneOverview>, health: &Health, overview: &Overview) -> Section {
+    let badge = match health {
+        Health::Unknown => Badge { class: "open", word: "has not run yet" },
+        Health::Known(spell) => spell.end.into(),
     };
-    let mut section = format!(
-        "<section aria-labelledby=\"{id}\"><h2 id=\"{id}\">{} <span class=\"badge {class}\">{word}</span></h2>",
-        shown(name)
-    );
-    match lane {
-        None => section.push_str("<p>Nothing was committed yet.</p>"),
-        Some(lane) => section.push_str(&standing(lane, overview)),
+    let detail = lane.and_then(|lane| lane.detail.as_ref());
+    let tally = detail.and_then(|detail| detail.tally.as_ref().ok());
+    Section {
+        id: format!("lane-{}", cut(name, 40)),
+        name: shown(name),
+        badge,
+        facts: lane.map(|lane| facts(name, lane, overview)).unwrap_or_default(),
+        types: tally.map(types).unwrap_or_default(),
+        trend: detail.and_then(|detail| trend::of(name, &detail.days, overview.at)),
+        sums: detail.and_then(|detail| sums(&detail.days, overview.at)),
     }
-    section.push_str(&charts(&id, name, &overview.runs));
-    if let Some(detail) = lane.and_then(|lane| lane.detail.as_ref()) {
-        if let Ok(tally) = &detail.tally {
-            section.push_str(&held(tally));
+}
+
+fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::new("Indicators held", vec![held(lane).into()]),
+        Fact::new(
+            "Settled up to",
+            vec![lane.watermark.into(), format!(", {}", ago(overview.at - lane.watermark)).into()],
+        ),
+    ];
+    let mut more = |name: &'static str, number: u64, about: &str| {
+        if number > 0 {
+            facts.push(Fact::new(name, vec![format!("{}{about}", count(number)).into()]));
         }
-        section.push_str(&refused(&detail.refused, name));
-    }
-    section.push_str("</section>");
-    section
-}
-
-fn standing(lane: &LaneOverview, overview: &Overview) -> String {
-    let held = match lane.detail.as_ref().map(|detail| &detail.tally) {
-        Some(Ok(tally)) => count(tally.held.total()),
-        Some(Err(_)) => "not known: the manifest cannot be read".to_owned(),
-        None => count(lane.manifest),
     };
-    let mut standing = format!(
-        "<dl><div><dt>Settled up to</dt><dd>{}, {}</dd></div><div><dt>Indicators held</dt><dd>{held}</dd></div>",
-        time(lane.watermark),
-        ago(overview.at - lane.watermark)
+    more("Ranges still to be read again", lane.backfills.len() as u64, "");
+    let passes: Vec<&Counts> = counts(&overview.runs, name).collect();
+    more(
+        "Left out for lack of capacity",
+        passes.first().map_or(0, |counts| counts.over_limit),
+        " in the last pass",
     );
-    if !lane.backfills.is_empty() {
-        standing.push_str(&format!(
-            "<div><dt>Ranges still to be read again</dt><dd>{}</dd></div>",
-            lane.backfills.len()
-        ));
-    }
-    standing.push_str("</dl>");
-    standing
-}
-
-fn charts(id: &str, name: &str, runs: &[Report]) -> String {
-    // A rehearsal changes nothing, so it is no part of the history.
-    let done = runs.iter().filter(|run| !run.dry_run).filter_map(|run| run.lanes.get(name));
-    let mut counts: Vec<&Counts> = done.take(chart::PASSES).map(|lane| &lane.counts).collect();
-    if counts.is_empty() {
-        return String::new();
-    }
-    counts.reverse();
-    let charts: String = CHARTED
-        .iter()
-        .enumerate()
-        .map(|(index, (label, number))| {
-            let values: Vec<u64> = counts.iter().map(|counts| number(counts)).collect();
-            chart::bars(&format!("{id}-chart-{index}"), label, &values)
-        })
-        .collect();
-    let passes = match counts.len() {
-        1 => "The last pass".to_owned(),
-        passes => format!("The last {passes} passes"),
+    let total = |number: fn(&Counts) -> u64| {
+        passes.iter().fold(0_u64, |sum, counts| sum.saturating_add(number(counts)))
     };
-    format!("<h3>{passes}</h3><ul class=\"charts\">{charts}</ul>")
+    let (requests, throttled) = (total(|counts| counts.requests), total(|counts| counts.throttled));
+    more("Requests throttled", throttled, &format!(" of {} in the newest passes", count(requests)));
+    if let Some(LaneDetail { tally: Ok(Tally { rejected, retracted, foreign, .. }), .. }) = &lane.detail {
+        more("Rejected, until they change", *rejected, "");
+        more("Retracted", *retracted, "");
+        more("Held by another application", *foreign, "");
+    }
+    facts
 }
 
-fn held(tally: &Tally) -> String {
+/// What the passes counted for a lane, the newest first. A rehearsal changes nothing, so it is no part of the history.
+fn counts<'a>(runs: &'a [Report], name: &'a str) -> impl Iterator<Item = &'a Counts> {
+    runs.iter().filter(|run| !run.dry_run).filter_map(move |run| Some(&run.lanes.get(name)?.counts))
+}
+
+fn held(lane: &LaneOverview) -> String {
+    let Some(detail) = &lane.detail else { return count(lane.manifest) };
+    let Ok(tally) = &detail.tally else { return "not known: the manifest cannot be read".to_owned() };
+    let held = count(tally.held.total());
+    match detail.capacity {
+        Some(capacity) => format!("{held}; the limit is {}", count(capacity)),
+        None => held,
+    }
+}
+
+fn types(tally: &Tally) -> Vec<(&'static str, String)> {
     let held = &tally.held;
-    let rows = [
+    let types = [
         ("IPv4 addresses", held.ipv4),
         ("IPv6 addresses", held.ipv6),
         ("Domain names", held.fqdn),
@@ -103,40 +119,47 @@ fn held(tally: &Tally) -> String {
         ("File hashes", held.hash),
         ("Adopted or of unknown type", held.unknown),
     ];
-    let rows: String = rows
-        .iter()
-        .map(|(label, number)| {
-            format!("<tr><th scope=\"row\">{label}</th><td class=\"number\">{}</td></tr>", count(*number))
-        })
-        .collect();
-    format!(
-        "<h3>Indicators held</h3><table><caption>By type; beside them {} refused, {} retracted and {} expired are remembered</caption><thead><tr><th scope=\"col\">Type</th><th scope=\"col\" class=\"number\">Held</th></tr></thead><tbody>{rows}</tbody></table>",
-        count(tally.rejected),
-        count(tally.retracted),
-        count(tally.expired)
-    )
+    types.into_iter().filter(|(_, held)| *held > 0).map(|(name, held)| (name, count(held))).collect()
 }
 
-fn refused(refused: &[RejectedRecord], name: &str) -> String {
-    if refused.is_empty() {
-        return "<h3>Refused records</h3><p>None on file.</p>".to_owned();
-    }
-    let rows: String = refused
+fn sums(days: &[Day], now: DateTime<Utc>) -> Option<String> {
+    let first = (now - SUMMED).date_naive();
+    let numbers: [(fn(&Day) -> u64, &str); 5] = [
+        (|day| day.rows.created, "created"),
+        (|day| day.rows.updated, "updated"),
+        (|day| day.rows.renewed, "renewed"),
+        (|day| day.rows.retracted, "retracted"),
+        (|day| day.fates.rejected, "rejected"),
+    ];
+    let sums: Vec<String> = numbers
         .iter()
-        .map(|record| {
-            format!(
-                "<tr><td>{}</td><td class=\"wide\"><code>{}</code></td><td class=\"wide\">{}</td></tr>",
-                record.at.map_or_else(|| "–".to_owned(), time),
-                text(&record.value, 100),
-                text(&record.reason, 200)
-            )
+        .map(|(number, word)| {
+            let days = days.iter().filter(|row| row.day > first);
+            (days.fold(0_u64, |sum, day| sum.saturating_add(number(day))), word)
         })
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| format!("{} {word}", count(number)))
         .collect();
-    let table = table(
-        &format!("records that {} refused", shown(name)),
-        "The newest on file; offered again when they change, or with <code>retry_rejected</code>",
-        "<th scope=\"col\">When</th><th scope=\"col\">Value</th><th scope=\"col\">Reason</th>",
-        &rows,
-    );
-    format!("<h3>Refused records</h3>{table}")
+    (!sums.is_empty()).then(|| format!("In the last {} days: {}.", SUMMED.num_days(), sums.join(", ")))
+}
+
+/// A rejected record as a row.
+pub struct RejectedRow {
+    pub lane: String,
+    pub at: Option<DateTime<Utc>>,
+    pub value: String,
+    pub reason: String,
+}
+
+/// The newest rejected records of all lanes.
+pub fn rejected(overview: &Overview) -> Vec<RejectedRow> {
+    let lanes =
+        overview.lanes.iter().filter_map(|(name, lane)| Some((name, lane.as_ref()?.detail.as_ref()?)));
+    let row = |name: &str, RejectedRecord { at, value, reason }: &RejectedRecord| RejectedRow {
+        lane: shown(name),
+        at: *at,
+        value: cut(value, 100),
+        reason: cut(reason, 200),
+    };
+    lanes.flat_map(|(name, detail)| detail.rejected.iter().map(move |record| row(name, record))).collect()
 }

@@ -1,35 +1,41 @@
 //! `GET /api/status`: JSON for programs, a page for people.
 //!
 //! The page is one document that asks for nothing else: no script, no font, no picture. Its policy allows the one
-//! style sheet in it and nothing besides, so that no text that got into it could do anything.
+//! style sheet in it and nothing besides, so that no text that got into it could do anything. Templates lie beside
+//! this file; every text in them passes [`words::Visible`].
 
-mod chart;
+mod cause;
 mod lane;
-mod layout;
+mod links;
+mod overview;
 mod passes;
+mod runbook;
+mod trend;
 mod words;
 
+use askama::Template;
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
 use self::{
-    layout::page,
-    words::{ago, count, shown, text, time, until},
+    links::Links,
+    passes::{Row, Sent},
+    runbook::Section,
+    words::{Link, Piece, cut},
 };
 use crate::{
     check::Finding,
-    domain::{
-        health::{Health, Spell, overdue},
-        report::Report,
-        schedule::{self, Schedule},
-    },
-    host::reply::HttpAnswer,
-    pass::{LaneOverview, Overview, RunStatus, StateError},
+    domain::{report::Report, schedule},
+    host::{invocation::HttpRequest, reply::HttpAnswer},
+    pass::{Overview, RunStatus, StateError},
     settings::Faults,
 };
 
-/// What to do about a request that cannot be used.
-const SET_ASIDE: &str = "If a newer version wrote it, deploy that version and move the file back to <code>requests/</code>; otherwise send the request again and delete the file.";
+/// Colours stand in variables, once for light and once for dark; a test computes their contrasts.
+const STYLE: &str = include_str!("style.css");
+/// After so many seconds the page is loaded again.
+const REFRESH: u32 = 60;
 
 /// How the program as a whole fares.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +43,8 @@ enum Mood {
     Good,
     Open,
     Bad,
+    /// It is not about that.
+    Plain,
 }
 
 impl Mood {
@@ -45,290 +53,294 @@ impl Mood {
             Self::Good => "good",
             Self::Open => "open",
             Self::Bad => "bad",
+            Self::Plain => "plain",
         }
     }
 }
 
-/// All lanes and the newest passes, for a program; `schedule` is `SYNC_CRON`.
-pub fn overview(overview: &Overview, schedule: Option<&str>) -> HttpAnswer {
-    let next = schedule.and_then(Schedule::parse).and_then(|parsed| parsed.next_after(overview.at));
-    let mut body = json!(overview);
-    body["schedule"] = json!({ "setting": schedule, "next": next, "fault": schedule::fault(schedule) });
-    HttpAnswer::json(200, &body)
+/// What stands around every page.
+struct Frame<'a> {
+    title: String,
+    mood: Mood,
+    /// The one sentence on top.
+    headline: String,
+    /// What goes with it: since when, and what comes next.
+    details: Vec<Piece>,
+    links: &'a Links,
+    /// Loads itself again.
+    refreshes: bool,
+    nonce: String,
+    style: &'static str,
+    version: &'static str,
 }
 
-/// The same for a person; `schedule` is `SYNC_CRON`.
-pub fn overview_page(overview: &Overview, schedule: Option<&str>) -> HttpAnswer {
-    let lanes: Vec<(&str, Option<&LaneOverview>, Health)> = overview
-        .lanes
-        .iter()
-        .map(|(name, lane)| (name.as_str(), lane.as_ref(), Health::of(&overview.runs, name)))
-        .collect();
-    let parsed = schedule.and_then(Schedule::parse);
-    let due = parsed.as_ref().and_then(|parsed| overdue(&overview.runs, parsed, overview.at));
-    let spells: Vec<(&str, &Spell)> = lanes
-        .iter()
-        .filter_map(|(name, _, health)| match health {
-            Health::Known(spell) => Some((*name, spell)),
-            Health::Unknown => None,
+impl<'a> Frame<'a> {
+    fn new(mood: Mood, headline: impl Into<String>, links: &'a Links) -> Self {
+        let headline = headline.into();
+        Self {
+            title: headline.clone(),
+            mood,
+            headline,
+            details: Vec::new(),
+            links,
+            refreshes: false,
+            nonce: Uuid::new_v4().simple().to_string(),
+            style: STYLE,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// A template with its frame.
+trait Page: Template {
+    fn frame(&self) -> &Frame<'_>;
+
+    /// The page as an answer. It is loaded again by a header, because a page that says so in its markup cannot be
+    /// stopped by whoever reads it slowly; this one has a link for that.
+    fn answer(&self, status: u16) -> HttpAnswer {
+        let html = self.render().expect("a template writes into memory");
+        let refresh = self.frame().refreshes.then_some(REFRESH);
+        HttpAnswer::html(status, html, &self.frame().nonce, refresh)
+    }
+}
+
+/// A page of few words.
+#[derive(Template)]
+#[template(path = "notice.html")]
+struct Notice<'a> {
+    frame: Frame<'a>,
+    /// What is listed, under its heading.
+    heading: &'static str,
+    introduction: Vec<Piece>,
+    list: Vec<String>,
+}
+
+#[derive(Template)]
+#[template(path = "checks.html")]
+struct Checks<'a> {
+    frame: Frame<'a>,
+    findings: &'a [Finding],
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct Run<'a> {
+    frame: Frame<'a>,
+    run_id: String,
+    ended: DateTime<Utc>,
+    continues: Option<Link>,
+    message: String,
+    /// This one.
+    passes: [Row; 1],
+    is_dry: bool,
+    sent: Vec<Sent>,
+}
+
+#[derive(Template)]
+#[template(path = "runbook.html")]
+struct Runbook<'a> {
+    frame: Frame<'a>,
+    sections: Vec<Section>,
+    /// Ways to the sections.
+    contents: Vec<Link>,
+}
+
+impl Page for Notice<'_> {
+    fn frame(&self) -> &Frame<'_> {
+        &self.frame
+    }
+}
+
+impl Page for Checks<'_> {
+    fn frame(&self) -> &Frame<'_> {
+        &self.frame
+    }
+}
+
+impl Page for Run<'_> {
+    fn frame(&self) -> &Frame<'_> {
+        &self.frame
+    }
+}
+
+impl Page for Runbook<'_> {
+    fn frame(&self) -> &Frame<'_> {
+        &self.frame
+    }
+}
+
+/// What the caller wants: the answers in one form or the other.
+pub struct View {
+    links: Links,
+    html: bool,
+    /// Not switched off by the reader.
+    refreshes: bool,
+}
+
+impl View {
+    pub fn of(request: &HttpRequest<'_>) -> Self {
+        Self {
+            links: Links::of(request),
+            html: request.wants_html(),
+            refreshes: request.query("refresh") != Some("off"),
+        }
+    }
+
+    /// Whether the caller is a person.
+    pub fn is_for_people(&self) -> bool {
+        self.html
+    }
+
+    /// A page of few words, or else the same for a program.
+    fn notice(&self, status: u16, json: HttpAnswer, page: impl FnOnce(&Links) -> Notice<'_>) -> HttpAnswer {
+        if !self.html {
+            return json;
+        }
+        let mut page = page(&self.links);
+        page.frame.refreshes = self.refreshes;
+        page.answer(status)
+    }
+
+    /// All lanes and the newest passes; `schedule` is `SYNC_CRON`.
+    pub fn overview(&self, overview: &Overview, schedule: Option<&str>) -> HttpAnswer {
+        if self.html {
+            return overview::page(overview, schedule, &self.links, self.refreshes).answer(200);
+        }
+        let next =
+            schedule.and_then(schedule::Schedule::parse).and_then(|parsed| parsed.next_after(overview.at));
+        let mut body = json!(overview);
+        body["schedule"] = json!({ "setting": schedule, "next": next, "fault": schedule::fault(schedule) });
+        HttpAnswer::json(200, &body)
+    }
+
+    /// State that cannot be read: whatever else there is to say stands in it.
+    pub fn unavailable(&self, error: &StateError) -> HttpAnswer {
+        let message = error.to_string();
+        self.notice(503, HttpAnswer::error(503, &message), |links| Notice {
+            frame: Frame::new(Mood::Bad, "The state cannot be read", links),
+            heading: "What to do now",
+            introduction: vec![cut(&message, 1000).into()],
+            list: Vec::new(),
         })
-        .collect();
-    let damaged: Vec<&str> =
-        lanes.iter().filter(|(_, lane, _)| is_damaged(*lane)).map(|(name, ..)| *name).collect();
-    let timer_fault = schedule::fault(schedule);
-    let (mood, title, headline) = mood(&spells, &damaged, timer_fault.is_some(), due, overview.at);
-
-    let mut body =
-        format!("<header><h1>mati-sync</h1><p class=\"mood {}\">{headline}</p></header><main>", mood.class());
-    let tasks = tasks(overview, &spells, due, timer_fault.as_deref());
-    if !tasks.is_empty() {
-        body.push_str(
-            "<section aria-labelledby=\"now\"><h2 id=\"now\">What to do now</h2><ul class=\"tasks\">",
-        );
-        tasks.iter().for_each(|task| body.push_str(&format!("<li>{task}</li>")));
-        body.push_str("</ul></section>");
     }
-    body.push_str(&timing(overview, schedule, parsed.as_ref()));
-    for (name, lane, health) in &lanes {
-        body.push_str(&lane::section(name, *lane, health, overview));
-    }
-    body.push_str("<section aria-labelledby=\"newest\"><h2 id=\"newest\">Newest passes</h2>");
-    let names: Vec<&str> = lanes.iter().map(|(name, ..)| *name).collect();
-    body.push_str(&passes::table(&overview.runs, Some(&names)));
-    body.push_str("</section>");
-    body.push_str(&format!("</main><footer><p>Taken at {}. Add <code>check=true</code> to the address to try every connection, or <code>run=</code> and an id to see one pass.</p></footer>", time(overview.at)));
-    page(200, title, &body)
-}
 
-/// State that cannot be read: whatever else there is to say stands in it.
-pub fn unavailable(error: &StateError, html: bool) -> HttpAnswer {
-    if !html {
-        return HttpAnswer::error(503, &error.to_string());
+    /// Settings that cannot be used: all that can be said before they are mended. `schedule` is `SYNC_CRON`, which the
+    /// host reads whatever the others are.
+    pub fn faults(&self, faults: &Faults, schedule: Option<&str>) -> HttpAnswer {
+        let list: Vec<String> =
+            faults.0.iter().map(ToString::to_string).chain(schedule::fault(schedule)).collect();
+        self.notice(200, HttpAnswer::faults(200, &list), |links| Notice {
+            frame: Frame::new(Mood::Bad, "The settings cannot be used: no pass runs", links),
+            heading: "What to do now",
+            introduction: vec!["Correct these settings of the function app:".into()],
+            list: list.iter().map(|fault| cut(fault, 1000)).collect(),
+        })
     }
-    let body = format!(
-        "<header><h1>mati-sync</h1><p class=\"mood bad\"><strong>The state cannot be read</strong></p></header><main><section aria-labelledby=\"now\"><h2 id=\"now\">What to do now</h2><p>{}</p></section></main>",
-        text(&error.to_string(), 1000)
-    );
-    page(503, "the state cannot be read", &body)
-}
 
-/// Settings that cannot be used: all that can be said before they are mended.
-/// `schedule` is `SYNC_CRON`, which the host reads whatever the others are.
-pub fn faults(faults: &Faults, schedule: Option<&str>, html: bool) -> HttpAnswer {
-    let list: Vec<String> =
-        faults.0.iter().map(ToString::to_string).chain(schedule::fault(schedule)).collect();
-    if !html {
-        return HttpAnswer::faults(200, &list);
-    }
-    let items: String = list.iter().map(|fault| format!("<li>{}</li>", text(fault, 1000))).collect();
-    let body = format!(
-        "<header><h1>mati-sync</h1><p class=\"mood bad\"><strong>The settings cannot be used</strong></p></header><main><section aria-labelledby=\"now\"><h2 id=\"now\">What to do now</h2><p>No pass runs until these app settings are corrected:</p><ul class=\"tasks\">{items}</ul></section></main>"
-    );
-    page(200, "the settings cannot be used", &body)
-}
-
-/// What the checks of the connections came to.
-pub fn findings(findings: &[Finding], html: bool) -> HttpAnswer {
-    if !html {
-        return HttpAnswer::json(200, &json!(findings));
-    }
-    let failed = findings.iter().filter(|finding| !finding.ok).count();
-    let (mood, headline) = match failed {
-        0 => (Mood::Good, "Everything can be reached".to_owned()),
-        _ => (Mood::Bad, format!("{failed} of {} checks failed", findings.len())),
-    };
-    let row = |finding: &Finding| {
-        let (class, word) = if finding.ok { ("good", "ok") } else { ("bad", "failed") };
-        format!(
-            "<tr><th scope=\"row\">{}</th><td><span class=\"badge {class}\">{word}</span></td><td class=\"wide\">{}</td><td class=\"wide\">{}</td></tr>",
-            text(&finding.check, 60),
-            text(&finding.tried, 300),
-            text(&finding.result, 1000)
-        )
-    };
-    let rows: String = findings.iter().map(row).collect();
-    let head = "<th scope=\"col\">Check</th><th scope=\"col\">Outcome</th><th scope=\"col\">Tried</th><th scope=\"col\">Result, and what to do</th>";
-    let body = format!(
-        "<header><h1>mati-sync</h1><p class=\"mood {}\"><strong>{headline}</strong></p></header><main><section aria-labelledby=\"checks\"><h2 id=\"checks\">Connections</h2>{}</section></main>",
-        mood.class(),
-        layout::table("checks", "Each setting and connection that was tried", head, &rows)
-    );
-    page(200, "connections", &body)
-}
-
-/// One pass.
-pub fn run(run_id: &str, status: &RunStatus, html: bool) -> HttpAnswer {
-    match status {
-        RunStatus::Ended(report) if html => run_page(report),
-        RunStatus::Ended(report) => HttpAnswer::json(200, &json!(report)),
-        RunStatus::Waiting(request) if html => {
-            let body = format!(
-                "<header><h1>mati-sync</h1><p class=\"mood open\"><strong>Waiting</strong></p></header><main><p>The request {} of {} was accepted; it waits for the pass before it.</p></main>",
-                text(&request.run_id, 64),
-                time(request.requested_at)
-            );
-            page(200, "waiting", &body)
+    /// What the checks of the connections came to.
+    pub fn findings(&self, findings: &[Finding]) -> HttpAnswer {
+        if !self.html {
+            return HttpAnswer::json(200, &json!(findings));
         }
-        RunStatus::Aside(unusable) if html => {
-            let body = format!(
-                "<header><h1>mati-sync</h1><p class=\"mood bad\"><strong>Set aside</strong></p></header><main><p>{}. {SET_ASIDE}</p></main>",
-                text(&unusable.to_string(), 1000)
-            );
-            page(200, "set aside", &body)
+        let failed = findings.iter().filter(|finding| !finding.ok).count();
+        let (mood, headline) = match failed {
+            0 => (Mood::Good, "Every check passed".to_owned()),
+            _ => (Mood::Bad, format!("{failed} of {} checks failed", findings.len())),
+        };
+        Checks { frame: Frame::new(mood, headline, &self.links), findings }.answer(200)
+    }
+
+    /// The sections of the runbook, or the one that is asked for.
+    pub fn runbook(&self, name: &str) -> HttpAnswer {
+        let all = runbook::sections();
+        let contents = all
+            .iter()
+            .map(|section| Link { href: self.links.runbook(&section.name), text: section.title.to_owned() });
+        let contents = contents.collect();
+        let (chosen, rest): (Vec<Section>, Vec<Section>) =
+            all.into_iter().partition(|section| section.name == name);
+        let sections = if chosen.is_empty() { rest } else { chosen };
+        let headline = match sections.as_slice() {
+            [one] => format!("Runbook: {}", one.title),
+            _ => "Runbook".to_owned(),
+        };
+        Runbook { frame: Frame::new(Mood::Plain, headline, &self.links), sections, contents }.answer(200)
+    }
+
+    /// One pass, or what is known of its request.
+    pub fn run(&self, run_id: &str, status: Option<&RunStatus>) -> HttpAnswer {
+        match status {
+            Some(RunStatus::Ended(report)) if self.html => run_page(report, &self.links).answer(200),
+            Some(RunStatus::Ended(report)) => HttpAnswer::json(200, &json!(report)),
+            Some(RunStatus::Waiting(request)) => {
+                let json = self::waiting(&request.run_id, "accepted; it waits for the pass before it");
+                let json = with(json, "requested_at", json!(request.requested_at));
+                self.notice(200, HttpAnswer::json(200, &json), |links| Notice {
+                    frame: Frame::new(Mood::Open, "This request waits for the pass before it", links),
+                    heading: "Request",
+                    introduction: vec![
+                        Piece::Code(cut(&request.run_id, 64)),
+                        " was accepted at ".into(),
+                        request.requested_at.into(),
+                        ".".into(),
+                    ],
+                    list: Vec::new(),
+                })
+            }
+            Some(RunStatus::Aside(unusable)) => {
+                let json = self::waiting(run_id, &format!("set aside: {unusable}"));
+                let json = with(json, "aside", json!(unusable.name));
+                self.notice(200, HttpAnswer::json(200, &json), |links| Notice {
+                    frame: Frame::new(Mood::Bad, "This request is set aside", links),
+                    heading: "What to do now",
+                    introduction: vec![
+                        format!("{}. ", cut(&unusable.to_string(), 1000)).into(),
+                        cause::SET_ASIDE.into(),
+                    ],
+                    list: Vec::new(),
+                })
+            }
+            None => {
+                let reason = format!("there is no pass {run_id:?}; GET /api/status lists the newest");
+                self.notice(404, HttpAnswer::error(404, &reason), |links| Notice {
+                    frame: Frame::new(Mood::Open, "There is no such pass", links),
+                    heading: "What to do now",
+                    introduction: vec![
+                        "No pass is known as ".into(),
+                        Piece::Code(cut(run_id, 100)),
+                        ". The newest 500 are kept.".into(),
+                    ],
+                    list: Vec::new(),
+                })
+            }
         }
-        RunStatus::Aside(unusable) => HttpAnswer::json(
-            200,
-            &json!({
-                "run_id": run_id,
-                "end": null,
-                "message": format!("set aside: {unusable}"),
-                "aside": unusable.name,
-            }),
-        ),
-        RunStatus::Waiting(request) => HttpAnswer::json(
-            200,
-            &json!({
-                "run_id": request.run_id,
-                "end": null,
-                "message": "accepted; it waits for the pass before it",
-                "requested_at": request.requested_at,
-            }),
-        ),
     }
 }
 
-fn run_page(report: &Report) -> HttpAnswer {
+/// A pass that has not ended.
+fn waiting(run_id: &str, message: &str) -> Value {
+    json!({ "run_id": run_id, "end": null, "message": message })
+}
+
+fn with(mut object: Value, name: &str, value: Value) -> Value {
+    object[name] = value;
+    object
+}
+
+fn run_page<'a>(report: &Report, links: &'a Links) -> Run<'a> {
     let mood = if report.end.is_failure() { Mood::Bad } else { Mood::Good };
-    let word = report.end.word();
-    let body = format!(
-        "<header><h1>mati-sync</h1><p class=\"mood {}\"><strong>This pass {word}</strong></p></header><main><section aria-labelledby=\"pass\"><h2 id=\"pass\">Pass {}</h2><p>{}</p>{}</section></main>",
-        mood.class(),
-        text(&report.run_id, 64),
-        text(&report.message, 1000),
-        passes::table(std::slice::from_ref(report), None)
-    );
-    page(200, word, &body)
-}
-
-/// Whether what a lane knows cannot be read, so that its next pass will fail.
-fn is_damaged(lane: Option<&LaneOverview>) -> bool {
-    lane.and_then(|lane| lane.detail.as_ref()).is_some_and(|detail| detail.tally.is_err())
-}
-
-/// The one sentence on top, and in short for the title. `damaged` are lanes whose manifest cannot be read;
-/// `is_timer_off`: the host does not fire the timer by this schedule.
-fn mood(
-    spells: &[(&str, &Spell)],
-    damaged: &[&str],
-    is_timer_off: bool,
-    due: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> (Mood, &'static str, String) {
-    let ill: Vec<&(&str, &Spell)> = spells.iter().filter(|(_, spell)| !spell.is_well()).collect();
-    let mut said: Vec<String> = ill
-        .iter()
-        .map(|(name, spell)| {
-            let least = if spell.is_open { "at least " } else { "" };
-            format!("{} {} since {least}{}", shown(name), spell.end.word(), time(spell.since))
-        })
-        .collect();
-    said.extend(damaged.iter().map(|name| format!("the manifest of {} cannot be read", shown(name))));
-    if is_timer_off {
-        said.push("the timer never fires".to_owned());
+    let rehearsal = if report.dry_run { "dry run" } else { "pass" };
+    let mut frame = Frame::new(mood, format!("This {rehearsal} {}", report.end.word()), links);
+    frame.title = format!("pass {}", report.end.word());
+    let continues = report.continues.as_ref();
+    Run {
+        frame,
+        run_id: cut(&report.run_id, 64),
+        ended: report.ended_at,
+        continues: continues.map(|run_id| Link { href: links.run(run_id), text: cut(run_id, 64) }),
+        message: cut(&report.message, 1000),
+        passes: [passes::whole(report, links)],
+        is_dry: report.dry_run,
+        sent: passes::sent(report),
     }
-    if !said.is_empty() {
-        return (
-            Mood::Bad,
-            "needs attention",
-            format!("<strong>Needs attention</strong>: {}", said.join("; ")),
-        );
-    }
-    if let Some(due) = due {
-        let headline = format!(
-            "<strong>Late</strong>: a pass was due at {} ({}) and has not begun",
-            time(due),
-            ago(now - due)
-        );
-        return (Mood::Bad, "late", headline);
-    }
-    match spells.iter().max_by_key(|(_, spell)| spell.since) {
-        Some((_, spell)) => {
-            let least = if spell.is_open { "at least " } else { "" };
-            let headline = format!("<strong>Healthy</strong> since {least}{}", time(spell.since));
-            (Mood::Good, "healthy", headline)
-        }
-        None => (Mood::Open, "nothing has run yet", "<strong>Nothing has run yet</strong>".to_owned()),
-    }
-}
-
-/// What somebody should do, each as HTML.
-fn tasks(
-    overview: &Overview,
-    spells: &[(&str, &Spell)],
-    due: Option<DateTime<Utc>>,
-    timer_fault: Option<&str>,
-) -> Vec<String> {
-    let mut tasks = Vec::new();
-    tasks.extend(timer_fault.map(|fault| text(fault, 600)));
-    for (name, spell) in spells.iter().filter(|(_, spell)| !spell.is_well()) {
-        let message = spell.message.as_deref().unwrap_or("the pass gave no reason; see its log");
-        tasks.push(format!("<strong>{}</strong>: {}", shown(name), text(message, 600)));
-    }
-    for (name, lane) in &overview.lanes {
-        let Some(lane) = lane else { continue };
-        if let Some(withheld) = lane.withheld {
-            tasks.push(format!(
-                "<strong>{}</strong>: {} of {} indicators would be taken back, which is more than is done unasked. If the settings or the source changed on purpose, confirm it: <code>mati-sync sync --confirm-retraction</code>, or <code>POST /api/sync</code> with <code>{{\"confirm_retraction\": true}}</code>.",
-                shown(name),
-                count(withheld.retractions),
-                count(withheld.of)
-            ));
-        }
-        if let Some(Err(problem)) = lane.detail.as_ref().map(|detail| &detail.tally) {
-            tasks.push(format!("<strong>{}</strong>: {}", shown(name), text(problem, 600)));
-        }
-    }
-    for name in &overview.aside {
-        tasks.push(format!("The request <code>{}</code> cannot be used. {SET_ASIDE}", text(name, 120)));
-    }
-    if due.is_some() {
-        tasks.push("The timer does not fire. See that the function app runs, that the function <code>SyncTimer</code> is enabled, and that <code>SYNC_CRON</code> and <code>AzureWebJobsStorage</code> are set.".to_owned());
-    }
-    if overview.runs.is_empty() && overview.lanes.values().all(Option::is_none) {
-        let wait = if timer_fault.is_none() { "Wait for the timer, or run" } else { "Run" };
-        tasks.push(format!("{wait} <code>mati-sync sync</code>, or send <code>POST /api/sync</code>. <code>mati-sync check</code> says whether everything can be reached."));
-    }
-    tasks
-}
-
-/// The last and the next pass.
-fn timing(overview: &Overview, schedule: Option<&str>, parsed: Option<&Schedule>) -> String {
-    let last = overview.runs.first().map_or_else(
-        || "none yet".to_owned(),
-        |run| {
-            let word = run.end.word();
-            format!("{}, {}: {word}", time(run.started_at), ago(overview.at - run.started_at))
-        },
-    );
-    let next = match (schedule, parsed.and_then(|parsed| parsed.next_after(overview.at))) {
-        (None, _) => "not known here: <code>SYNC_CRON</code> is not set".to_owned(),
-        (Some(setting), None) => format!("by <code>SYNC_CRON</code>: <code>{}</code>", text(setting, 60)),
-        (Some(setting), Some(next)) => format!(
-            "{}, {} (<code>SYNC_CRON</code>: <code>{}</code>)",
-            time(next),
-            until(next - overview.at),
-            text(setting, 60)
-        ),
-    };
-    let waiting = match overview.requests.len() {
-        0 => "none".to_owned(),
-        waiting => count(waiting as u64),
-    };
-    let aside = match overview.aside.len() {
-        0 => String::new(),
-        aside => format!("<div><dt>Requests set aside</dt><dd>{}</dd></div>", count(aside as u64)),
-    };
-    format!(
-        "<section aria-labelledby=\"passes\"><h2 id=\"passes\">Passes</h2><dl><div><dt>Last</dt><dd>{last}</dd></div><div><dt>Next</dt><dd>{next}</dd></div><div><dt>Manual reruns that wait</dt><dd>{waiting}</dd></div>{aside}</dl></section>"
-    )
 }

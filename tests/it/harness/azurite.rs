@@ -3,11 +3,11 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use axum::{
@@ -22,13 +22,13 @@ use mati_sync::{
 use sandbox::tls::Tls;
 use tempfile::TempDir;
 
+use super::node::{NEEDED, install, missing};
+
 /// The emulator's well-known account and key (learn.microsoft.com, "Use the Azurite emulator"); not a secret.
 pub const ACCOUNT: &str = "devstoreaccount1";
 const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azurite");
-const NEEDED: &str = "This test runs Azurite, Microsoft's storage emulator, which needs Node.js 20 or later with npm. \
-    Install both from https://nodejs.org/en/download, on Debian and Ubuntu also with `apt-get install nodejs npm`.";
 /// However the test process ends, the pipe on Azurite's standard input closes, and Azurite ends too.
 const END_WITH_PARENT: &str = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()";
 
@@ -91,7 +91,7 @@ impl Azurite {
         if let Some(azurite) = running.upgrade() {
             return azurite;
         }
-        install();
+        install(Path::new(FOLDER));
         let azurite = Arc::new(Self::start(secured));
         *running = Arc::downgrade(&azurite);
         azurite
@@ -143,36 +143,4 @@ fn listening(output: &mut impl BufRead) -> Option<String> {
     output.lines().map_while(Result::ok).find_map(|line| {
         line.split_once("successfully listens on ").map(|(_, address)| address.trim().to_owned())
     })
-}
-
-/// Installs Azurite as the lockfile has it, unless that was done already.
-fn install() {
-    let folder = Path::new(FOLDER);
-    // Two test processes at once: the second waits, and then finds it done.
-    let lock = File::create(folder.join("install.lock")).expect("a lock file in tests/azurite");
-    lock.lock().expect("lock tests/azurite/install.lock");
-    let modified = |name: &str| -> io::Result<SystemTime> { folder.join(name).metadata()?.modified() };
-    let wanted = modified("package-lock.json").expect("tests/azurite/package-lock.json");
-    // npm writes this file last.
-    if modified("node_modules/.package-lock.json").is_ok_and(|installed| installed >= wanted) {
-        return;
-    }
-    let run = Command::new("npm")
-        .args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .current_dir(folder)
-        .output()
-        .unwrap_or_else(|error| panic!("{}", missing("npm", &error)));
-    let said = String::from_utf8_lossy(&run.stderr);
-    assert!(
-        run.status.success(),
-        "`npm ci` in {FOLDER} failed ({}): {said}\n{NEEDED} The first run also needs the npm registry, to download Azurite.",
-        run.status
-    );
-}
-
-/// What a person does about a program that does not start.
-fn missing(program: &str, error: &io::Error) -> String {
-    let is_missing = error.kind() == io::ErrorKind::NotFound;
-    let what = if is_missing { "is missing: it is not on the PATH" } else { "does not start" };
-    format!("`{program}` {what} ({error}). {NEEDED}")
 }

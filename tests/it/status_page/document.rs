@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Everything a page may consist of. None of it loads, sends or runs anything.
 const ELEMENTS: &[&str] = &[
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "h1", "h2",
-    "h3", "p", "strong", "span", "code", "time", "br", "ul", "li", "dl", "div", "dt", "dd", "table",
+    "h3", "p", "strong", "span", "code", "time", "br", "ul", "li", "dl", "div", "dt", "dd", "table", "a",
     "caption", "thead", "tbody", "tr", "th", "td", "svg", "path",
 ];
 const ATTRIBUTES: &[&str] = &[
@@ -20,7 +20,6 @@ const ATTRIBUTES: &[&str] = &[
     "id",
     "class",
     "role",
-    "tabindex",
     "aria-label",
     "aria-labelledby",
     "datetime",
@@ -29,6 +28,8 @@ const ATTRIBUTES: &[&str] = &[
     "viewBox",
     "preserveAspectRatio",
     "d",
+    "href",
+    "data-label",
 ];
 
 enum Node {
@@ -48,12 +49,16 @@ impl Element {
         self.attributes.get(name).map_or("", String::as_str)
     }
 
-    /// All text in it, as a reader gets it.
+    /// All text in it, as a reader gets it: line breaks of the markup are spaces.
     pub fn text(&self) -> String {
+        self.raw_text().split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
+    fn raw_text(&self) -> String {
         let of = |node: &Node| match node {
             Node::Text(text) => text.clone(),
             Node::Element(element) if element.name == "style" => String::new(),
-            Node::Element(element) => element.text(),
+            Node::Element(element) => element.raw_text(),
         };
         self.children.iter().map(of).collect()
     }
@@ -128,6 +133,16 @@ impl Document {
         self.all("title").next().expect("a title").text()
     }
 
+    /// The sentence on top.
+    pub fn headline(&self) -> String {
+        self.all("h1").next().expect("a headline").text()
+    }
+
+    /// Where the link with this text leads.
+    pub fn link(&self, text: &str) -> Option<String> {
+        self.all("a").find(|link| link.text() == text).map(|link| link.attribute("href").to_owned())
+    }
+
     /// The text of the section under the heading with this id.
     pub fn section(&self, id: &str) -> String {
         let section = self.all("section").find(|section| section.attribute("aria-labelledby") == id);
@@ -154,9 +169,10 @@ impl Document {
         check_headings(&elements);
         self.check_charts();
         self.check_tables();
-        for region in elements.iter().filter(|element| element.attribute("class") == "scroll") {
-            // What scrolls must be reached by keyboard, and say what it is.
-            assert_eq!((region.attribute("tabindex"), region.attribute("role")), ("0", "region"));
+        for link in elements.iter().filter(|element| element.name == "a") {
+            let href = link.attribute("href");
+            assert!(href.starts_with('?'), "{:?} leads away from the page", link.text());
+            assert!(!link.text().is_empty(), "a link without words");
         }
         let mut names = BTreeSet::new();
         for landmark in elements.iter().filter(|it| it.name == "section" || it.attribute("role") == "region")
