@@ -257,9 +257,7 @@ mod tests {
         ] {
             assert_eq!(next(link).as_deref(), Some(token), "{link}");
         }
-        for link in
-            ["https://a.example/", "?$skipToken=", "?$skipToken=%F", "?$skipToken=%FF", "?skipToken=a"]
-        {
+        for link in ["https://a.example/", "?$skipToken=", "?$skipToken=%FF", "?skipToken=a"] {
             let body = json!({"value": [], "nextLink": link}).to_string();
             assert!(read_page(body.as_bytes(), "Mandiant", now()).is_err(), "{link}");
         }
