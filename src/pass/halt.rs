@@ -129,7 +129,7 @@ pub fn described(defect: &(dyn Any + Send)) -> String {
     let words =
         defect.downcast_ref::<String>().map(String::as_str).or(defect.downcast_ref::<&str>().copied());
     format!(
-        "mati-sync seen a defect, which its maintainers should hear of: {}",
+        "mati-sync met a defect, which its maintainers should hear of: {}",
         words.unwrap_or("without words")
     )
 }

@@ -248,7 +248,7 @@ fn report(
 /// That records have no fate, or more than one.
 fn unaccounted(counts: &Counts) -> String {
     format!(
-        "mati-sync seen a defect, which its maintainers should hear of: of {} records that were read, {} have a fate and {} are left",
+        "mati-sync met a defect, which its maintainers should hear of: of {} records that were read, {} have a fate and {} are left",
         counts.read,
         counts.settled(),
         counts.left
