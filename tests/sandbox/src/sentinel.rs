@@ -1,6 +1,5 @@
-//! Microsoft Sentinel's upload API for threat intelligence, current and legacy.
-//! What is documented is kept to the letter (routes, limits, the two meanings of 200, the answer to too many requests);
-//! what is not can be set with [`Knobs`].
+//! Microsoft Sentinel's upload API for threat intelligence, current and legacy. What is documented is kept to the
+//! letter, and what is not can be set with [`Knobs`].
 
 mod check;
 #[cfg(test)]
