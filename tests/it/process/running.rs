@@ -22,18 +22,20 @@ use super::{Bench, PATIENCE, client};
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Modules of these tests that need more of a host than an address and a key give, and what it is.
-pub const CANNOT: [(&str, &str); 8] = [
+pub const CANNOT: [(&str, &str); 10] = [
     ("command_line", "no host takes part"),
     ("kill", "the handler's process is killed at chosen moments"),
     ("lifecycle", "app settings change between passes, and the state is edited under the host's feet"),
     ("package", "the host starts on the package, unpacked"),
     ("pass", "app settings that are wrong, and a look at every line of the host's output"),
+    ("proxy", "no host takes part"),
     (
         "requests",
         "messages are looked at in the queue and delivered twice, and the output is searched for keys",
     ),
     ("secrets", "app settings with an app registration and Key Vault"),
     ("stop", "signals to the host and to the handler, and exit codes"),
+    ("terminal", "no host takes part"),
 ];
 
 pub struct RunningHost {

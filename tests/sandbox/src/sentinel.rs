@@ -1,7 +1,5 @@
-//! Microsoft Sentinel's upload API for threat intelligence, current and legacy.
-//!
-//! What is documented is kept to the letter: routes, limits, the two meanings of 200, the message of a
-//! missing property, the answer to too many requests. What is not documented can be set with [`Knobs`].
+//! Microsoft Sentinel's upload API for threat intelligence, current and legacy. What is documented is kept to the
+//! letter, and what is not can be set with [`Knobs`].
 
 mod check;
 #[cfg(test)]
@@ -230,7 +228,9 @@ impl Sentinel {
             (None, _) => gateway(StatusCode::NOT_FOUND, "Resource not found").into_response(),
         };
         note.status = response.status().as_u16();
-        (head.method == Method::POST).then(|| self.inner.lock().unwrap().requests.push(note));
+        if head.method == Method::POST {
+            self.inner.lock().unwrap().requests.push(note);
+        }
         response
     }
 
