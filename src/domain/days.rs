@@ -74,7 +74,7 @@ fn drop_zeros(value: &mut Value) {
     let Value::Object(members) = value else { return };
     members.values_mut().for_each(drop_zeros);
     members
-        .retain(|_, member| *member != Value::from(0) && member.as_object().is_none_or(|it| !it.is_empty()));
+        .retain(|_, member| member.as_u64() != Some(0) && member.as_object().is_none_or(|it| !it.is_empty()));
 }
 
 #[cfg(test)]

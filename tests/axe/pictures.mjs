@@ -15,7 +15,7 @@ const pictures = `${root}target/pictures`;
 const WIDTHS = [1280, 400];
 // What the documents show: the picture, and how much of it from the top.
 const PUBLISHED = {
-  status: ['healthy-light-1280', 1680],
+  status: ['healthy-light-1280', 1632],
   stalled: ['stalled-by-source-light-1280', 640],
   narrow: ['mass-retraction-dark-400', 1150],
 };

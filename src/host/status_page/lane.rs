@@ -122,9 +122,12 @@ fn types(tally: &Tally) -> Vec<(&'static str, String)> {
     types.into_iter().filter(|(_, held)| *held > 0).map(|(name, held)| (name, count(held))).collect()
 }
 
+type Number = fn(&Day) -> u64;
+
+/// What the lane did in the last days, in one sentence; without what did not happen.
 fn sums(days: &[Day], now: DateTime<Utc>) -> Option<String> {
     let first = (now - SUMMED).date_naive();
-    let numbers: [(fn(&Day) -> u64, &str); 5] = [
+    let numbers: [(Number, &str); 5] = [
         (|day| day.rows.created, "created"),
         (|day| day.rows.updated, "updated"),
         (|day| day.rows.renewed, "renewed"),
