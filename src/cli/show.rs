@@ -55,7 +55,7 @@ fn summary(changes: &Changes) -> String {
         (created, "created"),
         (updated, "updated"),
         (renewed, "renewed"),
-        (retracted, "taken back"),
+        (retracted, "retracted"),
         (displaced, "displaced"),
     ];
     let occurred = counts.into_iter().filter(|(count, _)| *count > 0);
@@ -74,7 +74,7 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
     ];
     let dropped = &counts.dropped;
     let sometimes = [
-        (counts.retracted, sent("taken back", "would be taken back")),
+        (counts.retracted, sent("retracted", "would be retracted")),
         (counts.displaced, sent("displaced by others", "would be displaced by others")),
         (counts.over_limit, "without room at the destination"),
         (counts.rejected, "refused by the destination (see rejected/ in the state)"),

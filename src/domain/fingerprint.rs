@@ -16,6 +16,8 @@ pub struct Fingerprint(pub u64);
 impl Fingerprint {
     /// Equal to no content's fingerprint: whatever is held must be sent again.
     pub const VOID: Self = Self(0);
+    /// Of a content that was replaced by an upload whose answer is not known yet: no content is the same.
+    pub const IN_DOUBT: Self = Self(255);
 
     /// Smaller values are no content's fingerprint.
     const FIRST: u64 = 256;
@@ -31,8 +33,8 @@ impl Fingerprint {
         self == fingerprint || self == Self::adopted(indicator.confidence)
     }
 
-    /// The fingerprint of `indicator` as a lane with this `salt` would send it. The salt stands for all that is
-    /// the same for every indicator of a lane (marking, action, the form of the object).
+    /// The fingerprint of `indicator` as a lane with this `form` would send it. The form stands for all that is
+    /// the same for every indicator of a lane (marking, action, the version of the object).
     pub fn of(indicator: &Indicator, form: u64) -> Self {
         let mut hasher = Hasher(Vec::with_capacity(512));
         hasher.text(&indicator.source_id);

@@ -82,6 +82,17 @@ impl Planned {
         Known { entry, handle: self.handle }
     }
 
+    /// What is known of an indicator that is held as `before`, from when its update or retraction is sent until that is
+    /// answered: if the answer is lost, the record is sent again at its next reading, even if it says by then what it said
+    /// before. `None`: nothing that is held is at stake, or that much is known already.
+    pub fn in_doubt(&self, before: &Entry) -> Option<Known> {
+        let replaces = matches!(self.change, Change::Updated) || self.change.removes();
+        let is_at_stake = before.state().is_held() && before.state() != State::UpdateRejected;
+        let mut entry = *before;
+        entry.fingerprint = Fingerprint::IN_DOUBT;
+        (replaces && is_at_stake && entry != *before).then_some(Known { entry, handle: self.handle })
+    }
+
     fn entry(&self, state: State) -> Entry {
         Entry::new(self.key, self.fingerprint, self.valid_until, self.decider.version, state)
             .of_type(self.indicator.observable.indicator_type())

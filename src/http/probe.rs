@@ -111,7 +111,7 @@ mod tests {
             (502, &[("proxy-status", "gate; error=connection_refused")], ""),
         ] {
             let told = told(status, headers, body).unwrap_err();
-            assert!(told.contains("Somebody between here and Sentinel"), "{told}");
+            assert!(told.contains("An intermediary between here and Sentinel"), "{told}");
         }
         let told = told(302, &[("location", "https://login.example/?x")], "").unwrap_err();
         assert!(told.contains("leads elsewhere (302, to https://login.example/)"), "{told}");

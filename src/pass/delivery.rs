@@ -128,6 +128,7 @@ impl<'a> Delivery<'a> {
         if ledger.context.lease.is_none() {
             return self.count_only(ledger, plan.send).await;
         }
+        ledger.doubt(&plan.send).await?;
         let size = ledger.context.lane.destination.limits().batch;
         let mut others = plan.send;
         let removed: Vec<Planned> = others.extract_if(.., |item| item.change.removes()).collect();

@@ -77,6 +77,15 @@ impl<'a> Ledger<'a> {
         self.commit(std::mem::take(settled)).await
     }
 
+    /// Makes durable that the content of what is held is in doubt, before `planned` replaces it: see
+    /// [`Planned::in_doubt`].
+    pub async fn doubt(&mut self, planned: &[Planned]) -> Result<(), Halt> {
+        let manifest = &self.state.manifest;
+        let doubtful: Vec<Known> =
+            planned.iter().filter_map(|item| item.in_doubt(manifest.get(item.key)?)).collect();
+        if doubtful.is_empty() { Ok(()) } else { self.commit(doubtful).await }
+    }
+
     /// Commits, except in a dry run, where the manifest in memory alone remembers.
     pub async fn commit(&mut self, entries: Vec<Known>) -> Result<(), Halt> {
         match self.context.lease {

@@ -54,7 +54,7 @@ pub struct Settings {
     pub source: SourceSettings,
     pub filter: Filter,
     pub hash_type: HashType,
-    /// What is no longer wanted is taken back.
+    /// What is no longer wanted is retracted.
     pub expire_retracted: bool,
     pub expirations: Expirations,
     /// How far a lane without state reads back.

@@ -1,8 +1,11 @@
 //! The ways from one page to the others.
 
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{domain::report::is_run_id, host::invocation::HttpRequest};
+
+/// Everything that is not unreserved (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Makes the addresses of links. A page that was opened with a function key in its address (`?code=`) hands the key on
 /// with every link, because the host would answer 401 without it. A key from the header `x-functions-key` is not
@@ -43,8 +46,7 @@ impl Links {
     fn to(&self, parameters: &[(&str, &str)]) -> String {
         let key = self.key.iter().map(|key| ("code", key.as_str()));
         let pairs = parameters.iter().copied().chain(key);
-        let pairs =
-            pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+        let pairs = pairs.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, RESERVED)));
         format!("?{}", pairs.collect::<Vec<_>>().join("&"))
     }
 }
@@ -57,7 +59,7 @@ mod tests {
     fn the_key_travels_with_every_link() {
         let with = Links { key: Some("a+b/c==&run=x".to_owned()) };
         let key = "code=a%2Bb%2Fc%3D%3D%26run%3Dx";
-        assert_eq!(with.run("20260302T1-0001"), format!("?run=20260302T1%2D0001&{key}"));
+        assert_eq!(with.run("20260302T1-0001"), format!("?run=20260302T1-0001&{key}"));
         for link in [with.overview(), with.still(), with.check(), with.runbook("mandiant")] {
             assert!(link.ends_with(key), "a link without the key");
         }

@@ -45,7 +45,7 @@ async fn any_answer_of_the_upload_host_proves_the_way_and_a_proxy_s_own_does_not
     for (fault, told) in [
         (Fault::AnswerBefore(StatusCode::FORBIDDEN, html.clone(), page.into()), "Access denied by policy"),
         (Fault::AnswerBefore(StatusCode::OK, html, page.into()), "Access denied by policy"),
-        (Fault::status(407), "Somebody between here and Sentinel"),
+        (Fault::status(407), "An intermediary between here and Sentinel"),
         (Fault::AnswerBefore(StatusCode::FOUND, elsewhere, "".into()), "https://login.example/sso)"),
         (Fault::Refuse, "connection refused"),
         (Fault::Hang, "20 s"),

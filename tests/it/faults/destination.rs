@@ -6,8 +6,10 @@ use axum::{
     body::Bytes,
     http::{HeaderMap, StatusCode},
 };
+use chrono::TimeDelta;
 use mati_sync::{domain::outcome::End, pass::Work};
 use sandbox::{
+    corpus::Record,
     net::Fault,
     sentinel::{Answer, Authorization},
 };
@@ -116,6 +118,31 @@ async fn a_destination_that_stores_and_never_answers_stalls_and_nothing_is_doubl
     outage.mend();
     recovers(&world).await;
     assert_eq!(world.sentinel.stored().len(), 1500);
+}
+
+/// The answer to a retraction is lost, and so is the one to an update; then the record says again what it said before. What
+/// the destination holds by now, no answer has told.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_returns_to_what_it_said_is_sent_again_after_a_lost_answer() {
+    const VALUE: &str = "bad.example";
+    for mscore in [10, 97] {
+        let world = World::new();
+        let record = |mscore: i64, ago| Record::fqdn(VALUE).mscore(mscore).updated(world.ago(ago));
+        world.mandiant.put(record(95, TimeDelta::minutes(30)));
+        let first = world.tick().await;
+        assert_eq!((first.end, first.totals().created), (End::CaughtUp, 1));
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        world.mandiant.put(record(mscore, TimeDelta::minutes(5)));
+        let outage = Outage::begin(&world, at(|_| true, is_upload, Fault::ResetAfter));
+        assert_eq!(world.tick().await.end, End::Stalled);
+        outage.mend();
+        world.mandiant.put(record(95, TimeDelta::minutes(4)));
+        let last = world.tick().await;
+        assert_eq!((last.end, last.totals().updated), (End::CaughtUp, 1), "{last:#?}");
+        let stored = world.sentinel.stored();
+        let object = stored.values().next().expect("it is stored");
+        assert_eq!((object["confidence"].as_i64(), world.held().len()), (Some(95), 1), "{object}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

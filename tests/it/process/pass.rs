@@ -111,7 +111,7 @@ async fn a_schedule_that_the_host_cannot_read_is_told_at_the_start_and_on_the_pa
     };
     let line = host.wait_for_output(told, PATIENCE).await.unwrap();
     assert!(line.text.contains("every hour") && line.text.contains("0 23 * * * *"), "{}", line.text);
-    for (accept, word) in [("text/html", "the timer never fires"), ("application/json", "cannot read")] {
+    for (accept, word) in [("text/html", "The timer never fires"), ("application/json", "cannot read")] {
         let request = client().get(format!("{}/api/status", host.http_base())).header("accept", accept);
         let page = request.send().await.unwrap().text().await.unwrap();
         assert!(page.contains(word) && page.contains("every hour"), "{page}");
