@@ -25,7 +25,7 @@ use self::{
     words::{Link, Piece, cut},
 };
 use crate::{
-    check::Finding,
+    check::{self, Finding, Verdict},
     domain::{report::Report, schedule},
     host::{invocation::HttpRequest, reply::HttpAnswer},
     pass::{Overview, RunStatus, StateError},
@@ -242,11 +242,13 @@ impl View {
         if !self.html {
             return HttpAnswer::json(200, &json!(findings));
         }
-        let failed = findings.iter().filter(|finding| !finding.ok).count();
-        let (mood, headline) = match failed {
-            0 => (Mood::Good, "Every check passed".to_owned()),
-            _ => (Mood::Bad, format!("{failed} of {} checks failed", findings.len())),
+        let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
+        let mood = match (has(Verdict::Failed), has(Verdict::Unproven)) {
+            (true, _) => Mood::Bad,
+            (false, true) => Mood::Open,
+            (false, false) => Mood::Good,
         };
+        let headline = capitalized(&check::headline(findings));
         Checks { frame: Frame::new(mood, headline, &self.links), findings }.answer(200)
     }
 
@@ -343,4 +345,10 @@ fn run_page<'a>(report: &Report, links: &'a Links) -> Run<'a> {
         is_dry: report.dry_run,
         sent: passes::sent(report),
     }
+}
+
+/// A headline, which begins with a capital.
+fn capitalized(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map_or_else(String::new, |first| first.to_uppercase().chain(rest).collect())
 }
