@@ -226,7 +226,7 @@ impl Entry {
         self.is_contested() || self.state().is_decided_against() || self.state() == State::Absent
     }
 
-    /// Whether meeting the deciding record at this time is to be noted: by [`Entry::met`].
+    /// Whether meeting the deciding record at this time is to be noted: by [`Entry::seen`].
     pub fn is_seen_anew(&self, LastSeen(seen): LastSeen) -> bool {
         self.tracks_sightings() && self.seen != seen
     }

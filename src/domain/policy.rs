@@ -24,7 +24,7 @@ pub struct Policy {
     pub deduplicate: bool,
     /// `EXPIRE_RETRACTED`: what is held and no longer wanted is retracted.
     pub retract: bool,
-    /// What is the same for every object of the lane, see [`Fingerprint::of`].
+    /// What is the same for every object of the lane, see [`Fingerprint::of`](super::fingerprint::Fingerprint::of).
     pub form: u64,
 }
 

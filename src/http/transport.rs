@@ -1,6 +1,6 @@
 //! How a request travels: over the network, or into a handler in this process.
 //!
-//! Every client takes a [`Transport`], and so do the Azure SDK's (see [`super::azure`]). A whole app can
+//! Every client takes a [`Transport`], and so do the Azure SDK's (see [`crate::azure::sdk`]). A whole app can
 //! therefore run against stand-ins in one process on tokio's paused clock, where real sockets would run into
 //! time-outs that never passed.
 
