@@ -50,6 +50,10 @@ use crate::{
 /// The version of the form in which indicators are sent. A new one sends everything again.
 const FORM: u32 = 1;
 
+/// Names of the secrets in Key Vault; that of the API secret is a setting.
+const MATI_KEY: &str = "mati-key";
+const CLIENT_SECRET: &str = "azure-client-secret";
+
 /// The program, ready to run passes.
 pub struct App {
     pub engine: Engine,
@@ -122,12 +126,12 @@ pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<I
     };
     let mati_secret_name = key_vault.as_ref().map_or("", |vault| &vault.mati_secret_name);
     let sources = SecretSources {
-        mati_key: from("MATI_KEY", &source.key, "mati-key"),
+        mati_key: from("MATI_KEY", &source.key, MATI_KEY),
         mati_secret: (source.auth != Auth::ApiKey)
             .then(|| from("MATI_SECRET", &source.secret, mati_secret_name)),
         client_secret: azure
             .has_app_registration()
-            .then(|| from("AZURE_CLIENT_SECRET", &azure.client_secret, "azure-client-secret")),
+            .then(|| from("AZURE_CLIENT_SECRET", &azure.client_secret, CLIENT_SECRET)),
     };
     let vault = key_vault.as_ref().map(|vault| KeyVault {
         url: vault.url.clone(),

@@ -112,7 +112,7 @@ def fixed(repository, root, parameters):
              for kind in ("queues", "secrets")}
     queue = json.loads((repository / "SyncContinue/function.json").read_text())["bindings"][0]["queueName"]
     same("queue", names["queues"], [queue])
-    secrets = (repository / "src/secrets.rs").read_text(encoding="utf-8")
+    secrets = (repository / "src/app.rs").read_text(encoding="utf-8")
     known = re.findall(r'^const \w+: &str = "([a-z-]+)";', secrets, re.M)
     same("secrets in the vault", names["secrets"], sorted({*known, parameters["keyVaultKeyName"]["defaultValue"]}))
     version = re.search(r'^version = "([^"]+)"', (repository / "Cargo.toml").read_text(), re.M)[1]
