@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::{
     deciding_record::{Decider, RecordVersion, Tag},
     entry::{Entry, State},
+    expiry::ends_soon,
     filter::DropReason,
     fingerprint::Fingerprint,
     indicator::Indicator,
@@ -190,7 +191,7 @@ impl Policy {
     }
 
     fn ends_soon(&self, entry: &Entry, circumstances: &Circumstances) -> bool {
-        entry.valid_until() - self.renewal_margin <= circumstances.now
+        ends_soon(entry.valid_until(), self.renewal_margin, circumstances.now)
     }
 
     /// Under which other keys the destination holds what `candidate` is about: former spellings of the value, and, if it

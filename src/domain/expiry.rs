@@ -1,5 +1,4 @@
-//! How long an indicator stays valid, and the margin before the end in which it is renewed; that it is,
-//! [`decision`](super::decision) decides.
+//! How long an indicator stays valid, and when its validity ends so soon that it is renewed.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -8,6 +7,11 @@ use super::{filter::PerType, observable::IndicatorType};
 /// Days of validity after ingestion, by type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Expirations(pub PerType<u32>);
+
+/// Whether what is valid until `valid_until` is to be renewed at `now`: its validity ends within `margin`.
+pub fn ends_soon(valid_until: DateTime<Utc>, margin: TimeDelta, now: DateTime<Utc>) -> bool {
+    valid_until - margin <= now
+}
 
 impl Expirations {
     /// The end of validity of an indicator sent at `now`, in whole seconds as the manifest keeps it.

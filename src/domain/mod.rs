@@ -17,6 +17,7 @@ pub mod inventory;
 pub mod manifest;
 pub mod manifest_format;
 pub mod never_sent;
+pub mod next_window;
 pub mod observable;
 pub mod outcome;
 pub mod page;

@@ -1,5 +1,5 @@
 //! The form and the length of windows on the source's `last_updated`, and a source's limits. Which window is next,
-//! [`progress`](super::progress) chooses.
+//! [`next_window`](super::next_window) chooses.
 
 use std::time::Duration;
 

@@ -9,9 +9,10 @@ use tracing::{info, warn};
 use super::{
     begin::begin,
     context::Context,
+    continuation::worth_a_continuation,
     days,
     delivery::Delivery,
-    halt::{Halt, described, worth_a_continuation},
+    halt::{Halt, described},
     ledger::Ledger,
     pages,
     reading::Reading,

@@ -1,0 +1,148 @@
+//! Which window a lane reads next, and what a window that was read whole moves.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    progress::Progress,
+    purpose::Purpose,
+    window::{Limits, PlannedWindow, Range, Window},
+};
+
+/// A step that does not continue from where the lane is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a window up to {to} does not continue from {at}")]
+pub struct Discontinuous {
+    pub at: DateTime<Utc>,
+    pub to: DateTime<Utc>,
+}
+
+impl Progress {
+    /// Begins to read what is new, a little before the watermark, because records are indexed late; goes on where an
+    /// earlier pass had to leave that.
+    pub fn start_live(&mut self, now: DateTime<Utc>, limits: Limits) {
+        let end = limits.end(now);
+        // Clocks jump: a watermark ahead of ours is not moved back, its surroundings are read again.
+        let start = self.firm(limits).min(end - limits.overlap).max(self.begin.min(end));
+        self.reread = Some(self.reread.map_or(start, |position| position.min(end)));
+    }
+
+    fn firm(&self, limits: Limits) -> DateTime<Utc> {
+        self.firm.unwrap_or((self.watermark - limits.overlap).max(self.begin))
+    }
+
+    /// The next window to read in a pass that started at `now`: the live range up to its end, then the oldest
+    /// backfill; `None` when nothing is left.
+    pub fn next_window(&self, now: DateTime<Utc>, limits: Limits) -> Option<PlannedWindow> {
+        let end = limits.end(now);
+        if self.watermark < end || self.reread.is_some() {
+            let from = self.reread.unwrap_or(self.watermark);
+            let length = TimeDelta::seconds(self.window_seconds);
+            return Some(PlannedWindow::first_of(Range::Live, from, end, length, now, limits));
+        }
+        let backfill = self.backfills.first()?;
+        let length = TimeDelta::seconds(self.window_seconds);
+        Some(PlannedWindow::first_of(
+            Range::Backfill(backfill.run_id.clone()),
+            backfill.position,
+            backfill.to,
+            length,
+            now,
+            limits,
+        ))
+    }
+
+    /// Settles a window that was read whole at `now`.
+    ///
+    /// # Errors
+    /// As [`Progress::advance`].
+    pub fn settle(
+        &mut self,
+        planned: &PlannedWindow,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Result<(), Discontinuous> {
+        let mut planned = planned.clone();
+        let end = limits.end(now);
+        if planned.range == Range::Live {
+            // What the source has yet to index is not settled, whatever our clock says.
+            planned.window.to = planned.window.to.min(end);
+        }
+        let (firm, until) = (self.firm(limits), self.watermark.min(end));
+        self.advance(&planned)?;
+        if planned.range == Range::Live {
+            let Window { from, to } = planned.window;
+            if planned.out_of_reach.map_or(from, |gap| gap.from.min(from)) <= firm {
+                self.firm = Some(firm.max(to.min(end - limits.overlap)));
+            }
+            self.reread = (to < until).then_some(to);
+        }
+        self.double_window(limits);
+        Ok(())
+    }
+
+    /// What will come after `planned`, unless its end changes something.
+    pub fn after(
+        &self,
+        planned: &PlannedWindow,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Option<PlannedWindow> {
+        let mut ahead = self.clone();
+        ahead.settle(planned, now, limits).ok()?;
+        ahead.next_window(now, limits)
+    }
+
+    /// Notes that a window of `range` is settled whole.
+    ///
+    /// | the window | then |
+    /// |---|---|
+    /// | starts at or before where the range is, ends after it | the range moves to the window's end |
+    /// | ends at or before where the range is | nothing moves: it was settled before |
+    /// | starts after where the range is | rejected: what lies between would be lost |
+    ///
+    /// # Errors
+    /// The last row; progress stays as it was.
+    pub fn advance(&mut self, planned: &PlannedWindow) -> Result<(), Discontinuous> {
+        let Window { from, to } = planned.window;
+        // What the source no longer reaches cannot be read: the window may start after it.
+        let from = planned.out_of_reach.map_or(from, |gap| gap.from.min(from));
+        match &planned.range {
+            Range::Live => {
+                let at = self.watermark;
+                if from > at {
+                    return Err(Discontinuous { at, to });
+                }
+                self.watermark = at.max(to);
+            }
+            Range::Backfill(run_id) => {
+                let Some(index) = self.backfills.iter().position(|backfill| backfill.run_id == *run_id)
+                else {
+                    return Ok(());
+                };
+                let backfill = &mut self.backfills[index];
+                if from > backfill.position {
+                    return Err(Discontinuous { at: backfill.position, to });
+                }
+                backfill.position = backfill.position.max(to);
+                // A survey that has come to its end is judged first.
+                if backfill.position >= backfill.to && backfill.purpose != Purpose::Survey {
+                    self.finish(index);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the next windows half as long as `window`, because it could not be read whole in one pass. False
+    /// when it cannot be cut any further.
+    pub fn halve_window(&mut self, window: Window, limits: Limits) -> bool {
+        let length = (window.to - window.from).min(TimeDelta::seconds(self.window_seconds));
+        self.window_seconds = (length / 2).num_seconds().max(limits.grain.num_seconds());
+        length > limits.grain
+    }
+
+    /// Makes the next windows twice as long, because this one went well.
+    pub fn double_window(&mut self, limits: Limits) {
+        self.window_seconds = (self.window_seconds * 2).min(limits.longest.num_seconds());
+    }
+}
