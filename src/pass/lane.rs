@@ -46,7 +46,10 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
         }
         Err(Halt::Failed(described(&*defect)))
     });
-    let held = ledger.as_mut().map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
+    // A defect may have left the manifest in any state: it is not looked at again, and neither is one that is overtaken.
+    let is_sound = context.lease.is_some() && !matches!(ended, Err(Halt::Fenced(_) | Halt::Failed(_)));
+    let sound = ledger.as_mut().filter(|_| is_sound);
+    let held = sound.map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
     let report = report(context, &traffic, ledger, continues, ended);
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
