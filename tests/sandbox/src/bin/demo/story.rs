@@ -45,7 +45,6 @@ impl Story<'_> {
         let open =
             records.iter().filter(|record| record.indexed_mscore() >= 80 && record.osint_only()).count();
         let given = records.len() - unsure - open;
-        say("", format!("not asked for: {unsure} below confidence 80, {open} open source only"));
 
         let report = self.watched(stage.timer_pass()).await?;
         report.check(&stage.lanes)?;
@@ -174,7 +173,7 @@ impl Story<'_> {
         expect("objects that the rerun sent", 0, self.stage.world.sentinel.log().len() - sent)?;
         let read = report.count(self.stage.lanes[0], "read");
         let each = if self.stage.lanes.len() > 1 { " for each" } else { "" };
-        say("", format!("{read} read{each}, this time without filters at Mandiant: 0 uploaded"));
+        say("", format!("{read} read{each}, nothing to send: 0 uploaded"));
         self.compare()?;
         if self.held.iter().any(|(_, held)| !held.is_empty()) {
             say("", format!("{}: exactly these", self.told()));
