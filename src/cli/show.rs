@@ -76,8 +76,8 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
     let sometimes = [
         (counts.retracted, sent("retracted", "would be retracted")),
         (counts.displaced, sent("displaced by others", "would be displaced by others")),
-        (counts.over_limit, "without room at the destination"),
-        (counts.rejected, "refused by the destination (see rejected/ in the state)"),
+        (counts.over_limit, "beyond the capacity of the destination"),
+        (counts.rejected, "rejected by the destination (see rejected/ in the state)"),
         (counts.left, "left to the next pass"),
         (dropped.confidence, "below the minimum confidence"),
         (dropped.threat_score, "below the minimum threat score"),

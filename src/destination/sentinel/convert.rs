@@ -179,8 +179,8 @@ fn within<T>(lists: Vec<Vec<T>>, mut room: usize, length: impl Fn(&T) -> usize) 
     Kept { left_out: all - kept.len(), kept }
 }
 
-/// How long a text is at most as JSON, with its quotes and what stands before the next: beyond ASCII whoever reads and
-/// writes it again may escape every character.
+/// How long a text is at most as JSON, with its quotes and what stands before the next: a program that reads and writes it
+/// again may escape every character beyond ASCII.
 fn json_length(text: &str) -> usize {
     let escaped = |character: char| match character {
         '"' | '\\' => 2,
