@@ -51,6 +51,8 @@ impl Limiter {
             if at.saturating_duration_since(Instant::now()) >= GRAIN {
                 deadline.sleep_until(at).await?;
             }
+            // What the deadline permitted when we began to wait, it may not permit any more.
+            deadline.check()?;
             // The server may have asked for a pause while we slept, or we overslept: then take a new place.
             let overslept = at.elapsed() > self.interval.max(5 * GRAIN);
             if self.lock().held_until <= at && !overslept {
