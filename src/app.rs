@@ -29,7 +29,9 @@ use crate::{
             wire::{INDICATORS, STIX_OBJECTS},
         },
     },
-    domain::{observable::HashType, policy::Policy, progress::DestinationId, report::Report},
+    domain::{
+        expiry::Renewal, observable::HashType, policy::Policy, progress::DestinationId, report::Report,
+    },
     http::{limiter::Limiter, transport::Transport},
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
     settings::{
@@ -267,7 +269,7 @@ fn lane(
     let policy = Policy {
         filter: settings.filter.clone(),
         expirations: settings.expirations,
-        renewal_margin: settings.expirations.renewal_margin(settings.longest_pause),
+        renewal: Renewal::new(&settings.expirations, settings.renewal_slack, settings.longest_pause),
         hash_type,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
+        expiry::Lapse,
         outcome::{Counts, End},
         report::LaneReport,
         tally::Tally,
@@ -48,9 +49,16 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     });
     // A defect may have left the manifest in any state: it is not looked at again, and neither is one that is overtaken.
     let is_sound = context.lease.is_some() && !matches!(ended, Err(Halt::Fenced(_) | Halt::Failed(_)));
-    let sound = ledger.as_mut().filter(|_| is_sound);
-    let held = sound.map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
-    let report = report(context, &traffic, ledger, continues, ended);
+    let mut sound = ledger.as_mut().filter(|_| is_sound);
+    let held = sound.as_mut().map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
+    let lapse = match &ended {
+        Err(Halt::Stalled(_) | Halt::PagesLost(_)) => sound.and_then(first_lapse),
+        _ => None,
+    };
+    let mut report = report(context, &traffic, ledger, continues, ended);
+    if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
+        message.push_str(&format!(". {lapse}"));
+    }
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -71,6 +79,13 @@ async fn run_lane<'a>(
     let ended = settle(ledger, &mut delivery, continues, worked).await;
     ledger.counts.left += delivery.open();
     ended
+}
+
+/// Until when a lane that stalls must deliver again, so that nothing lapses.
+fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
+    let renewed_until = ledger.state.progress.last_refresh.map(|last| last.until);
+    let lapse = ledger.state.manifest.first_lapse(renewed_until)?;
+    Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
 async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {

@@ -160,6 +160,17 @@ impl Engine {
         Ok(overview)
     }
 
+    /// When the first indicator of a lane lapses, or lapsed, if no pass renews it; `None`: nothing is held.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn first_lapse(&self, lane: &str) -> Result<Option<DateTime<Utc>>, StateError> {
+        let store = (self.open_store)()?;
+        let Some(progress) = store.progress(lane).await? else { return Ok(None) };
+        let renewed_until = progress.last_refresh.map(|last| last.until);
+        Ok(read_manifest(&store, lane).await?.first_lapse(renewed_until))
+    }
+
     /// Everything a lane's manifest holds.
     ///
     /// # Errors

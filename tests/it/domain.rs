@@ -5,7 +5,7 @@ use mati_sync::domain::{
     capacity::Capacity,
     deciding_record::Refreshes,
     entry::Handle,
-    expiry::Expirations,
+    expiry::{Expirations, Renewal},
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
     indicator::Indicator,
     manifest::Manifest,
@@ -36,7 +36,7 @@ fn policy() -> Policy {
             exclude_osint: true,
             include_uncategorized: true,
         },
-        renewal_margin: expirations.renewal_margin(TimeDelta::hours(1)),
+        renewal: Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1)),
         expirations,
         hash_type: HashType::Md5,
         deduplicate: true,
@@ -89,6 +89,7 @@ fn plan(page: Vec<Indicator>, policy: &Policy, manifest: &mut Manifest, counts: 
         purpose: Purpose::Live,
         refreshes: Refreshes::default(),
         horizon: start(),
+        renew_before: start(),
         now: start(),
     };
     let Plan { send, notes } = plan_page(policy.keyed(page), policy, manifest, &reading, counts);
