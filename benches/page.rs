@@ -12,7 +12,7 @@ use mati_sync::{
     domain::{
         deciding_record::Refreshes,
         expiry::{Expirations, Renewal},
-        filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+        filter::{Filter, IncludedTypes, MissingScore, PerType, Threshold},
         manifest::Manifest,
         observable::HashType,
         outcome::Counts,
@@ -52,7 +52,11 @@ fn policy() -> Policy {
         filter: Filter {
             included: IncludedTypes { ipv4: true, ipv6: true, fqdn: true, url: true, hash: true },
             thresholds: PerType { ip: threshold, fqdn: threshold, url: threshold, hash: threshold },
-            missing_threat_score: MissingThreatScore::Include,
+            missing_confidence: MissingScore::Include,
+            missing_threat_score: MissingScore::Include,
+            minimum_severity: None,
+            exclude_benign: true,
+            exclude_pervasive: true,
             exclude_osint: false,
             include_uncategorized: true,
         },
