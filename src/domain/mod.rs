@@ -1,5 +1,6 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod attribution;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;

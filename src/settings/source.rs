@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::reader::Reader;
 use crate::domain::{
+    attribution::{AttributionFilter, Names, thresholds_of},
     filter::{Filter, IncludedTypes, MissingScore, PerType, Severity, Threshold},
     observable::{HashType, HashTypes},
 };
@@ -111,8 +112,22 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
         minimum_severity: reader.choice("MINIMUM_SEVERITY", &severities),
         exclude_benign: reader.flag("EXCLUDE_BENIGN", true),
         exclude_pervasive: reader.flag("EXCLUDE_PERVASIVE", true),
+        attribution: attribution(reader),
         exclude_osint: reader.flag("EXCLUDE_OSINT", true),
         include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
+    }
+}
+
+fn attribution(reader: &Reader<'_>) -> AttributionFilter {
+    let names = |name: &str| reader.text(name).map_or_else(Names::default, |list| Names::of_list(&list));
+    let accepted = "names, each with a minimum confidence from 0 to 100: FIN7=60, LOCKBIT=70";
+    AttributionFilter {
+        is_required: reader.flag("ATTRIBUTED_ONLY", false),
+        actors: names("ACTORS"),
+        malware: names("MALWARE"),
+        campaigns: names("CAMPAIGNS"),
+        categories: names("CATEGORIES"),
+        thresholds: reader.parsed("ATTRIBUTION_THRESHOLDS", accepted, thresholds_of).unwrap_or_default(),
     }
 }
 

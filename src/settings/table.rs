@@ -121,6 +121,27 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("EXCLUDE_OSINT", "true", "Drop an indicator if all its sources are open source."),
     setting("INCLUDE_UNCATEGORIZED", "true", "Keep an indicator that has no category."),
+    setting(
+        "ATTRIBUTED_ONLY",
+        "false",
+        "Drop a record that names no threat actor and no malware family. A name that the source withholds (`redacted`) \
+         is none.",
+    ),
+    setting(
+        "ACTORS",
+        "–",
+        "Names of threat actors with commas between, case ignored. Where this or one of the next three is set, a \
+         record must match one name of one of them.",
+    ),
+    setting("MALWARE", "–", "Names of malware families, as `ACTORS`."),
+    setting("CAMPAIGNS", "–", "Names or titles of campaigns, as `ACTORS`."),
+    setting("CATEGORIES", "–", "Categories, as `ACTORS`."),
+    setting(
+        "ATTRIBUTION_THRESHOLDS",
+        "–",
+        "The minimum confidence of what is attributed to a threat actor, malware family or campaign: `FIN7=60, \
+         LOCKBIT=70`. The lowest that applies wins over all other minimums of confidence.",
+    ),
     setting("INCLUDE_IPV4", "true", "Send IPv4 addresses."),
     setting("INCLUDE_IPV6", "true", "Send IPv6 addresses."),
     setting("INCLUDE_FQDN", "true", "Send domains."),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
+    attribution::AttributionFilter,
     capacity::Capacity,
     deciding_record::Refreshes,
     entry::Handle,
@@ -39,6 +40,7 @@ fn policy() -> Policy {
             minimum_severity: None,
             exclude_benign: true,
             exclude_pervasive: true,
+            attribution: AttributionFilter::default(),
             exclude_osint: true,
             include_uncategorized: true,
         },
