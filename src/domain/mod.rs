@@ -8,6 +8,7 @@ pub mod deciding_record;
 pub mod decision;
 pub mod entry;
 pub mod expiry;
+pub mod feeds;
 pub mod filter;
 pub mod fingerprint;
 pub mod handles;

@@ -21,7 +21,19 @@ pub enum Auth {
     ApiKey,
 }
 
-/// Access to the source.
+/// Where the indicators come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    Mandiant,
+    Gti,
+}
+
+pub(super) fn kind(reader: &Reader<'_>) -> SourceKind {
+    let kinds = [("mandiant", SourceKind::Mandiant), ("gti", SourceKind::Gti)];
+    reader.choice("SOURCE", &kinds).unwrap_or(SourceKind::Mandiant)
+}
+
+/// Access to Mandiant.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     pub base_url: Url,
@@ -32,7 +44,8 @@ pub struct SourceSettings {
 }
 
 impl SourceSettings {
-    pub(super) fn read(reader: &Reader<'_>, has_key_vault: bool) -> Self {
+    /// `is_source`: the indicators come from here, so that credentials are needed.
+    pub(super) fn read(reader: &Reader<'_>, is_source: bool, has_key_vault: bool) -> Self {
         let default = Url::parse("https://api.intelligence.mandiant.com").expect("a URL");
         let auth = reader
             .choice(
@@ -47,7 +60,7 @@ impl SourceSettings {
             secret: reader.secret("MATI_SECRET"),
         };
         settings.check_address(reader);
-        if !has_key_vault {
+        if is_source && !has_key_vault {
             let missing = "is missing; accepted: the value from Mandiant Advantage → Settings → APIv4 Access and Key, or KEY_VAULT_URL to read it from Key Vault";
             if settings.key.is_none() {
                 reader.fault("MATI_KEY", missing);
@@ -116,9 +129,13 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
     }
 }
 
-pub(super) fn hash_type(reader: &Reader<'_>) -> HashType {
+pub(super) fn hash_type(reader: &Reader<'_>, source: SourceKind) -> HashType {
     let types = [("md5", HashType::Md5), ("sha1", HashType::Sha1), ("sha256", HashType::Sha256)];
-    reader.choice("HASH_TYPE", &types).unwrap_or(HashType::Md5)
+    let hash_type = reader.choice("HASH_TYPE", &types).unwrap_or(HashType::Md5);
+    if source == SourceKind::Gti && hash_type == HashType::Sha1 {
+        reader.notice("HASH_TYPE names sha1, which Google Threat Intelligence's lists never carry: its files are sent under their sha256. Set HASH_TYPE to sha256 or md5");
+    }
+    hash_type
 }
 
 /// Days to read back at first. The older product wrote them with a minus sign.

@@ -86,7 +86,12 @@ fn indicator_type(indicator: &indicator::Indicator) -> &'static str {
     }
 }
 
-fn description(indicator: &indicator::Indicator, provider: Provider, labels: usize, references: usize) -> String {
+fn description(
+    indicator: &indicator::Indicator,
+    provider: Provider,
+    labels: usize,
+    references: usize,
+) -> String {
     let mut text = String::with_capacity(512);
     // Writing into memory does not fail.
     let _ = write_description(&mut text, indicator, provider);
