@@ -10,6 +10,7 @@ pub mod decision;
 pub mod entry;
 pub mod expiry;
 pub mod fates;
+pub mod feeds;
 pub mod filter;
 pub mod fingerprint;
 pub mod handles;

@@ -12,6 +12,7 @@ use super::{
     continuation::worth_a_continuation,
     days,
     delivery::Delivery,
+    feeds,
     halt::{Halt, described},
     ledger::Ledger,
     pages,
@@ -111,9 +112,10 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::zero()) {
         ledger.state.progress.set_back(&pass.run_id, ahead, now, limits);
     }
+    feeds::follow(ledger);
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    ledger.state.progress.start_live(now, limits);
+    now = feeds::start(ledger, now).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
@@ -136,15 +138,16 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         if let Err(Halt::OutOfTime(_)) = &read {
             context.lease.map_or(Ok(()), Lease::check)?;
         }
-        match read {
-            Ok(then) if then < now => {
+        let account = match read {
+            Ok((then, account)) if then < now => {
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;
                 if begins_anew {
                     continue;
                 }
+                account
             }
-            Ok(_) => {}
+            Ok((_, account)) => account,
             // A shorter window has fewer later pages.
             Err(Halt::PagesLost(_)) if ledger.state.progress.halve_window(planned.window, limits) => continue,
             // It was a remainder that should have fitted: that says nothing about the next pass.
@@ -156,13 +159,15 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 return Err(shortened(ledger, &planned, Halt::OutOfTime(out_of_time)));
             }
             Err(halt) => return Err(halt),
-        }
-        let settled = ledger.state.progress.settle(&planned, now, limits);
-        settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+        };
+        let settled = ledger.state.progress.settle(&planned, &account, now, limits);
+        let lost = settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+        feeds::note_losses(ledger, &lost);
         retractions::judge_survey(ledger);
         retractions::recount(ledger);
         ledger.commit(Vec::new()).await?;
     }
+    feeds::conclude(ledger)?;
     match ledger.state.progress.withheld {
         None => Ok(()),
         Some(withheld) => Err(Halt::Withheld(withheld_message(withheld))),
@@ -231,7 +236,9 @@ fn has_sent_nothing(ledger: &Ledger<'_>, delivery: &Delivery<'_>) -> bool {
 /// The window could not be read whole in the time of this pass: the next ones are shorter.
 fn shortened(ledger: &mut Ledger<'_>, planned: &PlannedWindow, out_of_time: Halt) -> Halt {
     let Context { source, lane, .. } = ledger.context;
-    if ledger.state.progress.halve_window(planned.window, source.limits()) {
+    let limits = source.limits();
+    // A window that cannot be shorter goes on in the next pass, where what was sent already is known.
+    if limits.grain == limits.longest || ledger.state.progress.halve_window(planned.window, limits) {
         return out_of_time;
     }
     Halt::Stalled(format!(
@@ -251,19 +258,20 @@ fn report(
     ended: Result<(), Halt>,
 ) -> LaneReport {
     let lane = context.lane.name;
-    let (mut counts, by_type, watermark) = match ledger {
+    let (mut counts, by_type, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
-            (counts, ledger.by_type, Some(ledger.state.progress.watermark))
+            let watermark = Some(ledger.state.progress.watermark);
+            (counts, ledger.by_type, watermark, ledger.losses, ledger.remarks)
         }
         None => Default::default(),
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
     let (end, message) = match ended.map_err(Halt::end) {
-        Ok(()) => (End::CaughtUp, None),
+        Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
         Err((end, message)) => (end, Some(message)),
     };
     // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
@@ -273,7 +281,7 @@ fn report(
         _ => (end, message),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, watermark, continues }
+    LaneReport { end, message, counts, by_type, watermark, losses, continues }
 }
 
 /// That records have no fate, or more than one.

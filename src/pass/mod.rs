@@ -20,6 +20,7 @@ mod control;
 mod days;
 mod delivery;
 mod engine;
+mod feeds;
 mod foreign;
 pub mod gauge;
 mod halt;

@@ -22,7 +22,19 @@ pub enum Auth {
     ApiKey,
 }
 
-/// Access to the source.
+/// Where the indicators come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    Mandiant,
+    Gti,
+}
+
+pub(super) fn kind(reader: &Reader<'_>) -> SourceKind {
+    let kinds = [("mandiant", SourceKind::Mandiant), ("gti", SourceKind::Gti)];
+    reader.choice("SOURCE", &kinds).unwrap_or(SourceKind::Mandiant)
+}
+
+/// Access to Mandiant.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     pub base_url: Url,
@@ -33,7 +45,8 @@ pub struct SourceSettings {
 }
 
 impl SourceSettings {
-    pub(super) fn read(reader: &Reader<'_>, has_key_vault: bool) -> Self {
+    /// `is_source`: the indicators come from here, so that credentials are needed.
+    pub(super) fn read(reader: &Reader<'_>, is_source: bool, has_key_vault: bool) -> Self {
         let default = Url::parse("https://api.intelligence.mandiant.com").expect("a URL");
         let auth = reader
             .choice(
@@ -48,7 +61,7 @@ impl SourceSettings {
             secret: reader.secret("MATI_SECRET"),
         };
         settings.check_address(reader);
-        if !has_key_vault {
+        if is_source && !has_key_vault {
             let missing = "is missing; accepted: the value from Mandiant Advantage → Settings → APIv4 Access and Key, or KEY_VAULT_URL to read it from Key Vault";
             if settings.key.is_none() {
                 reader.fault("MATI_KEY", missing);
@@ -132,7 +145,7 @@ fn attribution(reader: &Reader<'_>) -> AttributionFilter {
 }
 
 /// The digests that stand for a file at Sentinel. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone.
-pub(super) fn hash_types(reader: &Reader<'_>) -> HashTypes {
+pub(super) fn hash_types(reader: &Reader<'_>, source: SourceKind) -> HashTypes {
     let accepted = "md5, sha1, sha256, or several with commas between";
     let named = reader.parsed("HASH_TYPE", accepted, |text| {
         let word = |word: &str| {
@@ -141,7 +154,11 @@ pub(super) fn hash_types(reader: &Reader<'_>) -> HashTypes {
         };
         HashTypes::of(&text.split(',').map(word).collect::<Option<Vec<HashType>>>()?)
     });
-    named.unwrap_or(HashTypes::only(HashType::Sha256))
+    let hash_types = named.unwrap_or(HashTypes::only(HashType::Sha256));
+    if source == SourceKind::Gti && hash_types.iter().any(|named| named == HashType::Sha1) {
+        reader.notice("HASH_TYPE names sha1, which Google Threat Intelligence's lists never carry: its files are sent under their other digests. Set HASH_TYPE to sha256 or md5");
+    }
+    hash_types
 }
 
 /// Days to read back at first. The older product wrote them with a minus sign.

@@ -249,7 +249,7 @@ proptest! {
                 // It dies after committing this window, or ends well and a new one begins.
                 fate => {
                     let before = progress.clone();
-                    progress.settle(&task, now, LIMITS).unwrap();
+                    progress.settle(&task, &Default::default(), now, LIMITS).unwrap();
                     prop_assert!(progress.watermark >= before.watermark);
                     settled.push((window, now));
                     if fate == Some(1) {

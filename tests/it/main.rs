@@ -22,6 +22,7 @@ mod documents;
 mod domain;
 mod faults;
 mod fuzz;
+mod gti;
 mod harness;
 mod inventory;
 mod life;
