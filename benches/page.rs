@@ -14,7 +14,7 @@ use mati_sync::{
         expiry::Expirations,
         filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
         manifest::Manifest,
-        observable::HashType,
+        observable::{HashType, HashTypes},
         outcome::Counts,
         plan::{Planned, plan_page},
         policy::{Circumstances, Policy},
@@ -58,7 +58,7 @@ fn policy() -> Policy {
         },
         renewal_margin: expirations.renewal_margin(TimeDelta::hours(1)),
         expirations,
-        hash_type: HashType::Md5,
+        hash_types: HashTypes::only(HashType::Sha256),
         deduplicate: true,
         retract: true,
         form: 1,
@@ -68,7 +68,7 @@ fn policy() -> Policy {
 fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
     let indicators = parse(page).expect("a page").page.indicators;
     plan_page(
-        policy.keyed(indicators),
+        policy.named(indicators),
         policy,
         &mut Manifest::default(),
         &Circumstances {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{indicator::Indicator, observable::IndicatorType};
 
 /// Why a record is not wanted, in the order in which the reasons are judged: a record counts under the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// It cannot be represented.

@@ -26,10 +26,34 @@ impl Change {
         self != Self::Displaced
     }
 
+    /// The fate of a record whose object was acknowledged; none if it went beside one.
+    pub fn fate(self) -> Option<Fate> {
+        Some(match self {
+            Self::Created => Fate::Created,
+            Self::Updated => Fate::Updated,
+            Self::Renewed => Fate::Renewed,
+            Self::Retracted => Fate::Retracted,
+            Self::Displaced => return None,
+        })
+    }
+
     /// Whether the destination is to hold it no longer.
     pub fn removes(self) -> bool {
         matches!(self, Self::Retracted | Self::Displaced)
     }
+}
+
+/// What became of a record, weakest first: one that calls for several objects counts under the strongest fate of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    Dropped(DropReason),
+    Unchanged,
+    Retracted,
+    Renewed,
+    Updated,
+    Created,
+    OverLimit,
+    Rejected,
 }
 
 /// What the destination answered for one record that was sent.
@@ -127,14 +151,17 @@ summed! {
 }
 
 impl Counts {
-    /// Counts a record that was sent and acknowledged.
-    pub fn count(&mut self, change: Change) {
-        *match change {
-            Change::Created => &mut self.created,
-            Change::Updated => &mut self.updated,
-            Change::Renewed => &mut self.renewed,
-            Change::Retracted => &mut self.retracted,
-            Change::Displaced => &mut self.displaced,
+    /// Counts a record that has its fate.
+    pub fn count(&mut self, fate: Fate) {
+        *match fate {
+            Fate::Dropped(reason) => return self.dropped.add(reason),
+            Fate::Unchanged => &mut self.unchanged,
+            Fate::Retracted => &mut self.retracted,
+            Fate::Renewed => &mut self.renewed,
+            Fate::Updated => &mut self.updated,
+            Fate::Created => &mut self.created,
+            Fate::OverLimit => &mut self.over_limit,
+            Fate::Rejected => &mut self.rejected,
         } += 1;
     }
 

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::reader::Reader;
 use crate::domain::{
     filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
-    observable::HashType,
+    observable::{HashType, HashTypes},
 };
 
 /// How we show Mandiant who we are.
@@ -112,9 +112,17 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
     }
 }
 
-pub(super) fn hash_type(reader: &Reader<'_>) -> HashType {
-    let types = [("md5", HashType::Md5), ("sha1", HashType::Sha1), ("sha256", HashType::Sha256)];
-    reader.choice("HASH_TYPE", &types).unwrap_or(HashType::Md5)
+/// The digests that stand for a file at Sentinel. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone.
+pub(super) fn hash_types(reader: &Reader<'_>) -> HashTypes {
+    let accepted = "md5, sha1, sha256, or several with commas between";
+    let named = reader.parsed("HASH_TYPE", accepted, |text| {
+        let word = |word: &str| {
+            let word = word.trim().to_ascii_lowercase();
+            HashType::ALL.into_iter().find(|hash_type| hash_type.name() == word)
+        };
+        HashTypes::of(&text.split(',').map(word).collect::<Option<Vec<HashType>>>()?)
+    });
+    named.unwrap_or(HashTypes::only(HashType::Sha256))
 }
 
 /// Days to read back at first. The older product wrote them with a minus sign.
