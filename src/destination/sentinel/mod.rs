@@ -4,6 +4,7 @@ mod classify;
 pub mod client;
 pub mod convert;
 pub mod inventory;
+mod lists;
 pub mod pattern;
 mod probe;
 mod resource;
