@@ -14,9 +14,10 @@ use crate::{
     domain::{
         problem::Problem,
         schedule::{self, Schedule},
+        tally::Tally,
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
-    pass::Engine,
+    pass::{Engine, Lane},
     settings::Faults,
     state::{error::StateError, store::Store},
 };
@@ -124,7 +125,8 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
         scope.schedule.into_iter().map(|text| timer_probe(text, engine.clock.now())).collect();
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
-    probes.extend([state_probe(engine), lease_probe(engine)]);
+    probes.extend(engine.lanes.iter().filter_map(rules_probe));
+    probes.extend([state_probe(engine), lease_probe(engine), change_probe(engine)]);
     let attempts = probes.into_iter().enumerate();
     let mut attempts: FuturesUnordered<_> =
         attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
@@ -210,6 +212,37 @@ fn lease_probe(engine: &Engine) -> Probe<'_> {
     };
     let tried = "the right to write was asked for and given back".to_owned();
     Probe::new("lease", tried, attempt)
+}
+
+/// What the rules that come with a destination can match of what the settings send there.
+fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
+    let destination = &lane.destination;
+    let told = destination.blind_spots(&lane.policy);
+    let told = told.unwrap_or_else(|| "at least one of them can match each indicator".to_owned());
+    let tried = "the settings were compared with what Microsoft's stock rules read".to_owned();
+    let probe = || Probe::new(format!("{} rules", destination.label()), tried, std::future::ready(Ok(told)));
+    destination.has_rules().then(probe)
+}
+
+/// What a change of settings since the last pass will bring.
+fn change_probe(engine: &Engine) -> Probe<'_> {
+    let attempt = async {
+        let (store, now) = (open(engine)?, engine.clock.now());
+        let mut told = Vec::new();
+        for lane in &engine.lanes {
+            let progress = store.progress(lane.name).await.map_err(failed)?;
+            if progress.is_some_and(|progress| progress.settings_hash != lane.settings_hash) {
+                let mut manifest = engine.manifest(lane.name).await.map_err(failed)?;
+                let files = Tally::of(manifest.entries(), now).held.hash;
+                told.push(format!(
+                    "those of {} have changed: the next pass begins to read everything again and sends what differs; where other digests stand for files, each of the {files} files held gives way to its successors, with a row for each; mati-sync sync --dry-run says beforehand what is sent",
+                    lane.name
+                ));
+            }
+        }
+        Ok(if told.is_empty() { "they are those of the last pass".to_owned() } else { told.join("; ") })
+    };
+    Probe::new("changes", "the settings were compared with those of the last pass", attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     domain::{
         outcome::{Counts, End},
-        report::LaneReport,
+        report::{ByType, LaneReport},
         tally::Tally,
         window::PlannedWindow,
     },
@@ -230,15 +230,15 @@ fn report(
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
-    let lane = context.lane.name;
-    let (mut counts, by_type, watermark) = match ledger {
+    let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
+    let (mut counts, by_type, matchable, watermark) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
-            (counts, ledger.by_type, Some(ledger.state.progress.watermark))
+            (counts, ledger.by_type, ledger.matchable, Some(ledger.state.progress.watermark))
         }
-        None => Default::default(),
+        None => (Counts::default(), ByType::new(), has_rules.then_some(0), None),
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
@@ -253,7 +253,7 @@ fn report(
         _ => (end, message),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, watermark, continues }
+    LaneReport { end, message, counts, by_type, matchable, watermark, continues }
 }
 
 /// That records have no fate, or more than one.

@@ -8,4 +8,5 @@ mod lists;
 pub mod pattern;
 mod probe;
 mod resource;
+pub mod stock_rules;
 pub mod wire;
