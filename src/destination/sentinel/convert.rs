@@ -51,7 +51,7 @@ pub fn object<'a>(
     // A time before there were computers to be attacked is a way to say nothing.
     let updated = indicator.last_updated.filter(|updated| *updated > DateTime::UNIX_EPOCH);
     let valid_from = updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
-    let (labels, references) = (labels(indicator, style), references(indicator, style.provider));
+    let (labels, references) = (labels(indicator, style.action), references(indicator, style.provider));
     let description = description(indicator, style.provider.name, labels.left_out, references.left_out);
     Indicator {
         r#type: "indicator",

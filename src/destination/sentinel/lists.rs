@@ -1,9 +1,6 @@
 //! The lists of an object, labels and references, within what a table holds.
 
-use super::{
-    convert::Style,
-    wire::{ACTIVITY_GROUP, ExternalReference, FullName, Label},
-};
+use super::wire::{ACTIVITY_GROUP, ExternalReference, FullName, Label};
 use crate::{
     domain::indicator::{self, Provider, Reference},
     http::text::percent_encoded,
@@ -62,13 +59,13 @@ fn bounded(text: &str) -> &str {
 /// Sentinel shows them as tags, and rules filter by them. Those that name an activity group come last: Microsoft's rules
 /// take everything up to the next blank for its name, over the text of the whole list, in which no blank stands between
 /// two labels.
-pub(super) fn labels<'a>(indicator: &'a indicator::Indicator, style: &Style) -> Kept<Label<'a>> {
+pub(super) fn labels<'a>(indicator: &'a indicator::Indicator, action: &'static str) -> Kept<Label<'a>> {
     let always: Vec<Label<'a>> = indicator
         .severity
         .iter()
         .map(|severity| Label("severity:", bounded(severity)))
         .chain(indicator.osint_only.then_some(Label("osint", "")))
-        .chain([Label("action:", style.action)])
+        .chain([Label("action:", action)])
         .collect();
     let length = |Label(kind, text): &Label<'a>| kind.len() + json_length(text);
     let room = LONGEST_LIST - always.iter().map(length).sum::<usize>();
