@@ -181,3 +181,39 @@ async fn the_report_says_how_much_the_rules_can_match() {
     // Nothing new, nothing to match.
     assert_eq!(world.tick().await.lanes["sentinel"].matchable, Some(0));
 }
+
+/// The rules that infra/ ships are run over rows made of these objects.
+#[tokio::test(start_paused = true)]
+async fn the_rows_over_which_the_shipped_rules_run_are_what_is_sent() {
+    let world = World::new();
+    let at = world.ago(TimeDelta::hours(40));
+    let cleared = || Record::fqdn("cleared.com").set("id", "fqdn--cleared");
+    world.mandiant.put_all([
+        Record::ipv6("2a01:4f8:c0c:1234::1").updated(at).mscore(95).actor("Fancy Bear"),
+        Record::ipv4("198.51.101.7").updated(at).mscore(85),
+        Record::fqdn("evil.com").updated(at).mscore(95).actor("UNC1234"),
+        Record::url("https://bad.host-of-url.com:8443/Gate.php?A=b").updated(at).mscore(95),
+        Record::file(Some(&"a".repeat(32)), None, Some(&"c".repeat(64))).updated(at).mscore(95),
+        cleared().updated(at).mscore(95),
+    ]);
+    world.tick().await;
+    world.mandiant.put(cleared().updated(world.ago(TimeDelta::minutes(10))).mscore(10));
+    tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+    world.tick().await;
+    let lines: String = world
+        .sentinel
+        .log()
+        .iter()
+        .map(|row| format!("{}\n", json!({"at": row.at, "object": row.object})))
+        .collect();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/checks/objects.jsonl");
+    if std::env::var_os("MATI_SYNC_WRITE_DOCUMENTS").is_some() {
+        std::fs::write(&path, &lines).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == lines,
+        "infra/checks/objects.jsonl is not what is sent; write it anew with \
+         MATI_SYNC_WRITE_DOCUMENTS=1 cargo test --test it stock_rules::the_rows"
+    );
+}
