@@ -30,6 +30,7 @@ use crate::{
         },
     },
     domain::{
+        expiry::Renewal,
         observable::{HashType, HashTypes},
         policy::Policy,
         progress::DestinationId,
@@ -275,7 +276,7 @@ fn lane(
     let policy = Policy {
         filter: settings.filter.clone(),
         expirations: settings.expirations,
-        renewal_margin: settings.expirations.renewal_margin(settings.longest_pause),
+        renewal: Renewal::new(&settings.expirations, settings.renewal_slack, settings.longest_pause),
         hash_types,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,

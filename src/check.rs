@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{
+        expiry::Lapse,
         problem::Problem,
         schedule::{self, Schedule},
         tally::Tally,
@@ -127,6 +128,7 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend(engine.lanes.iter().filter_map(rules_probe));
     probes.extend([state_probe(engine), lease_probe(engine), change_probe(engine)]);
+    probes.extend(engine.lanes.iter().map(|lane| renewal_probe(engine, lane)));
     let attempts = probes.into_iter().enumerate();
     let mut attempts: FuturesUnordered<_> =
         attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
@@ -226,23 +228,43 @@ fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
 
 /// What a change of settings since the last pass will bring.
 fn change_probe(engine: &Engine) -> Probe<'_> {
-    let attempt = async {
-        let (store, now) = (open(engine)?, engine.clock.now());
+    let changes = async {
+        let (store, now) = ((engine.open_store)()?, engine.clock.now());
         let mut told = Vec::new();
         for lane in &engine.lanes {
-            let progress = store.progress(lane.name).await.map_err(failed)?;
+            let progress = store.progress(lane.name).await?;
             if progress.is_some_and(|progress| progress.settings_hash != lane.settings_hash) {
-                let mut manifest = engine.manifest(lane.name).await.map_err(failed)?;
+                let mut manifest = engine.manifest(lane.name).await?;
                 let files = Tally::of(manifest.entries(), now).held.hash;
                 told.push(format!(
-                    "those of {} have changed: the next pass begins to read everything again and sends what differs; where other digests stand for files, each of the {files} files held gives way to its successors, with a row for each; mati-sync sync --dry-run says beforehand what is sent",
+                    "the settings of {} have changed: the next pass begins to read everything again and sends what differs; where other digests stand for files, each of the {files} files held gives way to its successors, with a row for each; mati-sync sync --dry-run says beforehand what is sent",
                     lane.name
                 ));
             }
         }
-        Ok(if told.is_empty() { "they are those of the last pass".to_owned() } else { told.join("; ") })
+        Ok::<_, StateError>(if told.is_empty() { "nothing has changed".to_owned() } else { told.join("; ") })
+    };
+    // That the state cannot be read is another check's to say.
+    let attempt = async {
+        let unknown = "it cannot be told as long as the state cannot be read";
+        Ok(changes.await.unwrap_or_else(|_| unknown.to_owned()))
     };
     Probe::new("changes", "the settings were compared with those of the last pass", attempt)
+}
+
+/// Says which slack holds, and when the first indicator would lapse.
+fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
+    let attempt = async {
+        let (policy, now) = (&lane.policy.renewal, engine.clock.now());
+        let slack = policy.slack().num_hours();
+        let holds = format!("nothing lapses within {slack} hours between two good passes (RENEWAL_SLACK)");
+        let lapse = engine.first_lapse(lane.name).await.map_err(failed)?;
+        Ok(match lapse {
+            None => format!("{holds}; nothing is held yet"),
+            Some(lapse) => format!("{holds}. {}", Lapse { lapse, now }),
+        })
+    };
+    Probe::new(&format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {

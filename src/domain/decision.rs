@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use super::{
     deciding_record::{Decider, RecordVersion, Tag},
     entry::{Entry, State},
-    expiry::ends_soon,
     filter::DropReason,
     fingerprint::Fingerprint,
     indicator::Indicator,
@@ -123,7 +122,7 @@ impl Policy {
         circumstances: &Circumstances,
     ) -> Decision {
         let same = entry.fingerprint.covers(candidate.fingerprint, candidate.indicator);
-        let ends_soon = self.ends_soon(entry, circumstances);
+        let ends_soon = entry.valid_until() < circumstances.renew_before;
         let is_retry = circumstances.purpose == Purpose::Retry;
         let heard = heard(entry, decider);
         let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
@@ -174,15 +173,11 @@ impl Policy {
         let is_void = entry.fingerprint == Fingerprint::VOID;
         match entry.state() {
             State::Held | State::UpdateRejected if is_void => send(Change::Updated),
-            State::Held | State::UpdateRejected if self.ends_soon(entry, circumstances) => {
+            State::Held | State::UpdateRejected if entry.valid_until() < circumstances.renew_before => {
                 send(Change::Renewed)
             }
             _ => Decision::Keep { fate: Fate::Unchanged, note: changed(entry, after) },
         }
-    }
-
-    fn ends_soon(&self, entry: &Entry, circumstances: &Circumstances) -> bool {
-        ends_soon(entry.valid_until(), self.renewal_margin, circumstances.now)
     }
 
     /// Under which names other than the `wanted` ones, of which so much is known, the destination holds what `candidate` is

@@ -101,6 +101,9 @@ summed! {
         #[serde(rename = "type")]
         pub type_: u64,
         pub malformed: u64,
+        pub benign: u64,
+        pub pervasive: u64,
+        pub severity: u64,
     }
 }
 
@@ -111,13 +114,24 @@ impl Dropped {
             DropReason::Type => &mut self.type_,
             DropReason::Confidence => &mut self.confidence,
             DropReason::ThreatScore => &mut self.threat_score,
+            DropReason::Benign => &mut self.benign,
+            DropReason::Pervasive => &mut self.pervasive,
+            DropReason::Severity => &mut self.severity,
             DropReason::Osint => &mut self.osint,
             DropReason::Uncategorized => &mut self.uncategorized,
         } += 1;
     }
 
     pub fn total(&self) -> u64 {
-        self.malformed + self.type_ + self.confidence + self.threat_score + self.osint + self.uncategorized
+        self.malformed
+            + self.type_
+            + self.benign
+            + self.pervasive
+            + self.confidence
+            + self.threat_score
+            + self.severity
+            + self.osint
+            + self.uncategorized
     }
 }
 

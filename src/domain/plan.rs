@@ -60,7 +60,8 @@ impl Planned {
         {
             return rank;
         }
-        Rank { threat_score: self.indicator.threat_score.unwrap_or(0), confidence: self.indicator.confidence }
+        let Indicator { threat_score, confidence, .. } = &self.indicator;
+        Rank { threat_score: threat_score.unwrap_or(0), confidence: confidence.unwrap_or(0) }
     }
 
     /// What is known once the destination acknowledged it, perhaps with a handle.

@@ -1,10 +1,10 @@
 //! What a lane decides by: the user's choices, and the circumstances of a reading.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::{
     deciding_record::Refreshes,
-    expiry::Expirations,
+    expiry::{Expirations, Renewal},
     filter::Filter,
     fingerprint::Fingerprint,
     indicator::Indicator,
@@ -18,8 +18,8 @@ use super::{
 pub struct Policy {
     pub filter: Filter,
     pub expirations: Expirations,
-    /// Unchanged indicators with less validity left than this are renewed.
-    pub renewal_margin: TimeDelta,
+    /// When unchanged indicators are renewed.
+    pub renewal: Renewal,
     /// The digests that stand for a file.
     pub hash_types: HashTypes,
     /// `false`: send every admitted record again, held or not.
@@ -46,6 +46,8 @@ pub struct Circumstances {
     pub refreshes: Refreshes,
     /// The source's times are not believed beyond this: the end of the window that the records came in.
     pub horizon: DateTime<Utc>,
+    /// What is valid until earlier than this is renewed.
+    pub renew_before: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }
 

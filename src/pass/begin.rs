@@ -91,7 +91,7 @@ fn schedule_refresh(ledger: &mut Ledger<'_>) -> bool {
     let Context { lane, pass, source, .. } = context;
     let (progress, now) = (&mut ledger.state.progress, pass.started_at);
     let has_changed = progress.settings_hash != lane.settings_hash;
-    let period = lane.policy.expirations.refresh_period();
+    let period = lane.policy.renewal.period(progress.refresh_took());
     if !has_changed && !progress.wants_refresh(now, period) {
         return false;
     }

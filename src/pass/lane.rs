@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     domain::{
+        expiry::Lapse,
         outcome::{Counts, End},
         report::{ByType, LaneReport},
         tally::Tally,
@@ -48,9 +49,16 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     });
     // A defect may have left the manifest in any state: it is not looked at again, and neither is one that is overtaken.
     let is_sound = context.lease.is_some() && !matches!(ended, Err(Halt::Fenced(_) | Halt::Failed(_)));
-    let sound = ledger.as_mut().filter(|_| is_sound);
-    let held = sound.map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
-    let report = report(context, &traffic, ledger, continues, ended);
+    let mut sound = ledger.as_mut().filter(|_| is_sound);
+    let held = sound.as_mut().map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
+    let lapse = match &ended {
+        Err(Halt::Stalled(_) | Halt::PagesLost(_)) => sound.and_then(first_lapse),
+        _ => None,
+    };
+    let mut report = report(context, &traffic, ledger, continues, ended);
+    if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
+        message.push_str(&format!(". {lapse}"));
+    }
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -71,6 +79,13 @@ async fn run_lane<'a>(
     let ended = settle(ledger, &mut delivery, continues, worked).await;
     ledger.counts.left += delivery.open();
     ended
+}
+
+/// Until when a lane that stalls must deliver again, so that nothing lapses.
+fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
+    let renewed_until = ledger.state.progress.last_refresh.map(|last| last.until);
+    let lapse = ledger.state.manifest.first_lapse(renewed_until)?;
+    Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
 async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
@@ -104,8 +119,8 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
     while let Some(whole) = ledger.state.progress.next_window(now, limits) {
         let planned = reading.cut(whole.clone());
-        context.deadline.check()?;
         context.lease.map_or(Ok(()), Lease::check)?;
+        context.deadline.check()?;
         if let Some(gap) = planned.out_of_reach {
             warn!(
                 lane = lane.name,
@@ -116,7 +131,12 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 gap.to
             );
         }
-        match pages::read(&mut reading, ledger, delivery, &planned, now).await {
+        let read = pages::read(&mut reading, ledger, delivery, &planned, now).await;
+        // A pass whose lease ran out has no time left either, but that is not why it ends.
+        if let Err(Halt::OutOfTime(_)) = &read {
+            context.lease.map_or(Ok(()), Lease::check)?;
+        }
+        match read {
             Ok(then) if then < now => {
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;

@@ -108,6 +108,7 @@ async fn settle_page<'a>(
         purpose: ledger.state.progress.purpose(&planned.range),
         refreshes: ledger.state.progress.refreshes,
         horizon: planned.window.to,
+        renew_before: ledger.state.progress.renew_before(&policy.renewal, ledger.now()),
         now: ledger.now(),
     };
     let manifest = &mut ledger.state.manifest;

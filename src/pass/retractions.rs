@@ -81,6 +81,7 @@ pub(super) fn judge_survey(ledger: &mut Ledger<'_>) {
         return;
     }
     let (lane, now) = (ledger.context.lane, ledger.now());
+    ledger.state.progress.note_refresh_read(&lane.policy.renewal, now);
     let (marked, held) = waiting(ledger);
     ledger.state.progress.judge_survey(marked, held, now);
     let surveyed = std::mem::take(&mut ledger.surveyed);

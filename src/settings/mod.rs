@@ -58,6 +58,8 @@ pub struct Settings {
     /// What is no longer wanted is retracted.
     pub expire_retracted: bool,
     pub expirations: Expirations,
+    /// So long may lie between two good passes before anything lapses.
+    pub renewal_slack: TimeDelta,
     /// How far a lane without state reads back.
     pub initial_lookback: TimeDelta,
     /// Between two ticks of the schedule.
@@ -97,12 +99,14 @@ impl Settings {
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             reader.parsed(name, WRITTEN_OUT, path);
         }
+        let expirations = expirations(&reader);
         let settings = Self {
             source,
             filter: source::filter(&reader),
             hash_types: source::hash_types(&reader),
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
-            expirations: expirations(&reader),
+            expirations,
+            renewal_slack: renewal_slack(&reader, &expirations),
             initial_lookback: source::initial_lookback(&reader),
             longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
             action,
@@ -217,6 +221,18 @@ fn expirations(reader: &Reader<'_>) -> Expirations {
         url: of("URL_INDICATOR_EXPIRATION", 7),
         hash: of("HASH_INDICATOR_EXPIRATION", 90),
     })
+}
+
+/// Longer than half the shortest validity it cannot be, which is told if somebody asked for it.
+fn renewal_slack(reader: &Reader<'_>, expirations: &Expirations) -> TimeDelta {
+    let hours: Option<i64> = reader.number("RENEWAL_SLACK", &(1..=43_800));
+    let most = expirations.shortest().num_hours() / 2;
+    if let Some(hours) = hours.filter(|hours| *hours > most) {
+        reader.notice(format!(
+            "RENEWAL_SLACK is {hours} hours and counts as {most}, half the shortest validity; a longer validity gives more"
+        ));
+    }
+    TimeDelta::hours(hours.unwrap_or(48))
 }
 
 fn tlp(reader: &Reader<'_>) -> Option<TlpLevel> {

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::reader::Reader;
 use crate::domain::{
-    filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+    filter::{Filter, IncludedTypes, MissingScore, PerType, Severity, Threshold},
     observable::{HashType, HashTypes},
 };
 
@@ -89,7 +89,9 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
         confidence: score(confidence).unwrap_or(general.confidence),
         threat_score: score(threat_score).unwrap_or(general.threat_score),
     };
-    let missing = [("include", MissingThreatScore::Include), ("exclude", MissingThreatScore::Exclude)];
+    let missing = [("include", MissingScore::Include), ("exclude", MissingScore::Exclude)];
+    let missing = |name: &str| reader.choice(name, &missing).unwrap_or(MissingScore::Include);
+    let severities = [("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High)];
     Filter {
         included: IncludedTypes {
             ipv4: reader.flag("INCLUDE_IPV4", true),
@@ -104,9 +106,11 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
             url: of("URL_MINIMUM_CONFIDENCE", "URL_MINIMUM_THREAT_SCORE"),
             hash: of("HASH_MINIMUM_CONFIDENCE", "HASH_MINIMUM_THREAT_SCORE"),
         },
-        missing_threat_score: reader
-            .choice("MISSING_THREAT_SCORE", &missing)
-            .unwrap_or(MissingThreatScore::Include),
+        missing_confidence: missing("MISSING_CONFIDENCE"),
+        missing_threat_score: missing("MISSING_THREAT_SCORE"),
+        minimum_severity: reader.choice("MINIMUM_SEVERITY", &severities),
+        exclude_benign: reader.flag("EXCLUDE_BENIGN", true),
+        exclude_pervasive: reader.flag("EXCLUDE_PERVASIVE", true),
         exclude_osint: reader.flag("EXCLUDE_OSINT", true),
         include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
     }

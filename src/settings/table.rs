@@ -153,6 +153,13 @@ pub const SETTINGS: &[Setting] = &[
         "The older product's single value for all four types. A specific one wins.",
     ),
     setting(
+        "RENEWAL_SLACK",
+        "48",
+        "Hours that may lie between two good passes before anything lapses that Mandiant still lists; at \
+         most half the shortest validity. A longer slack [costs more rows](lifecycle.md#refresh): validity \
+         ÷ (validity − slack).",
+    ),
+    setting(
         "DEFAULT_ACTION",
         "alert",
         "`alert`, `block` or `allow`. [At Defender](defender.md#what-is-sent) `alert` reports a match and \

@@ -6,6 +6,7 @@
 mod adoption;
 mod azurite;
 mod backlog;
+mod bill;
 mod blame;
 mod check;
 mod continuation;

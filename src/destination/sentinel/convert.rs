@@ -52,7 +52,7 @@ pub fn object<'a>(
     let updated = indicator.last_updated.filter(|updated| *updated > DateTime::UNIX_EPOCH);
     let valid_from = updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
     let (labels, references) = (labels(indicator, style.action), references(indicator, style.provider));
-    let description = description(indicator, style.provider.name, labels.left_out, references.left_out);
+    let description = description(indicator, style.provider, labels.left_out, references.left_out);
     Indicator {
         r#type: "indicator",
         spec_version: "2.1",
@@ -65,7 +65,7 @@ pub fn object<'a>(
         valid_from: Timestamp(valid_from),
         valid_until: Timestamp(planned.valid_until),
         confidence: indicator.confidence,
-        indicator_types: [indicator_type(indicator.confidence)],
+        indicator_types: [indicator_type(indicator)],
         description,
         labels: labels.kept,
         external_references: references.kept,
@@ -74,16 +74,23 @@ pub fn object<'a>(
     }
 }
 
-/// By the bands of Mandiant's confidence (docs.mandiant.com, "Understanding IC-Score").
-fn indicator_type(confidence: u8) -> &'static str {
-    match confidence {
-        0..=40 => "benign",
-        41..=59 => "anomalous-activity",
-        _ => "malicious-activity",
+/// By the bands of the source's confidence (docs.mandiant.com, "Understanding IC-Score"); of an indicator without one by
+/// those of its threat score ("Indicator threat score methodology").
+fn indicator_type(indicator: &indicator::Indicator) -> &'static str {
+    match (indicator.confidence, indicator.threat_score) {
+        (Some(0..=40), _) | (None, Some(0)) => "benign",
+        (Some(41..=59), _) | (None, Some(1..=59)) => "anomalous-activity",
+        (Some(60..), _) | (None, Some(60..)) => "malicious-activity",
+        (None, None) => "unknown",
     }
 }
 
-fn description(indicator: &indicator::Indicator, provider: &str, labels: usize, references: usize) -> String {
+fn description(
+    indicator: &indicator::Indicator,
+    provider: Provider,
+    labels: usize,
+    references: usize,
+) -> String {
     let mut text = String::with_capacity(512);
     // Writing into memory does not fail.
     let _ = write_description(&mut text, indicator, provider);
@@ -92,7 +99,8 @@ fn description(indicator: &indicator::Indicator, provider: &str, labels: usize, 
         return cut(text, LONGEST_DESCRIPTION);
     }
     let note = format!(
-        " For lack of room {labels} labels and {references} references are left out; {provider}'s page has them all."
+        " For lack of room {labels} labels and {references} references are left out; {}'s page has them all.",
+        provider.name
     );
     let mut text = cut(text, LONGEST_DESCRIPTION - note.len());
     text.push_str(&note);
@@ -113,8 +121,11 @@ fn unmute(text: &mut String) {
     }
 }
 
-fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: &str) -> fmt::Result {
-    write!(text, "{provider}: confidence (mscore) {} of 100", indicator.confidence)?;
+fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: Provider) -> fmt::Result {
+    match indicator.confidence {
+        Some(confidence) => write!(text, "{}: {} {confidence} of 100", provider.name, provider.confidence)?,
+        None => write!(text, "{}: no confidence", provider.name)?,
+    }
     match indicator.threat_score {
         Some(score) => write!(text, ", threat score {score} of 100")?,
         None => text.push_str(", no threat score"),
@@ -178,6 +189,7 @@ mod tests {
         name: "Mandiant",
         product: "Mandiant Advantage",
         records_at: "https://advantage.mandiant.com/indicator/",
+        confidence: "confidence (mscore)",
     };
     use crate::domain::{
         fingerprint::Fingerprint,
@@ -195,9 +207,11 @@ mod tests {
             former: Vec::new(),
             source_id: "ipv4--1".to_owned(),
             observable: Observable::ipv4("203.0.113.7").unwrap(),
-            confidence: 92,
+            confidence: Some(92),
             threat_score: None,
             severity: Some("high".to_owned()),
+            is_benign: false,
+            is_pervasive: false,
             severity_reasons: Vec::new(),
             categories: Vec::new(),
             sources: Vec::new(),

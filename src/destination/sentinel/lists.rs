@@ -3,7 +3,7 @@
 use super::wire::{ACTIVITY_GROUP, ExternalReference, FullName, Label};
 use crate::{
     domain::indicator::{self, Provider, Reference},
-    http::text::percent_encoded,
+    http::text::percent_encoded_path,
 };
 
 /// The most bytes that a list takes as JSON. A table cuts a value off behind 32 KB (learn.microsoft.com, "Azure Monitor
@@ -40,8 +40,8 @@ fn within<T>(lists: &mut [Vec<T>], mut room: usize, length: impl Fn(&T) -> usize
     all - lists.iter().map(Vec::len).sum::<usize>()
 }
 
-/// How long a text is at most as JSON, with its quotes and what stands before the next: beyond ASCII whoever reads and
-/// writes it again may escape every character.
+/// How long a text is at most as JSON, with its quotes and what stands before the next: a program that reads and writes it
+/// again may escape every character beyond ASCII.
 fn json_length(text: &str) -> usize {
     let escaped = |character: char| match character {
         '"' | '\\' => 2,
@@ -95,7 +95,7 @@ pub(super) fn references(
     let page = ExternalReference {
         source_name: provider.product,
         description: None,
-        url: Some(format!("{}{}", provider.records_at, percent_encoded(bounded(&indicator.source_id)))),
+        url: Some(format!("{}{}", provider.records_at, percent_encoded_path(bounded(&indicator.source_id)))),
         external_id: Some(bounded(&indicator.source_id)),
     };
     let mut related =

@@ -157,7 +157,8 @@ async fn offer<'a, 'l>(
     ledger.counts.replayed += indicators.len() as u64;
     let (policy, now) = (&ledger.context.lane.policy, ledger.now());
     let refreshes = ledger.state.progress.refreshes;
-    let circumstances = Circumstances { purpose: Purpose::Retry, refreshes, horizon: now, now };
+    let renew_before = ledger.state.progress.renew_before(&policy.renewal, now);
+    let circumstances = Circumstances { purpose: Purpose::Retry, refreshes, horizon: now, renew_before, now };
     let page = policy.named(indicators);
     let names: Vec<_> = page.iter().map(|named| named.names.clone()).collect();
     ledger.unsettled.clear();
