@@ -66,12 +66,14 @@ Examples:
   mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
+  mati-sync explain 203.0.113.7                             why a value is sent or not, and where it is held
   mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
   mati-sync settings --from older.env                       an older product's settings as ours
 
 Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
 Exit status of check: 0 nothing failed; 1 something failed.
+Exit status of explain: 0 whatever the answer is; 1 when something could not be found out.
 Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
 
 /// The examples, and the settings' names by their groups.
@@ -104,6 +106,11 @@ pub enum Command {
     },
     /// Shows how far each lane is, and the newest passes; exits with 1 if something is wrong.
     Status,
+    /// Explains a value: what the source says, what was decided by which numbers, where it is held, and what comes next.
+    Explain {
+        /// An address, a host name, a URL, a digest of a file, or an id.
+        value: String,
+    },
     /// Looks into the lists of what is never sent.
     #[command(subcommand)]
     Exclusions(ExclusionsCommand),

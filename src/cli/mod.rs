@@ -2,6 +2,7 @@
 
 mod arguments;
 mod exclusions;
+mod explain;
 pub mod out;
 mod show;
 mod watch;
@@ -25,7 +26,7 @@ use crate::{
     check::{self, Finding, Scope, Verdict},
     clock::Deadline,
     domain::{
-        entry::{Handle, Known, State},
+        entry::{Handle, Known},
         observable::Key,
         outcome::End,
         report::Report,
@@ -59,6 +60,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         Command::Sync(_)
         | Command::Check { .. }
         | Command::Status
+        | Command::Explain { .. }
         | Command::Exclusions(_)
         | Command::State(_) => return None,
     }
@@ -118,6 +120,9 @@ pub async fn run(
         Command::Check { canary } => return checked(engine, circumstances, canary).await,
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
+        Command::Explain { value } => {
+            return explain::explain(&value, engine, output, &Deadline::unlimited(stop)).await;
+        }
         Command::Exclusions(ExclusionsCommand::Test { value }) => {
             return exclusions::test(&value, engine, output).await;
         }
@@ -249,17 +254,7 @@ async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
 fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
     json!({
         "id": entry.key.stix_id(),
-        "state": match entry.state() {
-            State::Held => "held",
-            State::Rejected => "rejected",
-            State::UpdateRejected => "update_rejected",
-            State::Retracted => "retracted",
-            State::RetractionRejected => "retraction_rejected",
-            State::Unwanted => "unwanted",
-            State::Condemned => "confirmed",
-            State::Foreign => "foreign",
-            State::Absent => "absent",
-        },
+        "state": entry.state().to_string(),
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),
             Handle::Numbered { id, .. } => id.to_string(),

@@ -21,6 +21,8 @@ mod days;
 mod delivery;
 mod engine;
 mod exclusions;
+mod explain;
+mod explained;
 mod feeds;
 mod foreign;
 pub mod gauge;
@@ -49,6 +51,7 @@ use crate::{
 pub use self::{
     engine::{Ended, Engine, OpenStore},
     exclusions::ListError,
+    explained::Explanation,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };
