@@ -1,6 +1,6 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -10,7 +10,6 @@ use super::{
     entry::{Entry, Handle, Known, Rank, State},
     filter::DropReason,
     fingerprint::Fingerprint,
-    handles::ByKey,
     indicator::Indicator,
     manifest::Manifest,
     observable::{HashType, Key, StixId, Subject},
@@ -241,8 +240,8 @@ struct Deciding {
 }
 
 /// Of each key.
-fn deciders(indicators: &[(Key, Indicator)], versions: &[RecordVersion]) -> ByKey<Deciding> {
-    let mut deciders = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
+fn deciders(indicators: &[(Key, Indicator)], versions: &[RecordVersion]) -> HashMap<Key, Deciding> {
+    let mut deciders = HashMap::with_capacity(indicators.len());
     for (record, (key, _)) in indicators.iter().enumerate() {
         let best = deciders.entry(*key).or_insert(Deciding { record, is_contested: false });
         best.is_contested |= versions[best.record].tag != versions[record].tag;

@@ -1,6 +1,10 @@
 //! Uploads side by side, what the destination answered for each record, and a commit for what it settled.
 
-use std::{collections::VecDeque, future::pending, pin::pin};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::pending,
+    pin::pin,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::Notify, task::yield_now};
@@ -17,7 +21,6 @@ use crate::{
     destination::ApiError,
     domain::{
         entry::Known,
-        handles::ByKey,
         observable::Key,
         outcome::{Change, RecordOutcome, Rejection},
         plan::{Plan, Planned},
@@ -54,7 +57,7 @@ pub(super) struct Delivery<'a> {
     /// Answered, and not looked at yet.
     arrived: Vec<Uploaded>,
     /// What was begun and is not settled: the manifest knows nothing of it yet.
-    under_way: ByKey<()>,
+    under_way: HashSet<Key>,
     /// Entries for the next commit.
     settled: Vec<Known>,
     control: Control,
@@ -70,7 +73,7 @@ impl<'a> Delivery<'a> {
             waiting: VecDeque::new(),
             uploads: FuturesUnordered::new(),
             arrived: Vec::new(),
-            under_way: ByKey::default(),
+            under_way: HashSet::new(),
             settled: Vec::new(),
             control: Control::default(),
             reconciler: Reconciler::default(),
@@ -105,7 +108,7 @@ impl<'a> Delivery<'a> {
 
     /// Whether an upload about `key` is under way.
     pub fn knows(&self, key: Key) -> bool {
-        self.under_way.contains_key(&key)
+        self.under_way.contains(&key)
     }
 
     /// Records that have no fate yet.
@@ -213,7 +216,7 @@ impl<'a> Delivery<'a> {
             let now = context.now();
             for item in &mut batch {
                 item.valid_until = context.lane.policy.valid_until(&item.indicator, item.change, now);
-                self.under_way.insert(item.key, ());
+                self.under_way.insert(item.key);
             }
             self.uploads.push(Box::pin(async move {
                 let answer = context.lane.destination.deliver(&batch, context.deadline, traffic).await;
