@@ -32,6 +32,7 @@ pub mod report;
 pub mod request;
 pub mod retraction_limit;
 pub mod schedule;
+pub mod selection;
 pub mod spelling;
 pub mod tally;
 pub mod trivial;

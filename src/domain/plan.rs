@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{
     deciding_record::{Decider, RecordVersion, Tag},
     decision::{Candidate, Decision, Fate, fate_of},
-    entry::{Entry, Handle, Known, Rank, State},
+    entry::{Entry, Handle, Known, Place, Rank, State},
     filter::DropReason,
     fingerprint::Fingerprint,
     indicator::Indicator,
@@ -38,6 +38,28 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// An indicator of which nothing is known, as it would be sent.
+    pub(super) fn of_new(
+        key: Key,
+        indicator: Indicator,
+        policy: &Policy,
+        circumstances: &Circumstances,
+    ) -> Self {
+        let version = RecordVersion::of(&indicator, circumstances.horizon);
+        Self {
+            record: 0,
+            decider: Decider { version, seen: circumstances.refreshes.last_seen(), is_contested: false },
+            hash_type: policy.hash_type,
+            key,
+            handle: None,
+            fingerprint: Fingerprint::of(&indicator, policy.form),
+            change: Change::Created,
+            reason: None,
+            valid_until: policy.valid_until(&indicator, Change::Created, circumstances.now),
+            indicator,
+        }
+    }
+
     /// The id under which Sentinel knows it.
     pub fn stix_id(&self) -> StixId {
         match self.handle {
@@ -60,6 +82,11 @@ impl Planned {
             return rank;
         }
         Rank { threat_score: self.indicator.threat_score.unwrap_or(0), confidence: self.indicator.confidence }
+    }
+
+    /// What ranks it among others: its scores, then how recently the source updated it.
+    pub(super) fn place(&self) -> Place {
+        (self.rank(), self.acknowledged(None).entry.updated())
     }
 
     /// What is known once the destination acknowledged it, perhaps with a handle.

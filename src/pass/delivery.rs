@@ -16,6 +16,7 @@ use super::{
     ledger::Ledger,
     reconciliation::{Admission, Reconciler},
     retractions,
+    selecting::Selecting,
 };
 use crate::{
     destination::ApiError,
@@ -50,8 +51,9 @@ pub(super) enum Until<'n> {
 pub(super) struct Delivery<'a> {
     /// What the records were read for.
     range: Range,
-    /// Records that have no fate yet.
-    open: u64,
+    /// Records that have no fate yet, but for those that wait.
+    pub(super) under_delivery: u64,
+    pub(super) selecting: Selecting,
     waiting: VecDeque<Vec<Planned>>,
     uploads: FuturesUnordered<BoxFuture<'a, Uploaded>>,
     /// Answered, and not looked at yet.
@@ -61,7 +63,7 @@ pub(super) struct Delivery<'a> {
     /// Entries for the next commit.
     settled: Vec<Known>,
     control: Control,
-    reconciler: Reconciler,
+    pub(super) reconciler: Reconciler,
     halt: Option<Halt>,
 }
 
@@ -69,7 +71,8 @@ impl<'a> Delivery<'a> {
     pub fn new() -> Self {
         Self {
             range: Range::Live,
-            open: 0,
+            under_delivery: 0,
+            selecting: Selecting::default(),
             waiting: VecDeque::new(),
             uploads: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -111,18 +114,13 @@ impl<'a> Delivery<'a> {
         self.under_way.contains(&key)
     }
 
-    /// Records that have no fate yet.
-    pub fn open(&self) -> u64 {
-        self.open
-    }
-
     /// Delivers what a page calls for: first what is removed, because that may make room for the others. Of the others
     /// the last uploads may still be under way when this returns; [`Delivery::go_on`] sees to them.
     ///
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
     pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, plan: Plan) -> Result<(), Halt> {
-        self.open += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
+        self.under_delivery += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
         // The next page is compared with them at once; the next commit makes them durable.
         for note in plan.notes {
             ledger.state.manifest.put(note);
@@ -376,7 +374,7 @@ impl<'a> Delivery<'a> {
 
     /// Notes that what `item` was planned for has its fate. What is displaced is no record that was read.
     fn close(&mut self, item: &Planned) {
-        self.open -= u64::from(item.change.is_fate());
+        self.under_delivery -= u64::from(item.change.is_fate());
     }
 
     /// A dry run: what would be sent is counted and remembered, so that it counts once.

@@ -102,7 +102,18 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
-    while let Some(whole) = ledger.state.progress.next_window(now, limits) {
+    loop {
+        let Some(whole) = delivery.selecting.position(&ledger.state.progress).next_window(now, limits) else {
+            if !delivery.selecting.has_windows() {
+                break;
+            }
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            continue;
+        };
+        if delivery.selecting.differs_from(&whole) {
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            continue;
+        }
         let planned = reading.cut(whole.clone());
         context.deadline.check()?;
         context.lease.map_or(Ok(()), Lease::check)?;
@@ -118,6 +129,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         }
         match pages::read(&mut reading, ledger, delivery, &planned, now).await {
             Ok(then) if then < now => {
+                delivery.deliver_chosen(ledger, now, limits).await?;
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;
                 if begins_anew {
@@ -137,11 +149,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
             }
             Err(halt) => return Err(halt),
         }
-        let settled = ledger.state.progress.settle(&planned, now, limits);
-        settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
-        retractions::judge_survey(ledger);
-        retractions::recount(ledger);
-        ledger.commit(Vec::new()).await?;
+        delivery.end_window(ledger, &planned, now, limits).await?;
     }
     match ledger.state.progress.withheld {
         None => Ok(()),

@@ -32,8 +32,10 @@ mod reconciliation;
 mod rejections;
 mod reruns;
 mod retractions;
+mod selecting;
 mod soundness;
 mod status;
+mod windows;
 mod work;
 
 use chrono::TimeDelta;

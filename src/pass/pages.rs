@@ -45,11 +45,21 @@ pub(super) async fn read<'a>(
         delivery.reconcile(ledger).await?;
     }
     let Opened { mut reader, first, .. } = reading.take(planned).await;
-    let mut next = first?;
+    let limits = reading.limits();
+    let mut next = match first {
+        Ok(page) => page,
+        Err(error) => {
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            return Err(error.into());
+        }
+    };
     while let Some(page) = next {
         let fetched = Notify::new();
         let settled = async {
             settle_page(ledger, delivery, page, planned).await?;
+            if delivery.selecting.is_due() {
+                delivery.deliver_chosen(ledger, now, limits).await?;
+            }
             delivery.go_on(ledger, Until::Called(&fetched)).await
         };
         let following = async {
@@ -63,13 +73,15 @@ pub(super) async fn read<'a>(
             Ok(page) => page,
             Err(error) => {
                 delivery.go_on(ledger, Until::Settled).await?;
+                delivery.deliver_chosen(ledger, now, limits).await?;
                 return Err(error.into());
             }
         };
     }
     let now = reading.earlier(now, &reader);
     reading.measure(planned.window, began.elapsed());
-    let coming = ledger.state.progress.after(planned, now, reading.limits());
+    let position = delivery.selecting.position(&ledger.state.progress);
+    let coming = position.after(planned, now, limits);
     let coming = coming.map(|planned| reading.open(reading.cut(planned)));
     let ahead = async { Some(coming?.await) };
     let (settled, ahead) = tokio::join!(delivery.go_on(ledger, Until::Settled), ahead);
@@ -92,6 +104,13 @@ async fn settle_page<'a>(
     if keyed.iter().any(|(key, _)| delivery.knows(*key)) {
         delivery.go_on(ledger, Until::Settled).await?;
     }
+    let circumstances = Circumstances {
+        purpose: ledger.state.progress.purpose(&planned.range),
+        refreshes: ledger.state.progress.refreshes,
+        horizon: planned.window.to,
+        now: ledger.now(),
+    };
+    let keyed = delivery.choose(ledger, keyed, &circumstances).await?;
     ledger.counts.read += page.records;
     context.gauge.read(context.lane.name, page.records);
     let mut held_as = Vec::new();
@@ -104,12 +123,6 @@ async fn settle_page<'a>(
             _ => warn!(lane, "{id} cannot be used: {detail}"),
         }
     }
-    let circumstances = Circumstances {
-        purpose: ledger.state.progress.purpose(&planned.range),
-        refreshes: ledger.state.progress.refreshes,
-        horizon: planned.window.to,
-        now: ledger.now(),
-    };
     let manifest = &mut ledger.state.manifest;
     let mut plan = plan_page(keyed, policy, manifest, &circumstances, &mut ledger.counts);
     // `retracted` wins over `dropped`: what is retracted is no longer counted as that.

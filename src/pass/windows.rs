@@ -1,0 +1,150 @@
+//! The end of windows, and what waits for it: what is new waits until it is known which of it is the best, where the
+//! destination cannot hold everything. Then it is delivered, and the windows that it came in are settled.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use super::{delivery::Delivery, halt::Halt, ledger::Ledger, retractions, selecting::Waiting};
+use crate::domain::{
+    indicator::Indicator,
+    observable::Key,
+    plan::plan_page,
+    policy::Circumstances,
+    selection::{Selected, Selection},
+    window::{Limits, PlannedWindow},
+};
+
+/// So many values are decided about and delivered at a time, the best first: what the destination rejects of them leaves
+/// room for the next.
+const PORTION: usize = 1000;
+/// A pass with less time than this delivers page by page.
+const LEAST: Duration = Duration::from_secs(60);
+
+impl<'a> Delivery<'a> {
+    /// Records that have no fate yet.
+    pub fn open(&self) -> u64 {
+        self.under_delivery + self.selecting.records()
+    }
+
+    /// Keeps of a page what is new and may be among the best, and returns the rest, which is decided about at once.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on; nothing of the page was counted.
+    pub async fn choose(
+        &mut self,
+        ledger: &mut Ledger<'a>,
+        keyed: Vec<(Key, Indicator)>,
+        circumstances: &Circumstances,
+    ) -> Result<Vec<(Key, Indicator)>, Halt> {
+        let context = ledger.context;
+        let (destination, policy) = (&context.lane.destination, &context.lane.policy);
+        let left = context.deadline.left();
+        let is_short = self.selecting.waiting.is_none() && left.is_some_and(|left| left < LEAST);
+        if destination.limits().capacity.is_none() || context.lease.is_none() || is_short {
+            return Ok(keyed);
+        }
+        if self.selecting.waiting.is_none() {
+            // What is asked of the destination is asked only if there is something for it.
+            let is_wanted = |(key, indicator): &(Key, Indicator)| {
+                policy.filter.admit(indicator).is_ok() && ledger.state.manifest.get(*key).is_none()
+            };
+            if !keyed.iter().any(is_wanted) {
+                return Ok(keyed);
+            }
+            self.reconcile(ledger).await?;
+            let Some(capacity) = self.reconciler().capacity() else { return Ok(keyed) };
+            let selection = Selection::new(capacity);
+            let until = left.map(|left| Instant::now() + left / 2);
+            self.selecting.waiting = Some(Waiting { selection, circumstances: *circumstances, until });
+        }
+        let Some(waiting) = &mut self.selecting.waiting else { return Ok(keyed) };
+        waiting.circumstances = *circumstances;
+        let (now, reconciler) = (ledger.now(), &self.reconciler);
+        let is_excluded = |item: &_| {
+            destination.is_unfit(item, now) || reconciler.is_foreign(&destination.compared_as(item))
+        };
+        let manifest = &mut ledger.state.manifest;
+        let Selected { turned_away, superseded, others } =
+            waiting.selection.choose(keyed, policy, manifest, circumstances, is_excluded);
+        ledger.counts.over_limit += turned_away;
+        ledger.counts.unchanged += superseded;
+        Ok(others)
+    }
+
+    /// Delivers what waits, the best first, and settles the windows that it came in.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on; what was settled before is committed.
+    pub async fn deliver_chosen(
+        &mut self,
+        ledger: &mut Ledger<'a>,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Result<(), Halt> {
+        while let Some(Waiting { selection, circumstances, .. }) = &mut self.selecting.waiting {
+            let circumstances = Circumstances { now: ledger.now(), ..*circumstances };
+            let portion = selection.take(PORTION);
+            if portion.is_empty() {
+                let has_room = self.reconciler.capacity().is_some_and(|capacity| capacity.has_room());
+                if selection.has_turned_away() && has_room {
+                    // More was rejected than waited in reserve: the next best come when all are offered again.
+                    ledger.state.progress.refreshed = None;
+                }
+                self.selecting.waiting = None;
+                break;
+            }
+            let (policy, manifest) = (&ledger.context.lane.policy, &mut ledger.state.manifest);
+            let mut plan = plan_page(portion, policy, manifest, &circumstances, &mut ledger.counts);
+            retractions::withhold(ledger, &mut plan, &circumstances);
+            self.deliver(ledger, plan).await?;
+        }
+        self.selecting.ahead = None;
+        let windows = std::mem::take(&mut self.selecting.windows);
+        if windows.is_empty() {
+            return Ok(());
+        }
+        for planned in &windows {
+            settle(ledger, planned, now, limits)?;
+        }
+        ledger.commit(Vec::new()).await
+    }
+
+    /// Settles a window that was read whole; or leaves it open as long as some of it waits.
+    ///
+    /// # Errors
+    /// Why the lane cannot go on.
+    pub async fn end_window(
+        &mut self,
+        ledger: &mut Ledger<'a>,
+        planned: &PlannedWindow,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Result<(), Halt> {
+        if self.selecting.waiting.is_none() && !self.selecting.has_windows() {
+            settle(ledger, planned, now, limits)?;
+            return ledger.commit(Vec::new()).await;
+        }
+        let mut ahead = self.selecting.position(&ledger.state.progress).clone();
+        ahead.settle(planned, now, limits).map_err(|gap| Halt::Failed(gap.to_string()))?;
+        let is_judged_next = ahead.has_survey_to_judge();
+        self.selecting.ahead = Some(ahead);
+        self.selecting.windows.push(planned.clone());
+        if is_judged_next { self.deliver_chosen(ledger, now, limits).await } else { Ok(()) }
+    }
+}
+
+/// Notes that everything of a window is settled.
+fn settle(
+    ledger: &mut Ledger<'_>,
+    planned: &PlannedWindow,
+    now: DateTime<Utc>,
+    limits: Limits,
+) -> Result<(), Halt> {
+    let settled = ledger.state.progress.settle(planned, now, limits);
+    settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+    retractions::judge_survey(ledger);
+    retractions::recount(ledger);
+    Ok(())
+}
