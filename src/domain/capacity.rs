@@ -101,10 +101,14 @@ impl Capacity {
         answer
     }
 
-    /// The same with room for a tenth more.
-    pub(super) fn with_reserve(&self) -> Self {
-        let all = self.free + self.places.len();
-        Self { free: self.free + all / 10, ..self.clone() }
+    /// How many there is room for, with those that are there.
+    pub(super) fn size(&self) -> usize {
+        self.free + self.places.len()
+    }
+
+    /// The same with room for so many more.
+    pub(super) fn with_more(&self, more: usize) -> Self {
+        Self { free: self.free + more, ..self.clone() }
     }
 
     /// Whether there is room for another.

@@ -14,8 +14,11 @@ use super::{
     policy::{Circumstances, Policy},
 };
 
-/// New indicators that wait for their turn, as many as there could be room for and a tenth more: for what the destination
-/// rejects of them, the next best are at hand.
+/// So many more wait than there could be room for, or a tenth more: some become weaker while they wait, and some are
+/// rejected.
+const RESERVE: usize = 500;
+
+/// New indicators that wait for their turn.
 #[derive(Debug)]
 pub struct Selection {
     /// What the destination holds, and what waits.
@@ -39,7 +42,7 @@ pub struct Selected {
 impl Selection {
     /// Chooses what `capacity` has room for.
     pub fn new(capacity: &Capacity) -> Self {
-        let capacity = capacity.with_reserve();
+        let capacity = capacity.with_more(RESERVE.max(capacity.size() / 10));
         Self { capacity, waiting: HashMap::new(), records: 0, has_turned_away: false }
     }
 
@@ -140,7 +143,8 @@ impl Selection {
         records.push(indicator.clone());
         self.records += 1;
         if decides {
-            self.capacity.put_at(key, Planned::of_new(key, indicator, policy, circumstances).place());
+            let place = Planned::of_new(key, indicator, policy, circumstances).place();
+            self.capacity.put_at(key, place);
         }
     }
 

@@ -1,6 +1,13 @@
 //! More than Defender can hold: the best are chosen before any is sent, and never is a better one left outside.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use mati_sync::{
@@ -87,7 +94,9 @@ async fn the_best_are_chosen_before_any_is_sent() {
         let report = world.tick().await;
         let counts = counts(&report);
         assert_eq!(report.end, End::CaughtUp, "{report:#?}");
-        assert_eq!((counts.created, counts.over_limit), (LIMIT as u64, (CANDIDATES - LIMIT) as u64));
+        assert_eq!(counts.created, LIMIT as u64, "{report:#?}");
+        // What lies between two windows is read in both.
+        assert!(counts.over_limit >= (CANDIDATES - LIMIT) as u64, "{report:#?}");
         assert_eq!(held(&world), best(0..CANDIDATES, score, LIMIT));
         let (requests, imported, deleted) = work(&world);
         assert!(requests <= LIMIT / 500 + 2, "{requests} requests");
@@ -138,14 +147,14 @@ async fn a_value_that_waits_is_ranked_by_the_record_that_decides() {
     world.mandiant.put_all((0..40).map(|n| record(n, 60 - n as i64 % 10, 80 + n as i64 % 20, 90)));
     // Raised, lowered and no longer wanted, a day and a window later.
     world.mandiant.put_all((0..5).map(|n| record(n, 20, 100, 90)));
-    world.mandiant.put_all((15..18).map(|n| record(n, 19, 80, 90)));
-    world.mandiant.put_all((18..20).map(|n| record(n, 18, 99, 10)));
+    world.mandiant.put(record(17, 19, 80, 90));
+    world.mandiant.put(record(19, 18, 99, 10));
     let report = world.tick().await;
     assert_eq!(report.end, End::CaughtUp, "{report:#?}");
-    let is_wanted = |n: &usize| !(18..20).contains(n);
+    let is_wanted = |n: &usize| *n != 19;
     let score = |n: usize| match n {
         0..5 => 100,
-        15..18 => 80,
+        17 => 80,
         _ => 80 + n % 20,
     };
     let weakest_inside = held(&world).into_iter().map(score).min().unwrap();
@@ -181,16 +190,17 @@ async fn what_is_rejected_leaves_no_room_empty() {
 async fn a_source_that_fails_keeps_nothing_waiting() {
     let world = world();
     fill(&world, 0..CANDIDATES, rising);
-    let pages = world.net.clone();
-    pages.on_request(move |exchange| {
-        let is_page = exchange.uri.path().ends_with("/indicator");
-        (is_page && exchange.number > 8).then(|| Fault::status(500))
+    let pages = AtomicUsize::new(0);
+    world.net.on_request(move |exchange| {
+        let goes_on = exchange.uri.query().is_some_and(|query| query.contains("next="));
+        let before = pages.fetch_add(usize::from(goes_on), Ordering::Relaxed);
+        (before > 5 && exchange.uri.path().ends_with("/indicator")).then(|| Fault::status(500))
     });
     let report = world.tick().await;
     assert_eq!(report.end, End::Stalled, "{report:#?}");
     assert_eq!(held(&world).len(), LIMIT, "{report:#?}");
     let watermark = report.lanes["defender"].watermark.unwrap();
-    assert!(watermark > world.ago(TimeDelta::hours(73)), "{report:#?}");
+    assert!(watermark > world.ago(TimeDelta::hours(72)), "{report:#?}");
 }
 
 /// Passes too short for the whole feed choose from what they read, and go on from there.
@@ -216,6 +226,7 @@ async fn a_pass_that_ends_while_records_wait_reads_them_again() {
     let killed = app.engine.run(Work::Timer, None, &deadline);
     assert!(tokio::time::timeout(Duration::from_secs(120), killed).await.is_err(), "it is dropped");
     assert_eq!(work(&world).1, 0);
+    world.mandiant.set(|knobs| knobs.page_delay = Duration::ZERO);
     tokio::time::advance(Duration::from_secs(600)).await;
     let report = world.tick().await;
     assert_eq!((report.end, held(&world).len()), (End::CaughtUp, LIMIT), "{report:#?}");
