@@ -67,7 +67,12 @@ fn rows(words: &[&str]) {
     let named: Vec<&str> = words.iter().copied().filter(|word| !word.starts_with('-')).collect();
     let wants = |group: &str| !GROUPS.iter().any(|group| named.contains(group)) || named.contains(&group);
     let given = named.iter().find(|word| word.contains('/'));
-    let executable = given.map_or_else(Program::build, PathBuf::from);
+    let needs_it = GROUPS.iter().any(|group| !["load", "ratio"].contains(group) && wants(group));
+    let executable = match given {
+        Some(path) => PathBuf::from(path),
+        None if needs_it => Program::build(),
+        None => PathBuf::new(),
+    };
     println!("{:<58} {:>10} {:>16}", "figure", "to reach", "reached");
     if wants("start") {
         size(&executable);

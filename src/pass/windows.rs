@@ -53,7 +53,7 @@ impl<'a> Delivery<'a> {
             if !keyed.iter().any(is_wanted) {
                 return Ok(keyed);
             }
-            self.reconcile(ledger).await?;
+            Box::pin(self.reconcile(ledger)).await?;
             let Some(capacity) = self.reconciler().capacity() else { return Ok(keyed) };
             let selection = Selection::new(capacity);
             let until = left.map(|left| Instant::now() + left / 2);
@@ -78,6 +78,16 @@ impl<'a> Delivery<'a> {
     /// # Errors
     /// Why the lane cannot go on; what was settled before is committed.
     pub async fn deliver_chosen(
+        &mut self,
+        ledger: &mut Ledger<'a>,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Result<(), Halt> {
+        // On the heap, because it is called in many places and each would make room for all of it.
+        Box::pin(self.deliver_all(ledger, now, limits)).await
+    }
+
+    async fn deliver_all(
         &mut self,
         ledger: &mut Ledger<'a>,
         now: DateTime<Utc>,
