@@ -29,16 +29,22 @@ use crate::{
             wire::{INDICATORS, STIX_OBJECTS},
         },
     },
-    domain::{observable::HashType, policy::Policy, progress::DestinationId, report::Report},
+    domain::{
+        expiry::Renewal,
+        indicator::Provider,
+        observable::{HashType, HashTypes},
+        policy::Policy,
+        progress::DestinationId,
+        report::Report,
+    },
     http::{limiter::Limiter, transport::Transport},
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
     settings::{
-        self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
-        UploadApi, vars::Vars,
+        self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, SourceKind, StateSettings,
+        TlpLevel, UploadApi, vars::Vars,
     },
-    source::mandiant::PROVIDER,
     source::{
-        Source,
+        Source, gti,
         mandiant::{
             access::{Access, Scheme},
             client::{Client, Query},
@@ -52,6 +58,7 @@ const FORM: u32 = 1;
 
 /// Names of the secrets in Key Vault; that of the API secret is a setting.
 const MATI_KEY: &str = "mati-key";
+const GTI_KEY: &str = "gti-api-key";
 const CLIENT_SECRET: &str = "azure-client-secret";
 
 /// The program, ready to run passes.
@@ -93,15 +100,17 @@ impl App {
         };
         let uploader =
             Arc::new(UploadIdentity::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
+        let source = source(&settings, transport, clock, secrets);
+        let provider = source.provider();
         let sentinel = settings.sentinel.iter();
-        let sentinel =
-            sentinel.map(|sentinel| sentinel_lane(&settings, sentinel, transport, clock, &uploader));
+        let sentinel = sentinel
+            .map(|sentinel| sentinel_lane(&settings, sentinel, provider, transport, clock, &uploader));
         let defender = settings.defender.iter();
-        let defender =
-            defender.map(|defender| defender_lane(&settings, defender, transport, clock, &uploader));
+        let defender = defender
+            .map(|defender| defender_lane(&settings, defender, provider, transport, clock, &uploader));
         let engine = Engine {
             clock: Arc::clone(clock),
-            source: Source::Mandiant(Arc::new(source(&settings, transport, clock, secrets))),
+            source,
             lanes: sentinel.chain(defender).collect(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
@@ -118,7 +127,8 @@ impl App {
 
 /// Where the secrets are, by the settings; `platform` is the identity that reads Key Vault.
 pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<Identity>) -> SecretStore {
-    let Settings { source, azure, key_vault, .. } = settings;
+    let Settings { source_kind, source, gti, azure, key_vault, .. } = settings;
+    let is_gti = *source_kind == SourceKind::Gti;
     let from = |setting, given: &Option<SecretString>, name: &str| SecretSource {
         setting,
         given: given.clone(),
@@ -126,8 +136,9 @@ pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<I
     };
     let mati_secret_name = key_vault.as_ref().map_or("", |vault| &vault.mati_secret_name);
     let sources = SecretSources {
-        mati_key: from("MATI_KEY", &source.key, MATI_KEY),
-        mati_secret: (source.auth != Auth::ApiKey)
+        mati_key: (!is_gti).then(|| from("MATI_KEY", &source.key, MATI_KEY)),
+        gti_key: is_gti.then(|| from("GTI_API_KEY", &gti.key, GTI_KEY)),
+        mati_secret: (!is_gti && source.auth != Auth::ApiKey)
             .then(|| from("MATI_SECRET", &source.secret, mati_secret_name)),
         client_secret: azure
             .has_app_registration()
@@ -147,7 +158,14 @@ fn source(
     transport: &Transport,
     clock: &SharedClock,
     secrets: Arc<SecretStore>,
-) -> Client {
+) -> Source {
+    if settings.source_kind == SourceKind::Gti {
+        let base_url = settings.gti.base_url.as_str().trim_end_matches('/').to_owned();
+        let (lists, query) = (settings.gti.lists.clone(), settings.gti.query.clone());
+        let client =
+            gti::client::Client::new(base_url, transport.clone(), Arc::clone(clock), secrets, lists, query);
+        return Source::Gti(Arc::new(client));
+    }
     let scheme = match settings.source.auth {
         Auth::Bearer => Scheme::Bearer,
         Auth::Basic => Scheme::Basic,
@@ -159,12 +177,13 @@ fn source(
         minimum_confidence: settings.filter.lowest_confidence(),
         exclude_osint: settings.filter.exclude_osint,
     };
-    Client::new(access, secrets, query)
+    Source::Mandiant(Arc::new(Client::new(access, secrets, query)))
 }
 
 fn sentinel_lane(
     settings: &Settings,
     sentinel: &SentinelSettings,
+    provider: Provider,
     transport: &Transport,
     clock: &SharedClock,
     uploader: &Arc<UploadIdentity>,
@@ -176,7 +195,7 @@ fn sentinel_lane(
             Action::Allow => "allow",
         },
         marking: settings.tlp.map(marking),
-        provider: PROVIDER,
+        provider,
     };
     let form = hash(&(FORM, style.action, style.marking));
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
@@ -217,12 +236,13 @@ fn sentinel_lane(
     };
     let target = DestinationId { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
     let destination = Destination::Sentinel(uploads);
-    lane("sentinel", settings, settings.hash_type, form, target, destination)
+    lane("sentinel", settings, settings.hash_types, form, target, destination)
 }
 
 fn defender_lane(
     settings: &Settings,
     defender: &DefenderSettings,
+    provider: Provider,
     transport: &Transport,
     clock: &SharedClock,
     uploader: &Arc<UploadIdentity>,
@@ -231,7 +251,7 @@ fn defender_lane(
         Action::Block if !defender.passive_only => defender::convert::Action::Block,
         Action::Alert | Action::Block | Action::Allow => defender::convert::Action::Audit,
     };
-    let style = defender::convert::Style { action, provider: PROVIDER };
+    let style = defender::convert::Style { action, provider };
     let form = hash(&(FORM, style.action));
     let tenant = settings.azure.tenant_id().unwrap_or("the tenant of the managed identity");
     let target = DestinationId { place: tenant.to_owned(), name: defender.base_url.clone() };
@@ -250,7 +270,7 @@ fn defender_lane(
         limit: defender.indicator_limit,
     });
     // An endpoint matches on the strongest digest it is given.
-    let lane = lane("defender", settings, HashType::Sha256, form, target, destination);
+    let lane = lane("defender", settings, HashTypes::only(HashType::Sha256), form, target, destination);
     // Another limit makes another choice.
     Lane { settings_hash: format!("{}-{}", lane.settings_hash, defender.indicator_limit), ..lane }
 }
@@ -259,7 +279,7 @@ fn defender_lane(
 fn lane(
     name: &'static str,
     settings: &Settings,
-    hash_type: HashType,
+    hash_types: HashTypes,
     form: u64,
     target: DestinationId,
     destination: Destination,
@@ -267,13 +287,13 @@ fn lane(
     let policy = Policy {
         filter: settings.filter.clone(),
         expirations: settings.expirations,
-        renewal_margin: settings.expirations.renewal_margin(settings.longest_pause),
-        hash_type,
+        renewal: Renewal::new(&settings.expirations, settings.renewal_slack, settings.longest_pause),
+        hash_types,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,
         form,
     };
-    let decisive = (form, &settings.filter, hash_type, settings.expirations, settings.expire_retracted);
+    let decisive = (form, &settings.filter, hash_types, settings.expirations, settings.expire_retracted);
     Lane {
         name,
         settings_hash: format!("{:016x}", hash(&decisive)),

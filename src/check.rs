@@ -12,11 +12,12 @@ use serde::Serialize;
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{
+        expiry::Lapse,
         problem::Problem,
         schedule::{self, Schedule},
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
-    pass::Engine,
+    pass::{Engine, Lane},
     settings::Faults,
     state::{error::StateError, store::Store},
 };
@@ -125,6 +126,7 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend([state_probe(engine), lease_probe(engine)]);
+    probes.extend(engine.lanes.iter().map(|lane| renewal_probe(engine, lane)));
     let attempts = probes.into_iter().enumerate();
     let mut attempts: FuturesUnordered<_> =
         attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
@@ -210,6 +212,21 @@ fn lease_probe(engine: &Engine) -> Probe<'_> {
     };
     let tried = "the right to write was asked for and given back".to_owned();
     Probe::new("lease", tried, attempt)
+}
+
+/// Says which slack holds, and when the first indicator would lapse.
+fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
+    let attempt = async {
+        let (policy, now) = (&lane.policy.renewal, engine.clock.now());
+        let slack = policy.slack().num_hours();
+        let holds = format!("nothing lapses within {slack} hours between two good passes (RENEWAL_SLACK)");
+        let lapse = engine.first_lapse(lane.name).await.map_err(failed)?;
+        Ok(match lapse {
+            None => format!("{holds}; nothing is held yet"),
+            Some(lapse) => format!("{holds}. {}", Lapse { lapse, now }),
+        })
+    };
+    Probe::new(&format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {

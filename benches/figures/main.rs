@@ -85,8 +85,8 @@ fn rows(words: &[&str]) {
         deployed::first_pass(&executable, 100_000, 0.95);
         deployed::beside_an_independent_pipe(&executable, 100_000);
         deployed::far(&executable, 10_000);
-        deployed::two_lanes(&executable, 10_000, 0.24);
-        deployed::refresh(&executable, 100_000, 0.95);
+        deployed::two_lanes(&executable, 10_000, 0.3);
+        deployed::refresh(&executable, 100_000, 0.6);
         deployed::million(&executable);
     }
     if wants("defender") {

@@ -94,6 +94,7 @@ mod tests {
             counts: Counts { read: created, created, ..Counts::default() },
             by_type: BTreeMap::from([(IndicatorType::Ipv4, changes)]),
             watermark: None,
+            losses: Vec::new(),
             continues: None,
         }
     }

@@ -92,6 +92,7 @@ mod tests {
             counts: crate::domain::outcome::Counts::default(),
             by_type: std::collections::BTreeMap::default(),
             watermark: None,
+            losses: Vec::new(),
             continues: None,
         };
         Report {
@@ -103,6 +104,7 @@ mod tests {
             end,
             message: String::new(),
             continues: None,
+            losses: Vec::new(),
             lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
         }
     }

@@ -104,6 +104,15 @@ impl Manifest {
         self.entries().iter().filter(|entry| entry.is_held(now)).count() as u64
     }
 
+    /// When the first indicator lapses, or lapsed, that the source may still list, if none is renewed: what is valid until
+    /// earlier than `renewed_until` the last refresh did not meet, and it lapses because the source no longer lists it.
+    pub fn first_lapse(&mut self, renewed_until: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let entries = self.entries().iter();
+        let listed = entries.filter(|entry| entry.state().is_held() && !entry.state().is_decided_against());
+        let until = listed.map(Entry::valid_until);
+        until.filter(|until| renewed_until.is_none_or(|renewed| *until >= renewed)).min()
+    }
+
     /// Indicators that the destination holds at `now` although the records that decide about them speak against them.
     pub fn held_unwanted(&self, now: DateTime<Utc>) -> impl Iterator<Item = Known> + '_ {
         self.known().filter(move |known| known.entry.is_held_unwanted(now))

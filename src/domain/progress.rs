@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     deciding_record::{Refreshes, WholeRefresh},
+    expiry::Renewal,
+    feeds::{Feeds, Loss, NotedLoss, Quota, note_losses},
     observable::Key,
     purpose::{Backfill, Purpose},
     retraction_limit::RetractionLimit,
@@ -44,6 +46,18 @@ pub struct Withheld {
     pub of: u64,
 }
 
+/// A refresh of which everything was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefresh {
+    /// From its begin until the last record was read, in seconds.
+    pub seconds: i64,
+    /// The same of the refresh before it: every second one renews most, and takes longer.
+    #[serde(default)]
+    pub before: i64,
+    /// What it met is valid until then at least.
+    pub until: DateTime<Utc>,
+}
+
 /// A lane that begins with what its destination holds already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adoption {
@@ -58,6 +72,9 @@ pub struct Progress {
     /// Different in every version ever written, so that a writer recognises its own.
     pub write_id: String,
     pub target: DestinationId,
+    /// The source that the lane reads; unknown of lanes that an earlier version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Where the lane's history starts: nothing before it was ever asked for.
     pub begin: DateTime<Utc>,
     /// When the lane's first pass began: nothing was sent before. Unknown of lanes of schema 1.
@@ -68,6 +85,9 @@ pub struct Progress {
     pub refreshed: Option<DateTime<Utc>>,
     #[serde(default)]
     pub refreshes: Refreshes,
+    /// The last refresh of which everything was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refresh: Option<LastRefresh>,
     /// What was held and retracted in the last 24 hours.
     #[serde(default)]
     #[serde(rename = "brake")]
@@ -92,6 +112,14 @@ pub struct Progress {
     /// How far that reading is, while it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reread: Option<DateTime<Utc>>,
+    /// How far each feed is, of a source that has several.
+    #[serde(default, skip_serializing_if = "Feeds::is_empty")]
+    pub feeds: Feeds,
+    /// What the source could no longer give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<NotedLoss>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
     /// Passes of the present chain, one after another until now, that ran out of time and settled nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fruitless: u32,
@@ -135,10 +163,12 @@ impl Progress {
             schema: SCHEMA,
             write_id: String::new(),
             target,
+            source: None,
             begin,
             created: Some(created),
             refreshed: Some(created),
             refreshes: Refreshes::default(),
+            last_refresh: None,
             retraction_limit: RetractionLimit::default(),
             withheld: None,
             swept: 0,
@@ -147,6 +177,9 @@ impl Progress {
             watermark: begin,
             firm: None,
             reread: None,
+            feeds: Feeds::default(),
+            losses: Vec::new(),
+            quota: None,
             fruitless: 0,
             window_seconds: first_window.num_seconds(),
             backfills: Vec::new(),
@@ -157,6 +190,42 @@ impl Progress {
             manifest_entries: 0,
             segments: Vec::new(),
         }
+    }
+
+    /// Notes that the lane reads `source` from now on. If it read another one before, what is known of its windows is
+    /// forgotten, and a refresh follows where the new one can be read again; the watermark stays. True if it did.
+    pub fn follow_source(&mut self, source: &str, limits: Limits) -> bool {
+        let is_changed = match self.source.replace(source.to_owned()) {
+            Some(before) => before != source,
+            // Versions that wrote no name knew one source alone, and that had no feeds.
+            None => !limits.recalls && self.watermark != self.begin,
+        };
+        if is_changed {
+            (self.firm, self.reread, self.refreshed) = (None, None, None);
+            (self.feeds, self.quota) = (Feeds::default(), None);
+            self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
+        }
+        is_changed
+    }
+
+    /// Begins to read what is new in the feeds called `names`. A feed that is new is read as far back as the source
+    /// reaches, and as the lane does; feeds that are all new from the watermark on. Returns what is lost.
+    pub fn start_feeds(&mut self, names: &[String], now: DateTime<Utc>, limits: Limits) -> Vec<Loss> {
+        let start = if self.feeds.is_empty() {
+            // What lies before a lane's first window was never asked for, and is not lost.
+            let is_first = self.watermark == self.begin;
+            if is_first { self.begin.max(limits.earliest(now)) } else { self.watermark }
+        } else {
+            self.begin.max(limits.earliest(now))
+        };
+        let lost = self.feeds.begin(names, start, now, limits);
+        self.note_losses(&lost, now);
+        lost
+    }
+
+    /// Notes what the source could no longer give.
+    pub fn note_losses(&mut self, found: &[Loss], now: DateTime<Utc>) {
+        note_losses(&mut self.losses, found, now);
     }
 
     /// Whether a refresh is due: none is under way, and the last one is `period` ago.
@@ -181,6 +250,25 @@ impl Progress {
         let from = whole_second(now - span.min(limits.reach));
         let to = limits.end(now);
         self.backfills.push(Backfill { run_id, purpose, from, to, position: from });
+    }
+
+    /// How long a refresh takes to read, by the last two.
+    pub fn refresh_took(&self) -> TimeDelta {
+        let seconds = self.last_refresh.map_or(0, |last| last.seconds.max(last.before));
+        TimeDelta::seconds(seconds.max(0))
+    }
+
+    /// What is valid until earlier than this is renewed when it is met unchanged at `now`.
+    pub fn renew_before(&self, renewal: &Renewal, now: DateTime<Utc>) -> DateTime<Utc> {
+        renewal.until(self.refreshed, self.refresh_took(), now)
+    }
+
+    /// Notes at `now` that a refresh was read to its end.
+    pub fn note_refresh_read(&mut self, renewal: &Renewal, now: DateTime<Utc>) {
+        let until = self.renew_before(renewal, now);
+        let seconds = self.refreshed.map_or(0, |began| (now - began).num_seconds());
+        let before = self.last_refresh.map_or(0, |last| last.seconds);
+        self.last_refresh = Some(LastRefresh { seconds, before, until });
     }
 
     /// Whether a survey was read to its end and is to be judged.

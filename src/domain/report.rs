@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    feeds::Loss,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
 };
@@ -34,6 +35,9 @@ pub struct Report {
     /// The pass that this one continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
+    /// What the source could no longer give, or perhaps did not give in full.
+    #[serde(default)]
+    pub losses: Vec<Loss>,
     pub lanes: BTreeMap<String, LaneReport>,
 }
 
@@ -53,6 +57,9 @@ pub struct LaneReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: ByType,
     pub watermark: Option<DateTime<Utc>>,
+    /// What this lane found to be lost: told once for all lanes.
+    #[serde(skip)]
+    pub losses: Vec<Loss>,
     /// The pass that the lane went on with in this one, the first of its chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
@@ -97,6 +104,9 @@ impl Report {
             return;
         }
         self.ended_at = later.ended_at;
+        self.losses.extend(
+            later.losses.iter().filter(|loss| !self.losses.contains(loss)).cloned().collect::<Vec<_>>(),
+        );
         for (name, theirs) in parts {
             let Some(mine) = self.lanes.get_mut(name) else {
                 self.lanes.insert(name.clone(), theirs.clone());

@@ -12,6 +12,7 @@ use super::{
     continuation::worth_a_continuation,
     days,
     delivery::Delivery,
+    feeds,
     halt::{Halt, described},
     ledger::Ledger,
     pages,
@@ -20,6 +21,7 @@ use super::{
 };
 use crate::{
     domain::{
+        expiry::Lapse,
         outcome::{Counts, End},
         report::LaneReport,
         tally::Tally,
@@ -48,9 +50,16 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     });
     // A defect may have left the manifest in any state: it is not looked at again, and neither is one that is overtaken.
     let is_sound = context.lease.is_some() && !matches!(ended, Err(Halt::Fenced(_) | Halt::Failed(_)));
-    let sound = ledger.as_mut().filter(|_| is_sound);
-    let held = sound.map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
-    let report = report(context, &traffic, ledger, continues, ended);
+    let mut sound = ledger.as_mut().filter(|_| is_sound);
+    let held = sound.as_mut().map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
+    let lapse = match &ended {
+        Err(Halt::Stalled(_) | Halt::PagesLost(_)) => sound.and_then(first_lapse),
+        _ => None,
+    };
+    let mut report = report(context, &traffic, ledger, continues, ended);
+    if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
+        message.push_str(&format!(". {lapse}"));
+    }
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -71,6 +80,13 @@ async fn run_lane<'a>(
     let ended = settle(ledger, &mut delivery, continues, worked).await;
     ledger.counts.left += delivery.open();
     ended
+}
+
+/// Until when a lane that stalls must deliver again, so that nothing lapses.
+fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
+    let renewed_until = ledger.state.progress.last_refresh.map(|last| last.until);
+    let lapse = ledger.state.manifest.first_lapse(renewed_until)?;
+    Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
 async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
@@ -96,9 +112,10 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::zero()) {
         ledger.state.progress.set_back(&pass.run_id, ahead, now, limits);
     }
+    feeds::follow(ledger);
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    ledger.state.progress.start_live(now, limits);
+    now = feeds::start(ledger, now).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
@@ -115,8 +132,8 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
             continue;
         }
         let planned = reading.cut(whole.clone());
-        context.deadline.check()?;
         context.lease.map_or(Ok(()), Lease::check)?;
+        context.deadline.check()?;
         if let Some(gap) = planned.out_of_reach {
             warn!(
                 lane = lane.name,
@@ -127,16 +144,22 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 gap.to
             );
         }
-        match pages::read(&mut reading, ledger, delivery, &planned, now).await {
-            Ok(then) if then < now => {
+        let read = pages::read(&mut reading, ledger, delivery, &planned, now).await;
+        // A pass whose lease ran out has no time left either, but that is not why it ends.
+        if let Err(Halt::OutOfTime(_)) = &read {
+            context.lease.map_or(Ok(()), Lease::check)?;
+        }
+        let account = match read {
+            Ok((then, account)) if then < now => {
                 delivery.deliver_chosen(ledger, now, limits).await?;
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;
                 if begins_anew {
                     continue;
                 }
+                account
             }
-            Ok(_) => {}
+            Ok((_, account)) => account,
             // A shorter window has fewer later pages.
             Err(Halt::PagesLost(_)) if ledger.state.progress.halve_window(planned.window, limits) => continue,
             // It was a remainder that should have fitted: that says nothing about the next pass.
@@ -148,9 +171,10 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 return Err(shortened(ledger, &planned, Halt::OutOfTime(out_of_time)));
             }
             Err(halt) => return Err(halt),
-        }
-        delivery.end_window(ledger, &planned, now, limits).await?;
+        };
+        delivery.end_window(ledger, planned, account, now, limits).await?;
     }
+    feeds::conclude(ledger)?;
     match ledger.state.progress.withheld {
         None => Ok(()),
         Some(withheld) => Err(Halt::Withheld(withheld_message(withheld))),
@@ -219,7 +243,9 @@ fn has_sent_nothing(ledger: &Ledger<'_>, delivery: &Delivery<'_>) -> bool {
 /// The window could not be read whole in the time of this pass: the next ones are shorter.
 fn shortened(ledger: &mut Ledger<'_>, planned: &PlannedWindow, out_of_time: Halt) -> Halt {
     let Context { source, lane, .. } = ledger.context;
-    if ledger.state.progress.halve_window(planned.window, source.limits()) {
+    let limits = source.limits();
+    // A window that cannot be shorter goes on in the next pass, where what was sent already is known.
+    if limits.grain == limits.longest || ledger.state.progress.halve_window(planned.window, limits) {
         return out_of_time;
     }
     Halt::Stalled(format!(
@@ -239,19 +265,20 @@ fn report(
     ended: Result<(), Halt>,
 ) -> LaneReport {
     let lane = context.lane.name;
-    let (mut counts, by_type, watermark) = match ledger {
+    let (mut counts, by_type, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
-            (counts, ledger.by_type, Some(ledger.state.progress.watermark))
+            let watermark = Some(ledger.state.progress.watermark);
+            (counts, ledger.by_type, watermark, ledger.losses, ledger.remarks)
         }
         None => Default::default(),
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
     let (end, message) = match ended.map_err(Halt::end) {
-        Ok(()) => (End::CaughtUp, None),
+        Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
         Err((end, message)) => (end, Some(message)),
     };
     // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
@@ -261,7 +288,7 @@ fn report(
         _ => (end, message),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, watermark, continues }
+    LaneReport { end, message, counts, by_type, watermark, losses, continues }
 }
 
 /// That records have no fate, or more than one.

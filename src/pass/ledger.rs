@@ -8,8 +8,9 @@ use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
+        feeds::Loss,
         observable::Key,
-        outcome::{Counts, Rejection},
+        outcome::{Change, Counts, Rejection},
         plan::Planned,
         progress::{Adoption, Progress},
         report::ByType,
@@ -30,6 +31,10 @@ pub(super) struct Ledger<'a> {
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
     pub unsettled: HashSet<Key>,
+    /// What this pass found that the source could no longer give.
+    pub losses: Vec<Loss>,
+    /// What people should know although the lane caught up.
+    pub remarks: Vec<String>,
     rejections: RejectionLog,
     movement: Movement,
 }
@@ -45,6 +50,8 @@ impl<'a> Ledger<'a> {
             by_type: ByType::new(),
             surveyed: 0,
             unsettled: HashSet::new(),
+            losses: Vec::new(),
+            remarks: Vec::new(),
             rejections: RejectionLog::default(),
             movement,
         }
@@ -54,16 +61,14 @@ impl<'a> Ledger<'a> {
         self.context.now()
     }
 
-    /// Counts a record that was sent and acknowledged.
-    pub fn count(&mut self, item: &Planned) {
-        self.counts.count(item.change);
+    /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
+    pub fn note_sent(&mut self, item: &Planned) {
+        self.counts.displaced += u64::from(item.change == Change::Displaced);
         self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
     }
 
-    /// Counts a rejected record, and notes it with its reason for the next commit.
+    /// Notes a rejected object with its reason for the next commit.
     pub fn reject(&mut self, item: &Planned, rejection: &Rejection) {
-        // One that is displaced is not a record that was read.
-        self.counts.rejected += u64::from(item.change.is_fate());
         self.rejections.note(&self.context, item, rejection);
     }
 
@@ -128,6 +133,8 @@ struct Position {
     reread: Option<DateTime<Utc>>,
     window_seconds: i64,
     backfills: Vec<(String, DateTime<Utc>)>,
+    /// Where each feed is, and how many of its packages are missing.
+    feeds: Vec<(String, DateTime<Utc>, usize)>,
     adoption: Option<Adoption>,
 }
 
@@ -135,11 +142,14 @@ impl Position {
     fn of(progress: &Progress) -> Self {
         let backfills =
             progress.backfills.iter().map(|backfill| (backfill.run_id.clone(), backfill.position));
+        let feeds =
+            progress.feeds.iter().map(|(name, feed)| (name.to_owned(), feed.position, feed.holes.len()));
         Self {
             watermark: progress.watermark,
             reread: progress.reread,
             window_seconds: progress.window_seconds,
             backfills: backfills.collect(),
+            feeds: feeds.collect(),
             adoption: progress.adoption.clone(),
         }
     }

@@ -20,6 +20,7 @@ mod control;
 mod days;
 mod delivery;
 mod engine;
+mod feeds;
 mod foreign;
 pub mod gauge;
 mod halt;
@@ -35,6 +36,7 @@ mod retractions;
 mod selecting;
 mod soundness;
 mod status;
+mod status_body;
 mod windows;
 mod work;
 

@@ -12,6 +12,7 @@ use super::{
     retractions,
 };
 use crate::domain::{
+    feeds::Account,
     filter::DropReason,
     page::Page,
     plan::{plan_malformed, plan_page},
@@ -20,7 +21,7 @@ use crate::domain::{
 };
 
 /// Reads a window page after page; the next page is fetched while this one uploads, and at the end the next window's
-/// first. Returns the time, by our clock or the source's, whichever is behind.
+/// first. Returns the time, by our clock or the source's, whichever is behind, and what came of asking each feed.
 ///
 /// # Errors
 /// Why the lane cannot go on. What was read and is not settled then counts as left.
@@ -30,7 +31,7 @@ pub(super) async fn read<'a>(
     delivery: &mut Delivery<'a>,
     planned: &PlannedWindow,
     now: DateTime<Utc>,
-) -> Result<DateTime<Utc>, Halt> {
+) -> Result<(DateTime<Utc>, Account), Halt> {
     let context = ledger.context;
     let purpose = ledger.state.progress.purpose(&planned.range).word();
     debug!(
@@ -80,14 +81,16 @@ pub(super) async fn read<'a>(
     }
     let now = reading.earlier(now, &reader);
     reading.measure(planned.window, began.elapsed());
+    let account = reader.account();
+    drop(reader);
     let position = delivery.selecting.position(&ledger.state.progress);
-    let coming = position.after(planned, now, limits);
+    let coming = position.after(planned, &account, now, limits);
     let coming = coming.map(|planned| reading.open(reading.cut(planned)));
     let ahead = async { Some(coming?.await) };
     let (settled, ahead) = tokio::join!(delivery.go_on(ledger, Until::Settled), ahead);
     reading.keep(ahead);
     settled?;
-    Ok(now)
+    Ok((now, account))
 }
 
 /// Counts a page, decides about its records and delivers what is to be sent.
@@ -99,18 +102,19 @@ async fn settle_page<'a>(
 ) -> Result<(), Halt> {
     let context = ledger.context;
     let policy = &context.lane.policy;
-    let keyed = policy.keyed(page.indicators);
+    let named = policy.named(page.indicators);
     // The plan compares with what is known, and of what is under way nothing is known yet.
-    if keyed.iter().any(|(key, _)| delivery.knows(*key)) {
+    if named.iter().any(|named| delivery.knows(&named.names)) {
         delivery.go_on(ledger, Until::Settled).await?;
     }
     let circumstances = Circumstances {
         purpose: ledger.state.progress.purpose(&planned.range),
         refreshes: ledger.state.progress.refreshes,
         horizon: planned.window.to,
+        renew_before: ledger.state.progress.renew_before(&policy.renewal, ledger.now()),
         now: ledger.now(),
     };
-    let keyed = delivery.choose(ledger, keyed, &circumstances).await?;
+    let named = delivery.choose(ledger, named, &circumstances).await?;
     ledger.counts.read += page.records;
     context.gauge.read(context.lane.name, page.records);
     let mut held_as = Vec::new();
@@ -124,7 +128,7 @@ async fn settle_page<'a>(
         }
     }
     let manifest = &mut ledger.state.manifest;
-    let mut plan = plan_page(keyed, policy, manifest, &circumstances, &mut ledger.counts);
+    let mut plan = plan_page(named, policy, manifest, &circumstances, &mut ledger.counts);
     // `retracted` wins over `dropped`: what is retracted is no longer counted as that.
     ledger.counts.dropped.malformed -= plan_malformed(held_as, policy, manifest, &circumstances, &mut plan);
     retractions::withhold(ledger, &mut plan, &circumstances);

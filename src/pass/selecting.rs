@@ -6,14 +6,16 @@
 
 use tokio::time::Instant;
 
-use crate::domain::{policy::Circumstances, progress::Progress, selection::Selection, window::PlannedWindow};
+use crate::domain::{
+    feeds::Account, policy::Circumstances, progress::Progress, selection::Selection, window::PlannedWindow,
+};
 
 /// What waits during a pass.
 #[derive(Default)]
 pub(super) struct Selecting {
     pub waiting: Option<Waiting>,
     /// Windows that were read and are not settled, oldest first.
-    pub windows: Vec<PlannedWindow>,
+    pub windows: Vec<(PlannedWindow, Account)>,
     /// Where the lane would be if they were.
     pub ahead: Option<Progress>,
 }
@@ -46,7 +48,7 @@ impl Selecting {
 
     /// Whether windows wait that were read for something else than `planned`.
     pub fn differs_from(&self, planned: &PlannedWindow) -> bool {
-        self.windows.last().is_some_and(|last| last.range != planned.range)
+        self.windows.last().is_some_and(|(last, _)| last.range != planned.range)
     }
 
     /// Whether windows wait.

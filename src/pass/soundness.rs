@@ -76,6 +76,7 @@ mod tests {
                 counts: Counts::default(),
                 by_type: BTreeMap::default(),
                 watermark: None,
+                losses: Vec::new(),
                 continues: None,
             };
             Report {
@@ -87,6 +88,7 @@ mod tests {
                 end: *end,
                 message: String::new(),
                 continues: None,
+                losses: Vec::new(),
                 lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
             }
         };

@@ -10,6 +10,7 @@ use super::engine::Engine;
 use crate::{
     domain::{
         days::Day,
+        feeds::{Feeds, NotedLoss, Quota},
         manifest::Manifest,
         progress::{Progress, Withheld},
         purpose::Backfill,
@@ -61,12 +62,20 @@ pub struct LaneOverview {
     pub watermark: DateTime<Utc>,
     /// Number of indicators in the manifest.
     pub manifest: u64,
+    /// How far each feed is, of a source that has several.
+    #[serde(skip_serializing_if = "Feeds::is_empty")]
+    pub feeds: Feeds,
+    /// How much of what the source lets us ask in a day is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// What the source could no longer give.
+    pub losses: Vec<NotedLoss>,
     /// Ranges still to be read beside the live one.
     pub backfills: Vec<Backfill>,
     /// Retractions that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
-    /// What takes longer to find out, for people who look.
+    /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
 }
@@ -89,6 +98,9 @@ impl From<&Progress> for LaneOverview {
         Self {
             watermark: progress.watermark,
             manifest: progress.manifest_entries,
+            feeds: progress.feeds.clone(),
+            quota: progress.quota,
+            losses: progress.losses.clone(),
             backfills: progress.backfills.clone(),
             withheld: progress.withheld,
             detail: None,
@@ -112,11 +124,8 @@ impl Engine {
         Ok(store.request_aside(run_id).await?.map(RunStatus::Aside))
     }
 
-    /// Where every lane stands, and the newest passes.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn overview(&self) -> Result<Overview, StateError> {
+    /// Where every lane stands by its progress, and the newest passes.
+    async fn outline(&self) -> Result<Overview, StateError> {
         let store = (self.open_store)()?;
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
@@ -134,12 +143,12 @@ impl Engine {
         Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, runs })
     }
 
-    /// The same with what takes longer to find out: every manifest is read whole.
+    /// Where every lane stands, and the newest passes. Every manifest is read whole.
     ///
     /// # Errors
     /// The state cannot be read.
-    pub async fn detailed_overview(&self) -> Result<Overview, StateError> {
-        let mut overview = self.overview().await?;
+    pub async fn overview(&self) -> Result<Overview, StateError> {
+        let mut overview = self.outline().await?;
         let store = (self.open_store)()?;
         for (name, lane) in &mut overview.lanes {
             let Some(lane) = lane else { continue };
@@ -161,6 +170,17 @@ impl Engine {
             lane.detail = Some(LaneDetail { tally, days, capacity, rejected });
         }
         Ok(overview)
+    }
+
+    /// When the first indicator of a lane lapses, or lapsed, if no pass renews it; `None`: nothing is held.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn first_lapse(&self, lane: &str) -> Result<Option<DateTime<Utc>>, StateError> {
+        let store = (self.open_store)()?;
+        let Some(progress) = store.progress(lane).await? else { return Ok(None) };
+        let renewed_until = progress.last_refresh.map(|last| last.until);
+        Ok(read_manifest(&store, lane).await?.first_lapse(renewed_until))
     }
 
     /// Everything a lane's manifest holds.

@@ -6,12 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{delivery::Delivery, halt::Halt, ledger::Ledger, retractions, selecting::Waiting};
+use super::{delivery::Delivery, feeds, halt::Halt, ledger::Ledger, retractions, selecting::Waiting};
 use crate::domain::{
-    indicator::Indicator,
-    observable::Key,
+    feeds::Account,
     plan::plan_page,
-    policy::Circumstances,
+    policy::{Circumstances, Named},
     selection::{Selected, Selection},
     window::{Limits, PlannedWindow},
 };
@@ -25,7 +24,7 @@ const LEAST: Duration = Duration::from_secs(60);
 impl<'a> Delivery<'a> {
     /// Records that have no fate yet.
     pub fn open(&self) -> u64 {
-        self.under_delivery + self.selecting.records()
+        self.fates.open() + self.selecting.records()
     }
 
     /// Keeps of a page what is new and may be among the best, and returns the rest, which is decided about at once.
@@ -35,31 +34,33 @@ impl<'a> Delivery<'a> {
     pub async fn choose(
         &mut self,
         ledger: &mut Ledger<'a>,
-        keyed: Vec<(Key, Indicator)>,
+        named: Vec<Named>,
         circumstances: &Circumstances,
-    ) -> Result<Vec<(Key, Indicator)>, Halt> {
+    ) -> Result<Vec<Named>, Halt> {
         let context = ledger.context;
         let (destination, policy) = (&context.lane.destination, &context.lane.policy);
         let left = context.deadline.left();
         let is_short = self.selecting.waiting.is_none() && left.is_some_and(|left| left < LEAST);
         if destination.limits().capacity.is_none() || context.lease.is_none() || is_short {
-            return Ok(keyed);
+            return Ok(named);
         }
         if self.selecting.waiting.is_none() {
             // What is asked of the destination is asked only if there is something for it.
-            let is_wanted = |(key, indicator): &(Key, Indicator)| {
-                policy.filter.admit(indicator).is_ok() && ledger.state.manifest.get(*key).is_none()
+            let is_wanted = |Named { indicator, names }: &Named| {
+                let manifest = &ledger.state.manifest;
+                let is_unknown = names.iter().all(|name| manifest.get(name.key).is_none());
+                is_unknown && policy.filter.admit(indicator).is_ok()
             };
-            if !keyed.iter().any(is_wanted) {
-                return Ok(keyed);
+            if !named.iter().any(is_wanted) {
+                return Ok(named);
             }
             Box::pin(self.reconcile(ledger)).await?;
-            let Some(capacity) = self.reconciler().capacity() else { return Ok(keyed) };
+            let Some(capacity) = self.reconciler().capacity() else { return Ok(named) };
             let selection = Selection::new(capacity);
             let until = left.map(|left| Instant::now() + left / 2);
             self.selecting.waiting = Some(Waiting { selection, circumstances: *circumstances, until });
         }
-        let Some(waiting) = &mut self.selecting.waiting else { return Ok(keyed) };
+        let Some(waiting) = &mut self.selecting.waiting else { return Ok(named) };
         waiting.circumstances = *circumstances;
         let (now, reconciler) = (ledger.now(), &self.reconciler);
         let is_excluded = |item: &_| {
@@ -67,7 +68,7 @@ impl<'a> Delivery<'a> {
         };
         let manifest = &mut ledger.state.manifest;
         let Selected { turned_away, superseded, others } =
-            waiting.selection.choose(keyed, policy, manifest, circumstances, is_excluded);
+            waiting.selection.choose(named, policy, manifest, circumstances, is_excluded);
         ledger.counts.over_limit += turned_away;
         ledger.counts.unchanged += superseded;
         Ok(others)
@@ -115,8 +116,8 @@ impl<'a> Delivery<'a> {
         if windows.is_empty() {
             return Ok(());
         }
-        for planned in &windows {
-            settle(ledger, planned, now, limits)?;
+        for (planned, account) in &windows {
+            settle(ledger, planned, account, now, limits)?;
         }
         ledger.commit(Vec::new()).await
     }
@@ -128,19 +129,20 @@ impl<'a> Delivery<'a> {
     pub async fn end_window(
         &mut self,
         ledger: &mut Ledger<'a>,
-        planned: &PlannedWindow,
+        planned: PlannedWindow,
+        account: Account,
         now: DateTime<Utc>,
         limits: Limits,
     ) -> Result<(), Halt> {
         if self.selecting.waiting.is_none() && !self.selecting.has_windows() {
-            settle(ledger, planned, now, limits)?;
+            settle(ledger, &planned, &account, now, limits)?;
             return ledger.commit(Vec::new()).await;
         }
         let mut ahead = self.selecting.position(&ledger.state.progress).clone();
-        ahead.settle(planned, now, limits).map_err(|gap| Halt::Failed(gap.to_string()))?;
+        ahead.settle(&planned, &account, now, limits).map_err(|gap| Halt::Failed(gap.to_string()))?;
         let is_judged_next = ahead.has_survey_to_judge();
         self.selecting.ahead = Some(ahead);
-        self.selecting.windows.push(planned.clone());
+        self.selecting.windows.push((planned, account));
         if is_judged_next { self.deliver_chosen(ledger, now, limits).await } else { Ok(()) }
     }
 }
@@ -149,11 +151,13 @@ impl<'a> Delivery<'a> {
 fn settle(
     ledger: &mut Ledger<'_>,
     planned: &PlannedWindow,
+    account: &Account,
     now: DateTime<Utc>,
     limits: Limits,
 ) -> Result<(), Halt> {
-    let settled = ledger.state.progress.settle(planned, now, limits);
-    settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+    let settled = ledger.state.progress.settle(planned, account, now, limits);
+    let lost = settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+    feeds::note_losses(ledger, &lost);
     retractions::judge_survey(ledger);
     retractions::recount(ledger);
     Ok(())

@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
 mod adoption;
+mod attribution;
 mod azurite;
 mod backlog;
+mod bill;
 mod blame;
 mod check;
 mod continuation;
@@ -20,6 +22,7 @@ mod documents;
 mod domain;
 mod faults;
 mod fuzz;
+mod gti;
 mod harness;
 mod inventory;
 mod life;

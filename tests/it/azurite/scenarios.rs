@@ -238,6 +238,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         counts,
         by_type: Default::default(),
         watermark: Some(begin()),
+        losses: Vec::new(),
         continues: None,
     };
     Report {
@@ -249,6 +250,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         end,
         message: "Grüße".to_owned(),
         continues: continues.map(str::to_owned),
+        losses: Vec::new(),
         lanes: BTreeMap::from([(LANE.to_owned(), lane)]),
     }
 }
