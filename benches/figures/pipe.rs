@@ -14,7 +14,7 @@ use mati_sync::{
         observable::Name,
         outcome::Change,
         plan::Planned,
-        window::{PlannedWindow, Range, Window},
+        window::{PlannedWindow, Range},
     },
     http::{traffic::Traffic, transport::Transport},
     pass::{Lane, Work},
@@ -74,9 +74,9 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
 async fn pipe(app: &App, deadline: &Deadline) -> u64 {
     let lane = &app.engine.lanes[0];
     let (now, traffic) = (app.engine.clock.now(), Traffic::default());
-    let window = Window { from: now - TimeDelta::hours(30), to: now };
-    let planned = PlannedWindow { range: Range::Live, window, out_of_reach: None, feeds: Vec::new() };
-    let mut reader = app.engine.source.open(&planned, false);
+    let (from, limits) = (now - TimeDelta::hours(30), app.engine.source.limits());
+    let window = PlannedWindow::first_of(Range::Live, from, now, TimeDelta::hours(30), now, limits);
+    let mut reader = app.engine.source.open(&window, false);
     let mut sent = 0;
     let mut next = reader.next_page(deadline).await.expect("a page");
     while let Some(page) = next {

@@ -72,12 +72,12 @@ impl Program {
 
     /// The status page; returns its length.
     pub fn status_page(&self) -> usize {
-        let invocation = json!({"Data": {"req": {
+        let invocation = json!({"Data": {"request": {
             "Url": "http://localhost/api/status", "Method": "GET", "Query": {}, "Headers": {"Accept": ["text/html"]},
             "Params": {}, "Body": ""
         }}, "Metadata": {}});
         let answer = self.call("POST /Status HTTP/1.1", &invocation.to_string()).expect("mati-sync answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("<html"), "{answer}");
         answer.len()
     }
 

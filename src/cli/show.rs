@@ -35,6 +35,10 @@ pub fn report(report: &Report) -> String {
         for (indicator_type, changes) in &lane.by_type {
             line(&mut text, &format!("  {:<10}  {}", indicator_type.name(), summary(changes)));
         }
+        if let Some(matchable) = lane.matchable.filter(|_| lane.objects() > 0) {
+            let of = format!("of {} objects can be matched by Microsoft's stock rules", lane.objects());
+            line(&mut text, &format!("  {matchable:>10}  {of}"));
+        }
         if let Some(watermark) = lane.watermark {
             line(&mut text, &format!("  settled up to {watermark}"));
         }

@@ -23,7 +23,7 @@ use crate::{
     domain::{
         expiry::Lapse,
         outcome::{Counts, End},
-        report::LaneReport,
+        report::{ByType, LaneReport},
         tally::Tally,
         window::PlannedWindow,
     },
@@ -264,16 +264,16 @@ fn report(
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
-    let lane = context.lane.name;
-    let (mut counts, by_type, watermark, losses, remarks) = match ledger {
+    let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
+    let (mut counts, by_type, matchable, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
             let watermark = Some(ledger.state.progress.watermark);
-            (counts, ledger.by_type, watermark, ledger.losses, ledger.remarks)
+            (counts, ledger.by_type, ledger.matchable, watermark, ledger.losses, ledger.remarks)
         }
-        None => Default::default(),
+        None => (Counts::default(), ByType::new(), has_rules.then_some(0), None, Vec::new(), Vec::new()),
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
@@ -288,7 +288,7 @@ fn report(
         _ => (end, message),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, watermark, losses, continues }
+    LaneReport { end, message, counts, by_type, matchable, watermark, losses, continues }
 }
 
 /// That records have no fate, or more than one.

@@ -27,6 +27,8 @@ pub(super) struct Ledger<'a> {
     pub state: LaneState,
     pub counts: Counts,
     pub by_type: ByType,
+    /// Objects created or updated that one of the destination's own rules can match; `None` if it has no rules.
+    pub matchable: Option<u64>,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
@@ -48,6 +50,7 @@ impl<'a> Ledger<'a> {
             state,
             counts: Counts::default(),
             by_type: ByType::new(),
+            matchable: context.lane.destination.has_rules().then_some(0),
             surveyed: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),
@@ -64,6 +67,11 @@ impl<'a> Ledger<'a> {
     /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
     pub fn note_sent(&mut self, item: &Planned) {
         self.counts.displaced += u64::from(item.change == Change::Displaced);
+        if matches!(item.change, Change::Created | Change::Updated)
+            && let Some(matchable) = &mut self.matchable
+        {
+            *matchable += u64::from(self.context.lane.destination.is_matchable(item) == Some(true));
+        }
         self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
     }
 

@@ -89,6 +89,8 @@ pub struct LaneDetail {
     pub days: Vec<Day>,
     /// How many indicators the destination may come to hold, if that is limited.
     pub capacity: Option<u64>,
+    /// What the destination's own rules cannot match of what the lane sends.
+    pub blind_spots: Option<String>,
     /// The newest of the rejected records on file, newest first.
     pub rejected: Vec<RejectedRecord>,
 }
@@ -164,10 +166,11 @@ impl Engine {
                 read => read?,
             };
             let destination = self.lanes.iter().find(|lane| lane.name == name);
+            let blind_spots = destination.and_then(|lane| lane.destination.blind_spots(&lane.policy));
             let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
             let capacity = capacity.map(|capacity| capacity as u64);
             let rejected = newest_rejected(&store, name).await?;
-            lane.detail = Some(LaneDetail { tally, days, capacity, rejected });
+            lane.detail = Some(LaneDetail { tally, days, capacity, blind_spots, rejected });
         }
         Ok(overview)
     }
