@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    bounds::{Kept, LONGEST_LIST, bounded, json_length, within},
     pattern::Pattern,
     wire::{ExternalReference, FullName, Indicator, Label, Timestamp},
 };
@@ -17,12 +18,6 @@ use crate::http::text::{cut, percent_encoded_path};
 
 /// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
 const LONGEST_DESCRIPTION: usize = 1000;
-/// The most bytes that a list takes as JSON. A table cuts a value off behind 32 KB (learn.microsoft.com, "Azure Monitor
-/// service limits"), and half a list is none: rules that look for a label would find nothing.
-const LONGEST_LIST: usize = 32_000;
-/// The most characters of one label or reference; no name is so long.
-const LONGEST_NAME: usize = 500;
-
 /// `created` of every object (STIX 2.1 §3.2: "the object creator MUST NOT change the created property when creating a
 /// new version"). It has to be the same for one id at every sending, although Mandiant moves `first_seen`, although
 /// two records may speak for one value, and after all state was lost. Only the id is as lasting, and so the objects of
@@ -162,48 +157,6 @@ fn write_list(
         before = ", ";
     }
     Ok(())
-}
-
-/// As much of some lists as there is room for.
-struct Kept<T> {
-    kept: Vec<T>,
-    left_out: usize,
-}
-
-/// Takes one after another from each list in turn, so that no kind crowds out another, as long as what `length` says
-/// fits into `room`. The order within the lists and of the lists is kept.
-fn within<T>(lists: Vec<Vec<T>>, mut room: usize, length: impl Fn(&T) -> usize) -> Kept<T> {
-    let all: usize = lists.iter().map(Vec::len).sum();
-    let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
-    let mut fits: Vec<Vec<bool>> = lists.iter().map(|list| vec![false; list.len()]).collect();
-    for index in 0..longest {
-        for (list, fits) in lists.iter().zip(&mut fits) {
-            let Some(length) = list.get(index).map(&length).filter(|length| *length <= room) else {
-                continue;
-            };
-            room -= length;
-            fits[index] = true;
-        }
-    }
-    let pairs = lists.into_iter().flatten().zip(fits.into_iter().flatten());
-    let kept: Vec<T> = pairs.filter(|(_, fits)| *fits).map(|(item, _)| item).collect();
-    Kept { left_out: all - kept.len(), kept }
-}
-
-/// How long a text is at most as JSON, with its quotes and what stands before the next: beyond ASCII whoever reads and
-/// writes it again may escape every character.
-fn json_length(text: &str) -> usize {
-    let escaped = |character: char| match character {
-        '"' | '\\' => 2,
-        ' '..='~' => 1,
-        other => 6 * other.len_utf16(),
-    };
-    4 + text.chars().map(escaped).sum::<usize>()
-}
-
-/// The text up to a length that no name has.
-fn bounded(text: &str) -> &str {
-    text.char_indices().nth(LONGEST_NAME).map_or(text, |(end, _)| &text[..end])
 }
 
 /// Sentinel shows them as tags, and rules filter by them.
