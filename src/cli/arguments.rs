@@ -66,6 +66,7 @@ Examples:
   mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
+  mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
   mati-sync settings --from older.env                       an older product's settings as ours
 
@@ -103,6 +104,9 @@ pub enum Command {
     },
     /// Shows how far each lane is, and the newest passes; exits with 1 if something is wrong.
     Status,
+    /// Looks into the lists of what is never sent.
+    #[command(subcommand)]
+    Exclusions(ExclusionsCommand),
     /// Looks into the stored state.
     #[command(subcommand)]
     State(StateCommand),
@@ -138,6 +142,15 @@ pub struct SyncArguments {
     /// Run only this destination; may be given more than once.
     #[arg(long = "destination", value_name = "NAME")]
     destinations: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum ExclusionsCommand {
+    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if a list cannot be read.
+    Test {
+        /// An address, a host name, a URL or a digest.
+        value: String,
+    },
 }
 
 #[derive(Subcommand)]

@@ -1,6 +1,7 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
 mod arguments;
+mod exclusions;
 pub mod out;
 mod show;
 mod watch;
@@ -16,7 +17,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 
 pub use self::arguments::{Arguments, Color, Command, Output};
-use self::{arguments::StateCommand, show::Style};
+use self::{
+    arguments::{ExclusionsCommand, StateCommand},
+    show::Style,
+};
 use crate::{
     check::{self, Finding, Scope, Verdict},
     clock::Deadline,
@@ -52,7 +56,11 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         }
         Command::Man { command } => return Some(manual(command.as_deref())),
         Command::Settings { from } => return Some(carry_over(from)),
-        Command::Sync(_) | Command::Check { .. } | Command::Status | Command::State(_) => return None,
+        Command::Sync(_)
+        | Command::Check { .. }
+        | Command::Status
+        | Command::Exclusions(_)
+        | Command::State(_) => return None,
     }
     Some(ExitCode::SUCCESS)
 }
@@ -110,6 +118,9 @@ pub async fn run(
         Command::Check { canary } => return checked(engine, circumstances, canary).await,
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
+        Command::Exclusions(ExclusionsCommand::Test { value }) => {
+            return exclusions::test(&value, engine, output).await;
+        }
         Command::State(StateCommand::Export { destination }) => export(engine, &destination).await,
         Command::Settings { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
     };

@@ -132,6 +132,13 @@ pub struct Progress {
     pub applied: Vec<String>,
     /// The settings that decide what is sent; a change calls for a refresh.
     pub settings_hash: String,
+    /// Stands for the entries of all lists, see [`Fingerprints`](super::exclusions::Fingerprints). Absent: there were
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusions: Option<String>,
+    /// How far the destination was gone through in search of what became excluded, while that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Adoption>,
     /// Of the one continuation message that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
@@ -185,6 +192,8 @@ impl Progress {
             backfills: Vec::new(),
             applied: Vec::new(),
             settings_hash,
+            exclusions: None,
+            sweep: None,
             continuation_id: None,
             continues: None,
             manifest_entries: 0,

@@ -60,6 +60,9 @@ pub struct LaneReport {
     /// elsewhere the destination itself compares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matchable: Option<u64>,
+    /// Records dropped as excluded, by the list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub excluded_by: BTreeMap<String, u64>,
     pub watermark: Option<DateTime<Utc>>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
@@ -70,6 +73,21 @@ pub struct LaneReport {
 }
 
 impl LaneReport {
+    /// The report of a lane that did nothing before it ended.
+    pub fn ended(end: End, message: Option<String>) -> Self {
+        Self {
+            end,
+            message,
+            counts: Counts::default(),
+            by_type: ByType::new(),
+            matchable: None,
+            excluded_by: BTreeMap::new(),
+            watermark: None,
+            losses: Vec::new(),
+            continues: None,
+        }
+    }
+
     /// How many objects were created or updated.
     pub fn objects(&self) -> u64 {
         self.by_type.values().map(|changes| changes.created + changes.updated).sum()
@@ -128,6 +146,9 @@ impl Report {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }
             mine.matchable = mine.matchable.map(|matchable| matchable + theirs.matchable.unwrap_or_default());
+            for (list, count) in &theirs.excluded_by {
+                *mine.excluded_by.entry(list.clone()).or_default() += count;
+            }
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

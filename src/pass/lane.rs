@@ -1,6 +1,6 @@
 //! One lane's part in a pass: window after window, until the lane catches up or time runs out.
 
-use std::panic::AssertUnwindSafe;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use chrono::TimeDelta;
 use futures::FutureExt;
@@ -66,6 +66,12 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     (context.lane.name, report)
 }
 
+/// The report of a lane that could not begin.
+pub(super) fn halted(halt: Halt) -> LaneReport {
+    let (end, message) = halt.end();
+    LaneReport::ended(end, Some(message))
+}
+
 /// The lane's part. `ledger` and `continues`, the chain that the lane goes on with, outlive a defect.
 async fn run_lane<'a>(
     context: Context<'a>,
@@ -118,7 +124,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     now = feeds::start(ledger, now).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
-    let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
+    let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
     loop {
         let Some(whole) = delivery.selecting.position(&ledger.state.progress).next_window(now, limits) else {
             if !delivery.selecting.has_windows() {
@@ -265,15 +271,19 @@ fn report(
     ended: Result<(), Halt>,
 ) -> LaneReport {
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
-    let (mut counts, by_type, matchable, watermark, losses, remarks) = match ledger {
+    let (mut counts, by_type, matchable, excluded_by, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
             let watermark = Some(ledger.state.progress.watermark);
-            (counts, ledger.by_type, ledger.matchable, watermark, ledger.losses, ledger.remarks)
+            let Ledger { by_type, matchable, excluded_by, losses, remarks, .. } = ledger;
+            (counts, by_type, matchable, excluded_by, watermark, losses, remarks)
         }
-        None => (Counts::default(), ByType::new(), has_rules.then_some(0), None, Vec::new(), Vec::new()),
+        None => {
+            let matchable = has_rules.then_some(0);
+            (Counts::default(), ByType::new(), matchable, BTreeMap::new(), None, Vec::new(), Vec::new())
+        }
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
@@ -288,7 +298,7 @@ fn report(
         _ => (end, message),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, matchable, watermark, losses, continues }
+    LaneReport { end, message, counts, by_type, matchable, excluded_by, watermark, losses, continues }
 }
 
 /// That records have no fate, or more than one.

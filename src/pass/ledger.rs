@@ -1,6 +1,6 @@
 //! What a lane knows and changes during a pass: its state, and the fate of every record.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -29,6 +29,8 @@ pub(super) struct Ledger<'a> {
     pub by_type: ByType,
     /// Objects created or updated that one of the destination's own rules can match; `None` if it has no rules.
     pub matchable: Option<u64>,
+    /// Records dropped as excluded, by the list.
+    pub excluded_by: BTreeMap<String, u64>,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
@@ -51,6 +53,7 @@ impl<'a> Ledger<'a> {
             counts: Counts::default(),
             by_type: ByType::new(),
             matchable: context.lane.destination.has_rules().then_some(0),
+            excluded_by: BTreeMap::new(),
             surveyed: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),

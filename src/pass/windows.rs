@@ -38,7 +38,7 @@ impl<'a> Delivery<'a> {
         circumstances: &Circumstances,
     ) -> Result<Vec<Named>, Halt> {
         let context = ledger.context;
-        let (destination, policy) = (&context.lane.destination, &context.lane.policy);
+        let (destination, policy) = (&context.lane.destination, context.policy);
         let left = context.deadline.left();
         let is_short = self.selecting.waiting.is_none() && left.is_some_and(|left| left < LEAST);
         if destination.limits().capacity.is_none() || context.lease.is_none() || is_short {
@@ -106,7 +106,7 @@ impl<'a> Delivery<'a> {
                 self.selecting.waiting = None;
                 break;
             }
-            let (policy, manifest) = (&ledger.context.lane.policy, &mut ledger.state.manifest);
+            let (policy, manifest) = (ledger.context.policy, &mut ledger.state.manifest);
             let mut plan = plan_page(portion, policy, manifest, &circumstances, &mut ledger.counts);
             retractions::withhold(ledger, &mut plan, &circumstances);
             self.deliver(ledger, plan).await?;

@@ -217,3 +217,22 @@ fn days_version_1() {
     let stored = String::from_utf8(fixture("days-v1.json")).unwrap();
     assert_eq!(written, stored.replace(r#"{"day":"2026-03-03","held":{"ipv4":7}}"#, third));
 }
+
+/// A lane of Google Threat Intelligence: its source, positions, missing packages, losses and quota.
+#[test]
+fn progress_with_feeds() {
+    let bytes = fixture("progress-feeds.json");
+    let progress: Progress = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(progress.source.as_deref(), Some("gti"));
+    let feeds: Vec<_> = progress.feeds.iter().collect();
+    let [("malware", malware), ("phishing", phishing)] = feeds[..] else { panic!("{feeds:?}") };
+    assert_eq!((malware.position.to_rfc3339(), malware.holes.len()), ("2026-03-02T11:00:00+00:00".into(), 1));
+    assert_eq!(phishing.closed.as_deref(), Some("the licence does not give it"));
+    assert_eq!((progress.losses[0].loss.what.as_str(), progress.quota.unwrap().allowed), ("malware", 20_000));
+    let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
+    assert_eq!(
+        again,
+        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(),
+        "nothing is lost or added"
+    );
+}
