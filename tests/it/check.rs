@@ -1,6 +1,7 @@
 //! `mati-sync check` and `GET /api/status?check=true`: each fault of a connection is told with what to do about it,
 //! and keeps no other connection from being tried.
 
+mod lists;
 mod proof;
 
 use std::time::Duration;
@@ -27,7 +28,7 @@ use crate::{
 const MANDIANT: &str = "api.intelligence.mandiant.com";
 const RESOURCE_MANAGER: &str = "management.azure.com";
 /// What is checked on a laptop, with Sentinel alone.
-const ON_A_LAPTOP: [&str; 11] = [
+const ON_A_LAPTOP: [&str; 12] = [
     "settings",
     "schedule",
     "Mandiant",
@@ -37,6 +38,7 @@ const ON_A_LAPTOP: [&str; 11] = [
     "Sentinel rules",
     "state",
     "lease",
+    "exclusions",
     "changes",
     "sentinel renewal",
 ];
@@ -86,7 +88,10 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(checks, [&ALL[..], &["lease", "changes", "sentinel renewal", "defender renewal"]].concat());
+    assert_eq!(
+        checks,
+        [&ALL[..], &["lease", "exclusions", "changes", "sentinel renewal", "defender renewal"]].concat()
+    );
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());
     let names: Vec<String> = blobs.blobs().into_keys().collect();
