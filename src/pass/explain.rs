@@ -76,7 +76,8 @@ impl Question {
             (Some(Observable::File(asked)), Observable::File(theirs)) => {
                 asked.all().any(|(hash_type, digest)| theirs.get(hash_type) == Some(digest))
             }
-            (Some(asked), theirs) => asked == theirs,
+            // What is asked for reads as something else than what the source takes it for, such as a digest that is none.
+            (Some(asked), theirs) => asked == theirs || asked.indicator_type() != theirs.indicator_type(),
         }
     }
 }
@@ -155,7 +156,10 @@ impl Engine {
         let said = records.as_ref().map(Records::said).unwrap_or_default();
         let records = records.unwrap_or_default();
         let found = records.indicators.first().map(|indicator| &indicator.observable);
-        let observable = question.observable.as_ref().or(found).cloned();
+        let is_another = |found: &&Observable| {
+            question.observable.as_ref().is_none_or(|asked| asked.indicator_type() != found.indicator_type())
+        };
+        let observable = found.filter(is_another).or(question.observable.as_ref()).cloned();
         let mut lanes = BTreeMap::new();
         if let Err(error) = self.stand(&question, &records, said.found, &mut lanes).await {
             errors.push(error);

@@ -29,6 +29,7 @@ pub mod gauge;
 mod halt;
 mod lane;
 mod ledger;
+mod lists;
 mod pages;
 mod participation;
 mod reading;
@@ -52,8 +53,8 @@ use crate::{
 
 pub use self::{
     engine::{Ended, Engine, OpenStore},
-    exclusions::ListError,
     explained::Explanation,
+    lists::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };

@@ -131,7 +131,7 @@ async fn a_refusal_is_told_with_what_to_do_and_keeps_no_other_check_from_being_m
         (DEFENDER, &["Defender for Endpoint"], &["Ti.ReadWrite.All", "infra/grant-defender.sh"]),
         (
             STORAGE,
-            &["state", "lease", "sentinel renewal", "defender renewal"],
+            &["state", "lease", "exclusions", "sentinel renewal", "defender renewal"],
             &["AzureWebJobsStorage", "firewall"],
         ),
     ];
@@ -168,7 +168,7 @@ async fn a_service_that_never_answers_costs_half_a_minute_and_no_other_check() {
         (MANDIANT, &["Mandiant"][..]),
         (RESOURCE_MANAGER, &["Sentinel workspace"]),
         (DEFENDER, &["Defender for Endpoint"]),
-        (STORAGE, &["state", "lease", "sentinel renewal", "defender renewal"]),
+        (STORAGE, &["state", "lease", "exclusions", "sentinel renewal", "defender renewal"]),
     ] {
         let world = world();
         world

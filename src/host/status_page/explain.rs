@@ -3,7 +3,10 @@
 use askama::Template;
 use serde_json::json;
 
-use super::{Frame, Mood, Page, View, words::cut};
+use super::{
+    Frame, Mood, Page, View,
+    words::{self, Piece, cut},
+};
 use crate::{host::reply::HttpAnswer, pass::Explanation};
 
 /// The longest line, in characters.

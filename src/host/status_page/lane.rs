@@ -228,7 +228,7 @@ pub struct RejectedRow {
 pub fn rejected(overview: &Overview) -> Vec<RejectedRow> {
     let lanes =
         overview.lanes.iter().filter_map(|(name, lane)| Some((name, lane.as_ref()?.detail.as_ref()?)));
-    let row = |name: &str, RejectedRecord { at, value, reason }: &RejectedRecord| RejectedRow {
+    let row = |name: &str, RejectedRecord { at, value, reason, .. }: &RejectedRecord| RejectedRow {
         lane: shown(name),
         at: *at,
         value: cut(value, 100),

@@ -103,7 +103,7 @@ async fn each_reason_and_each_fate_has_an_example_that_explain_prints() {
     fates(&mut said).await;
     let document =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).unwrap();
-    let section = document.split("\n## What `explain` says\n").nth(1).expect("the section");
+    let section = document.split("\n## What explain says\n").nth(1).expect("the section");
     let section = section.split("\n## ").next().unwrap();
     let examples: Vec<&str> =
         section.lines().filter_map(|line| line.strip_prefix("| `")?.split("` |").next()).collect();
