@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{prefixes::Prefix, types::Types};
 use crate::domain::{
-    observable::{HashType, IndicatorType},
+    observable::HashType,
     spelling::{self, Host},
 };
 
