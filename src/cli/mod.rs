@@ -254,6 +254,7 @@ async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
 fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
     json!({
         "id": entry.key.stix_id(),
+        "type": entry.indicator_type(),
         "state": entry.state().to_string(),
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),

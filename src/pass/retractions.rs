@@ -127,10 +127,9 @@ pub(super) async fn confirm(ledger: &mut Ledger<'_>, span: TimeDelta) -> Result<
     if count == 0 {
         warn!(lane = context.lane.name, "no retraction waits for confirmation");
     }
-    info!(
-        lane = context.lane.name,
-        "{count} indicators that are no longer wanted are retracted, as confirmed"
-    );
+    let done = format!("{count} indicators that are no longer wanted are retracted, as confirmed");
+    info!(lane = context.lane.name, "{done}");
+    ledger.remarks.push(done);
     let run_id = format!("{}-confirmed", context.pass.run_id);
     let progress = &mut ledger.state.progress;
     progress.schedule_refresh(run_id, Purpose::Confirmation, now, span, context.source.limits());

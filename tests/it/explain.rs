@@ -111,3 +111,27 @@ async fn under_google_threat_intelligence_the_object_is_looked_up() {
     }
     assert_eq!(explained(&world, "good.example").await.source.found, Some(false));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_confirmation_is_told_and_then_what_confirming_did() {
+    let world = World::new();
+    let at = world.ago(TimeDelta::hours(30));
+    let value = |n: u32| format!("198.51.{}.{}", 100 + n / 250, n % 250 + 1);
+    world.mandiant.put_all((0..600).map(|n| Record::ipv4(&value(n)).updated(at)));
+    world.tick().await;
+    let folder = world.state.path().join("exclusions");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("own.txt"), (0..300).map(|n| value(n) + "\n").collect::<String>()).unwrap();
+    let before = explained(&world, &value(7)).await;
+    assert_eq!(before.lanes["sentinel"].next, Next::Retract, "{before:#?}");
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    world.tick().await;
+    let waiting = explained(&world, &value(7)).await;
+    let lane = &waiting.lanes["sentinel"];
+    assert_eq!((lane.held, lane.next, lane.entries[0].state.as_str()), (true, Next::Wait, "unwanted"));
+    assert_eq!(lane.excluded_by.as_deref(), Some("own.txt, line 8"));
+    let confirmed = world.command(RunOptions { confirm_retraction: true, ..RunOptions::default() }).await;
+    let told = "300 indicators that are no longer wanted are retracted, as confirmed";
+    assert!(confirmed.message.contains(told), "{}", confirmed.message);
+    assert!(!explained(&world, &value(7)).await.lanes["sentinel"].held);
+}
