@@ -8,6 +8,7 @@ use super::row::Row;
 
 /// What a log says, by the table that the rules read.
 #[derive(Clone, Debug)]
+#[expect(clippy::enum_variant_names, reason = "the tables' own names")]
 pub enum Log {
     DeviceFileEvents { sha1: String, sha256: String },
     SecurityEvent { file_hash: String },
