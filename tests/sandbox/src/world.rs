@@ -14,6 +14,7 @@ use crate::{
     clock::Now,
     defender::Defender,
     entra::Entra,
+    gti::Gti,
     host::Settings,
     key_vault::KeyVault,
     mandiant::Mandiant,
@@ -32,17 +33,20 @@ const WORKSPACE_NAME: &str = "world-workspace";
 
 const MATI_KEY: &str = "world-mandiant-key";
 const MATI_SECRET: &str = "world-mandiant-secret";
+const GTI_KEY: &str = "world-gti-key";
 const CLIENT_SECRET: &str = "world-client-secret";
 const IDENTITY_HEADER: &str = "world-identity-header";
 
 /// Whatever must never show in a log.
-pub const SECRETS: [&str; 4] = [MATI_KEY, MATI_SECRET, CLIENT_SECRET, IDENTITY_HEADER];
+pub const SECRETS: [&str; 5] = [MATI_KEY, MATI_SECRET, GTI_KEY, CLIENT_SECRET, IDENTITY_HEADER];
 
 /// The services, and where they are served until the runtime ends.
 ///
 /// Entra's authority and Key Vault speak https, because Microsoft's clients talk to them in no other way.
 pub struct World {
     pub mandiant: Mandiant,
+    /// The source only with [`World::gti_settings`].
+    pub gti: Gti,
     pub entra: Entra,
     /// Takes only Entra's tokens.
     pub sentinel: Sentinel,
@@ -53,6 +57,7 @@ pub struct World {
     /// Takes only Entra's tokens, and holds all of mati-sync's secrets.
     pub key_vault: KeyVault,
     mandiant_address: SocketAddr,
+    gti_address: SocketAddr,
     identity_address: SocketAddr,
     authority_address: SocketAddr,
     sentinel_address: SocketAddr,
@@ -93,6 +98,8 @@ impl World {
 
         let mandiant = Mandiant::new(now.clone());
         mandiant.set(|knobs| (knobs.key, knobs.secret) = (MATI_KEY.into(), MATI_SECRET.into()));
+        let gti = Gti::new(now.clone());
+        gti.set(|knobs| knobs.key = GTI_KEY.into());
         let entra = Entra::new(now.clone());
         entra.app(TENANT_ID, CLIENT_ID, CLIENT_SECRET);
         entra.knobs(|knobs| knobs.identity_header = IDENTITY_HEADER.into());
@@ -112,6 +119,7 @@ impl World {
         key_vault.set("mati-key", MATI_KEY);
         key_vault.set("mati-secret", MATI_SECRET);
         key_vault.set("azure-client-secret", CLIENT_SECRET);
+        key_vault.set("gti-api-key", GTI_KEY);
 
         let connections = <[Arc<AtomicUsize>; 2]>::default();
         let [to_mandiant, to_sentinel] = &connections;
@@ -125,7 +133,9 @@ impl World {
                 .await?,
             defender_address: net::serve_at(port(5), defender.router(), wanted, &uncounted).await?,
             vault_address: net::serve_at(port(6), key_vault.router(), Some(&tls), &uncounted).await?,
+            gti_address: net::serve_at(port(7), gti.router(), None, &uncounted).await?,
             mandiant,
+            gti,
             entra,
             sentinel,
             resource_manager,
@@ -166,6 +176,15 @@ impl World {
             settings.insert("SSL_CERT_FILE".into(), self.authority_certificate());
         }
         settings
+    }
+
+    /// Laid over [`World::settings`], these make Google Threat Intelligence the source.
+    pub fn gti_settings(&self) -> Settings {
+        settings([
+            ("SOURCE", "gti".into()),
+            ("GTI_API_KEY", GTI_KEY.into()),
+            ("GTI_BASE_URL", format!("http://{}/api/v3", self.gti_address)),
+        ])
     }
 
     /// Laid over [`World::settings`], these make the app registration upload.
