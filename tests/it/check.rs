@@ -27,7 +27,7 @@ use crate::{
 const MANDIANT: &str = "api.intelligence.mandiant.com";
 const RESOURCE_MANAGER: &str = "management.azure.com";
 /// What is checked on a laptop, with Sentinel alone.
-const ON_A_LAPTOP: [&str; 11] = [
+const ON_A_LAPTOP: [&str; 12] = [
     "settings",
     "schedule",
     "Mandiant",
@@ -37,6 +37,7 @@ const ON_A_LAPTOP: [&str; 11] = [
     "Sentinel rules",
     "state",
     "lease",
+    "exclusions",
     "changes",
     "sentinel renewal",
 ];
@@ -86,7 +87,10 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(checks, [&ALL[..], &["lease", "changes", "sentinel renewal", "defender renewal"]].concat());
+    assert_eq!(
+        checks,
+        [&ALL[..], &["lease", "exclusions", "changes", "sentinel renewal", "defender renewal"]].concat()
+    );
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());
     let names: Vec<String> = blobs.blobs().into_keys().collect();
@@ -126,7 +130,7 @@ async fn a_refusal_is_told_with_what_to_do_and_keeps_no_other_check_from_being_m
         (DEFENDER, &["Defender for Endpoint"], &["Ti.ReadWrite.All", "infra/grant-defender.sh"]),
         (
             STORAGE,
-            &["state", "lease", "sentinel renewal", "defender renewal"],
+            &["state", "lease", "exclusions", "sentinel renewal", "defender renewal"],
             &["AzureWebJobsStorage", "firewall"],
         ),
     ];
@@ -163,7 +167,7 @@ async fn a_service_that_never_answers_costs_half_a_minute_and_no_other_check() {
         (MANDIANT, &["Mandiant"][..]),
         (RESOURCE_MANAGER, &["Sentinel workspace"]),
         (DEFENDER, &["Defender for Endpoint"]),
-        (STORAGE, &["state", "lease", "sentinel renewal", "defender renewal"]),
+        (STORAGE, &["state", "lease", "exclusions", "sentinel renewal", "defender renewal"]),
     ] {
         let world = world();
         world
