@@ -10,11 +10,13 @@ use mati_sync::{
         wire::{STIX_OBJECTS, Upload},
     },
     domain::{
+        attribution::AttributionFilter,
         deciding_record::Refreshes,
-        expiry::Expirations,
+        exclusions::Exclusions,
+        expiry::{Expirations, Renewal},
         filter::{Filter, IncludedTypes, MissingScore, PerType, Threshold},
         manifest::Manifest,
-        observable::HashType,
+        observable::{HashType, HashTypes},
         outcome::Counts,
         plan::{Planned, plan_page},
         policy::{Circumstances, Policy},
@@ -57,28 +59,32 @@ fn policy() -> Policy {
             minimum_severity: None,
             exclude_benign: true,
             exclude_pervasive: true,
+            attribution: AttributionFilter::default(),
             exclude_osint: false,
             include_uncategorized: true,
         },
-        renewal_margin: expirations.renewal_margin(TimeDelta::hours(1)),
+        exclusions: Exclusions::default(),
+        renewal: Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1)),
         expirations,
-        hash_type: HashType::Md5,
+        hash_types: HashTypes::only(HashType::Sha256),
         deduplicate: true,
         retract: true,
         form: 1,
+        attributed_form: 1,
     }
 }
 
 fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
     let indicators = parse(page).expect("a page").page.indicators;
     plan_page(
-        policy.keyed(indicators),
+        policy.named(indicators),
         policy,
         &mut Manifest::default(),
         &Circumstances {
             purpose: Purpose::Live,
             refreshes: Refreshes::default(),
             horizon: now(),
+            renew_before: now(),
             now: now(),
         },
         &mut Counts::default(),

@@ -69,6 +69,8 @@ param alertCheckpointHours int = 26
 param withWorkbook bool = true
 @description('A page among the data connectors of Microsoft Sentinel. It needs the role Microsoft Sentinel Contributor on the workspace.')
 param withConnectorPage bool = true
+@description('Creates rules for what Microsoft\'s own cannot match of the indicators, and a hunt over 30 days.')
+param withRules bool = false
 @description('Time of this deployment. The alert for silence waits until the first pass can have ended.')
 param deployedAt string = utcNow('yyyy-MM-ddTHH:mm:ssZ')
 
@@ -124,8 +126,24 @@ param hashMinimumThreatScore string = ''
 param missingThreatScore string = 'include'
 @description('Drops an indicator all of whose sources are open source.')
 param excludeOsint bool = true
+@description('Values that are never sent, with commas between: host names with all below them, addresses, ranges, URLs by their beginning, digests. Longer lists are files in the state container, in exclusions/.')
+param exclude string = ''
+@description('Never sends Defender what is on the built-in list of names and addresses whose block would be an outage.')
+param excludeVital bool = true
 @description('Keeps an indicator without any category.')
 param includeUncategorized bool = true
+@description('Drops a record that names no threat actor and no malware family.')
+param attributedOnly bool = false
+@description('Threat actors, with commas between. Where this or one of the next three is set, a record must match one name of one of them.')
+param actors string = ''
+@description('Malware families, with commas between.')
+param malware string = ''
+@description('Names or titles of campaigns, with commas between.')
+param campaigns string = ''
+@description('Categories, with commas between.')
+param categories string = ''
+@description('Lowest confidence by attribution: FIN7=60, LOCKBIT=70. Empty: none.')
+param attributionThresholds string = ''
 @description('Ingests IPv4 addresses.')
 param includeIpv4 bool = true
 @description('Ingests IPv6 addresses.')
@@ -136,9 +154,8 @@ param includeFqdn bool = true
 param includeUrl bool = true
 @description('Ingests files.')
 param includeHash bool = true
-@description('The digest that stands for a file at Sentinel.')
-@allowed(['md5', 'sha1', 'sha256'])
-param hashType string = 'md5'
+@description('The digests that stand for a file at Sentinel: md5, sha1, sha256, or several with commas between.')
+param hashType string = 'sha256'
 
 // What is sent
 
@@ -387,7 +404,15 @@ var settings = {
   HASH_MINIMUM_THREAT_SCORE: hashMinimumThreatScore
   MISSING_THREAT_SCORE: missingThreatScore
   EXCLUDE_OSINT: string(excludeOsint)
+  EXCLUDE: exclude
+  EXCLUDE_VITAL: string(excludeVital)
   INCLUDE_UNCATEGORIZED: string(includeUncategorized)
+  ATTRIBUTED_ONLY: string(attributedOnly)
+  ACTORS: actors
+  MALWARE: malware
+  CAMPAIGNS: campaigns
+  CATEGORIES: categories
+  ATTRIBUTION_THRESHOLDS: attributionThresholds
   INCLUDE_IPV4: string(includeIpv4)
   INCLUDE_IPV6: string(includeIpv6)
   INCLUDE_FQDN: string(includeFqdn)
@@ -527,6 +552,18 @@ module connector 'modules/connector.bicep' = if (withConnectorPage) {
     firstSyncCommand: firstSync
     statusCommand: status
     grantDefenderCommand: grant
+  }
+  dependsOn: [
+    sentinelWorkspace
+  ]
+}
+
+module rules 'modules/rules.bicep' = if (withRules) {
+  scope: resourceGroup(sentinelPath[2], sentinelPath[4])
+  params: {
+    workspaceName: sentinelName
+    appName: appName
+    sourceSystem: sourceSystem
   }
   dependsOn: [
     sentinelWorkspace

@@ -26,11 +26,17 @@ use crate::{
             client::Sentinel,
             convert::Style,
             inventory::{self, Inventory},
-            wire::{INDICATORS, STIX_OBJECTS},
+            wire::{ACTIVITY_GROUP, INDICATORS, STIX_OBJECTS},
         },
     },
     domain::{
-        indicator::Provider, observable::HashType, policy::Policy, progress::DestinationId, report::Report,
+        exclusions::Exclusions,
+        expiry::Renewal,
+        indicator::Provider,
+        observable::{HashType, HashTypes},
+        policy::Policy,
+        progress::DestinationId,
+        report::Report,
     },
     http::{limiter::Limiter, transport::Transport},
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
@@ -107,6 +113,7 @@ impl App {
             clock: Arc::clone(clock),
             source,
             lanes: sentinel.chain(defender).collect(),
+            exclude: settings.exclude.clone(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
             announce,
@@ -231,7 +238,10 @@ fn sentinel_lane(
     };
     let target = DestinationId { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
     let destination = Destination::Sentinel(uploads);
-    lane("sentinel", settings, settings.hash_type, form, target, destination)
+    let mut lane = lane("sentinel", settings, settings.hash_types, form, target, destination);
+    // What names an actor is sent anew once, with the label; the rest is not.
+    lane.policy.attributed_form = hash(&(form, ACTIVITY_GROUP));
+    lane
 }
 
 fn defender_lane(
@@ -265,30 +275,34 @@ fn defender_lane(
         limit: defender.indicator_limit,
     });
     // An endpoint matches on the strongest digest it is given.
-    let lane = lane("defender", settings, HashType::Sha256, form, target, destination);
+    let lane = lane("defender", settings, HashTypes::only(HashType::Sha256), form, target, destination);
     // Another limit makes another choice.
-    Lane { settings_hash: format!("{}-{}", lane.settings_hash, defender.indicator_limit), ..lane }
+    let settings_hash = format!("{}-{}", lane.settings_hash, defender.indicator_limit);
+    let exclusions = Exclusions { vital: settings.exclude_vital, acts: true, ..Exclusions::default() };
+    Lane { settings_hash, policy: Policy { exclusions, ..lane.policy }, ..lane }
 }
 
 /// What lanes have in common. `salt` stands for the form in which this one sends.
 fn lane(
     name: &'static str,
     settings: &Settings,
-    hash_type: HashType,
+    hash_types: HashTypes,
     form: u64,
     target: DestinationId,
     destination: Destination,
 ) -> Lane {
     let policy = Policy {
         filter: settings.filter.clone(),
+        exclusions: Exclusions::default(),
         expirations: settings.expirations,
-        renewal_margin: settings.expirations.renewal_margin(settings.longest_pause),
-        hash_type,
+        renewal: Renewal::new(&settings.expirations, settings.renewal_slack, settings.longest_pause),
+        hash_types,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,
         form,
+        attributed_form: form,
     };
-    let decisive = (form, &settings.filter, hash_type, settings.expirations, settings.expire_retracted);
+    let decisive = (form, &settings.filter, hash_types, settings.expirations, settings.expire_retracted);
     Lane {
         name,
         settings_hash: format!("{:016x}", hash(&decisive)),

@@ -12,11 +12,14 @@ use serde::Serialize;
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{
+        exclusions::{ListSize, VITAL},
+        expiry::Lapse,
         problem::Problem,
         schedule::{self, Schedule},
+        tally::Tally,
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
-    pass::Engine,
+    pass::{Engine, Lane, ListError},
     settings::Faults,
     state::{error::StateError, store::Store},
 };
@@ -124,7 +127,9 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
         scope.schedule.into_iter().map(|text| timer_probe(text, engine.clock.now())).collect();
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
-    probes.extend([state_probe(engine), lease_probe(engine)]);
+    probes.extend(engine.lanes.iter().filter_map(rules_probe));
+    probes.extend([state_probe(engine), lease_probe(engine), lists_probe(engine), change_probe(engine)]);
+    probes.extend(engine.lanes.iter().map(|lane| renewal_probe(engine, lane)));
     let attempts = probes.into_iter().enumerate();
     let mut attempts: FuturesUnordered<_> =
         attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
@@ -210,6 +215,77 @@ fn lease_probe(engine: &Engine) -> Probe<'_> {
     };
     let tried = "the right to write was asked for and given back".to_owned();
     Probe::new("lease", tried, attempt)
+}
+
+/// What the rules that come with a destination can match of what the settings send there.
+fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
+    let destination = &lane.destination;
+    let told = destination.blind_spots(&lane.policy);
+    let told = told.unwrap_or_else(|| "at least one of them can match each indicator".to_owned());
+    let tried = "the settings were compared with what Microsoft's stock rules read".to_owned();
+    let probe = || Probe::new(format!("{} rules", destination.label()), tried, std::future::ready(Ok(told)));
+    destination.has_rules().then(probe)
+}
+
+/// What a change of settings since the last pass will bring.
+fn change_probe(engine: &Engine) -> Probe<'_> {
+    let changes = async {
+        let (store, now) = ((engine.open_store)()?, engine.clock.now());
+        let mut told = Vec::new();
+        for lane in &engine.lanes {
+            let progress = store.progress(lane.name).await?;
+            if progress.is_some_and(|progress| progress.settings_hash != lane.settings_hash) {
+                let manifest = engine.manifest(lane.name).await?;
+                let files = Tally::of(manifest.entries(), now).held.hash;
+                told.push(format!(
+                    "the settings of {} have changed: the next pass begins to read everything again and sends what differs; where other digests stand for files, each of the {files} files held gives way to its successors, with a row for each; mati-sync sync --dry-run says beforehand what is sent",
+                    lane.name
+                ));
+            }
+        }
+        Ok::<_, StateError>(if told.is_empty() { "nothing has changed".to_owned() } else { told.join("; ") })
+    };
+    // That the state cannot be read is another check's to say.
+    let attempt = async {
+        let unknown = "it cannot be told as long as the state cannot be read";
+        Ok(changes.await.unwrap_or_else(|_| unknown.to_owned()))
+    };
+    Probe::new("changes", "the settings were compared with those of the last pass", attempt)
+}
+
+/// The lists of what is never sent, with their sizes.
+fn lists_probe(engine: &Engine) -> Probe<'_> {
+    let attempt = async {
+        let lists = engine.lists().await.map_err(|error| match error {
+            ListError::State(error) => failed(error),
+            unreadable @ ListError::Unreadable(_) => RetryError::GaveUp(unreadable.to_string().into()),
+        })?;
+        let size = |size: &ListSize| match size.unused {
+            0 => format!("{} ({})", size.name, size.entries),
+            unused => format!("{} ({}, of which {unused} can equal no indicator)", size.name, size.entries),
+        };
+        let named: Vec<String> = lists.sizes().iter().map(size).collect();
+        let vital = engine.lanes.iter().find(|lane| lane.policy.exclusions.vital);
+        let vital = vital.map(|lane| format!("{VITAL} for {}", lane.name));
+        let named: Vec<String> = named.into_iter().chain(vital).collect();
+        Ok(if named.is_empty() { "there are none".to_owned() } else { named.join(", ") })
+    };
+    Probe::new("exclusions", "every list of what is never sent was read".to_owned(), attempt)
+}
+
+/// Says which slack holds, and when the first indicator would lapse.
+fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
+    let attempt = async {
+        let (policy, now) = (&lane.policy.renewal, engine.clock.now());
+        let slack = policy.slack().num_hours();
+        let holds = format!("nothing lapses within {slack} hours between two good passes (RENEWAL_SLACK)");
+        let lapse = engine.first_lapse(lane.name).await.map_err(failed)?;
+        Ok(match lapse {
+            None => format!("{holds}; nothing is held yet"),
+            Some(lapse) => format!("{holds}. {}", Lapse { lapse, now }),
+        })
+    };
+    Probe::new(&format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {

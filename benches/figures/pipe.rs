@@ -9,7 +9,12 @@ use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock, SystemClock},
     domain::{
-        fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, window::Window,
+        fingerprint::Fingerprint,
+        indicator::Indicator,
+        observable::Name,
+        outcome::Change,
+        plan::Planned,
+        window::{PlannedWindow, Range},
     },
     http::{traffic::Traffic, transport::Transport},
     pass::{Lane, Work},
@@ -50,12 +55,13 @@ pub fn measure(role: &str) {
 /// The indicator as it is sent, without a look at anything but itself.
 fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
+    let Name { key, hash_type } = policy.names(&indicator)[0];
     Planned {
         record: 0,
         reason: None,
         decider: mati_sync::domain::deciding_record::Decider::default(),
-        key: indicator.observable.subject(policy.hash_type).key(),
-        hash_type: policy.hash_type,
+        key,
+        hash_type,
         handle: None,
         fingerprint: Fingerprint::VOID,
         change: Change::Created,
@@ -68,8 +74,9 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
 async fn pipe(app: &App, deadline: &Deadline) -> u64 {
     let lane = &app.engine.lanes[0];
     let (now, traffic) = (app.engine.clock.now(), Traffic::default());
-    let window = Window { from: now - TimeDelta::hours(30), to: now };
-    let mut reader = app.engine.source.open(window, false);
+    let (from, limits) = (now - TimeDelta::hours(30), app.engine.source.limits());
+    let window = PlannedWindow::first_of(Range::Live, from, now, TimeDelta::hours(30), now, limits);
+    let mut reader = app.engine.source.open(&window, false);
     let mut sent = 0;
     let mut next = reader.next_page(deadline).await.expect("a page");
     while let Some(page) = next {

@@ -66,6 +66,7 @@ Examples:
   mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
+  mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
   mati-sync settings --from older.env                       an older product's settings as ours
 
@@ -103,6 +104,9 @@ pub enum Command {
     },
     /// Shows how far each lane is, and the newest passes; exits with 1 if something is wrong.
     Status,
+    /// Looks into the lists of what is never sent.
+    #[command(subcommand)]
+    Exclusions(ExclusionsCommand),
     /// Looks into the stored state.
     #[command(subcommand)]
     State(StateCommand),
@@ -114,8 +118,8 @@ pub enum Command {
     },
     /// Prints what a shell needs to complete commands and options.
     Completions { shell: Shell },
-    /// Prints the manual page, for `man -l -`.
-    Man,
+    /// Prints the manual page, or that of a command, for `man -l -`.
+    Man { command: Option<String> },
 }
 
 #[derive(Args)]
@@ -126,13 +130,13 @@ pub struct SyncArguments {
     /// Read again from so many days ago (1–89), beside the checkpoint, which does not move back.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*LOOKBACK_DAYS.start())..=i64::from(*LOOKBACK_DAYS.end())))]
     lookback_days: Option<u32>,
-    /// Upload again whatever is still wanted in the lookback; damaged state is left behind.
+    /// Upload again everything still wanted in the lookback; damaged state is left behind.
     #[arg(long)]
     rebuild: bool,
-    /// Offer the records again that the destination refused.
+    /// Send the records again that the destination rejected.
     #[arg(long)]
     retry_rejected: bool,
-    /// Take back what is no longer wanted, however much it is
+    /// Retract what waits for confirmation, however much it is.
     #[arg(long)]
     confirm_retraction: bool,
     /// Run only this destination; may be given more than once.
@@ -141,8 +145,17 @@ pub struct SyncArguments {
 }
 
 #[derive(Subcommand)]
+pub enum ExclusionsCommand {
+    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if a list cannot be read.
+    Test {
+        /// An address, a host name, a URL or a digest.
+        value: String,
+    },
+}
+
+#[derive(Subcommand)]
 pub enum StateCommand {
-    /// Prints the manifest as JSON lines: one for each indicator sent or refused.
+    /// Prints the manifest as JSON lines: one for each indicator sent or rejected.
     Export {
         #[arg(long, value_name = "NAME", default_value = "sentinel")]
         destination: String,

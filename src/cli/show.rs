@@ -35,6 +35,13 @@ pub fn report(report: &Report) -> String {
         for (indicator_type, changes) in &lane.by_type {
             line(&mut text, &format!("  {:<10}  {}", indicator_type.name(), summary(changes)));
         }
+        if let Some(matchable) = lane.matchable.filter(|_| lane.objects() > 0) {
+            let of = format!("of {} objects can be matched by Microsoft's stock rules", lane.objects());
+            line(&mut text, &format!("  {matchable:>10}  {of}"));
+        }
+        for (list, count) in &lane.excluded_by {
+            line(&mut text, &format!("  {count:>10}  excluded by {list}"));
+        }
         if let Some(watermark) = lane.watermark {
             line(&mut text, &format!("  settled up to {watermark}"));
         }
@@ -76,18 +83,20 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
     let sometimes = [
         (counts.retracted, sent("retracted", "would be retracted")),
         (counts.displaced, sent("displaced by others", "would be displaced by others")),
-        (counts.over_limit, "without room at the destination"),
-        (counts.rejected, "refused by the destination (see rejected/ in the state)"),
+        (counts.over_limit, "beyond the capacity of the destination"),
+        (counts.rejected, "rejected by the destination (see rejected/ in the state)"),
         (counts.left, "left to the next pass"),
         (dropped.confidence, "below the minimum confidence"),
         (dropped.threat_score, "below the minimum threat score"),
         (dropped.benign, "benign by the source's own word"),
         (dropped.pervasive, "infrastructure that many share"),
         (dropped.severity, "below the minimum severity"),
+        (dropped.attribution, "not attributed as wanted"),
         (dropped.osint, "open source only"),
         (dropped.uncategorized, "without category"),
         (dropped.type_, "of a type not wanted"),
         (dropped.malformed, "malformed (see the log)"),
+        (dropped.excluded, "excluded by a list"),
         (counts.aged_out, "expired and forgotten"),
         (counts.requests, "requests"),
         (counts.throttled, "of them throttled"),

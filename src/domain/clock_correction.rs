@@ -24,6 +24,8 @@ impl Progress {
         }
         self.created = self.created.map(|created| created.min(now));
         self.refreshed = self.refreshed.map(|refreshed| refreshed.min(now));
+        // How long that took, and until when it renewed, is not known under a clock that was wrong.
+        self.last_refresh = None;
         begins_anew
     }
 }

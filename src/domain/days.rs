@@ -89,13 +89,9 @@ mod tests {
     fn report(created: u64) -> LaneReport {
         let changes = Changes { created, ..Changes::default() };
         LaneReport {
-            end: End::CaughtUp,
-            message: None,
             counts: Counts { read: created, created, ..Counts::default() },
             by_type: BTreeMap::from([(IndicatorType::Ipv4, changes)]),
-            watermark: None,
-            losses: Vec::new(),
-            continues: None,
+            ..LaneReport::ended(End::CaughtUp, None)
         }
     }
 

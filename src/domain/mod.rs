@@ -1,5 +1,6 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod attribution;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
@@ -7,11 +8,14 @@ pub mod days;
 pub mod deciding_record;
 pub mod decision;
 pub mod entry;
+pub mod exclusions;
 pub mod expiry;
+pub mod fates;
 pub mod feeds;
 pub mod filter;
 pub mod fingerprint;
 pub mod handles;
+pub mod hashes;
 pub mod health;
 pub mod indicator;
 pub mod inventory;
@@ -22,6 +26,7 @@ pub mod next_window;
 pub mod observable;
 pub mod outcome;
 pub mod page;
+pub mod places;
 pub mod plan;
 pub mod policy;
 pub mod problem;
@@ -32,7 +37,7 @@ pub mod report;
 pub mod request;
 pub mod retraction_limit;
 pub mod schedule;
-pub mod sorted;
+pub mod selection;
 pub mod spelling;
 pub mod tally;
 pub mod trivial;

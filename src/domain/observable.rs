@@ -12,6 +12,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use super::hashes::{HashType, HashTypes, Hashes};
+
 use super::{
     never_sent::{self, Suffixes},
     spelling::{self, Host, Malformed},
@@ -44,92 +46,6 @@ impl IndicatorType {
             Self::Url => "url",
             Self::Hash => "hash",
         }
-    }
-}
-
-/// The digest algorithms Mandiant gives for a file, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HashType {
-    Md5,
-    Sha1,
-    Sha256,
-}
-
-impl HashType {
-    pub const ALL: [Self; 3] = [Self::Md5, Self::Sha1, Self::Sha256];
-    /// Strongest first: the order in which a substitute is looked for.
-    const STRONGEST_FIRST: [Self; 3] = [Self::Sha256, Self::Sha1, Self::Md5];
-
-    /// Length of the digest in hexadecimal digits.
-    fn digits(self) -> usize {
-        match self {
-            Self::Md5 => 32,
-            Self::Sha1 => 40,
-            Self::Sha256 => 64,
-        }
-    }
-
-    /// Mandiant's and the setting's word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Md5 => "md5",
-            Self::Sha1 => "sha1",
-            Self::Sha256 => "sha256",
-        }
-    }
-}
-
-/// The digests known of one file, lower-case hexadecimal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hashes {
-    md5: Option<String>,
-    sha1: Option<String>,
-    sha256: Option<String>,
-}
-
-impl Hashes {
-    /// Adds one digest. Empty values occur in Mandiant's records and are passed over.
-    ///
-    /// # Errors
-    /// A value that is not a digest of that algorithm.
-    pub fn add(&mut self, hash_type: HashType, value: &str) -> Result<(), Malformed> {
-        let value = value.trim();
-        if value.is_empty() {
-            return Ok(());
-        }
-        if value.len() != hash_type.digits() || !value.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(Malformed(format!("not a {} digest", hash_type.name()).into()));
-        }
-        *self.slot(hash_type) = Some(value.to_ascii_lowercase());
-        Ok(())
-    }
-
-    fn slot(&mut self, hash_type: HashType) -> &mut Option<String> {
-        match hash_type {
-            HashType::Md5 => &mut self.md5,
-            HashType::Sha1 => &mut self.sha1,
-            HashType::Sha256 => &mut self.sha256,
-        }
-    }
-
-    pub fn get(&self, hash_type: HashType) -> Option<&str> {
-        match hash_type {
-            HashType::Md5 => self.md5.as_deref(),
-            HashType::Sha1 => self.sha1.as_deref(),
-            HashType::Sha256 => self.sha256.as_deref(),
-        }
-    }
-
-    /// The digest of the wanted type or, where the record lacks it, the strongest present.
-    pub fn preferred(&self, wanted: HashType) -> Option<(HashType, &str)> {
-        std::iter::once(wanted)
-            .chain(HashType::STRONGEST_FIRST)
-            .find_map(|hash_type| Some((hash_type, self.get(hash_type)?)))
-    }
-
-    /// Every digest known, strongest first.
-    pub fn all(&self) -> impl Iterator<Item = (HashType, &str)> {
-        HashType::STRONGEST_FIRST.into_iter().filter_map(|hash_type| Some((hash_type, self.get(hash_type)?)))
     }
 }
 
@@ -210,6 +126,36 @@ impl Observable {
         Ok(Self::File(hashes))
     }
 
+    /// What a person, or a destination that is asked, calls by `text`, whether it would be sent or not: an address, a
+    /// digest, a URL with or without its scheme, a host name.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn of_text(text: &str) -> Result<Self, Malformed> {
+        let text = text.trim();
+        if let Some(hash_type) = HashType::ALL.into_iter().find(|hash_type| hash_type.digits() == text.len())
+            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            let mut hashes = Hashes::default();
+            hashes.add(hash_type, text)?;
+            return Ok(Self::File(hashes));
+        }
+        if text.contains("://") {
+            return Ok(Self::Url(spelling::url(text)?.text));
+        }
+        match spelling::domain(text) {
+            Ok(Host::Address(address)) => Ok(match address.to_canonical() {
+                IpAddr::V4(address) => Self::Ipv4(address),
+                IpAddr::V6(address) => Self::Ipv6(address),
+            }),
+            Ok(Host::Name(name)) => Ok(Self::Domain(name)),
+            Err(_) if text.contains(['/', ':']) => {
+                Ok(Self::Url(spelling::url(&format!("http://{text}"))?.text))
+            }
+            Err(malformed) => Err(malformed),
+        }
+    }
+
     /// What versions before the rules of [`spelling`] and [`never_sent`] made of a value that is no file: a lane may still
     /// hold it under that key.
     pub fn legacy(indicator_type: IndicatorType, value: &str) -> Option<Self> {
@@ -255,6 +201,19 @@ impl Observable {
             Self::Url(_) => IndicatorType::Url,
             Self::File(_) => IndicatorType::Hash,
         }
+    }
+
+    /// The names under which a destination is to hold it: of a file one for each of its digests that is among `wanted`, or
+    /// its strongest if it has none of them; of anything else one.
+    pub fn names(&self, wanted: HashTypes) -> Vec<Name> {
+        let name = |hash_type| Name { key: self.subject(hash_type).key(), hash_type };
+        let names: Vec<Name> = match self {
+            Self::File(hashes) => {
+                wanted.iter().filter(|wanted| hashes.get(*wanted).is_some()).map(name).collect()
+            }
+            _ => Vec::new(),
+        };
+        if names.is_empty() { vec![name(wanted.strongest())] } else { names }
     }
 
     /// The single comparison by which a destination will know this observable.
@@ -356,6 +315,13 @@ impl fmt::Display for StixId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(pub Uuid);
+
+/// A key under which an indicator may stand, and the digest that stands for it there if it is a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub key: Key,
+    pub hash_type: HashType,
+}
 
 /// A key read back from its 16 bytes.
 impl From<[u8; 16]> for Key {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     deciding_record::{Refreshes, WholeRefresh},
+    expiry::Renewal,
     feeds::{Feeds, Loss, NotedLoss, Quota, note_losses},
     observable::Key,
     purpose::{Backfill, Purpose},
@@ -45,6 +46,18 @@ pub struct Withheld {
     pub of: u64,
 }
 
+/// A refresh of which everything was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRefresh {
+    /// From its begin until the last record was read, in seconds.
+    pub seconds: i64,
+    /// The same of the refresh before it: every second one renews most, and takes longer.
+    #[serde(default)]
+    pub before: i64,
+    /// What it met is valid until then at least.
+    pub until: DateTime<Utc>,
+}
+
 /// A lane that begins with what its destination holds already.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adoption {
@@ -72,6 +85,9 @@ pub struct Progress {
     pub refreshed: Option<DateTime<Utc>>,
     #[serde(default)]
     pub refreshes: Refreshes,
+    /// The last refresh of which everything was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_refresh: Option<LastRefresh>,
     /// What was held and retracted in the last 24 hours.
     #[serde(default)]
     #[serde(rename = "brake")]
@@ -116,6 +132,13 @@ pub struct Progress {
     pub applied: Vec<String>,
     /// The settings that decide what is sent; a change calls for a refresh.
     pub settings_hash: String,
+    /// Stands for the entries of all lists, see [`Fingerprints`](super::exclusions::Fingerprints). Absent: there were
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusions: Option<String>,
+    /// How far the destination was gone through in search of what became excluded, while that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Adoption>,
     /// Of the one continuation message that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
@@ -152,6 +175,7 @@ impl Progress {
             created: Some(created),
             refreshed: Some(created),
             refreshes: Refreshes::default(),
+            last_refresh: None,
             retraction_limit: RetractionLimit::default(),
             withheld: None,
             swept: 0,
@@ -168,6 +192,8 @@ impl Progress {
             backfills: Vec::new(),
             applied: Vec::new(),
             settings_hash,
+            exclusions: None,
+            sweep: None,
             continuation_id: None,
             continues: None,
             manifest_entries: 0,
@@ -233,6 +259,25 @@ impl Progress {
         let from = whole_second(now - span.min(limits.reach));
         let to = limits.end(now);
         self.backfills.push(Backfill { run_id, purpose, from, to, position: from });
+    }
+
+    /// How long a refresh takes to read, by the last two.
+    pub fn refresh_took(&self) -> TimeDelta {
+        let seconds = self.last_refresh.map_or(0, |last| last.seconds.max(last.before));
+        TimeDelta::seconds(seconds.max(0))
+    }
+
+    /// What is valid until earlier than this is renewed when it is met unchanged at `now`.
+    pub fn renew_before(&self, renewal: &Renewal, now: DateTime<Utc>) -> DateTime<Utc> {
+        renewal.until(self.refreshed, self.refresh_took(), now)
+    }
+
+    /// Notes at `now` that a refresh was read to its end.
+    pub fn note_refresh_read(&mut self, renewal: &Renewal, now: DateTime<Utc>) {
+        let until = self.renew_before(renewal, now);
+        let seconds = self.refreshed.map_or(0, |began| (now - began).num_seconds());
+        let before = self.last_refresh.map_or(0, |last| last.seconds);
+        self.last_refresh = Some(LastRefresh { seconds, before, until });
     }
 
     /// Whether a survey was read to its end and is to be judged.

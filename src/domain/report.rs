@@ -56,6 +56,13 @@ pub struct LaneReport {
     /// What was sent, by type of indicator.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: ByType,
+    /// Of the objects created or updated, how many at least one of Microsoft's stock rules can match. At Sentinel alone:
+    /// elsewhere the destination itself compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matchable: Option<u64>,
+    /// Records dropped as excluded, by the list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub excluded_by: BTreeMap<String, u64>,
     pub watermark: Option<DateTime<Utc>>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
@@ -63,6 +70,28 @@ pub struct LaneReport {
     /// The pass that the lane went on with in this one, the first of its chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
+}
+
+impl LaneReport {
+    /// The report of a lane that did nothing before it ended.
+    pub fn ended(end: End, message: Option<String>) -> Self {
+        Self {
+            end,
+            message,
+            counts: Counts::default(),
+            by_type: ByType::new(),
+            matchable: None,
+            excluded_by: BTreeMap::new(),
+            watermark: None,
+            losses: Vec::new(),
+            continues: None,
+        }
+    }
+
+    /// How many objects were created or updated.
+    pub fn objects(&self) -> u64 {
+        self.by_type.values().map(|changes| changes.created + changes.updated).sum()
+    }
 }
 
 impl Report {
@@ -115,6 +144,10 @@ impl Report {
             mine.counts += theirs.counts;
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
+            }
+            mine.matchable = mine.matchable.map(|matchable| matchable + theirs.matchable.unwrap_or_default());
+            for (list, count) in &theirs.excluded_by {
+                *mine.excluded_by.entry(list.clone()).or_default() += count;
             }
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);

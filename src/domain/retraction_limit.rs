@@ -13,7 +13,7 @@ const FEW: u64 = 100;
 /// More samples than this add nothing to the decision and cost bytes in every commit.
 const MOST_SAMPLES: usize = 32;
 
-/// What a lane held, and what it took back unasked, over the last day.
+/// What a lane held, and what it retracted unasked, over the last day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RetractionLimit {

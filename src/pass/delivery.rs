@@ -1,6 +1,10 @@
 //! Uploads side by side, what the destination answered for each record, and a commit for what it settled.
 
-use std::{collections::VecDeque, future::pending, pin::pin};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::pending,
+    pin::pin,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::Notify, task::yield_now};
@@ -12,14 +16,15 @@ use super::{
     ledger::Ledger,
     reconciliation::{Admission, Reconciler},
     retractions,
+    selecting::Selecting,
 };
 use crate::{
     destination::ApiError,
     domain::{
         entry::Known,
-        handles::ByKey,
-        observable::Key,
-        outcome::{Change, RecordOutcome, Rejection},
+        fates::Fates,
+        observable::{Key, Name},
+        outcome::{Change, Fate, RecordOutcome, Rejection},
         plan::{Plan, Planned},
         window::Range,
     },
@@ -48,17 +53,18 @@ pub(super) struct Delivery<'a> {
     /// What the records were read for.
     range: Range,
     /// Records that have no fate yet.
-    open: u64,
+    pub(super) fates: Fates,
+    pub(super) selecting: Selecting,
     waiting: VecDeque<Vec<Planned>>,
     uploads: FuturesUnordered<BoxFuture<'a, Uploaded>>,
     /// Answered, and not looked at yet.
     arrived: Vec<Uploaded>,
     /// What was begun and is not settled: the manifest knows nothing of it yet.
-    under_way: ByKey<()>,
+    under_way: HashSet<Key>,
     /// Entries for the next commit.
     settled: Vec<Known>,
     control: Control,
-    reconciler: Reconciler,
+    pub(super) reconciler: Reconciler,
     halt: Option<Halt>,
 }
 
@@ -66,11 +72,12 @@ impl<'a> Delivery<'a> {
     pub fn new() -> Self {
         Self {
             range: Range::Live,
-            open: 0,
+            fates: Fates::default(),
+            selecting: Selecting::default(),
             waiting: VecDeque::new(),
             uploads: FuturesUnordered::new(),
             arrived: Vec::new(),
-            under_way: ByKey::default(),
+            under_way: HashSet::new(),
             settled: Vec::new(),
             control: Control::default(),
             reconciler: Reconciler::default(),
@@ -103,14 +110,9 @@ impl<'a> Delivery<'a> {
         self.control.store(ledger).await
     }
 
-    /// Whether an upload about `key` is under way.
-    pub fn knows(&self, key: Key) -> bool {
-        self.under_way.contains_key(&key)
-    }
-
-    /// Records that have no fate yet.
-    pub fn open(&self) -> u64 {
-        self.open
+    /// Whether an upload about one of `names` is under way.
+    pub fn knows(&self, names: &[Name]) -> bool {
+        names.iter().any(|name| self.under_way.contains(&name.key))
     }
 
     /// Delivers what a page calls for: first what is removed, because that may make room for the others. Of the others
@@ -118,8 +120,11 @@ impl<'a> Delivery<'a> {
     ///
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
-    pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, plan: Plan) -> Result<(), Halt> {
-        self.open += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
+    pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, mut plan: Plan) -> Result<(), Halt> {
+        self.fates.await_page(&mut plan);
+        for (list, count) in plan.excluded_by {
+            *ledger.excluded_by.entry(list).or_default() += count;
+        }
         // The next page is compared with them at once; the next commit makes them durable.
         for note in plan.notes {
             ledger.state.manifest.put(note);
@@ -212,8 +217,8 @@ impl<'a> Delivery<'a> {
             let Some(mut batch) = self.waiting.pop_front() else { return };
             let now = context.now();
             for item in &mut batch {
-                item.valid_until = context.lane.policy.valid_until(&item.indicator, item.change, now);
-                self.under_way.insert(item.key, ());
+                item.valid_until = context.policy.valid_until(&item.indicator, item.change, now);
+                self.under_way.insert(item.key);
             }
             self.uploads.push(Box::pin(async move {
                 let answer = context.lane.destination.deliver(&batch, context.deadline, traffic).await;
@@ -308,12 +313,12 @@ impl<'a> Delivery<'a> {
     /// Counts what became of one record, and notes what is known of it now for the next commit.
     fn settle(&mut self, ledger: &mut Ledger<'a>, item: &Planned, outcome: RecordOutcome) {
         self.under_way.remove(&item.key);
-        self.close(item);
         let before = ledger.state.manifest.get(item.key).copied();
         let was_held = before.is_some_and(|entry| entry.is_held(ledger.now()));
         let known = match outcome {
             RecordOutcome::Acknowledged(handle) => {
-                ledger.count(item);
+                self.close(ledger, item, item.change.fate());
+                ledger.note_sent(item);
                 ledger.context.gauge.sent(ledger.context.lane.name, 1);
                 if item.change.removes() {
                     self.reconciler.free(item.key);
@@ -326,11 +331,12 @@ impl<'a> Delivery<'a> {
                 Some(item.acknowledged(handle))
             }
             RecordOutcome::OverLimit => {
-                ledger.counts.over_limit += 1;
+                self.close(ledger, item, Some(Fate::OverLimit));
                 ledger.unsettled.insert(item.key);
                 None
             }
             RecordOutcome::Rejected(rejection) => {
+                self.close(ledger, item, Some(Fate::Rejected));
                 ledger.reject(item, &rejection);
                 if self.reconciler.made_way() && !item.change.removes() {
                     // The best of those that made way take its place when all are offered again.
@@ -344,7 +350,7 @@ impl<'a> Delivery<'a> {
         };
         // To be told the same again is no progress; nor is what is sent whether it is held or not.
         let is_new = known.is_some_and(|known| before != Some(known.entry));
-        if is_new && (item.change != Change::Renewed || ledger.context.lane.policy.deduplicate) {
+        if is_new && (item.change != Change::Renewed || ledger.context.policy.deduplicate) {
             ledger.note_movement();
         }
         self.settled.extend(known);
@@ -356,8 +362,8 @@ impl<'a> Delivery<'a> {
             return Ok(planned);
         }
         let Admission { admitted, settled, kept } = self.reconciler.admit(ledger, planned).await?;
-        for item in &settled {
-            self.close(item);
+        for (item, fate) in &settled {
+            self.close(ledger, item, Some(*fate));
         }
         for known in kept {
             self.note(known);
@@ -371,9 +377,10 @@ impl<'a> Delivery<'a> {
         self.settled.push(known);
     }
 
-    /// Notes that what `item` was planned for has its fate. What is displaced is no record that was read.
-    fn close(&mut self, item: &Planned) {
-        self.open -= u64::from(item.change.is_fate());
+    /// Notes what became of `item`, and counts its record if that has its fate now.
+    fn close(&mut self, ledger: &mut Ledger<'a>, item: &Planned, fate: Option<Fate>) {
+        let fate = fate.and_then(|fate| self.fates.close(item, fate));
+        fate.into_iter().for_each(|fate| ledger.counts.count(fate));
     }
 
     /// A dry run: what would be sent is counted and remembered, so that it counts once.
@@ -386,13 +393,7 @@ impl<'a> Delivery<'a> {
 }
 
 fn batches(planned: Vec<Planned>, size: usize) -> VecDeque<Vec<Planned>> {
-    let mut batches = VecDeque::with_capacity(planned.len().div_ceil(size));
     let mut rest = planned.into_iter();
-    loop {
-        let batch: Vec<Planned> = rest.by_ref().take(size).collect();
-        if batch.is_empty() {
-            return batches;
-        }
-        batches.push_back(batch);
-    }
+    let next = || Some(rest.by_ref().take(size).collect()).filter(|batch: &Vec<Planned>| !batch.is_empty());
+    std::iter::from_fn(next).collect()
 }

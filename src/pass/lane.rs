@@ -1,6 +1,6 @@
 //! One lane's part in a pass: window after window, until the lane catches up or time runs out.
 
-use std::panic::AssertUnwindSafe;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use chrono::TimeDelta;
 use futures::FutureExt;
@@ -21,8 +21,9 @@ use super::{
 };
 use crate::{
     domain::{
+        expiry::Lapse,
         outcome::{Counts, End},
-        report::LaneReport,
+        report::{ByType, LaneReport},
         tally::Tally,
         window::PlannedWindow,
     },
@@ -49,13 +50,26 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     });
     // A defect may have left the manifest in any state: it is not looked at again, and neither is one that is overtaken.
     let is_sound = context.lease.is_some() && !matches!(ended, Err(Halt::Fenced(_) | Halt::Failed(_)));
-    let sound = ledger.as_mut().filter(|_| is_sound);
-    let held = sound.map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
-    let report = report(context, &traffic, ledger, continues, ended);
+    let mut sound = ledger.as_mut().filter(|_| is_sound);
+    let held = sound.as_mut().map(|ledger| Tally::of(ledger.state.manifest.entries(), context.now()).held);
+    let lapse = match &ended {
+        Err(Halt::Stalled(_) | Halt::PagesLost(_)) => sound.and_then(first_lapse),
+        _ => None,
+    };
+    let mut report = report(context, &traffic, ledger, continues, ended);
+    if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
+        message.push_str(&format!(". {lapse}"));
+    }
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
     (context.lane.name, report)
+}
+
+/// The report of a lane that could not begin.
+pub(super) fn halted(halt: Halt) -> LaneReport {
+    let (end, message) = halt.end();
+    LaneReport::ended(end, Some(message))
 }
 
 /// The lane's part. `ledger` and `continues`, the chain that the lane goes on with, outlive a defect.
@@ -72,6 +86,13 @@ async fn run_lane<'a>(
     let ended = settle(ledger, &mut delivery, continues, worked).await;
     ledger.counts.left += delivery.open();
     ended
+}
+
+/// Until when a lane that stalls must deliver again, so that nothing lapses.
+fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
+    let renewed_until = ledger.state.progress.last_refresh.map(|last| last.until);
+    let lapse = ledger.state.manifest.first_lapse(renewed_until)?;
+    Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
 async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
@@ -103,11 +124,22 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     now = Box::pin(feeds::start(ledger, now)).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
-    let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
-    while let Some(whole) = ledger.state.progress.next_window(now, limits) {
+    let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
+    loop {
+        let Some(whole) = delivery.selecting.position(&ledger.state.progress).next_window(now, limits) else {
+            if !delivery.selecting.has_windows() {
+                break;
+            }
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            continue;
+        };
+        if delivery.selecting.differs_from(&whole) {
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            continue;
+        }
         let planned = reading.cut(whole.clone());
-        context.deadline.check()?;
         context.lease.map_or(Ok(()), Lease::check)?;
+        context.deadline.check()?;
         if let Some(gap) = planned.out_of_reach {
             warn!(
                 lane = lane.name,
@@ -118,8 +150,14 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 gap.to
             );
         }
-        let account = match pages::read(&mut reading, ledger, delivery, &planned, now).await {
+        let read = pages::read(&mut reading, ledger, delivery, &planned, now).await;
+        // A pass whose lease ran out has no time left either, but that is not why it ends.
+        if let Err(Halt::OutOfTime(_)) = &read {
+            context.lease.map_or(Ok(()), Lease::check)?;
+        }
+        let account = match read {
             Ok((then, account)) if then < now => {
+                delivery.deliver_chosen(ledger, now, limits).await?;
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;
                 if begins_anew {
@@ -140,12 +178,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
             }
             Err(halt) => return Err(halt),
         };
-        let settled = ledger.state.progress.settle(&planned, &account, now, limits);
-        let lost = settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
-        feeds::note_losses(ledger, &lost);
-        retractions::judge_survey(ledger);
-        retractions::recount(ledger);
-        ledger.commit(Vec::new()).await?;
+        delivery.end_window(ledger, planned, account, now, limits).await?;
     }
     feeds::conclude(ledger)?;
     match ledger.state.progress.withheld {
@@ -237,16 +270,20 @@ fn report(
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
-    let lane = context.lane.name;
-    let (mut counts, by_type, watermark, losses, remarks) = match ledger {
+    let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
+    let (mut counts, by_type, matchable, excluded_by, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
             let watermark = Some(ledger.state.progress.watermark);
-            (counts, ledger.by_type, watermark, ledger.losses, ledger.remarks)
+            let Ledger { by_type, matchable, excluded_by, losses, remarks, .. } = ledger;
+            (counts, by_type, matchable, excluded_by, watermark, losses, remarks)
         }
-        None => Default::default(),
+        None => {
+            let matchable = has_rules.then_some(0);
+            (Counts::default(), ByType::new(), matchable, BTreeMap::new(), None, Vec::new(), Vec::new())
+        }
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
@@ -261,7 +298,7 @@ fn report(
         _ => (end, message),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, watermark, losses, continues }
+    LaneReport { end, message, counts, by_type, matchable, excluded_by, watermark, losses, continues }
 }
 
 /// That records have no fate, or more than one.

@@ -1,6 +1,6 @@
 //! What a lane knows and changes during a pass: its state, and the fate of every record.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -10,7 +10,7 @@ use crate::{
         entry::Known,
         feeds::Loss,
         observable::Key,
-        outcome::{Counts, Rejection},
+        outcome::{Change, Counts, Rejection},
         plan::Planned,
         progress::{Adoption, Progress},
         report::ByType,
@@ -27,6 +27,10 @@ pub(super) struct Ledger<'a> {
     pub state: LaneState,
     pub counts: Counts,
     pub by_type: ByType,
+    /// Objects created or updated that one of the destination's own rules can match; `None` if it has no rules.
+    pub matchable: Option<u64>,
+    /// Records dropped as excluded, by the list.
+    pub excluded_by: BTreeMap<String, u64>,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
@@ -48,6 +52,8 @@ impl<'a> Ledger<'a> {
             state,
             counts: Counts::default(),
             by_type: ByType::new(),
+            matchable: context.lane.destination.has_rules().then_some(0),
+            excluded_by: BTreeMap::new(),
             surveyed: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),
@@ -61,16 +67,19 @@ impl<'a> Ledger<'a> {
         self.context.now()
     }
 
-    /// Counts a record that was sent and acknowledged.
-    pub fn count(&mut self, item: &Planned) {
-        self.counts.count(item.change);
+    /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
+    pub fn note_sent(&mut self, item: &Planned) {
+        self.counts.displaced += u64::from(item.change == Change::Displaced);
+        if matches!(item.change, Change::Created | Change::Updated)
+            && let Some(matchable) = &mut self.matchable
+        {
+            *matchable += u64::from(self.context.lane.destination.is_matchable(item) == Some(true));
+        }
         self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
     }
 
-    /// Counts a rejected record, and notes it with its reason for the next commit.
+    /// Notes a rejected object with its reason for the next commit.
     pub fn reject(&mut self, item: &Planned, rejection: &Rejection) {
-        // One that is displaced is not a record that was read.
-        self.counts.rejected += u64::from(item.change.is_fate());
         self.rejections.note(&self.context, item, rejection);
     }
 

@@ -20,6 +20,7 @@ mod control;
 mod days;
 mod delivery;
 mod engine;
+mod exclusions;
 mod feeds;
 mod foreign;
 pub mod gauge;
@@ -33,8 +34,11 @@ mod reconciliation;
 mod rejections;
 mod reruns;
 mod retractions;
+mod selecting;
 mod soundness;
 mod status;
+mod status_body;
+mod windows;
 mod work;
 
 use chrono::TimeDelta;
@@ -46,6 +50,7 @@ use crate::{
 
 pub use self::{
     engine::{Ended, Engine, OpenStore},
+    exclusions::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };

@@ -13,6 +13,7 @@ use crate::{
         entry::{Handle, Known, State},
         inventory::{Held, InventoryPage, Owner, found, gone, missing},
         observable::Key,
+        outcome::{Change, Fate},
         plan::Planned,
         progress::Adoption,
     },
@@ -38,7 +39,7 @@ pub(super) struct Reconciler {
 /// What of a page is sent, and what is settled without being sent.
 pub(super) struct Admission {
     pub admitted: Vec<Planned>,
-    pub settled: Vec<Planned>,
+    pub settled: Vec<(Planned, Fate)>,
     /// Entries for the next commit.
     pub kept: Vec<Known>,
 }
@@ -47,6 +48,11 @@ impl Reconciler {
     /// Whether the destination cannot hold everything.
     pub fn is_limited(&self) -> bool {
         self.capacity.is_some()
+    }
+
+    /// What the destination has room for, where it cannot hold everything and was asked.
+    pub fn capacity(&self) -> Option<&Capacity> {
+        self.capacity.as_ref()
     }
 
     /// Whether some of ours made way for better ones in this pass.
@@ -203,14 +209,12 @@ impl Reconciler {
         };
         let now = ledger.now();
         let is_foreign = |item: &mut Planned| self.foreign.contains(&destination.compared_as(item));
-        let mut settled: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
+        let theirs: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
         let Admitted { sent, displaced, turned_away } =
             capacity.admit(planned, |item| destination.is_unfit(item, now));
         self.made_way |= !displaced.is_empty();
         displace(ledger, displaced).await?;
-        let mut kept = foreign::remember(ledger, &settled).await?;
-        // Nothing can fail from here on, so that what gets its fate here does not count as left as well.
-        ledger.counts.over_limit += turned_away.len() as u64;
+        let mut kept = foreign::remember(ledger, &theirs).await?;
         for item in &turned_away {
             ledger.unsettled.insert(item.key);
             // The deciding record was met although nothing is sent, also where the indicator makes way on this very
@@ -221,7 +225,9 @@ impl Reconciler {
                 kept.push(entry.into());
             }
         }
-        settled.extend(turned_away);
+        let theirs = theirs.into_iter().map(|item| (item, Fate::Unchanged));
+        let turned_away = turned_away.into_iter().map(|item| (item, Fate::OverLimit));
+        let settled = theirs.chain(turned_away).collect();
         Ok(Admission { admitted: sent, settled, kept })
     }
 }
@@ -231,27 +237,44 @@ async fn page(ledger: &Ledger<'_>, next: Option<&str>) -> Result<InventoryPage, 
     context.lane.destination.inventory(next, context.deadline, ledger.traffic).await
 }
 
-/// Removes at once those of ours whose values are harmful by today's rules, whatever record brought them: a wrong block is
-/// an outage. Returns the keys of what went.
+/// Removes at once those of ours whose values are harmful by today's rules, or excluded, whatever record brought them: a
+/// wrong block is an outage. Returns the keys of what went. What was excluded counts as read and retracted; and if
+/// nothing else may be retracted, it is all the same.
 async fn remove_harmful(ledger: &mut Ledger<'_>, held: &mut Vec<Held>) -> Result<Vec<Key>, Halt> {
     let context = ledger.context;
-    if context.lease.is_none() || !context.lane.policy.retract {
-        return Ok(Vec::new());
-    }
+    let excluded_by = |held: &Held| context.policy.exclusions.find(held.observable.as_ref()?);
     let is_harmful = |held: &mut Held| {
         let can_be_removed = held.owner == Owner::Us && held.handle.and_then(Handle::number).is_some();
-        can_be_removed && held.harm.is_some()
+        let is_malformed = held.harm.is_some() && context.policy.retract && context.lease.is_some();
+        can_be_removed && (is_malformed || excluded_by(held).is_some())
     };
     let harmful: Vec<Held> = held.extract_if(.., is_harmful).collect();
     if harmful.is_empty() {
         return Ok(Vec::new());
     }
-    for Held { compared_as, .. } in &harmful {
-        warn!(lane = context.lane.name, "{compared_as} is local or otherwise harmful and is removed");
+    let mut excluded = 0;
+    for held in &harmful {
+        match excluded_by(held) {
+            Some(hit) => {
+                excluded += 1;
+                if let Some(indicator_type) = held.indicator_type {
+                    ledger.by_type.entry(indicator_type).or_default().add(Change::Retracted);
+                }
+                info!(lane = context.lane.name, "{} is excluded by {hit} and is removed", held.compared_as);
+            }
+            None => warn!(
+                lane = context.lane.name,
+                "{} is local or otherwise harmful and is removed", held.compared_as
+            ),
+        }
     }
     let numbers: Vec<u64> = harmful.iter().filter_map(|held| held.handle.and_then(Handle::number)).collect();
-    context.lane.destination.remove(&numbers, context.deadline, ledger.traffic).await?;
-    ledger.counts.displaced += numbers.len() as u64;
+    if context.lease.is_some() {
+        context.lane.destination.remove(&numbers, context.deadline, ledger.traffic).await?;
+    }
+    ledger.counts.read += excluded;
+    ledger.counts.retracted += excluded;
+    ledger.counts.displaced += numbers.len() as u64 - excluded;
     Ok(harmful.into_iter().filter_map(|held| held.key).collect())
 }
 

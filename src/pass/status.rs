@@ -75,7 +75,7 @@ pub struct LaneOverview {
     /// Retractions that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
-    /// What takes longer to find out, for people who look.
+    /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
 }
@@ -89,6 +89,8 @@ pub struct LaneDetail {
     pub days: Vec<Day>,
     /// How many indicators the destination may come to hold, if that is limited.
     pub capacity: Option<u64>,
+    /// What the destination's own rules cannot match of what the lane sends.
+    pub blind_spots: Option<String>,
     /// The newest of the rejected records on file, newest first.
     pub rejected: Vec<RejectedRecord>,
 }
@@ -124,11 +126,8 @@ impl Engine {
         Ok(store.request_aside(run_id).await?.map(RunStatus::Aside))
     }
 
-    /// Where every lane stands, and the newest passes.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn overview(&self) -> Result<Overview, StateError> {
+    /// Where every lane stands by its progress, and the newest passes.
+    async fn outline(&self) -> Result<Overview, StateError> {
         let store = (self.open_store)()?;
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
@@ -146,17 +145,17 @@ impl Engine {
         Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, runs })
     }
 
-    /// The same with what takes longer to find out: every manifest is read whole.
+    /// Where every lane stands, and the newest passes. Every manifest is read whole.
     ///
     /// # Errors
     /// The state cannot be read.
-    pub async fn detailed_overview(&self) -> Result<Overview, StateError> {
-        let mut overview = self.overview().await?;
+    pub async fn overview(&self) -> Result<Overview, StateError> {
+        let mut overview = self.outline().await?;
         let store = (self.open_store)()?;
         for (name, lane) in &mut overview.lanes {
             let Some(lane) = lane else { continue };
             let tally = match read_manifest(&store, name).await {
-                Ok(mut manifest) => Ok(Tally::of(manifest.entries(), overview.at)),
+                Ok(manifest) => Ok(Tally::of(manifest.entries(), overview.at)),
                 Err(error) => Err(error.to_string()),
             };
             let days = match store.days(name).await {
@@ -167,12 +166,24 @@ impl Engine {
                 read => read?,
             };
             let destination = self.lanes.iter().find(|lane| lane.name == name);
+            let blind_spots = destination.and_then(|lane| lane.destination.blind_spots(&lane.policy));
             let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
             let capacity = capacity.map(|capacity| capacity as u64);
             let rejected = newest_rejected(&store, name).await?;
-            lane.detail = Some(LaneDetail { tally, days, capacity, rejected });
+            lane.detail = Some(LaneDetail { tally, days, capacity, blind_spots, rejected });
         }
         Ok(overview)
+    }
+
+    /// When the first indicator of a lane lapses, or lapsed, if no pass renews it; `None`: nothing is held.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn first_lapse(&self, lane: &str) -> Result<Option<DateTime<Utc>>, StateError> {
+        let store = (self.open_store)()?;
+        let Some(progress) = store.progress(lane).await? else { return Ok(None) };
+        let renewed_until = progress.last_refresh.map(|last| last.until);
+        Ok(read_manifest(&store, lane).await?.first_lapse(renewed_until))
     }
 
     /// Everything a lane's manifest holds.

@@ -28,7 +28,7 @@ use self::{reader::Reader, vars::Vars};
 use crate::domain::{
     expiry::Expirations,
     filter::{Filter, PerType},
-    observable::HashType,
+    observable::HashTypes,
     schedule::Schedule,
 };
 
@@ -58,10 +58,17 @@ pub struct Settings {
     pub source: SourceSettings,
     pub gti: GtiSettings,
     pub filter: Filter,
-    pub hash_type: HashType,
+    /// The values of `EXCLUDE`.
+    pub exclude: String,
+    /// Defender never gets what is on the built-in list.
+    pub exclude_vital: bool,
+    /// The digests that stand for a file at Sentinel.
+    pub hash_types: HashTypes,
     /// What is no longer wanted is retracted.
     pub expire_retracted: bool,
     pub expirations: Expirations,
+    /// So long may lie between two good passes before anything lapses.
+    pub renewal_slack: TimeDelta,
     /// How far a lane without state reads back.
     pub initial_lookback: TimeDelta,
     /// Between two ticks of the schedule.
@@ -95,7 +102,7 @@ impl Settings {
         let source_kind = source::kind(&reader);
         let source = SourceSettings::read(&reader, source_kind == SourceKind::Mandiant, key_vault.is_some());
         let gti = GtiSettings::read(&reader, source_kind == SourceKind::Gti, key_vault.is_some());
-        let hash_type = source::hash_type(&reader, source_kind);
+        let hash_types = source::hash_types(&reader, source_kind);
         let targets = targets(&reader);
         let action = action(&reader);
         names::check(&reader, vars);
@@ -104,14 +111,18 @@ impl Settings {
         for name in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
             reader.parsed(name, WRITTEN_OUT, path);
         }
+        let expirations = expirations(&reader);
         let settings = Self {
             source_kind,
             source,
             gti,
             filter: source::filter(&reader),
-            hash_type,
+            exclude: source::exclude(&reader),
+            exclude_vital: reader.flag("EXCLUDE_VITAL", true),
+            hash_types,
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
-            expirations: expirations(&reader),
+            expirations,
+            renewal_slack: renewal_slack(&reader, &expirations),
             initial_lookback: source::initial_lookback(&reader),
             longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
             action,
@@ -226,6 +237,18 @@ fn expirations(reader: &Reader<'_>) -> Expirations {
         url: of("URL_INDICATOR_EXPIRATION", 7),
         hash: of("HASH_INDICATOR_EXPIRATION", 90),
     })
+}
+
+/// Longer than half the shortest validity it cannot be, which is told if somebody asked for it.
+fn renewal_slack(reader: &Reader<'_>, expirations: &Expirations) -> TimeDelta {
+    let hours: Option<i64> = reader.number("RENEWAL_SLACK", &(1..=43_800));
+    let most = expirations.shortest().num_hours() / 2;
+    if let Some(hours) = hours.filter(|hours| *hours > most) {
+        reader.notice(format!(
+            "RENEWAL_SLACK is {hours} hours and counts as {most}, half the shortest validity; a longer validity gives more"
+        ));
+    }
+    TimeDelta::hours(hours.unwrap_or(48))
 }
 
 fn tlp(reader: &Reader<'_>) -> Option<TlpLevel> {

@@ -6,8 +6,10 @@ use secrecy::SecretString;
 
 use super::reader::Reader;
 use crate::domain::{
+    attribution::{AttributionFilter, Names, thresholds_of},
+    exclusions::Builder,
     filter::{Filter, IncludedTypes, MissingScore, PerType, Severity, Threshold},
-    observable::HashType,
+    observable::{HashType, HashTypes},
 };
 
 /// How we show Mandiant who we are.
@@ -124,18 +126,49 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
         minimum_severity: reader.choice("MINIMUM_SEVERITY", &severities),
         exclude_benign: reader.flag("EXCLUDE_BENIGN", true),
         exclude_pervasive: reader.flag("EXCLUDE_PERVASIVE", true),
+        attribution: attribution(reader),
         exclude_osint: reader.flag("EXCLUDE_OSINT", true),
         include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
     }
 }
 
-pub(super) fn hash_type(reader: &Reader<'_>, source: SourceKind) -> HashType {
-    let types = [("md5", HashType::Md5), ("sha1", HashType::Sha1), ("sha256", HashType::Sha256)];
-    let hash_type = reader.choice("HASH_TYPE", &types).unwrap_or(HashType::Md5);
-    if source == SourceKind::Gti && hash_type == HashType::Sha1 {
-        reader.notice("HASH_TYPE names sha1, which Google Threat Intelligence's lists never carry: its files are sent under their sha256. Set HASH_TYPE to sha256 or md5");
+/// The values of `EXCLUDE`, each of which can be read.
+pub(super) fn exclude(reader: &Reader<'_>) -> String {
+    let values = reader.text("EXCLUDE").unwrap_or_default();
+    if let Err(unreadable) = Builder::default().inline(&values) {
+        reader.fault("EXCLUDE", format!("cannot be read at value {}: {}; accepted: a comma list of host names (*.example.org: those below it alone), addresses, ranges such as 203.0.113.0/24, URLs by their beginning, and digests", unreadable.line, unreadable.reason));
     }
-    hash_type
+    values
+}
+
+fn attribution(reader: &Reader<'_>) -> AttributionFilter {
+    let names = |name: &str| reader.text(name).map_or_else(Names::default, |list| Names::of_list(&list));
+    let accepted = "names, each with a minimum confidence from 0 to 100: FIN7=60, LOCKBIT=70";
+    AttributionFilter {
+        is_required: reader.flag("ATTRIBUTED_ONLY", false),
+        actors: names("ACTORS"),
+        malware: names("MALWARE"),
+        campaigns: names("CAMPAIGNS"),
+        categories: names("CATEGORIES"),
+        thresholds: reader.parsed("ATTRIBUTION_THRESHOLDS", accepted, thresholds_of).unwrap_or_default(),
+    }
+}
+
+/// The digests that stand for a file at Sentinel. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone.
+pub(super) fn hash_types(reader: &Reader<'_>, source: SourceKind) -> HashTypes {
+    let accepted = "md5, sha1, sha256, or several with commas between";
+    let named = reader.parsed("HASH_TYPE", accepted, |text| {
+        let word = |word: &str| {
+            let word = word.trim().to_ascii_lowercase();
+            HashType::ALL.into_iter().find(|hash_type| hash_type.name() == word)
+        };
+        HashTypes::of(&text.split(',').map(word).collect::<Option<Vec<HashType>>>()?)
+    });
+    let hash_types = named.unwrap_or(HashTypes::only(HashType::Sha256));
+    if source == SourceKind::Gti && hash_types.iter().any(|named| named == HashType::Sha1) {
+        reader.notice("HASH_TYPE names sha1, which Google Threat Intelligence's lists never carry: its files are sent under their other digests. Set HASH_TYPE to sha256 or md5");
+    }
+    hash_types
 }
 
 /// Days to read back at first. The older product wrote them with a minus sign.

@@ -168,6 +168,27 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("EXCLUDE_OSINT", "true", "Drop an indicator if all its sources are open source."),
     setting("INCLUDE_UNCATEGORIZED", "true", "Keep an indicator that has no category."),
+    setting(
+        "ATTRIBUTED_ONLY",
+        "false",
+        "Drop a record that names no threat actor and no malware family. A name that the source withholds (`redacted`) \
+         is none.",
+    ),
+    setting(
+        "ACTORS",
+        "–",
+        "Names of threat actors with commas between, case ignored. Where this or one of the next three is set, a \
+         record must match one name of one of them.",
+    ),
+    setting("MALWARE", "–", "Names of malware families, as `ACTORS`."),
+    setting("CAMPAIGNS", "–", "Names or titles of campaigns, as `ACTORS`."),
+    setting("CATEGORIES", "–", "Categories, as `ACTORS`."),
+    setting(
+        "ATTRIBUTION_THRESHOLDS",
+        "–",
+        "The minimum confidence of what is attributed to a threat actor, malware family or campaign: `FIN7=60, \
+         LOCKBIT=70`. The lowest that applies wins over all other minimums of confidence.",
+    ),
     setting("INCLUDE_IPV4", "true", "Send IPv4 addresses."),
     setting("INCLUDE_IPV6", "true", "Send IPv6 addresses."),
     setting("INCLUDE_FQDN", "true", "Send domains."),
@@ -175,9 +196,22 @@ pub const SETTINGS: &[Setting] = &[
     setting("INCLUDE_HASH", "true", "Send files."),
     setting(
         "HASH_TYPE",
-        "md5",
-        "The digest that represents a file at Sentinel: `md5`, `sha1` or `sha256`. If a record lacks it, \
-         its strongest digest is sent. Defender always gets the strongest.",
+        "sha256",
+        "The digests that represent a file at Sentinel, each with an indicator of its own: `md5`, `sha1`, \
+         `sha256`, or several with commas between. If a record has none of them, its strongest digest is \
+         sent. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone. Defender always gets the strongest.",
+    ),
+    setting(
+        "EXCLUDE",
+        "–",
+        "Values that are never sent, with commas between: host names with all below them, addresses, ranges, \
+         URLs by their beginning, digests. Longer lists are files, see [Exclusions](exclusions.md).",
+    ),
+    setting(
+        "EXCLUDE_VITAL",
+        "true",
+        "Never send Defender what is on the [built-in list](exclusions.md#the-built-in-list): names and \
+         addresses whose block would be an outage of its own.",
     ),
     setting(
         "TARGET_APPLICATION",
@@ -197,6 +231,13 @@ pub const SETTINGS: &[Setting] = &[
         "INDICATOR_EXPIRATION",
         "–",
         "The older product's single value for all four types. A specific one wins.",
+    ),
+    setting(
+        "RENEWAL_SLACK",
+        "48",
+        "Hours that may lie between two good passes before anything lapses that Mandiant still lists; at \
+         most half the shortest validity. A longer slack [costs more rows](lifecycle.md#refresh): validity \
+         ÷ (validity − slack).",
     ),
     setting(
         "DEFAULT_ACTION",

@@ -59,6 +59,8 @@ impl Home {
     pub async fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
         match self {
             Self::Blob(home) => {
+                // It comes in a buffer of its own, and two of 10 MB are one too many.
+                *into = Vec::new();
                 let found = home.read_range(name, 0..length).await?;
                 Ok(found.map(|bytes| *into = bytes).is_some())
             }
@@ -101,6 +103,17 @@ impl Home {
             Self::Blob(home) => home.delete(name).await,
             Self::Directory(home) => home.delete(name),
         }
+    }
+
+    /// The same with those in folders below.
+    pub async fn tree(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
+        let mut items = match self {
+            // A container knows no folders.
+            Self::Blob(home) => home.list(prefix).await?,
+            Self::Directory(home) => home.tree(prefix)?,
+        };
+        items.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(items)
     }
 
     /// All names that start with `prefix` (a folder, with its slash), in alphabetical order.

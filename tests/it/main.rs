@@ -4,8 +4,10 @@
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
 mod adoption;
+mod attribution;
 mod azurite;
 mod backlog;
+mod bill;
 mod blame;
 mod check;
 mod continuation;
@@ -18,6 +20,7 @@ mod dependencies;
 mod digests;
 mod documents;
 mod domain;
+mod exclusions;
 mod faults;
 mod fuzz;
 mod gti;
@@ -31,6 +34,7 @@ mod ownership;
 mod portable;
 mod process;
 mod protocol;
+mod ranking;
 mod requests;
 mod retraction;
 mod safety;
@@ -40,6 +44,7 @@ mod small_world;
 mod source;
 mod state;
 mod status_page;
+mod stock_rules;
 mod stored;
 mod structure;
 mod tidy;

@@ -336,3 +336,21 @@ fn write(world: &World, name: &str, content: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, content).unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_says_how_much_microsoft_s_rules_can_match() {
+    let mut world = world();
+    world.set("HASH_TYPE", "md5");
+    let at = world.ago(TimeDelta::hours(40));
+    world.mandiant.put_all([
+        Record::ipv6("2a01:4f8:c0c:1234::1").updated(at),
+        Record::ipv4("198.51.101.7").updated(at),
+        Record::file(Some(&"a".repeat(32)), None, None).updated(at),
+    ]);
+    world.tick().await;
+    let text = page(&world, json!({}), "rules").await.text();
+    assert!(text.contains("2 of 3 objects sent in the newest passes"), "{text}");
+    assert!(text.contains("with HASH_TYPE=md5 Microsoft's endpoint rules"), "{text}");
+    // Defender compares by itself.
+    assert_eq!(text.matches("Matchable by Microsoft's rules").count(), 1, "{text}");
+}

@@ -74,8 +74,7 @@ impl Simulation {
     }
 
     fn truth(&self) -> Truth {
-        let strongest = self.world.vars().get("HASH_TYPE").is_some_and(|hash_type| hash_type == "sha256");
-        Truth::of(&self.world, self.threshold, strongest)
+        Truth::of(&self.world, self.threshold, &self.world.vars()["HASH_TYPE"])
     }
 
     /// Ticks until nothing is left to do; what waits for confirmation is confirmed.
@@ -155,7 +154,7 @@ impl Simulation {
         let (app, now) = (self.world.start(), self.world.now());
         let mut waiting = HashSet::new();
         for lane in self.lanes() {
-            let mut manifest = app.engine.manifest(lane).await.expect("readable");
+            let manifest = app.engine.manifest(lane).await.expect("readable");
             let marked = manifest.held_unwanted(now).map(|known| known.entry);
             let marked = marked.filter(|entry| entry.state() != State::Condemned);
             waiting.extend(marked.map(|entry| (*lane, entry.key)));

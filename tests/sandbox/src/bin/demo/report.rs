@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::lanes::Lane;
 
 /// Why a record was not wanted, in the words of the story.
-const REASONS: [(&str, &str); 9] = [
+const REASONS: [(&str, &str); 10] = [
     ("benign", "benign"),
     ("pervasive", "pervasive infrastructure"),
     ("severity", "not severe"),
@@ -16,6 +16,7 @@ const REASONS: [(&str, &str); 9] = [
     ("uncategorized", "without category"),
     ("type", "of another type"),
     ("malformed", "malformed"),
+    ("excluded", "excluded by a list"),
 ];
 
 /// The answer of `GET /api/status?run=`.
