@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::window::Limits;
+use super::window::{Choice, Limits};
 
 /// Missing packages that one pass tries again, at most: each is a request.
 const HOLES_TRIED: usize = 50;
@@ -72,15 +72,6 @@ pub struct Quota {
     pub allowed: u64,
     /// When the source said so.
     pub at: DateTime<Utc>,
-}
-
-/// The feeds that one window is read for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Those whose package is to be settled.
-    pub due: Vec<String>,
-    /// Those whose package of the same time was settled before, and is read again if one that is due has records.
-    pub beside: Vec<String>,
 }
 
 /// Every feed of a source. Empty: the source has one only, and no packages.

@@ -155,9 +155,9 @@ async fn simulate(seed: u64) {
     };
     let wanted = listed.wanted(is_lost);
     let held: BTreeSet<String> = world.held().into_iter().collect();
-    let mut manifest = world.start().engine.manifest("sentinel").await.unwrap();
+    let manifest = world.start().engine.manifest("sentinel").await.unwrap();
     // What a killed pass sent and could not note, and what is dropped by the next reading, ends with its validity.
-    let mut is_known = |value: &String| {
+    let is_known = |value: &String| {
         let key = Key::of_stix_id(world.object(value)["id"].as_str().unwrap()).unwrap();
         manifest.get(key).is_some_and(|entry| entry.is_held(world.now()))
     };
