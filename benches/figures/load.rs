@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use crate::{at_most, program::own_cpu};
 
-pub const ROLE: &str = "load";
+pub const ROLE: &str = "loading";
 /// A file of the manifest is full with so many; an upload brings so many.
 const FILE: u64 = 1 << 18;
 const UPLOAD: u64 = 100;

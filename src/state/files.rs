@@ -93,7 +93,7 @@ impl Files {
             return Err(self.damaged(part, SegmentError::Damaged));
         }
         let content = manifest_format::decode(bytes).map_err(|error| self.damaged(part, error))?;
-        content.known().for_each(|known| into.put(known));
+        into.absorb(&content);
         Ok(())
     }
 

@@ -109,6 +109,21 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
     facts
 }
 
+/// How much of what the newest passes sent the destination's own rules can match.
+fn matchable(name: &str, overview: &Overview) -> Option<Fact> {
+    let lanes = overview.runs.iter().filter(|run| !run.dry_run).filter_map(|run| run.lanes.get(name));
+    let (mut matchable, mut objects) = (None, 0_u64);
+    for lane in lanes.filter(|lane| lane.matchable.is_some()) {
+        matchable = Some(matchable.unwrap_or(0_u64).saturating_add(lane.matchable.unwrap_or_default()));
+        objects = objects.saturating_add(lane.objects());
+    }
+    let text = match matchable? {
+        _ if objects == 0 => "nothing was created or updated in the newest passes".to_owned(),
+        matchable => format!("{} of {} objects sent in the newest passes", count(matchable), count(objects)),
+    };
+    Some(Fact::new("Matchable by Microsoft's rules", vec![text.into()]))
+}
+
 /// What is known of a source that has several lists: how much of its quota is used, which lists cannot be read, which
 /// packages are missing, and what is lost.
 fn of_the_source(lane: &LaneOverview) -> Vec<Fact> {
@@ -147,21 +162,6 @@ fn of_the_source(lane: &LaneOverview) -> Vec<Fact> {
     });
     more("Lost at the source in 90 days", losses.collect());
     facts
-}
-
-/// How much of what the newest passes sent the destination's own rules can match.
-fn matchable(name: &str, overview: &Overview) -> Option<Fact> {
-    let lanes = overview.runs.iter().filter(|run| !run.dry_run).filter_map(|run| run.lanes.get(name));
-    let (mut matchable, mut objects) = (None, 0_u64);
-    for lane in lanes.filter(|lane| lane.matchable.is_some()) {
-        matchable = Some(matchable.unwrap_or(0_u64).saturating_add(lane.matchable.unwrap_or_default()));
-        objects = objects.saturating_add(lane.objects());
-    }
-    let text = match matchable? {
-        _ if objects == 0 => "nothing was created or updated in the newest passes".to_owned(),
-        matchable => format!("{} of {} objects sent in the newest passes", count(matchable), count(objects)),
-    };
-    Some(Fact::new("Matchable by Microsoft's rules", vec![text.into()]))
 }
 
 /// What the passes counted for a lane, the newest first. A rehearsal changes nothing, so it is no part of the history.
