@@ -218,8 +218,9 @@ impl Feeds {
         }
         if is_late {
             // Where nothing after it was read yet, this changes nothing.
-            let open = self.feeds.values_mut().filter(|feed| feed.closed.is_none());
-            open.for_each(|feed| feed.position = feed.position.min(at + limits.grain));
+            // One that is closed now may be opened again, and had its say about what comes after.
+            let next = at + limits.grain;
+            self.feeds.values_mut().for_each(|feed| feed.position = feed.position.min(next));
         }
         self.turn.holes.remove(&at);
         lost
