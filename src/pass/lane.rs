@@ -121,7 +121,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     feeds::follow(ledger);
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    now = feeds::start(ledger, now).await;
+    now = Box::pin(feeds::start(ledger, now)).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
