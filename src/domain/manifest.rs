@@ -85,8 +85,7 @@ impl Manifest {
         self.entries[part].iter().map(|entry| Known { entry: *entry, handle: self.handle(entry.key) })
     }
 
-    /// Drops the entries for which `keep` is false and tells how many. Puts the others in the order of their keys:
-    /// stored so, they are loaded in two thirds of the time.
+    /// Drops the entries for which `keep` is false and tells how many. Puts the others in the order of their keys.
     pub fn compact(&mut self, mut keep: impl FnMut(&Entry) -> bool) -> usize {
         let before = self.entries.len();
         let handles = &mut self.handles;
