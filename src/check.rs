@@ -14,16 +14,20 @@ use crate::{
     domain::{
         expiry::Lapse,
         problem::Problem,
+        rows::grouped,
         schedule::{self, Schedule},
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
-    pass::{Engine, Lane},
+    pass::{Engine, Lane, LaneCost},
     settings::Faults,
     state::{error::StateError, store::Store},
 };
 
 /// Each check has so long.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The check of the state.
+const STATE: &str = "state";
 
 /// What came of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,7 +130,6 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend([state_probe(engine), lease_probe(engine)]);
-    probes.extend(engine.lanes.iter().map(|lane| renewal_probe(engine, lane)));
     let attempts = probes.into_iter().enumerate();
     let mut attempts: FuturesUnordered<_> =
         attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
@@ -136,6 +139,15 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
         findings.push((place, finding));
     }
     findings.sort_by_key(|(place, _)| *place);
+    // What the state says of the lanes is asked where it can be read: one cause is told once.
+    if findings.iter().any(|(_, finding)| finding.check == STATE && finding.ok) {
+        let lanes = engine.lanes.iter().map(|lane| renewal_probe(engine, lane));
+        for probe in lanes.chain([cost_probe(engine)]) {
+            let finding = attempt(probe).await;
+            done(&finding);
+            findings.push((usize::MAX, finding));
+        }
+    }
     std::iter::once(settings).chain(findings.into_iter().map(|(_, finding)| finding)).collect()
 }
 
@@ -198,7 +210,7 @@ fn state_probe(engine: &Engine) -> Probe<'_> {
         Ok(format!("{} gave back what was written", store.place()))
     };
     let tried = "an object of no use was written, read back and deleted".to_owned();
-    Probe::new("state", tried, attempt)
+    Probe::new(STATE, tried, attempt)
 }
 
 fn lease_probe(engine: &Engine) -> Probe<'_> {
@@ -212,6 +224,25 @@ fn lease_probe(engine: &Engine) -> Probe<'_> {
     };
     let tried = "the right to write was asked for and given back".to_owned();
     Probe::new("lease", tried, attempt)
+}
+
+/// Says what the lanes send in a month, where somebody pays for it.
+fn cost_probe(engine: &Engine) -> Probe<'_> {
+    let attempt = async {
+        let cost = engine.measured_cost().await.map_err(failed)?;
+        let billed = cost.lanes.iter().filter(|(_, lane)| lane.is_billed);
+        let lanes = billed.map(|(name, LaneCost { measured, forecast, .. })| {
+            let rows = [measured.rows.total(), forecast.rows_per_month, forecast.rows.renewed].map(grouped);
+            let [sent, a_month, renew] = rows;
+            let days = measured.days;
+            format!(
+                "{name} sent {sent} rows in {days} days, and a month makes {a_month}, of which {renew} renew"
+            )
+        });
+        let lanes: Vec<String> = lanes.collect();
+        Ok(if lanes.is_empty() { "what is sent makes no rows".to_owned() } else { lanes.join("; ") })
+    };
+    Probe::new("cost", "the sums of the last days were read".to_owned(), attempt)
 }
 
 /// Says which slack holds, and when the first indicator would lapse.

@@ -53,6 +53,7 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     Planned {
         record: 0,
         reason: None,
+        is_unasked: false,
         decider: mati_sync::domain::deciding_record::Decider::default(),
         key: indicator.observable.subject(policy.hash_type).key(),
         hash_type: policy.hash_type,

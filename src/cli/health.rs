@@ -55,6 +55,7 @@ fn counts(tally: &Tally) -> Value {
         "rejected": tally.rejected,
         "retracted": tally.retracted,
         "foreign": tally.foreign,
+        "waiting": tally.waiting,
         "expired": tally.expired,
     })
 }

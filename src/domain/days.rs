@@ -84,7 +84,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{observable::IndicatorType, outcome::End};
+    use crate::domain::{observable::IndicatorType, outcome::End, report::WithheldReport};
 
     fn report(created: u64) -> LaneReport {
         let changes = Changes { created, ..Changes::default() };
@@ -94,6 +94,8 @@ mod tests {
             counts: Counts { read: created, created, ..Counts::default() },
             by_type: BTreeMap::from([(IndicatorType::Ipv4, changes)]),
             watermark: None,
+            withheld: WithheldReport::default(),
+            cost: None,
             continues: None,
         }
     }

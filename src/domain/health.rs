@@ -80,7 +80,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::report::{LaneReport, Trigger};
+    use crate::domain::report::{LaneReport, Trigger, WithheldReport};
 
     /// A pass at this hour that ended so for the lane `sentinel`.
     fn run(hour: u32, end: End) -> Report {
@@ -92,6 +92,8 @@ mod tests {
             counts: crate::domain::outcome::Counts::default(),
             by_type: std::collections::BTreeMap::default(),
             watermark: None,
+            withheld: WithheldReport::default(),
+            cost: None,
             continues: None,
         };
         Report {

@@ -36,6 +36,8 @@ pub struct Planned {
     /// Why it is retracted, if it is.
     pub reason: Option<DropReason>,
     pub valid_until: DateTime<Utc>,
+    /// It is created unasked, which counts once it is acknowledged.
+    pub is_unasked: bool,
 }
 
 impl Planned {
@@ -67,6 +69,11 @@ impl Planned {
     pub fn acknowledged(&self, handle: Option<Handle>) -> Known {
         let state = if self.change.removes() { State::Retracted } else { State::Held };
         Known { entry: self.entry(state), handle: handle.or(self.handle) }
+    }
+
+    /// What is known while it waits to be created: as long as it would be valid if it had been created now.
+    pub fn waiting(&self) -> Known {
+        Known { entry: self.entry(State::Waiting), handle: self.handle }
     }
 
     /// What is known once the destination rejected it. What it held before, it still holds; a retraction that was rejected
@@ -162,6 +169,7 @@ pub fn plan_page(
             fingerprint,
             change,
             reason: admitted.err(),
+            is_unasked: false,
         };
         // A former name stays as long as the new one is rejected.
         if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
@@ -211,6 +219,7 @@ pub fn plan_malformed(
                 fingerprint: Fingerprint::of(&indicator, policy.form),
                 change,
                 reason: Some(DropReason::Malformed),
+                is_unasked: false,
                 indicator: indicator.clone(),
             });
             found += u64::from(change.is_fate());

@@ -1,19 +1,21 @@
 //! How far a lane has come: the one object that says what is true, and the ranges still to read.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
     deciding_record::{Refreshes, WholeRefresh},
     expiry::Renewal,
-    observable::Key,
+    observable::{IndicatorType, Key},
     purpose::{Backfill, Purpose},
-    retraction_limit::RetractionLimit,
+    unasked::Unasked,
     window::{Limits, Range, whole_second},
 };
 
 /// The version of `progress.json` this program writes.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// The place a lane delivers to. A lane that finds itself pointed elsewhere starts anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +45,48 @@ pub struct Withheld {
     pub retractions: u64,
     /// Indicators that the lane held then.
     pub of: u64,
+}
+
+/// Creations that wait for confirmation because they are more than a lane creates unasked. Which they are, the manifest
+/// knows; what else fits is created meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingCreations {
+    /// How many wait, by type of indicator.
+    pub by_type: BTreeMap<IndicatorType, u64>,
+    /// Each was updated at the source then or later: a confirmation reads from there.
+    pub oldest: DateTime<Utc>,
+    /// Why the first of them was met.
+    pub reason: WhyNew,
+}
+
+impl WaitingCreations {
+    /// How many wait.
+    pub fn total(&self) -> u64 {
+        self.by_type.values().sum()
+    }
+}
+
+/// Why a lane meets an indicator that it never created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhyNew {
+    /// The source updated its record.
+    Source,
+    /// The settings were changed, and everything is read again for that.
+    Settings,
+    /// Everything was read again, or as much as an operator asked for.
+    Reading,
+}
+
+impl WhyNew {
+    /// As a part of a sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Source => "the source updated it",
+            Self::Settings => "the settings were changed",
+            Self::Reading => "it was read again",
+        }
+    }
 }
 
 /// A refresh of which everything was read.
@@ -84,12 +128,18 @@ pub struct Progress {
     /// The last refresh of which everything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refresh: Option<LastRefresh>,
-    /// What was held and retracted in the last 24 hours.
+    /// What was held, retracted and created in the last 24 hours.
     #[serde(default)]
     #[serde(rename = "brake")]
-    pub retraction_limit: RetractionLimit,
+    pub unasked: Unasked,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingCreations>,
+    /// When the lane had read everything for the first time, since it last held nothing: until then it is in its first
+    /// sync, which creates all it meets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up: Option<DateTime<Utc>>,
     /// The version of the rules about harmful values by which the destination's own list was gone through.
     #[serde(default)]
     pub swept: u32,
@@ -120,6 +170,9 @@ pub struct Progress {
     pub applied: Vec<String>,
     /// The settings that decide what is sent; a change calls for a refresh.
     pub settings_hash: String,
+    /// When they were found changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_changed: Option<DateTime<Utc>>,
     /// Of the one continuation message that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
@@ -156,8 +209,10 @@ impl Progress {
             refreshed: Some(created),
             refreshes: Refreshes::default(),
             last_refresh: None,
-            retraction_limit: RetractionLimit::default(),
+            unasked: Unasked::default(),
             withheld: None,
+            waiting: None,
+            caught_up: None,
             swept: 0,
             control: None,
             adoption: None,
@@ -169,6 +224,7 @@ impl Progress {
             backfills: Vec::new(),
             applied: Vec::new(),
             settings_hash,
+            settings_changed: None,
             continuation_id: None,
             continues: None,
             manifest_entries: 0,
@@ -230,7 +286,7 @@ impl Progress {
     pub fn judge_survey(&mut self, marked: u64, held: u64, now: DateTime<Utc>) {
         let Some(index) = self.backfills.iter().position(Backfill::is_surveyed) else { return };
         let from = self.backfills[index].from;
-        let fits = marked <= self.retraction_limit.left(now, self.created);
+        let fits = marked <= self.unasked.retractions_left(now, self.created);
         if marked > 0 && self.withheld.is_none() && fits {
             let backfill = &mut self.backfills[index];
             backfill.position = from;
@@ -248,9 +304,33 @@ impl Progress {
         self.withheld = (retractions > 0).then_some(Withheld { retractions, of: held });
     }
 
+    /// Why a reading for `purpose` meets an indicator that the lane never created.
+    pub fn why_new(&self, purpose: Purpose) -> WhyNew {
+        match purpose {
+            Purpose::Live => WhyNew::Source,
+            _ if purpose.is_refresh()
+                && self.settings_changed.is_some_and(|at| self.refreshed == Some(at)) =>
+            {
+                WhyNew::Settings
+            }
+            _ => WhyNew::Reading,
+        }
+    }
+
+    /// Notes that an indicator that the source updated at `updated` waits to be created.
+    pub fn wait_to_create(&mut self, updated: DateTime<Utc>, reason: WhyNew) {
+        let updated = whole_second(updated);
+        let waiting = self.waiting.get_or_insert_with(|| WaitingCreations {
+            by_type: BTreeMap::new(),
+            oldest: updated,
+            reason,
+        });
+        waiting.oldest = waiting.oldest.min(updated);
+    }
+
     /// Notes that an indicator was retracted unasked, at `now`, in a reading for `range`.
     pub fn note_retracted(&mut self, range: &Range, now: DateTime<Utc>) {
-        self.retraction_limit.note_retracted(now, 1);
+        self.unasked.note_retracted(now, 1);
         let Range::Backfill(run_id) = range else { return };
         let backfill = self.backfills.iter_mut().find(|backfill| backfill.run_id == *run_id);
         if let Some(Backfill { purpose: Purpose::Collection { allowance }, .. }) = backfill {

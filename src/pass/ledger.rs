@@ -12,7 +12,8 @@ use crate::{
         outcome::{Counts, Rejection},
         plan::Planned,
         progress::{Adoption, Progress},
-        report::ByType,
+        report::{ByType, WithheldReport},
+        tally,
     },
     http::traffic::Traffic,
     state::commit::LaneState,
@@ -26,6 +27,10 @@ pub(super) struct Ledger<'a> {
     pub state: LaneState,
     pub counts: Counts,
     pub by_type: ByType,
+    /// What waits for confirmation, as far as this pass met it.
+    pub withheld: WithheldReport,
+    /// What was held when a dry run began.
+    pub held_before: tally::ByType,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
@@ -43,6 +48,8 @@ impl<'a> Ledger<'a> {
             state,
             counts: Counts::default(),
             by_type: ByType::new(),
+            withheld: WithheldReport::default(),
+            held_before: tally::ByType::default(),
             surveyed: 0,
             unsettled: HashSet::new(),
             rejections: RejectionLog::default(),

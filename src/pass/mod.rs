@@ -17,9 +17,12 @@ mod begin;
 mod context;
 mod continuation;
 mod control;
+mod cost;
+mod creations;
 mod days;
 mod delivery;
 mod engine;
+mod forecast;
 mod foreign;
 pub mod gauge;
 mod halt;
@@ -44,6 +47,7 @@ use crate::{
 };
 
 pub use self::{
+    cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},

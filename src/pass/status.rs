@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
-use super::engine::Engine;
+use super::{cost::LaneCost, engine::Engine};
 use crate::{
     domain::{
         days::Day,
         manifest::Manifest,
-        progress::{Progress, Withheld},
+        progress::{Progress, WaitingCreations, Withheld},
         purpose::Backfill,
         rejected::RejectedRecord,
         report::Report,
@@ -66,6 +66,9 @@ pub struct LaneOverview {
     /// Retractions that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
+    /// Creations that wait for an operator's confirmation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingCreations>,
     /// What takes longer to find out, for people who look.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
@@ -82,6 +85,8 @@ pub struct LaneDetail {
     pub capacity: Option<u64>,
     /// The newest of the rejected records on file, newest first.
     pub rejected: Vec<RejectedRecord>,
+    /// What the lane costs, where that can be told.
+    pub cost: Option<LaneCost>,
 }
 
 impl From<&Progress> for LaneOverview {
@@ -91,6 +96,7 @@ impl From<&Progress> for LaneOverview {
             manifest: progress.manifest_entries,
             backfills: progress.backfills.clone(),
             withheld: progress.withheld,
+            waiting: progress.waiting.clone(),
             detail: None,
         }
     }
@@ -158,7 +164,12 @@ impl Engine {
             let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
             let capacity = capacity.map(|capacity| capacity as u64);
             let rejected = newest_rejected(&store, name).await?;
-            lane.detail = Some(LaneDetail { tally, days, capacity, rejected });
+            let progress = store.progress(name).await?;
+            let known = destination.zip(progress.as_ref()).zip(tally.as_ref().ok());
+            let cost = known.map(|((lane, progress), tally)| {
+                LaneCost::known(lane, &days, progress, tally.held, overview.at)
+            });
+            lane.detail = Some(LaneDetail { tally, days, capacity, rejected, cost });
         }
         Ok(overview)
     }

@@ -24,7 +24,7 @@ use crate::{
 const MANDIANT: &str = "api.intelligence.mandiant.com";
 const RESOURCE_MANAGER: &str = "management.azure.com";
 /// What is checked on a laptop, with Sentinel alone.
-const ON_A_LAPTOP: [&str; 8] = [
+const ON_A_LAPTOP: [&str; 10] = [
     "settings",
     "schedule",
     "Mandiant",
@@ -33,6 +33,8 @@ const ON_A_LAPTOP: [&str; 8] = [
     "Sentinel uploads",
     "state",
     "lease",
+    "sentinel renewal",
+    "cost",
 ];
 const ENTRA: &str = "login.microsoftonline.com";
 
@@ -79,7 +81,7 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(checks, [&ALL[..], &["lease"]].concat());
+    assert_eq!(checks, [&ALL[..], &["lease", "sentinel renewal", "defender renewal", "cost"]].concat());
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());
     let names: Vec<String> = blobs.blobs().into_keys().collect();

@@ -20,6 +20,7 @@ mod digests;
 mod documents;
 mod domain;
 mod faults;
+mod flood;
 mod fuzz;
 mod harness;
 mod inventory;

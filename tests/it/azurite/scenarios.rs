@@ -238,6 +238,8 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         counts,
         by_type: Default::default(),
         watermark: Some(begin()),
+        withheld: Default::default(),
+        cost: None,
         continues: None,
     };
     Report {
