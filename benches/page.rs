@@ -12,9 +12,9 @@ use mati_sync::{
     domain::{
         deciding_record::Refreshes,
         expiry::{Expirations, Renewal},
-        filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+        filter::{Filter, IncludedTypes, MissingScore, PerType, Threshold},
         manifest::Manifest,
-        observable::HashType,
+        observable::{HashType, HashTypes},
         outcome::Counts,
         plan::{Planned, plan_page},
         policy::{Circumstances, Policy},
@@ -52,13 +52,17 @@ fn policy() -> Policy {
         filter: Filter {
             included: IncludedTypes { ipv4: true, ipv6: true, fqdn: true, url: true, hash: true },
             thresholds: PerType { ip: threshold, fqdn: threshold, url: threshold, hash: threshold },
-            missing_threat_score: MissingThreatScore::Include,
+            missing_confidence: MissingScore::Include,
+            missing_threat_score: MissingScore::Include,
+            minimum_severity: None,
+            exclude_benign: true,
+            exclude_pervasive: true,
             exclude_osint: false,
             include_uncategorized: true,
         },
         renewal: Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1)),
         expirations,
-        hash_type: HashType::Md5,
+        hash_types: HashTypes::only(HashType::Sha256),
         deduplicate: true,
         retract: true,
         form: 1,
@@ -68,7 +72,7 @@ fn policy() -> Policy {
 fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
     let indicators = parse(page).expect("a page").page.indicators;
     plan_page(
-        policy.keyed(indicators),
+        policy.named(indicators),
         policy,
         &mut Manifest::default(),
         &Circumstances {

@@ -136,9 +136,8 @@ param includeFqdn bool = true
 param includeUrl bool = true
 @description('Ingests files.')
 param includeHash bool = true
-@description('The digest that stands for a file at Sentinel.')
-@allowed(['md5', 'sha1', 'sha256'])
-param hashType string = 'md5'
+@description('The digests that stand for a file at Sentinel: md5, sha1, sha256, or several with commas between.')
+param hashType string = 'sha256'
 
 // What is sent
 

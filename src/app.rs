@@ -30,7 +30,11 @@ use crate::{
         },
     },
     domain::{
-        expiry::Renewal, observable::HashType, policy::Policy, progress::DestinationId, report::Report,
+        expiry::Renewal,
+        observable::{HashType, HashTypes},
+        policy::Policy,
+        progress::DestinationId,
+        report::Report,
     },
     http::{limiter::Limiter, transport::Transport},
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
@@ -222,7 +226,7 @@ fn sentinel_lane(
     };
     let target = DestinationId { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
     let destination = Destination::Sentinel(uploads);
-    lane("sentinel", settings, settings.hash_type, form, target, destination)
+    lane("sentinel", settings, settings.hash_types, form, target, destination)
 }
 
 fn defender_lane(
@@ -255,7 +259,7 @@ fn defender_lane(
         limit: defender.indicator_limit,
     });
     // An endpoint matches on the strongest digest it is given.
-    let lane = lane("defender", settings, HashType::Sha256, form, target, destination);
+    let lane = lane("defender", settings, HashTypes::only(HashType::Sha256), form, target, destination);
     // Another limit makes another choice.
     Lane { settings_hash: format!("{}-{}", lane.settings_hash, defender.indicator_limit), ..lane }
 }
@@ -264,7 +268,7 @@ fn defender_lane(
 fn lane(
     name: &'static str,
     settings: &Settings,
-    hash_type: HashType,
+    hash_types: HashTypes,
     form: u64,
     target: DestinationId,
     destination: Destination,
@@ -273,12 +277,12 @@ fn lane(
         filter: settings.filter.clone(),
         expirations: settings.expirations,
         renewal: Renewal::new(&settings.expirations, settings.renewal_slack, settings.longest_pause),
-        hash_type,
+        hash_types,
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,
         form,
     };
-    let decisive = (form, &settings.filter, hash_type, settings.expirations, settings.expire_retracted);
+    let decisive = (form, &settings.filter, hash_types, settings.expirations, settings.expire_retracted);
     Lane {
         name,
         settings_hash: format!("{:016x}", hash(&decisive)),

@@ -47,7 +47,12 @@ pub struct Deadline {
     /// The invocation must be answered by then, whatever is left undone.
     answered_at: Option<Instant>,
     stop: watch::Receiver<bool>,
+    /// Nothing new is begun once it says no.
+    permission: Option<Permission>,
 }
+
+/// Says whether anything new may still be begun, whatever time is left.
+type Permission = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl Deadline {
     /// The deadline of an invocation that the host cuts off `limit` from now: a margin of a tenth, 30 s at most,
@@ -61,23 +66,36 @@ impl Deadline {
             given_up_at: Some(at + margin / 3),
             answered_at: Some(at + margin * 5 / 6),
             stop,
+            permission: None,
         }
     }
 
     /// A deadline `limit` from now that nothing brings forward.
     pub fn after(limit: Duration) -> Self {
         let at = Instant::now() + limit;
-        Self { at: Some(at), given_up_at: Some(at), answered_at: None, stop: watch::channel(false).1 }
+        Self {
+            at: Some(at),
+            given_up_at: Some(at),
+            answered_at: None,
+            stop: watch::channel(false).1,
+            permission: None,
+        }
     }
 
     /// The stop signal alone, for a run without a time limit.
     pub fn unlimited(stop: watch::Receiver<bool>) -> Self {
-        Self { at: None, given_up_at: None, answered_at: None, stop }
+        Self { at: None, given_up_at: None, answered_at: None, stop, permission: None }
+    }
+
+    /// The same deadline, which also ends as soon as `permission` says no.
+    pub fn while_permitted(&self, permission: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self { permission: Some(Arc::new(permission)), ..self.clone() }
     }
 
     /// Whether something that takes `duration` can still be begun.
     pub fn fits(&self, duration: Duration) -> bool {
-        !*self.stop.borrow() && self.at.is_none_or(|at| Instant::now() + duration <= at)
+        let is_permitted = self.permission.as_ref().is_none_or(|permission| permission());
+        is_permitted && !*self.stop.borrow() && self.at.is_none_or(|at| Instant::now() + duration <= at)
     }
 
     /// Whether the run was told to stop.

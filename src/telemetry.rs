@@ -19,15 +19,15 @@ pub fn start_server(level: Option<LevelFilter>) {
                 .flatten_event(true)
                 .with_current_span(false)
                 .with_span_list(true)
-                // Nobody is left to be told when stdout is gone.
+                // When stdout is gone nothing can be told.
                 .log_internal_errors(false)
                 .with_writer(std::io::stdout),
         )
         .init();
 }
 
-/// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, whoever
-/// reads it gets the server's lines instead, unless the command `prints` something else there. True when a person
+/// Starts logging for a person at a terminal: short lines on stderr. Where stdout is not a terminal, its
+/// reader gets the server's lines instead, unless the command `prints` something else there. True when a person
 /// is watching.
 pub fn start_command(level: Option<LevelFilter>, prints: bool, colored: bool) -> bool {
     if !prints && !std::io::stdout().is_terminal() {

@@ -9,7 +9,8 @@ use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock, SystemClock},
     domain::{
-        fingerprint::Fingerprint, indicator::Indicator, outcome::Change, plan::Planned, window::Window,
+        fingerprint::Fingerprint, indicator::Indicator, observable::Name, outcome::Change, plan::Planned,
+        window::Window,
     },
     http::{traffic::Traffic, transport::Transport},
     pass::{Lane, Work},
@@ -50,13 +51,14 @@ pub fn measure(role: &str) {
 /// The indicator as it is sent, without a look at anything but itself.
 fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
+    let Name { key, hash_type } = policy.names(&indicator)[0];
     Planned {
         record: 0,
         reason: None,
         is_unasked: false,
         decider: mati_sync::domain::deciding_record::Decider::default(),
-        key: indicator.observable.subject(policy.hash_type).key(),
-        hash_type: policy.hash_type,
+        key,
+        hash_type,
         handle: None,
         fingerprint: Fingerprint::VOID,
         change: Change::Created,

@@ -118,8 +118,8 @@ pub enum Command {
     },
     /// Prints what a shell needs to complete commands and options.
     Completions { shell: Shell },
-    /// Prints the manual page, for `man -l -`.
-    Man,
+    /// Prints the manual page, or that of a command, for `man -l -`.
+    Man { command: Option<String> },
 }
 
 #[derive(Args)]
@@ -130,13 +130,13 @@ pub struct SyncArguments {
     /// Read again from so many days ago (1–89), beside the checkpoint, which does not move back.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*LOOKBACK_DAYS.start())..=i64::from(*LOOKBACK_DAYS.end())))]
     lookback_days: Option<u32>,
-    /// Upload again whatever is still wanted in the lookback; damaged state is left behind.
+    /// Upload again everything still wanted in the lookback; damaged state is left behind.
     #[arg(long)]
     rebuild: bool,
-    /// Offer the records again that the destination refused.
+    /// Send the records again that the destination rejected.
     #[arg(long)]
     retry_rejected: bool,
-    /// Take back what is no longer wanted, however much it is
+    /// Retract what waits for confirmation, however much it is.
     #[arg(long)]
     confirm_retraction: bool,
     /// Create what waits for confirmation because it is more than a lane creates unasked.
@@ -149,7 +149,7 @@ pub struct SyncArguments {
 
 #[derive(Subcommand)]
 pub enum StateCommand {
-    /// Prints the manifest as JSON lines: one for each indicator sent or refused.
+    /// Prints the manifest as JSON lines: one for each indicator sent or rejected.
     Export {
         #[arg(long, value_name = "NAME", default_value = "sentinel")]
         destination: String,

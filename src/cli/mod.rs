@@ -2,7 +2,6 @@
 
 mod arguments;
 pub mod cost;
-mod health;
 pub mod out;
 mod show;
 mod watch;
@@ -54,13 +53,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
             clap_complete::generate(*shell, &mut Arguments::command(), "mati-sync", &mut script);
             out::bytes(&script);
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            if let Err(error) = clap_mangen::Man::new(Arguments::command()).render(&mut page) {
-                return Some(failure(&format!("the manual page cannot be written: {error}")));
-            }
-            out::bytes(&page);
-        }
+        Command::Man { command } => return Some(manual(command.as_deref())),
         Command::Settings { from } => return Some(carry_over(from)),
         Command::Sync(_) | Command::Check { .. } | Command::Cost | Command::Status | Command::State(_) => {
             return None;
@@ -69,9 +62,33 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// Prints the help, for somebody who called the program without knowing what it wants.
+/// Prints the manual page of the program or of one of its commands.
+fn manual(command: Option<&str>) -> ExitCode {
+    let mut program = Arguments::command();
+    // Gives the commands the options that all of them share, and their full names.
+    program.build();
+    let shown = match command {
+        None => Some(&program),
+        Some(name) => program.find_subcommand(name),
+    };
+    let Some(shown) = shown else {
+        let names: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+        let name = command.unwrap_or_default();
+        return failure(&format!("there is no command {name:?}; the commands are {}", names.join(", ")));
+    };
+    let mut page = Vec::new();
+    match clap_mangen::Man::new(shown.clone()).render(&mut page) {
+        Ok(()) => {
+            out::bytes(&page);
+            ExitCode::SUCCESS
+        }
+        Err(error) => failure(&format!("the manual page cannot be written: {error}")),
+    }
+}
+
+/// Prints the help, for an operator who calls the program without arguments.
 pub fn help() -> ExitCode {
-    out::print(&Arguments::command().max_term_width(100).render_help().to_string());
+    out::print(&Arguments::command().render_help().to_string());
     ExitCode::SUCCESS
 }
 
@@ -100,7 +117,7 @@ pub async fn run(
         Command::Status => status(engine, circumstances).await,
         Command::Cost => cost_of(engine, circumstances, stop).await,
         Command::State(StateCommand::Export { destination }) => export(engine, &destination).await,
-        Command::Settings { .. } | Command::Completions { .. } | Command::Man => Ok(ExitCode::SUCCESS),
+        Command::Settings { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| failure(&error.to_string()))
 }
@@ -162,7 +179,7 @@ async fn sync(order: RunOptions, engine: &Engine, output: Output, stop: Receiver
     if let Err(problem) = order.check(&engine.lane_names()) {
         return failure(&problem);
     }
-    // Nobody cuts a command off; Ctrl-C pauses it.
+    // A command has no time limit; Ctrl-C pauses it.
     let deadline = Deadline::unlimited(stop);
     let pass = engine.run(Work::Command(order), None, &deadline);
     let ended = if output.quiet { pass.await } else { watch::watched(engine, pass).await };
@@ -193,10 +210,10 @@ fn exit_code(reports: &[Report]) -> ExitCode {
 
 async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<ExitCode, StateError> {
     let Circumstances { output, schedule, .. } = *circumstances;
-    let overview = engine.detailed_overview().await?;
+    let overview = engine.overview().await?;
     let complaints = overview.complaints(schedule);
     if output.json {
-        out::print(&format!("{}\n", out::json(&health::body(&overview, schedule, &complaints))));
+        out::print(&format!("{}\n", out::json(&overview.body(schedule))));
     } else if output.quiet {
         complaints.iter().for_each(|complaint| out::tell(complaint));
     } else {
@@ -231,7 +248,7 @@ async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
     let mut manifest = engine.manifest(lane).await?;
     let mut lines = std::io::BufWriter::new(std::io::stdout().lock());
     for known in manifest.known() {
-        // Whoever reads may close early, as `head` does.
+        // A reader may close early, as `head` does.
         if writeln!(lines, "{}", export_line(&known)).is_err() {
             break;
         }

@@ -1,4 +1,4 @@
-//! What reaches a terminal: nothing that the terminal would act on, and no complaint when nobody reads any more.
+//! What reaches a terminal: nothing that the terminal would act on, and no complaint when the reader has left.
 
 use std::io::{IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Color;
 
-/// Prints a result. A reader may close early, as `head` does; then there is nobody to be told.
+/// Prints a result. A reader may close early, as `head` does; then there is no one to tell.
 pub fn print(text: &str) {
     bytes(harmless(text).as_bytes());
 }

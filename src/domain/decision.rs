@@ -12,8 +12,8 @@ use super::{
     fingerprint::Fingerprint,
     indicator::Indicator,
     manifest::Manifest,
-    observable::{HashType, Key, Observable},
-    outcome::Change,
+    observable::{Key, Name, Observable},
+    outcome::{Change, Fate},
     policy::{Circumstances, Policy},
     purpose::Purpose,
 };
@@ -28,15 +28,6 @@ pub(super) enum Decision {
     },
     /// Nothing is sent; perhaps something is noted.
     Keep { fate: Fate, note: Option<Entry> },
-}
-
-/// What becomes of a record for which nothing is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    Unchanged,
-    /// Rejected before, with the same content.
-    StillRejected,
-    Dropped(DropReason),
 }
 
 /// A record of the page that speaks for its value.
@@ -137,7 +128,7 @@ impl Policy {
         let keep = |fate, entry_then: Entry| Decision::Keep { fate, note: changed(entry, entry_then) };
         let send = |change| Decision::Send { change, decider };
         match entry.state() {
-            State::Rejected if same && !is_retry => keep(Fate::StillRejected, heard),
+            State::Rejected if same && !is_retry => keep(Fate::Rejected, heard),
             State::Rejected
             | State::Retracted
             | State::Foreign
@@ -194,42 +185,43 @@ impl Policy {
         }
     }
 
-    /// Under which other keys the destination holds what `candidate` is about: former spellings of the value, and, if it
-    /// decides, other digests of the same file, in the record or not any more. With each the digest that stands for it.
+    /// Under which names other than the `wanted` ones, of which so much is known, the destination holds what `candidate` is
+    /// about: former spellings of the value, and, if it decides about one that is wanted, other digests of the same file,
+    /// in the record or not any more.
     pub(super) fn former_names(
         &self,
-        current: Key,
-        held: Option<&Entry>,
+        wanted: &[Name],
+        known: &[Option<Entry>],
         candidate: &Candidate<'_>,
         manifest: &mut Manifest,
         circumstances: &Circumstances,
-    ) -> Vec<(Key, HashType)> {
+    ) -> Vec<Name> {
         let Candidate { indicator, version, admitted, .. } = *candidate;
         if admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason)) {
             return Vec::new();
         }
-        let is_held = |manifest: &Manifest, key: &Key| {
-            manifest.get(*key).copied().filter(|entry| *key != current && entry.is_held(circumstances.now))
+        let held = |manifest: &Manifest, key: Key| {
+            let is_wanted = wanted.iter().any(|name| name.key == key);
+            manifest.get(key).copied().filter(|entry| !is_wanted && entry.is_held(circumstances.now))
         };
         // No record's value is spelt so any more: whichever record lists it, it is retracted.
-        let spellings = indicator.former.iter().filter(|key| is_held(manifest, key).is_some());
-        let mut names: Vec<(Key, HashType)> = spellings.map(|key| (*key, self.hash_type)).collect();
-        let decides = held.is_none_or(|entry| entry.yields_to(version, circumstances.refreshes));
+        let spellings = indicator.former.iter().filter(|key| held(manifest, **key).is_some());
+        let mut names: Vec<Name> = spellings.map(|key| self.former_name(*key)).collect();
+        let yields = |entry: &Entry| entry.yields_to(version, circumstances.refreshes);
+        let decides = known.iter().any(|known| known.as_ref().is_none_or(yields));
         if let Observable::File(hashes) = &indicator.observable
             && decides
         {
-            let key = |digest| indicator.observable.subject(digest).key();
-            let digests = hashes.all().map(|(digest, _)| (key(digest), digest));
-            let former = manifest.files_of(version.tag).map(|key| (key, self.hash_type));
-            let mut digests: Vec<(Key, HashType)> = digests.chain(former).collect();
-            digests.retain(|(key, _)| {
-                is_held(manifest, key).is_some_and(|entry| entry.yields_to(version, circumstances.refreshes))
-            });
+            let name =
+                |(hash_type, _)| Name { key: indicator.observable.subject(hash_type).key(), hash_type };
+            let former = manifest.files_of(version.tag).map(|key| self.former_name(key));
+            let mut digests: Vec<Name> = hashes.all().map(name).chain(former).collect();
+            digests.retain(|name| held(manifest, name.key).as_ref().is_some_and(yields));
             names.append(&mut digests);
         }
-        // Each once; of two entries for one digest that of the record, which knows its kind.
+        // Each once; of two names for one digest that of the record, which knows its kind.
         let mut seen = HashSet::new();
-        names.retain(|(key, _)| seen.insert(*key));
+        names.retain(|name| seen.insert(name.key));
         names
     }
 }

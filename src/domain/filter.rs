@@ -5,14 +5,19 @@ use serde::{Deserialize, Serialize};
 use super::{indicator::Indicator, observable::IndicatorType};
 
 /// Why a record is not wanted, in the order in which the reasons are judged: a record counts under the first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DropReason {
     /// It cannot be represented.
     Malformed,
     Type,
+    /// The source itself calls it benign.
+    Benign,
+    /// The source calls it infrastructure that many share.
+    Pervasive,
     Confidence,
     ThreatScore,
+    Severity,
     Osint,
     Uncategorized,
 }
@@ -70,12 +75,34 @@ impl IncludedTypes {
     }
 }
 
-/// What is to become of a record that carries no threat score.
+/// What is to become of a record that carries no confidence, or no threat score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MissingThreatScore {
-    /// Judge it by confidence alone.
+pub enum MissingScore {
+    /// Judge it by the other score alone.
     Include,
     Exclude,
+}
+
+/// How bad a match would be, in the words of the sources. One that says nothing, or a word that we do not know, has
+/// none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    None,
+    Low,
+    Medium,
+    High,
+}
+
+impl Severity {
+    fn of(word: &str) -> Option<Self> {
+        Some(match word {
+            "none" | "informational" => Self::None,
+            "low" => Self::Low,
+            "medium" => Self::Medium,
+            "high" | "critical" => Self::High,
+            _ => return None,
+        })
+    }
 }
 
 /// A user's choice of indicators.
@@ -83,7 +110,12 @@ pub enum MissingThreatScore {
 pub struct Filter {
     pub included: IncludedTypes,
     pub thresholds: PerType<Threshold>,
-    pub missing_threat_score: MissingThreatScore,
+    pub missing_confidence: MissingScore,
+    pub missing_threat_score: MissingScore,
+    /// A record that names no severity passes.
+    pub minimum_severity: Option<Severity>,
+    pub exclude_benign: bool,
+    pub exclude_pervasive: bool,
     pub exclude_osint: bool,
     pub include_uncategorized: bool,
 }
@@ -108,7 +140,12 @@ impl Filter {
     /// Whether `reason` rests on something that the record says, rather than on what it leaves out.
     pub fn is_stated(&self, indicator: &Indicator, reason: DropReason) -> bool {
         match reason {
-            DropReason::Type | DropReason::Confidence | DropReason::Osint => true,
+            DropReason::Type
+            | DropReason::Benign
+            | DropReason::Pervasive
+            | DropReason::Severity
+            | DropReason::Osint => true,
+            DropReason::Confidence => indicator.confidence.is_some(),
             DropReason::ThreatScore => indicator.threat_score.is_some(),
             // The categories stand with the sources.
             DropReason::Uncategorized => !indicator.sources.is_empty(),
@@ -116,21 +153,37 @@ impl Filter {
         }
     }
 
+    fn is_severe(&self, indicator: &Indicator) -> bool {
+        let severity = indicator.severity.as_deref().and_then(Severity::of);
+        severity.zip(self.minimum_severity).is_none_or(|(severity, minimum)| severity >= minimum)
+    }
+
     /// # Errors
     /// The first reason, in the order of [`DropReason`], why the indicator is not wanted.
     pub fn admit(&self, indicator: &Indicator) -> Result<(), DropReason> {
         let indicator_type = indicator.observable.indicator_type();
         let threshold = self.thresholds.of(indicator_type);
+        let is_sure = match indicator.confidence {
+            Some(confidence) => confidence >= threshold.confidence,
+            None => self.missing_confidence == MissingScore::Include,
+        };
         let rated_well = match indicator.threat_score {
             Some(score) => score >= threshold.threat_score,
-            None => self.missing_threat_score == MissingThreatScore::Include,
+            // Without either score there is nothing to judge by.
+            None => indicator.confidence.is_some() && self.missing_threat_score == MissingScore::Include,
         };
         if !self.includes(indicator_type) {
             Err(DropReason::Type)
-        } else if indicator.confidence < threshold.confidence {
+        } else if self.exclude_benign && indicator.is_benign {
+            Err(DropReason::Benign)
+        } else if self.exclude_pervasive && indicator.is_pervasive {
+            Err(DropReason::Pervasive)
+        } else if !is_sure {
             Err(DropReason::Confidence)
         } else if !rated_well {
             Err(DropReason::ThreatScore)
+        } else if !self.is_severe(indicator) {
+            Err(DropReason::Severity)
         } else if self.exclude_osint && indicator.osint_only {
             Err(DropReason::Osint)
         } else if !self.include_uncategorized && indicator.categories.is_empty() {

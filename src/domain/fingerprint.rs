@@ -30,7 +30,8 @@ impl Fingerprint {
     /// Whether this, of an indicator that is held, says that sending `indicator` with `fingerprint` would change
     /// nothing.
     pub fn covers(self, fingerprint: Self, indicator: &Indicator) -> bool {
-        self == fingerprint || self == Self::adopted(indicator.confidence)
+        self == fingerprint
+            || indicator.confidence.is_some_and(|confidence| self == Self::adopted(confidence))
     }
 
     /// The fingerprint of `indicator` as a lane with this `form` would send it. The form stands for all that is
@@ -39,7 +40,7 @@ impl Fingerprint {
         let mut hasher = Hasher(Vec::with_capacity(512));
         hasher.text(&indicator.source_id);
         hasher.observable(&indicator.observable);
-        hasher.number(u64::from(indicator.confidence));
+        hasher.number(indicator.confidence.map_or(u64::MAX, u64::from));
         hasher.number(indicator.threat_score.map_or(u64::MAX, u64::from));
         hasher.text(indicator.severity.as_deref().unwrap_or_default());
         hasher.texts(&indicator.severity_reasons);

@@ -18,13 +18,19 @@ pub struct Indicator {
     /// is the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub former: Vec<Key>,
-    /// Mandiant's `mscore`, 0–100: how sure it is that the indicator is malicious.
-    pub confidence: u8,
-    /// Mandiant's `threat_rating.threat_score`, 0–100. Not every record is rated.
+    /// How sure the source is that the indicator is malicious, 0–100. Not every source says so of every record.
+    pub confidence: Option<u8>,
+    /// How much of a threat the source takes it for, 0–100. Not every record is rated.
     pub threat_score: Option<u8>,
-    /// Mandiant's `threat_rating.severity_level`, lower case.
+    /// The source's word for how bad a match would be, lower case.
     pub severity: Option<String>,
-    /// Mandiant's `threat_rating.severity_reason`.
+    /// The source itself, or an analyst of it, calls the indicator benign.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_benign: bool,
+    /// The source calls it popular infrastructure that many share.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_pervasive: bool,
+    /// The source's reasons for the severity.
     pub severity_reasons: Vec<String>,
     /// Union of the record's and its sources' categories, lower case, sorted, without repeats.
     pub categories: Vec<String>,
@@ -39,6 +45,11 @@ pub struct Indicator {
     pub last_updated: Option<DateTime<Utc>>,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Who provides the indicators, as the objects at a destination show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Provider {
@@ -48,6 +59,8 @@ pub struct Provider {
     pub product: &'static str,
     /// Where the provider shows the record with the id that follows.
     pub records_at: &'static str,
+    /// Its name for how sure it is.
+    pub confidence: &'static str,
 }
 
 impl Indicator {
@@ -66,7 +79,7 @@ impl Indicator {
 /// A malware family, threat actor or campaign the indicator is attributed to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reference {
-    /// Mandiant's id, e.g. `malware--…`.
+    /// The source's id, e.g. `malware--…`.
     pub id: String,
     pub name: String,
     /// A campaign's title.

@@ -9,6 +9,7 @@ pub mod deciding_record;
 pub mod decision;
 pub mod entry;
 pub mod expiry;
+pub mod fates;
 pub mod filter;
 pub mod fingerprint;
 pub mod handles;

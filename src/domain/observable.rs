@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -76,6 +77,48 @@ impl HashType {
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
         }
+    }
+}
+
+/// The digest algorithms that stand for a file at a destination, one object each. There is at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashTypes([bool; HashType::ALL.len()]);
+
+impl HashTypes {
+    /// Those named; `None` if none is.
+    pub fn of(named: &[HashType]) -> Option<Self> {
+        (!named.is_empty()).then(|| Self(HashType::ALL.map(|hash_type| named.contains(&hash_type))))
+    }
+
+    /// One alone.
+    pub fn only(hash_type: HashType) -> Self {
+        Self(HashType::ALL.map(|other| other == hash_type))
+    }
+
+    /// The algorithms, strongest first.
+    pub fn iter(self) -> impl Iterator<Item = HashType> {
+        let named = HashType::ALL.into_iter().zip(self.0).rev();
+        named.filter(|(_, is_named)| *is_named).map(|(hash_type, _)| hash_type)
+    }
+
+    /// The strongest of them.
+    pub fn strongest(self) -> HashType {
+        self.iter().next().expect("there is at least one")
+    }
+}
+
+/// One alone hashes as itself, so that a lane's settings count as unchanged since versions that knew but one.
+impl Hash for HashTypes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.iter().for_each(|hash_type| hash_type.hash(state));
+    }
+}
+
+impl fmt::Display for HashTypes {
+    /// As HASH_TYPE names them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.iter().map(HashType::name).collect();
+        f.write_str(&names.join(","))
     }
 }
 
@@ -257,6 +300,19 @@ impl Observable {
         }
     }
 
+    /// The names under which a destination is to hold it: of a file one for each of its digests that is among `wanted`, or
+    /// its strongest if it has none of them; of anything else one.
+    pub fn names(&self, wanted: HashTypes) -> Vec<Name> {
+        let name = |hash_type| Name { key: self.subject(hash_type).key(), hash_type };
+        let names: Vec<Name> = match self {
+            Self::File(hashes) => {
+                wanted.iter().filter(|wanted| hashes.get(*wanted).is_some()).map(name).collect()
+            }
+            _ => Vec::new(),
+        };
+        if names.is_empty() { vec![name(wanted.strongest())] } else { names }
+    }
+
     /// The single comparison by which a destination will know this observable.
     pub fn subject(&self, wanted: HashType) -> Subject<'_> {
         match self {
@@ -356,6 +412,13 @@ impl fmt::Display for StixId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(pub Uuid);
+
+/// A key under which an indicator may stand, and the digest that stands for it there if it is a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name {
+    pub key: Key,
+    pub hash_type: HashType,
+}
 
 /// A key read back from its 16 bytes.
 impl From<[u8; 16]> for Key {

@@ -26,10 +26,34 @@ impl Change {
         self != Self::Displaced
     }
 
+    /// The fate of a record whose object was acknowledged; none if it went beside one.
+    pub fn fate(self) -> Option<Fate> {
+        Some(match self {
+            Self::Created => Fate::Created,
+            Self::Updated => Fate::Updated,
+            Self::Renewed => Fate::Renewed,
+            Self::Retracted => Fate::Retracted,
+            Self::Displaced => return None,
+        })
+    }
+
     /// Whether the destination is to hold it no longer.
     pub fn removes(self) -> bool {
         matches!(self, Self::Retracted | Self::Displaced)
     }
+}
+
+/// What became of a record, weakest first: one that calls for several objects counts under the strongest fate of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fate {
+    Dropped(DropReason),
+    Unchanged,
+    Retracted,
+    Renewed,
+    Updated,
+    Created,
+    OverLimit,
+    Rejected,
 }
 
 /// What the destination answered for one record that was sent.
@@ -77,6 +101,9 @@ summed! {
         #[serde(rename = "type")]
         pub type_: u64,
         pub malformed: u64,
+        pub benign: u64,
+        pub pervasive: u64,
+        pub severity: u64,
     }
 }
 
@@ -87,13 +114,24 @@ impl Dropped {
             DropReason::Type => &mut self.type_,
             DropReason::Confidence => &mut self.confidence,
             DropReason::ThreatScore => &mut self.threat_score,
+            DropReason::Benign => &mut self.benign,
+            DropReason::Pervasive => &mut self.pervasive,
+            DropReason::Severity => &mut self.severity,
             DropReason::Osint => &mut self.osint,
             DropReason::Uncategorized => &mut self.uncategorized,
         } += 1;
     }
 
     pub fn total(&self) -> u64 {
-        self.malformed + self.type_ + self.confidence + self.threat_score + self.osint + self.uncategorized
+        self.malformed
+            + self.type_
+            + self.benign
+            + self.pervasive
+            + self.confidence
+            + self.threat_score
+            + self.severity
+            + self.osint
+            + self.uncategorized
     }
 }
 
@@ -128,14 +166,17 @@ summed! {
 }
 
 impl Counts {
-    /// Counts a record that was sent and acknowledged.
-    pub fn count(&mut self, change: Change) {
-        *match change {
-            Change::Created => &mut self.created,
-            Change::Updated => &mut self.updated,
-            Change::Renewed => &mut self.renewed,
-            Change::Retracted => &mut self.retracted,
-            Change::Displaced => &mut self.displaced,
+    /// Counts a record that has its fate.
+    pub fn count(&mut self, fate: Fate) {
+        *match fate {
+            Fate::Dropped(reason) => return self.dropped.add(reason),
+            Fate::Unchanged => &mut self.unchanged,
+            Fate::Retracted => &mut self.retracted,
+            Fate::Renewed => &mut self.renewed,
+            Fate::Updated => &mut self.updated,
+            Fate::Created => &mut self.created,
+            Fate::OverLimit => &mut self.over_limit,
+            Fate::Rejected => &mut self.rejected,
         } += 1;
     }
 

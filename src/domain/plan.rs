@@ -6,16 +6,16 @@ use chrono::{DateTime, Utc};
 
 use super::{
     deciding_record::{Decider, RecordVersion, Tag},
-    decision::{Candidate, Decision, Fate, fate_of},
+    decision::{Candidate, Decision, fate_of},
     entry::{Entry, Handle, Known, Rank, State},
     filter::DropReason,
     fingerprint::Fingerprint,
     handles::ByKey,
     indicator::Indicator,
     manifest::Manifest,
-    observable::{HashType, Key, StixId, Subject},
-    outcome::{Change, Counts},
-    policy::{Circumstances, Policy},
+    observable::{HashType, Key, Name, StixId, Subject},
+    outcome::{Change, Counts, Fate},
+    policy::{Circumstances, Named, Policy},
 };
 
 /// An indicator to send, and what the manifest will hold once it is settled.
@@ -62,7 +62,8 @@ impl Planned {
         {
             return rank;
         }
-        Rank { threat_score: self.indicator.threat_score.unwrap_or(0), confidence: self.indicator.confidence }
+        let Indicator { threat_score, confidence, .. } = &self.indicator;
+        Rank { threat_score: threat_score.unwrap_or(0), confidence: confidence.unwrap_or(0) }
     }
 
     /// What is known once the destination acknowledged it, perhaps with a handle.
@@ -113,76 +114,89 @@ pub struct Plan {
     pub send: Vec<Planned>,
     /// What changes in the manifest without anything being sent.
     pub notes: Vec<Known>,
+    /// Fates that a record has already beside what is sent for it: one of its names is unchanged, another is new.
+    pub beside: Vec<(usize, Fate)>,
 }
 
-/// Decides about every indicator of a page; counts those that need no sending into `counts`, returns the others.
+/// Decides about every indicator of a page, under each of its names; counts those that need no sending into `counts`,
+/// returns the others.
 ///
 /// The same value may stand on a page more than once: the record that decides among them speaks, the others count as
 /// unchanged.
 pub fn plan_page(
-    indicators: Vec<(Key, Indicator)>,
+    page: Vec<Named>,
     policy: &Policy,
     manifest: &mut Manifest,
     circumstances: &Circumstances,
     counts: &mut Counts,
 ) -> Plan {
     let versions: Vec<RecordVersion> =
-        indicators.iter().map(|(_, indicator)| RecordVersion::of(indicator, circumstances.horizon)).collect();
-    let deciders = deciders(&indicators, &versions);
+        page.iter().map(|named| RecordVersion::of(&named.indicator, circumstances.horizon)).collect();
+    let deciders = deciders(&page, &versions);
     let mut plan = Plan::default();
     // Former names that were dealt with: two records may share one.
     let mut displaced = HashSet::new();
     // All at once, because they wait for memory, and together they wait less.
-    let known: Vec<Option<Entry>> = indicators.iter().map(|(key, _)| manifest.get(*key).copied()).collect();
-    for (record, ((key, indicator), held)) in indicators.into_iter().zip(known).enumerate() {
+    let names = page.iter().flat_map(|named| &named.names);
+    let known: Vec<Option<Entry>> = names.map(|name| manifest.get(name.key).copied()).collect();
+    let mut known = known.as_slice();
+    for (record, Named { indicator, names }) in page.into_iter().enumerate() {
+        let held = known.split_off(..names.len()).expect("there is one for each name");
         let admitted = policy.filter.admit(&indicator);
-        let (fingerprint, version) = (Fingerprint::of(&indicator, policy.form), versions[record]);
-        let Deciding { record: deciding, is_contested } = deciders[&key];
-        let decides = deciding == record;
-        let candidate = Candidate { indicator: &indicator, version, is_contested, fingerprint, admitted };
-        let mut decision = match decides {
-            true => policy.decide(held.as_ref(), &candidate, circumstances),
-            false => Decision::Keep { fate: fate_of(admitted), note: None },
-        };
-        let mut former = policy.former_names(key, held.as_ref(), &candidate, manifest, circumstances);
-        former.retain(|(key, _)| decides || indicator.former.contains(key));
+        let (fingerprint, version) = (policy.fingerprint(&indicator), versions[record]);
+        let is_contested = names.iter().any(|name| deciders[&name.key].is_contested);
+        let decides = |name: &Name| deciders[&name.key].record == record;
+        let mut candidate = Candidate { indicator: &indicator, version, is_contested, fingerprint, admitted };
+        let mut former = policy.former_names(&names, held, &candidate, manifest, circumstances);
+        former.retain(|name| names.iter().any(decides) || indicator.former.contains(&name.key));
         // Another record of the page stands for it there, or another had the same former name.
-        former.retain(|(key, _)| !deciders.contains_key(key) && displaced.insert(*key));
-        let (mut name, decider) = ((key, policy.hash_type), candidate.decider(None, circumstances));
-        if let Decision::Keep { fate: Fate::Dropped(_), note } = decision
-            && decides
-            && !former.is_empty()
-        {
-            // What is no longer wanted stands under another name only.
-            plan.notes.extend(note.map(|entry| noted(entry, manifest)));
-            name = former.remove(0);
-            decision = Decision::Send { change: Change::Retracted, decider };
+        former.retain(|name| !deciders.contains_key(&name.key) && displaced.insert(name.key));
+        let decider = candidate.decider(None, circumstances);
+        let (mut sent, mut fates) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
+        for (name, held) in names.iter().zip(held) {
+            candidate.is_contested = deciders[&name.key].is_contested;
+            let decision = match decides(name) {
+                true => policy.decide(held.as_ref(), &candidate, circumstances),
+                false => Decision::Keep { fate: fate_of(admitted), note: None },
+            };
+            match decision {
+                Decision::Send { change, decider } => sent.push((*name, change, decider)),
+                Decision::Keep { fate, note } => {
+                    fates.push(fate);
+                    plan.notes.extend(note.map(|entry| noted(entry, manifest)));
+                }
+            }
         }
-        let planned = |indicator: Indicator, (key, hash_type), change, decider| Planned {
+        if sent.is_empty() && admitted.is_err() && names.iter().any(decides) && !former.is_empty() {
+            // What is no longer wanted stands under another name only.
+            sent.push((former.remove(0), Change::Retracted, decider));
+        }
+        let planned = |indicator: Indicator, (name, change, decider): (Name, Change, Decider)| Planned {
             valid_until: policy.valid_until(&indicator, change, circumstances.now),
             indicator,
             record,
             decider,
-            hash_type,
-            key,
-            handle: manifest.handle(key),
+            hash_type: name.hash_type,
+            key: name.key,
+            handle: manifest.handle(name.key),
             fingerprint,
             change,
             reason: admitted.err(),
             is_unasked: false,
         };
-        // A former name stays as long as the new one is rejected.
-        if !matches!(decision, Decision::Keep { fate: Fate::StillRejected, .. }) {
-            let former = former.into_iter();
-            plan.send.extend(former.map(|name| planned(indicator.clone(), name, Change::Displaced, decider)));
+        // A former name stays as long as every new one is rejected.
+        if !sent.is_empty() || fates.iter().any(|fate| *fate != Fate::Rejected) {
+            let former = former.into_iter().map(|name| (name, Change::Displaced, decider));
+            plan.send.extend(former.map(|name| planned(indicator.clone(), name)));
         }
-        match decision {
-            Decision::Send { change, decider } => plan.send.push(planned(indicator, name, change, decider)),
-            Decision::Keep { fate, note } => {
-                keep(fate, counts);
-                plan.notes.extend(note.map(|entry| noted(entry, manifest)));
-            }
-        }
+        let fate = fates.into_iter().max();
+        let Some(last) = sent.pop() else {
+            fate.into_iter().for_each(|fate| counts.count(fate));
+            continue;
+        };
+        plan.beside.extend(fate.map(|fate| (record, fate)));
+        plan.send.extend(sent.into_iter().map(|name| planned(indicator.clone(), name)));
+        plan.send.push(planned(indicator, last));
     }
     plan
 }
@@ -204,7 +218,7 @@ pub fn plan_malformed(
     for (place, indicator) in held_as.into_iter().enumerate() {
         let version = RecordVersion::of(&indicator, circumstances.horizon);
         let mut change = Change::Retracted;
-        for (key, hash_type) in policy.names(&indicator) {
+        for Name { key, hash_type } in policy.possible_names(&indicator) {
             let is_held = manifest.get(key).is_some_and(|entry| entry.is_held(circumstances.now));
             if !is_held || plan.send.iter().any(|item| item.key == key) {
                 continue;
@@ -216,7 +230,7 @@ pub fn plan_malformed(
                 hash_type,
                 key,
                 handle: manifest.handle(key),
-                fingerprint: Fingerprint::of(&indicator, policy.form),
+                fingerprint: policy.fingerprint(&indicator),
                 change,
                 reason: Some(DropReason::Malformed),
                 is_unasked: false,
@@ -233,14 +247,6 @@ fn noted(entry: Entry, manifest: &Manifest) -> Known {
     Known { entry, handle: manifest.handle(entry.key) }
 }
 
-fn keep(fate: Fate, counts: &mut Counts) {
-    match fate {
-        Fate::Unchanged => counts.unchanged += 1,
-        Fate::StillRejected => counts.rejected += 1,
-        Fate::Dropped(reason) => counts.dropped.add(reason),
-    }
-}
-
 /// Which record decides about a key, of those of a page.
 struct Deciding {
     /// Its place.
@@ -250,13 +256,15 @@ struct Deciding {
 }
 
 /// Of each key.
-fn deciders(indicators: &[(Key, Indicator)], versions: &[RecordVersion]) -> ByKey<Deciding> {
-    let mut deciders = ByKey::with_capacity_and_hasher(indicators.len(), Default::default());
-    for (record, (key, _)) in indicators.iter().enumerate() {
-        let best = deciders.entry(*key).or_insert(Deciding { record, is_contested: false });
-        best.is_contested |= versions[best.record].tag != versions[record].tag;
-        if versions[best.record] <= versions[record] {
-            best.record = record;
+fn deciders(page: &[Named], versions: &[RecordVersion]) -> ByKey<Deciding> {
+    let mut deciders = ByKey::with_capacity_and_hasher(page.len(), Default::default());
+    for (record, Named { names, .. }) in page.iter().enumerate() {
+        for name in names {
+            let best = deciders.entry(name.key).or_insert(Deciding { record, is_contested: false });
+            best.is_contested |= versions[best.record].tag != versions[record].tag;
+            if versions[best.record] <= versions[record] {
+                best.record = record;
+            }
         }
     }
     deciders

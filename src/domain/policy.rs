@@ -6,8 +6,9 @@ use super::{
     deciding_record::Refreshes,
     expiry::{Expirations, Renewal},
     filter::Filter,
+    fingerprint::Fingerprint,
     indicator::Indicator,
-    observable::{HashType, Key},
+    observable::{HashType, HashTypes, Key, Name},
     outcome::Change,
     purpose::Purpose,
 };
@@ -19,13 +20,21 @@ pub struct Policy {
     pub expirations: Expirations,
     /// When unchanged indicators are renewed.
     pub renewal: Renewal,
-    pub hash_type: HashType,
+    /// The digests that stand for a file.
+    pub hash_types: HashTypes,
     /// `false`: send every admitted record again, held or not.
     pub deduplicate: bool,
     /// `EXPIRE_RETRACTED`: what is held and no longer wanted is retracted.
     pub retract: bool,
     /// What is the same for every object of the lane, see [`Fingerprint::of`](super::fingerprint::Fingerprint::of).
     pub form: u64,
+}
+
+/// An indicator with the names under which it is to be held: one object for each.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub indicator: Indicator,
+    pub names: Vec<Name>,
 }
 
 /// The circumstances under which a page is decided about.
@@ -41,24 +50,35 @@ pub struct Circumstances {
 }
 
 impl Policy {
-    /// The key under which an indicator is known.
-    pub fn key(&self, indicator: &Indicator) -> Key {
-        indicator.observable.subject(self.hash_type).key()
+    /// The names under which an indicator is to be held.
+    pub fn names(&self, indicator: &Indicator) -> Vec<Name> {
+        indicator.observable.names(self.hash_types)
     }
 
-    /// Every key under which an indicator may stand, and the digest that stands for it there.
-    pub(super) fn names(&self, indicator: &Indicator) -> Vec<(Key, HashType)> {
-        let digests =
-            HashType::ALL.map(|hash_type| (indicator.observable.subject(hash_type).key(), hash_type));
-        let former = indicator.former.iter().map(|key| (*key, self.hash_type));
-        let mut names: Vec<(Key, HashType)> = digests.into_iter().chain(former).collect();
-        names.dedup_by_key(|(key, _)| *key);
+    /// Every name under which an indicator may stand, wanted or not.
+    pub fn possible_names(&self, indicator: &Indicator) -> Vec<Name> {
+        let name = |hash_type| Name { key: indicator.observable.subject(hash_type).key(), hash_type };
+        let former = indicator.former.iter().map(|key| self.former_name(*key));
+        let mut names: Vec<Name> = HashType::ALL.map(name).into_iter().chain(former).collect();
+        names.dedup_by_key(|name| name.key);
         names
     }
 
-    /// Each indicator with its key.
-    pub fn keyed(&self, indicators: Vec<Indicator>) -> Vec<(Key, Indicator)> {
-        indicators.into_iter().map(|indicator| (self.key(&indicator), indicator)).collect()
+    /// A name of which only the key is known: no digest of the record belongs to it.
+    pub(super) fn former_name(&self, key: Key) -> Name {
+        Name { key, hash_type: self.hash_types.strongest() }
+    }
+
+    /// Each indicator with its names.
+    pub fn named(&self, indicators: Vec<Indicator>) -> Vec<Named> {
+        let named =
+            indicators.into_iter().map(|indicator| Named { names: self.names(&indicator), indicator });
+        named.collect()
+    }
+
+    /// The fingerprint of `indicator` as this lane sends it.
+    pub fn fingerprint(&self, indicator: &Indicator) -> Fingerprint {
+        Fingerprint::of(indicator, self.form)
     }
 
     /// The end of validity of what is sent at `now`; what is retracted ends at once.

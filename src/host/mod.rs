@@ -205,23 +205,17 @@ impl Server {
                 Ok(status) => view.run(run_id, status.as_ref()),
                 Err(error) => view.unavailable(&error),
             },
-            None => {
-                let overview = match view.is_for_people() {
-                    true => engine.detailed_overview().await,
-                    false => engine.overview().await,
-                };
-                match overview {
-                    Ok(overview) => view.overview(&overview, self.schedule.as_deref()),
-                    Err(error) => view.unavailable(&error),
-                }
-            }
+            None => match engine.overview().await {
+                Ok(overview) => view.overview(&overview, self.schedule.as_deref()),
+                Err(error) => view.unavailable(&error),
+            },
         };
         Reply::http(answer)
     }
 }
 
 impl Server {
-    /// Bad settings are an answer here: whoever asks for a check wants to know.
+    /// Bad settings are an answer here: a caller who asks for a check wants to know them.
     async fn check(&self) -> Vec<Finding> {
         let schedule = self.schedule.as_deref();
         let mut findings = match &self.engine {

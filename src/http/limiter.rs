@@ -11,12 +11,17 @@ use crate::clock::{Deadline, OutOfTime};
 
 /// Timers are no finer than this: a shorter sleep would only come too late.
 const GRAIN: Duration = Duration::from_millis(1);
+/// The part of the permitted rate that is left unused, because the server counts arrivals and not departures.
+const UNUSED: f64 = 0.005;
+/// A request may leave so much after its place in the row. A minute that begins with a late request is followed by
+/// requests in time, so more than the unused part of a minute would make it hold one too many.
+const LATEST: Duration = Duration::from_millis(60_000 / 200);
 
 /// Spaces requests evenly, so that no 60 seconds hold more than the permitted number, wherever one starts to
 /// count.
 ///
 /// The first request of a pass waits too, see [`Limiter::take_over`]: passes of several processes, one of them
-/// killed perhaps, keep one pace. Half a percent is left unused, because the server counts arrivals and not departures.
+/// killed perhaps, keep one pace.
 #[derive(Debug)]
 pub struct Limiter {
     interval: Duration,
@@ -36,7 +41,7 @@ impl Limiter {
     /// If `per_minute` is 0; settings reject that.
     pub fn new(per_minute: u32) -> Self {
         assert!(per_minute > 0, "a limit of no requests at all");
-        let interval = Duration::from_secs(60).mul_f64(1.005) / per_minute;
+        let interval = Duration::from_secs(60).mul_f64(1.0 + UNUSED) / per_minute;
         let now = Instant::now();
         Self { interval, row: Mutex::new(Row { next: now + interval, held_until: now }) }
     }
@@ -51,8 +56,10 @@ impl Limiter {
             if at.saturating_duration_since(Instant::now()) >= GRAIN {
                 deadline.sleep_until(at).await?;
             }
+            // What the deadline permitted when we began to wait, it may not permit any more.
+            deadline.check()?;
             // The server may have asked for a pause while we slept, or we overslept: then take a new place.
-            let overslept = at.elapsed() > self.interval.max(5 * GRAIN);
+            let overslept = at.elapsed() > LATEST;
             if self.lock().held_until <= at && !overslept {
                 return Ok(());
             }
@@ -94,6 +101,8 @@ impl Limiter {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -109,6 +118,35 @@ mod tests {
         });
         assert_eq!(fullest.max(), Some(100));
         assert!(times.len() >= 980, "{} of 1000 permitted requests were made", times.len());
+    }
+
+    /// Its caller was busy elsewhere when the place came.
+    #[tokio::test(start_paused = true)]
+    async fn a_minute_that_begins_with_a_late_request_holds_no_more() {
+        let limiter = Limiter::new(6);
+        let deadline = Deadline::after(Duration::from_secs(600));
+        let mut times = Vec::new();
+        let late = limiter.slot(&deadline);
+        tokio::pin!(late);
+        assert!(late.as_mut().now_or_never().is_none());
+        // It is asked again 8 seconds after its place.
+        tokio::time::advance(Duration::from_secs(18)).await;
+        late.await.unwrap();
+        times.push(Instant::now());
+        while limiter.slot(&deadline).await.is_ok() {
+            times.push(Instant::now());
+        }
+        let first = times.iter().filter(|at| **at < times[0] + Duration::from_secs(60)).count();
+        assert!(first <= 6, "{first} in the first minute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_is_not_sent_once_it_is_no_longer_permitted() {
+        let limiter = Limiter::new(6);
+        let end = Instant::now() + Duration::from_secs(5);
+        let deadline =
+            Deadline::after(Duration::from_secs(600)).while_permitted(move || Instant::now() < end);
+        assert_eq!(limiter.slot(&deadline).await, Err(OutOfTime::default()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,11 @@ pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
+/// The same for each part of a path; what separates them stays.
+pub fn percent_encoded_path(path: &str) -> String {
+    path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/")
+}
+
 /// `text` in `longest` characters, an ellipsis among them where something is missing.
 pub fn cut(mut text: String, longest: usize) -> String {
     // A text has no more characters than bytes.

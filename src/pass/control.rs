@@ -5,7 +5,7 @@ use super::{halt::Halt, ledger::Ledger};
 use crate::domain::{
     entry::Entry,
     indicator::Indicator,
-    observable::Key,
+    observable::{Key, Name},
     outcome::{Change, RecordOutcome, Rejection},
     plan::Planned,
 };
@@ -22,7 +22,7 @@ pub(super) struct Control {
     /// Records whose request was rejected although they were alone in it.
     suspects: Vec<(Planned, Rejection)>,
     /// Acknowledged in this pass, to be the next control object.
-    kept: Option<Indicator>,
+    kept: Option<(Key, Indicator)>,
     is_asked: bool,
     /// The key of the one that is waiting or under way.
     key: Option<Key>,
@@ -32,7 +32,7 @@ impl Control {
     /// Keeps an indicator that was acknowledged as the next control object, if the lane has none that is held.
     pub fn keep(&mut self, ledger: &Ledger<'_>, item: &Planned) {
         if self.kept.is_none() && !is_held(ledger) {
-            self.kept = Some(item.indicator.clone());
+            self.kept = Some((item.key, item.indicator.clone()));
         }
     }
 
@@ -42,9 +42,9 @@ impl Control {
     /// The lease is lost, or the storage fails.
     pub async fn store(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         let context = ledger.context;
-        let Some((lease, control)) = context.lease.zip(self.kept.take()) else { return Ok(()) };
+        let Some((lease, (key, control))) = context.lease.zip(self.kept.take()) else { return Ok(()) };
         context.store.write_control(lease, context.lane.name, &control).await?;
-        ledger.state.progress.control = Some(context.lane.policy.key(&control));
+        ledger.state.progress.control = Some(key);
         Ok(())
     }
 
@@ -121,14 +121,16 @@ fn is_held(ledger: &Ledger<'_>) -> bool {
 
 fn planned(ledger: &Ledger<'_>, indicator: Indicator) -> Option<Planned> {
     let (policy, state, now) = (&ledger.context.lane.policy, &ledger.state, ledger.now());
-    let key = policy.key(&indicator);
+    // The digest that stands for it need not be one that is wanted today.
+    let mut names = policy.possible_names(&indicator).into_iter();
+    let Name { key, hash_type } = names.find(|name| Some(name.key) == state.progress.control)?;
     let entry: Entry = state.manifest.get(key).copied().filter(|entry| entry.is_held(now))?;
     Some(Planned {
         valid_until: policy.valid_until(&indicator, Change::Renewed, now),
         indicator,
         record: usize::MAX,
         decider: entry.decider(state.progress.refreshes.last_seen()),
-        hash_type: policy.hash_type,
+        hash_type,
         key,
         handle: state.manifest.handle(key),
         fingerprint: entry.fingerprint,

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{halt::Halt, ledger::Ledger};
 use crate::domain::{
     entry::{Entry, Known, State},
-    observable::IndicatorType,
+    observable::{HashType, IndicatorType},
     outcome::Change,
     plan::{Plan, Planned},
     policy::Circumstances,
@@ -49,12 +49,14 @@ fn left(ledger: &Ledger<'_>) -> u64 {
 /// because only what the destination took counts.
 pub(super) fn is_near(ledger: &Ledger<'_>, plan: &Plan, purpose: Purpose, open: u64) -> bool {
     let unasked = plan.send.iter().filter(|item| is_unasked(ledger, item, purpose)).count() as u64;
-    unasked > 0 && open > 0 && unasked + open > left(ledger)
+    // A record may call for an object for each digest of its file.
+    let under_way = open * HashType::ALL.len() as u64;
+    unasked > 0 && open > 0 && unasked + under_way > left(ledger)
 }
 
 /// Removes those creations from `plan` that may not be made now, and the removal of what they were to displace: the
-/// indicators are remembered, and their records count as withheld. What waits already goes on waiting, whatever the limit
-/// leaves.
+/// indicators are remembered, and a record of which nothing else is sent counts as withheld. What waits already goes on
+/// waiting, whatever the limit leaves.
 pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: &Circumstances) {
     let mut left = left(ledger);
     let mut withheld = HashSet::new();
@@ -67,25 +69,29 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         if item.is_unasked {
             left -= 1;
         } else {
-            withheld.insert(item.record);
+            withheld.insert(item.key);
         }
     }
     if withheld.is_empty() {
         return;
     }
-    let is_withheld = |item: &mut Planned| {
-        withheld.contains(&item.record) && matches!(item.change, Change::Created | Change::Displaced)
-    };
-    for item in plan.send.extract_if(.., is_withheld).filter(|item| item.change == Change::Created) {
-        plan.notes.extend(wait(ledger, &item, circumstances));
+    let is_withheld = |item: &mut Planned| item.change == Change::Created && withheld.contains(&item.key);
+    let withheld: Vec<Planned> = plan.send.extract_if(.., is_withheld).collect();
+    let mut records: HashSet<usize> = withheld.iter().map(|item| item.record).collect();
+    for item in plan.send.iter().filter(|item| item.change.is_fate()) {
+        records.remove(&item.record);
+    }
+    plan.send.retain(|item| item.change != Change::Displaced || !records.contains(&item.record));
+    ledger.withheld.created += records.len() as u64;
+    for item in &withheld {
+        plan.notes.extend(wait(ledger, item, circumstances));
     }
 }
 
-/// Counts a record whose indicator waits; returns what is to be noted of that.
+/// Notes in the progress that the indicator of `item` waits; returns what is to be noted in the manifest.
 fn wait(ledger: &mut Ledger<'_>, item: &Planned, circumstances: &Circumstances) -> Option<Known> {
     let why = ledger.state.progress.why_new(circumstances.purpose);
     let indicator = &item.indicator;
-    ledger.withheld.created += 1;
     ledger.withheld.add_example(|| WithheldExample {
         value: item.subject().value.into_owned(),
         indicator_type: indicator.observable.indicator_type(),

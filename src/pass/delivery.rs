@@ -18,9 +18,10 @@ use crate::{
     destination::ApiError,
     domain::{
         entry::Known,
+        fates::Fates,
         handles::ByKey,
-        observable::Key,
-        outcome::{Change, RecordOutcome, Rejection},
+        observable::Name,
+        outcome::{Change, Fate, RecordOutcome, Rejection},
         plan::{Plan, Planned},
         window::Range,
     },
@@ -48,8 +49,9 @@ pub(super) enum Until<'n> {
 pub(super) struct Delivery<'a> {
     /// What the records were read for.
     range: Range,
-    /// Records that have no fate yet.
-    open: u64,
+    /// Records that have no fate yet, by numbers that no two pages share.
+    fates: Fates,
+    next_record: usize,
     waiting: VecDeque<Vec<Planned>>,
     uploads: FuturesUnordered<BoxFuture<'a, Uploaded>>,
     /// Answered, and not looked at yet.
@@ -67,7 +69,8 @@ impl<'a> Delivery<'a> {
     pub fn new() -> Self {
         Self {
             range: Range::Live,
-            open: 0,
+            fates: Fates::default(),
+            next_record: 0,
             waiting: VecDeque::new(),
             uploads: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -104,14 +107,14 @@ impl<'a> Delivery<'a> {
         self.control.store(ledger).await
     }
 
-    /// Whether an upload about `key` is under way.
-    pub fn knows(&self, key: Key) -> bool {
-        self.under_way.contains_key(&key)
+    /// Whether an upload about one of `names` is under way.
+    pub fn knows(&self, names: &[Name]) -> bool {
+        names.iter().any(|name| self.under_way.contains_key(&name.key))
     }
 
     /// Records that have no fate yet.
     pub fn open(&self) -> u64 {
-        self.open
+        self.fates.open()
     }
 
     /// Delivers what a page calls for: first what is removed, because that may make room for the others. Of the others
@@ -119,8 +122,8 @@ impl<'a> Delivery<'a> {
     ///
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
-    pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, plan: Plan) -> Result<(), Halt> {
-        self.open += plan.send.iter().filter(|item| item.change.is_fate()).count() as u64;
+    pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, mut plan: Plan) -> Result<(), Halt> {
+        self.await_fates(&mut plan);
         // The next page is compared with them at once; the next commit makes them durable.
         for note in plan.notes {
             ledger.state.manifest.put(note);
@@ -309,12 +312,12 @@ impl<'a> Delivery<'a> {
     /// Counts what became of one record, and notes what is known of it now for the next commit.
     fn settle(&mut self, ledger: &mut Ledger<'a>, item: &Planned, outcome: RecordOutcome) {
         self.under_way.remove(&item.key);
-        self.close(item);
         let before = ledger.state.manifest.get(item.key).copied();
         let was_held = before.is_some_and(|entry| entry.is_held(ledger.now()));
         let known = match outcome {
             RecordOutcome::Acknowledged(handle) => {
-                ledger.count(item);
+                self.close(ledger, item, item.change.fate());
+                ledger.note_sent(item);
                 ledger.context.gauge.sent(ledger.context.lane.name, 1);
                 if item.change.removes() {
                     self.reconciler.free(item.key);
@@ -328,11 +331,12 @@ impl<'a> Delivery<'a> {
                 Some(item.acknowledged(handle))
             }
             RecordOutcome::OverLimit => {
-                ledger.counts.over_limit += 1;
+                self.close(ledger, item, Some(Fate::OverLimit));
                 ledger.unsettled.insert(item.key);
                 None
             }
             RecordOutcome::Rejected(rejection) => {
+                self.close(ledger, item, Some(Fate::Rejected));
                 ledger.reject(item, &rejection);
                 if self.reconciler.made_way() && !item.change.removes() {
                     // The best of those that made way take its place when all are offered again.
@@ -358,8 +362,8 @@ impl<'a> Delivery<'a> {
             return Ok(planned);
         }
         let Admission { admitted, settled, kept } = self.reconciler.admit(ledger, planned).await?;
-        for item in &settled {
-            self.close(item);
+        for (item, fate) in &settled {
+            self.close(ledger, item, Some(*fate));
         }
         for known in kept {
             self.note(known);
@@ -373,9 +377,25 @@ impl<'a> Delivery<'a> {
         self.settled.push(known);
     }
 
-    /// Notes that what `item` was planned for has its fate. What is displaced is no record that was read.
-    fn close(&mut self, item: &Planned) {
-        self.open -= u64::from(item.change.is_fate());
+    /// Begins to wait for the fates of the records of a page.
+    fn await_fates(&mut self, plan: &mut Plan) {
+        let first = self.next_record;
+        for item in &mut plan.send {
+            item.record += first;
+            self.next_record = self.next_record.max(item.record + 1);
+            if item.change.is_fate() {
+                self.fates.await_one(item.record);
+            }
+        }
+        plan.beside.iter().for_each(|(record, fate)| self.fates.note(first + record, *fate));
+    }
+
+    /// Notes what became of `item`, and counts its record if that has its fate now. What is displaced is no record that
+    /// was read.
+    fn close(&mut self, ledger: &mut Ledger<'a>, item: &Planned, fate: Option<Fate>) {
+        let fate = fate.filter(|_| item.change.is_fate());
+        let fate = fate.and_then(|fate| self.fates.close_one(item.record, fate));
+        fate.into_iter().for_each(|fate| ledger.counts.count(fate));
     }
 
     /// A dry run: what would be sent is counted and remembered, so that it counts once.

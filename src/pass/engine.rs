@@ -217,7 +217,8 @@ impl Engine {
         continuation: &mut Continuation,
     ) -> Report {
         let lanes = self.lanes_of(store, pass).await;
-        let context = |lane| self.context(store, lane, pass, Some(lease), &continuation.id, deadline);
+        let deadline = lease.bound(deadline);
+        let context = |lane| self.context(store, lane, pass, Some(lease), &continuation.id, &deadline);
         let lanes = lanes.into_iter().map(|lane| lane::run(context(lane)));
         let span = info_span!("pass", run_id = pass.run_id);
         let lanes = futures::future::join_all(lanes).instrument(span).await;

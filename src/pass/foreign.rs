@@ -51,8 +51,6 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
         lines.insert_str(0, &context.store.foreign(context.lane.name).await?);
         context.store.write_foreign(lease, context.lane.name, &lines).await?;
     }
-    // After everything that can fail: their fate is counted once.
-    ledger.counts.unchanged += items.len() as u64;
     let remembered: Vec<Known> = items.iter().map(foreign).collect();
     for known in &remembered {
         ledger.unsettled.insert(known.entry.key);

@@ -129,8 +129,8 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
     while let Some(whole) = ledger.state.progress.next_window(now, limits) {
         let planned = reading.cut(whole.clone());
-        context.deadline.check()?;
         context.lease.map_or(Ok(()), Lease::check)?;
+        context.deadline.check()?;
         if let Some(gap) = planned.out_of_reach {
             warn!(
                 lane = lane.name,
@@ -141,7 +141,12 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 gap.to
             );
         }
-        match pages::read(&mut reading, ledger, delivery, &planned, now).await {
+        let read = pages::read(&mut reading, ledger, delivery, &planned, now).await;
+        // A pass whose lease ran out has no time left either, but that is not why it ends.
+        if let Err(Halt::OutOfTime(_)) = &read {
+            context.lease.map_or(Ok(()), Lease::check)?;
+        }
+        match read {
             Ok(then) if then < now => {
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;

@@ -9,7 +9,7 @@ use crate::{
     domain::{
         entry::Known,
         observable::Key,
-        outcome::{Counts, Rejection},
+        outcome::{Change, Counts, Rejection},
         plan::Planned,
         progress::{Adoption, Progress},
         report::{ByType, WithheldReport},
@@ -61,16 +61,14 @@ impl<'a> Ledger<'a> {
         self.context.now()
     }
 
-    /// Counts a record that was sent and acknowledged.
-    pub fn count(&mut self, item: &Planned) {
-        self.counts.count(item.change);
+    /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
+    pub fn note_sent(&mut self, item: &Planned) {
+        self.counts.displaced += u64::from(item.change == Change::Displaced);
         self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
     }
 
-    /// Counts a rejected record, and notes it with its reason for the next commit.
+    /// Notes a rejected object with its reason for the next commit.
     pub fn reject(&mut self, item: &Planned, rejection: &Rejection) {
-        // One that is displaced is not a record that was read.
-        self.counts.rejected += u64::from(item.change.is_fate());
         self.rejections.note(&self.context, item, rejection);
     }
 

@@ -37,6 +37,7 @@ mod reruns;
 mod retractions;
 mod soundness;
 mod status;
+mod status_body;
 mod work;
 
 use chrono::TimeDelta;

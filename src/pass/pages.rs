@@ -88,9 +88,9 @@ async fn settle_page<'a>(
 ) -> Result<(), Halt> {
     let context = ledger.context;
     let policy = &context.lane.policy;
-    let keyed = policy.keyed(page.indicators);
+    let named = policy.named(page.indicators);
     // The plan compares with what is known, and of what is under way nothing is known yet.
-    if keyed.iter().any(|(key, _)| delivery.knows(*key)) {
+    if named.iter().any(|named| delivery.knows(&named.names)) {
         delivery.go_on(ledger, Until::Settled).await?;
     }
     ledger.counts.read += page.records;
@@ -113,7 +113,7 @@ async fn settle_page<'a>(
         now: ledger.now(),
     };
     let manifest = &mut ledger.state.manifest;
-    let mut plan = plan_page(keyed, policy, manifest, &circumstances, &mut ledger.counts);
+    let mut plan = plan_page(named, policy, manifest, &circumstances, &mut ledger.counts);
     // `retracted` wins over `dropped`: what is retracted is no longer counted as that.
     ledger.counts.dropped.malformed -= plan_malformed(held_as, policy, manifest, &circumstances, &mut plan);
     retractions::withhold(ledger, &mut plan, &circumstances);

@@ -13,6 +13,7 @@ use crate::{
         entry::{Handle, Known, State},
         inventory::{Held, InventoryPage, Owner, found, gone, missing},
         observable::Key,
+        outcome::Fate,
         plan::Planned,
         progress::Adoption,
     },
@@ -38,7 +39,7 @@ pub(super) struct Reconciler {
 /// What of a page is sent, and what is settled without being sent.
 pub(super) struct Admission {
     pub admitted: Vec<Planned>,
-    pub settled: Vec<Planned>,
+    pub settled: Vec<(Planned, Fate)>,
     /// Entries for the next commit.
     pub kept: Vec<Known>,
 }
@@ -203,14 +204,12 @@ impl Reconciler {
         };
         let now = ledger.now();
         let is_foreign = |item: &mut Planned| self.foreign.contains(&destination.compared_as(item));
-        let mut settled: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
+        let theirs: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
         let Admitted { sent, displaced, turned_away } =
             capacity.admit(planned, |item| destination.is_unfit(item, now));
         self.made_way |= !displaced.is_empty();
         displace(ledger, displaced).await?;
-        let mut kept = foreign::remember(ledger, &settled).await?;
-        // Nothing can fail from here on, so that what gets its fate here does not count as left as well.
-        ledger.counts.over_limit += turned_away.len() as u64;
+        let mut kept = foreign::remember(ledger, &theirs).await?;
         for item in &turned_away {
             ledger.unsettled.insert(item.key);
             // The deciding record was met although nothing is sent, also where the indicator makes way on this very
@@ -221,7 +220,9 @@ impl Reconciler {
                 kept.push(entry.into());
             }
         }
-        settled.extend(turned_away);
+        let theirs = theirs.into_iter().map(|item| (item, Fate::Unchanged));
+        let turned_away = turned_away.into_iter().map(|item| (item, Fate::OverLimit));
+        let settled = theirs.chain(turned_away).collect();
         Ok(Admission { admitted: sent, settled, kept })
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
             let entry = entry.decided_by(item.decider).in_state(State::Unwanted);
             plan.notes.push(Known { entry, handle: item.handle });
-            ledger.unsettled.insert(ledger.context.lane.policy.key(&item.indicator));
+            let names = ledger.context.lane.policy.names(&item.indicator);
+            ledger.unsettled.extend(names.into_iter().map(|name| name.key));
         }
     }
     let count = withheld.len() as u64;

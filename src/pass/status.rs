@@ -69,7 +69,7 @@ pub struct LaneOverview {
     /// Creations that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingCreations>,
-    /// What takes longer to find out, for people who look.
+    /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
 }
@@ -118,11 +118,8 @@ impl Engine {
         Ok(store.request_aside(run_id).await?.map(RunStatus::Aside))
     }
 
-    /// Where every lane stands, and the newest passes.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn overview(&self) -> Result<Overview, StateError> {
+    /// Where every lane stands by its progress, and the newest passes.
+    async fn outline(&self) -> Result<Overview, StateError> {
         let store = (self.open_store)()?;
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
@@ -140,12 +137,12 @@ impl Engine {
         Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, runs })
     }
 
-    /// The same with what takes longer to find out: every manifest is read whole.
+    /// Where every lane stands, and the newest passes. Every manifest is read whole.
     ///
     /// # Errors
     /// The state cannot be read.
-    pub async fn detailed_overview(&self) -> Result<Overview, StateError> {
-        let mut overview = self.overview().await?;
+    pub async fn overview(&self) -> Result<Overview, StateError> {
+        let mut overview = self.outline().await?;
         let store = (self.open_store)()?;
         for (name, lane) in &mut overview.lanes {
             let Some(lane) = lane else { continue };

@@ -25,7 +25,7 @@ pub enum Cause {
     Terminated,
     /// Ctrl-C: a person stops the host as well.
     Interrupted,
-    /// The host is gone. It can die without its handler (SIGKILL, or Ctrl-C to it alone), and nobody else would end
+    /// The host is gone. It can die without its handler (SIGKILL, or Ctrl-C to it alone), and nothing else would end
     /// this process, which may hold the lease.
     Orphaned,
 }

@@ -26,7 +26,7 @@ use self::{reader::Reader, vars::Vars};
 use crate::domain::{
     expiry::Expirations,
     filter::{Filter, PerType},
-    observable::HashType,
+    observable::HashTypes,
     schedule::Schedule,
 };
 
@@ -53,7 +53,8 @@ pub enum TlpLevel {
 pub struct Settings {
     pub source: SourceSettings,
     pub filter: Filter,
-    pub hash_type: HashType,
+    /// The digests that stand for a file at Sentinel.
+    pub hash_types: HashTypes,
     /// What is no longer wanted is retracted.
     pub expire_retracted: bool,
     pub expirations: Expirations,
@@ -104,7 +105,7 @@ impl Settings {
         let settings = Self {
             source,
             filter: source::filter(&reader),
-            hash_type: source::hash_type(&reader),
+            hash_types: source::hash_types(&reader),
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
             expirations,
             renewal_slack: renewal_slack(&reader, &expirations),

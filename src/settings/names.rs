@@ -24,7 +24,7 @@ const OF_OTHERS: [&str; 12] = [
     "SCM_",
 ];
 const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"];
-/// A variable of the environment with a shorter name is somebody else's: `INCLUDE` of a compiler, for one.
+/// A variable of the environment with a shorter name belongs to another program: `INCLUDE` of a compiler, for one.
 const LONGER_THAN: usize = 8;
 /// So many letters may be wrong, missing or too many.
 const AWAY: usize = 2;

@@ -6,8 +6,8 @@ use secrecy::SecretString;
 
 use super::reader::Reader;
 use crate::domain::{
-    filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
-    observable::HashType,
+    filter::{Filter, IncludedTypes, MissingScore, PerType, Severity, Threshold},
+    observable::{HashType, HashTypes},
 };
 
 /// How we show Mandiant who we are.
@@ -89,7 +89,9 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
         confidence: score(confidence).unwrap_or(general.confidence),
         threat_score: score(threat_score).unwrap_or(general.threat_score),
     };
-    let missing = [("include", MissingThreatScore::Include), ("exclude", MissingThreatScore::Exclude)];
+    let missing = [("include", MissingScore::Include), ("exclude", MissingScore::Exclude)];
+    let missing = |name: &str| reader.choice(name, &missing).unwrap_or(MissingScore::Include);
+    let severities = [("low", Severity::Low), ("medium", Severity::Medium), ("high", Severity::High)];
     Filter {
         included: IncludedTypes {
             ipv4: reader.flag("INCLUDE_IPV4", true),
@@ -104,17 +106,27 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
             url: of("URL_MINIMUM_CONFIDENCE", "URL_MINIMUM_THREAT_SCORE"),
             hash: of("HASH_MINIMUM_CONFIDENCE", "HASH_MINIMUM_THREAT_SCORE"),
         },
-        missing_threat_score: reader
-            .choice("MISSING_THREAT_SCORE", &missing)
-            .unwrap_or(MissingThreatScore::Include),
+        missing_confidence: missing("MISSING_CONFIDENCE"),
+        missing_threat_score: missing("MISSING_THREAT_SCORE"),
+        minimum_severity: reader.choice("MINIMUM_SEVERITY", &severities),
+        exclude_benign: reader.flag("EXCLUDE_BENIGN", true),
+        exclude_pervasive: reader.flag("EXCLUDE_PERVASIVE", true),
         exclude_osint: reader.flag("EXCLUDE_OSINT", true),
         include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
     }
 }
 
-pub(super) fn hash_type(reader: &Reader<'_>) -> HashType {
-    let types = [("md5", HashType::Md5), ("sha1", HashType::Sha1), ("sha256", HashType::Sha256)];
-    reader.choice("HASH_TYPE", &types).unwrap_or(HashType::Md5)
+/// The digests that stand for a file at Sentinel. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone.
+pub(super) fn hash_types(reader: &Reader<'_>) -> HashTypes {
+    let accepted = "md5, sha1, sha256, or several with commas between";
+    let named = reader.parsed("HASH_TYPE", accepted, |text| {
+        let word = |word: &str| {
+            let word = word.trim().to_ascii_lowercase();
+            HashType::ALL.into_iter().find(|hash_type| hash_type.name() == word)
+        };
+        HashTypes::of(&text.split(',').map(word).collect::<Option<Vec<HashType>>>()?)
+    });
+    named.unwrap_or(HashTypes::only(HashType::Sha256))
 }
 
 /// Days to read back at first. The older product wrote them with a minus sign.

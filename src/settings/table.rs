@@ -128,9 +128,10 @@ pub const SETTINGS: &[Setting] = &[
     setting("INCLUDE_HASH", "true", "Send files."),
     setting(
         "HASH_TYPE",
-        "md5",
-        "The digest that represents a file at Sentinel: `md5`, `sha1` or `sha256`. If a record lacks it, \
-         its strongest digest is sent. Defender always gets the strongest.",
+        "sha256",
+        "The digests that represent a file at Sentinel, each with an indicator of its own: `md5`, `sha1`, \
+         `sha256`, or several with commas between. If a record has none of them, its strongest digest is \
+         sent. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone. Defender always gets the strongest.",
     ),
     setting(
         "TARGET_APPLICATION",

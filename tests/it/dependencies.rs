@@ -71,3 +71,18 @@ fn licences_are_read_as_they_are_meant() {
         assert_eq!(is_met(expression, &allowed), met, "{expression}");
     }
 }
+
+/// What .cargo/config.toml leaves out of rustls's cryptography, which takes 20 ms of CPU for each process. These tests
+/// link the same cryptography, with the names of its functions.
+#[cfg(target_os = "linux")]
+#[test]
+fn random_numbers_come_from_the_operating_system_alone() {
+    let program = std::fs::read(std::env::current_exe().expect("this executable")).expect("it can be read");
+    // Put together here, because what is written out stands in the executable as well.
+    let has = |name: [&str; 2]| {
+        let name = name.join("_").into_bytes();
+        program.windows(name.len()).any(|part| part == name)
+    };
+    assert!(has(["RAND", "bytes"]), "the cryptography is linked, with its names");
+    assert!(!has(["jent", "read_entropy"]), "aws-lc measures the processor's jitter: see .cargo/config.toml");
+}

@@ -1,15 +1,17 @@
 //! The decisions, for any input.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
     capacity::Capacity,
     deciding_record::Refreshes,
     entry::Handle,
     expiry::{Expirations, Renewal},
-    filter::{Filter, IncludedTypes, MissingThreatScore, PerType, Threshold},
+    filter::{Filter, IncludedTypes, MissingScore, PerType, Threshold},
     indicator::Indicator,
     manifest::Manifest,
-    observable::{HashType, Hashes, Observable},
+    observable::{HashType, HashTypes, Hashes, Key, Observable},
     outcome::{Change, Counts},
     plan::{Plan, Planned, plan_page},
     policy::{Circumstances, Policy},
@@ -32,13 +34,17 @@ fn policy() -> Policy {
         filter: Filter {
             included: IncludedTypes { ipv4: true, ipv6: true, fqdn: true, url: false, hash: true },
             thresholds: PerType { ip: threshold, fqdn: threshold, url: threshold, hash: threshold },
-            missing_threat_score: MissingThreatScore::Include,
+            missing_confidence: MissingScore::Include,
+            missing_threat_score: MissingScore::Include,
+            minimum_severity: None,
+            exclude_benign: true,
+            exclude_pervasive: true,
             exclude_osint: true,
             include_uncategorized: true,
         },
         renewal: Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1)),
         expirations,
-        hash_type: HashType::Md5,
+        hash_types: HashTypes::only(HashType::Md5),
         deduplicate: true,
         retract: true,
         form: 1,
@@ -55,6 +61,7 @@ fn observable() -> impl Strategy<Value = Observable> {
             hashes.add(HashType::Sha256, &format!("{n:064x}")).unwrap();
             if both {
                 hashes.add(HashType::Md5, &format!("{n:032X}")).unwrap();
+                hashes.add(HashType::Sha1, &format!("{n:040x}")).unwrap();
             }
             Observable::file(hashes).unwrap()
         }),
@@ -67,9 +74,11 @@ fn indicator() -> impl Strategy<Value = Indicator> {
             source_id: "x--1".to_owned(),
             observable,
             former: Vec::new(),
-            confidence,
+            confidence: Some(confidence),
             threat_score,
             severity: None,
+            is_benign: false,
+            is_pervasive: false,
             severity_reasons: Vec::new(),
             categories: Vec::new(),
             sources: Vec::new(),
@@ -83,6 +92,14 @@ fn indicator() -> impl Strategy<Value = Indicator> {
     )
 }
 
+fn keys(policy: &Policy, indicator: &Indicator) -> Vec<Key> {
+    policy.names(indicator).into_iter().map(|name| name.key).collect()
+}
+
+fn hash_types() -> impl Strategy<Value = HashTypes> {
+    prop::sample::subsequence(HashType::ALL.to_vec(), 1..=3).prop_map(|named| HashTypes::of(&named).unwrap())
+}
+
 /// What a page calls for; what is only noted is in the manifest afterwards.
 fn plan(page: Vec<Indicator>, policy: &Policy, manifest: &mut Manifest, counts: &mut Counts) -> Vec<Planned> {
     let reading = Circumstances {
@@ -92,25 +109,35 @@ fn plan(page: Vec<Indicator>, policy: &Policy, manifest: &mut Manifest, counts: 
         renew_before: start(),
         now: start(),
     };
-    let Plan { send, notes } = plan_page(policy.keyed(page), policy, manifest, &reading, counts);
+    let Plan { send, notes, .. } = plan_page(policy.named(page), policy, manifest, &reading, counts);
     notes.into_iter().for_each(|known| manifest.put(known));
     send
 }
 
 proptest! {
-    /// Every record has a fate, nothing is sent twice, only wanted records are sent, and the newest speaks.
+    /// Every record has a fate, nothing is sent twice, only wanted records are sent, each under all its names, and the
+    /// newest speaks.
     #[test]
-    fn a_plan_accounts_for_every_record(page in prop::collection::vec(indicator(), 0..80)) {
+    fn a_plan_accounts_for_every_record(
+        page in prop::collection::vec(indicator(), 0..80),
+        hash_types in hash_types(),
+    ) {
         let (policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
+        let policy = Policy { hash_types, ..policy };
         let planned = plan(page.clone(), &policy, &mut manifest, &mut counts);
-        prop_assert_eq!(counts.settled() + planned.len() as u64, page.len() as u64);
-        let mut keys: Vec<_> = planned.iter().map(|item| item.key).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        prop_assert_eq!(keys.len(), planned.len());
+        let records: BTreeSet<_> = planned.iter().map(|item| item.record).collect();
+        prop_assert_eq!(counts.settled() + records.len() as u64, page.len() as u64);
+        let sent: BTreeSet<_> = planned.iter().map(|item| item.key).collect();
+        prop_assert_eq!(sent.len(), planned.len());
+        let wanted = page.iter().filter(|indicator| policy.filter.admit(indicator).is_ok());
+        for item in wanted.flat_map(|indicator| keys(&policy, indicator)) {
+            let newest = page.iter().filter(|other| keys(&policy, other).contains(&item));
+            let newest = newest.max_by_key(|other| other.last_updated).unwrap();
+            prop_assert!(sent.contains(&item) || policy.filter.admit(newest).is_err());
+        }
         for item in &planned {
             prop_assert!(policy.filter.admit(&item.indicator).is_ok());
-            let same_key = |other: &&Indicator| other.observable.subject(policy.hash_type).key() == item.key;
+            let same_key = |other: &&Indicator| keys(&policy, other).contains(&item.key);
             let newest = page.iter().filter(same_key).map(|other| other.last_updated).max().unwrap();
             prop_assert_eq!(item.indicator.last_updated, newest);
             manifest.put(item.acknowledged(None));
@@ -134,7 +161,7 @@ proptest! {
             prop_assert!(policy.filter.admit(&item.indicator).is_err() && manifest.get(item.key).is_some());
         }
         planned.iter().for_each(|item| manifest.put(item.acknowledged(None)));
-        let key = |indicator: &Indicator| indicator.observable.subject(policy.hash_type).key();
+        let key = |indicator: &Indicator| keys(&policy, indicator)[0];
         for (place, indicator) in page.iter().enumerate().filter(|(_, one)| policy.filter.admit(one).is_err()) {
             let rivals = page.iter().enumerate().filter(|(_, other)| key(other) == key(indicator));
             let newest = rivals.max_by_key(|(place, other)| (other.last_updated, *place)).unwrap().0;

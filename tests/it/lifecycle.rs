@@ -306,8 +306,9 @@ async fn a_flood_of_drops_in_the_live_feed_is_not_believed_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_hash_type_displaces_the_digests_that_stood_for_the_files() {
+async fn a_state_of_the_former_default_is_refreshed_once_and_each_file_gives_way_to_its_successor() {
     let mut world = World::new();
+    world.set("HASH_TYPE", "md5");
     let at = world.ago(TimeDelta::days(2));
     let digits = |n: u32, length: usize| format!("{n:0>length$x}");
     world.mandiant.put_all(
@@ -316,10 +317,18 @@ async fn another_hash_type_displaces_the_digests_that_stood_for_the_files() {
     world.mandiant.put(Record::file(Some(&"a".repeat(32)), None, None).updated(at));
     world.tick().await;
     assert!(world.held().iter().all(|value| value.len() == 32));
-    world.set("HASH_TYPE", "sha256");
+    // The new default. A dry run tells beforehand what it takes.
+    world.set("HASH_TYPE", "");
+    let dry = world.command(RunOptions { dry_run: true, ..RunOptions::default() }).await;
+    assert_eq!((dry.totals().created, dry.totals().displaced), (150, 150), "{dry:#?}");
+    assert!(world.held().iter().all(|value| value.len() == 32));
     let report = world.tick().await;
     let counts = report.totals();
     assert_eq!((report.end, counts.created, counts.displaced), (End::CaughtUp, 150, 150), "{report:#?}");
+    // Nothing is withheld, and nothing follows.
+    assert_eq!((counts.retracted, counts.left), (0, 0), "{report:#?}");
+    let next = world.tick().await.totals();
+    assert_eq!((next.created, next.updated, next.displaced), (0, 0, 0));
     assert_eq!(world.held().iter().filter(|value| value.len() == 32).count(), 1, "it has no other");
     assert_eq!(world.held().len(), 151);
 }

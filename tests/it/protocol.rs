@@ -166,11 +166,25 @@ async fn status_is_json_for_programs_and_a_table_for_people() {
         post(&app, "Status", &http(None, json!({}), json!({ "Accept": ["application/json"] }))).await;
     let (_, overview) = answered(&body);
     assert_eq!(overview["runs"][0]["lanes"]["sentinel"]["created"], 1, "{overview:#}");
-    assert_eq!(overview["lanes"]["sentinel"]["manifest"], 1);
+    let lane = &overview["lanes"]["sentinel"];
+    assert_eq!((&lane["manifest"], &lane["counts"]["held"]["total"]), (&json!(1), &json!(1)));
+    assert_eq!(lane["health"]["end"], "caught_up");
+    assert_eq!((&overview["healthy"], &overview["complaints"]), (&json!(true), &json!([])));
     let (_, body) =
         post(&app, "Status", &http(None, json!({}), json!({ "accept": ["text/html,*/*"] }))).await;
     assert_eq!(body["Outputs"]["response"]["headers"]["Content-Type"], "text/html; charset=utf-8");
     assert!(body["Outputs"]["response"]["body"].as_str().unwrap().contains("<table "));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_stands_in_the_json_for_monitoring() {
+    let world = World::new();
+    world.mandiant.set(|knobs| knobs.secret = "another".into());
+    world.tick().await;
+    let (_, status) = answered(&post(&serve(&world), "Status", &http(None, json!({}), json!({}))).await.1);
+    assert_eq!(status["healthy"], false, "{status:#}");
+    let complaint = status["complaints"][0].as_str().unwrap();
+    assert!(complaint.contains("sentinel is stalled since"), "{complaint}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ mod references;
 use std::collections::BTreeMap;
 
 use mati_sync::{
-    domain::observable::{HashType, IndicatorType},
+    domain::observable::{HashType, HashTypes, IndicatorType},
     settings::{Faults, Settings, StateSettings, UploadApi},
 };
 
@@ -34,7 +34,8 @@ fn the_defaults_are_those_of_the_contract() {
     let settings = parse(&[]).unwrap();
     let threshold = settings.filter.thresholds.of(IndicatorType::Url);
     assert_eq!((threshold.confidence, threshold.threat_score), (80, 80));
-    assert_eq!((settings.initial_lookback.num_days(), settings.hash_type), (30, HashType::Md5));
+    assert_eq!(settings.initial_lookback.num_days(), 30);
+    assert_eq!(settings.hash_types, HashTypes::only(HashType::Sha256));
     assert!(settings.filter.exclude_osint && settings.filter.include_uncategorized && settings.deduplicate);
     assert_eq!(settings.expirations.0.values(), [7, 7, 7, 90]);
     assert_eq!(settings.sentinel.unwrap().requests_per_minute, 100);
@@ -67,7 +68,7 @@ fn every_fault_is_told_at_once_with_what_is_accepted() {
         "IP_MINIMUM_THREAT_SCORE is \"101\"",
         "INCLUDE_IPV4 is \"yes\"; accepted: true, false, 1, 0",
         "INITIAL_LOOKBACK is \"90\"; accepted: days from 1 to 89",
-        "HASH_TYPE is \"sha512\"; accepted: md5, sha1, sha256",
+        "HASH_TYPE is \"sha512\"; accepted: md5, sha1, sha256, or several with commas between",
         "MATI_BASE_URL",
         "SENTINEL_REQUESTS_PER_MINUTE",
         "SOURCE_SYSTEM",
@@ -80,6 +81,21 @@ fn every_fault_is_told_at_once_with_what_is_accepted() {
     }
     assert_eq!(all.len(), 14, "{text}");
     assert!(!text.contains("hush-hush"), "a secret in a message");
+}
+
+#[test]
+fn one_digest_or_several_stand_for_a_file() {
+    let types = |text: &str| parse(&[("HASH_TYPE", text)]).map(|settings| settings.hash_types);
+    assert_eq!(types("md5").unwrap(), HashTypes::only(HashType::Md5));
+    let both = HashTypes::of(&[HashType::Sha1, HashType::Sha256]);
+    for text in ["sha256,sha1", "sha1, SHA256", "sha256,sha1,sha256"] {
+        let named = types(text).unwrap();
+        assert_eq!((Some(named), named.to_string().as_str()), (both, "sha256,sha1"), "{text}");
+    }
+    assert_eq!(types("").unwrap().to_string(), "sha256");
+    for text in ["sha256,", ",", "sha256;sha1", "sha256 sha1", "all"] {
+        assert!(types(text).is_err(), "{text}");
+    }
 }
 
 #[test]

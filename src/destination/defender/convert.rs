@@ -13,7 +13,7 @@ use crate::domain::{
     observable::{HashType, Subject, SubjectKind},
     plan::Planned,
 };
-use crate::http::text::{cut, percent_encoded};
+use crate::http::text::{cut, percent_encoded_path};
 
 /// What marks an indicator of the tenant as ours: [`wire::Indicator::application`].
 pub const APPLICATION: &str = "mati-sync";
@@ -66,7 +66,7 @@ pub fn indicator<'a>(planned: &'a Planned, style: &Style) -> wire::Indicator<'a>
             "Find out what led to this contact. {} on the indicator: {}{}",
             style.provider.name,
             style.provider.records_at,
-            percent_encoded(&planned.indicator.source_id)
+            percent_encoded_path(&planned.indicator.source_id)
         ),
         application: APPLICATION,
         external_id: planned.key.stix_id(),
@@ -186,7 +186,10 @@ fn title(indicator: &Indicator, kind: SubjectKind, provider: &str) -> String {
 
 /// There is room for little: how sure and how bad, then who, then what for.
 fn description(indicator: &Indicator) -> String {
-    let mut text = format!("Confidence {}", indicator.confidence);
+    let mut text = match indicator.confidence {
+        Some(confidence) => format!("Confidence {confidence}"),
+        None => "No confidence".to_owned(),
+    };
     match indicator.threat_score {
         Some(score) => text.push_str(&format!(", threat score {score}")),
         None => text.push_str(", no threat score"),
@@ -213,6 +216,7 @@ mod tests {
         name: "Mandiant",
         product: "Mandiant Advantage",
         records_at: "https://advantage.mandiant.com/indicator/",
+        confidence: "confidence (mscore)",
     };
     use crate::domain::{
         fingerprint::Fingerprint,
@@ -233,9 +237,11 @@ mod tests {
             source_id: "ipv4--1".to_owned(),
             observable,
             former: Vec::new(),
-            confidence: 92,
+            confidence: Some(92),
             threat_score: None,
             severity: None,
+            is_benign: false,
+            is_pervasive: false,
             severity_reasons: Vec::new(),
             categories: Vec::new(),
             sources: Vec::new(),

@@ -13,7 +13,7 @@ use crate::domain::{
     observable::{Observable, Subject},
     plan::Planned,
 };
-use crate::http::text::{cut, percent_encoded};
+use crate::http::text::{cut, percent_encoded_path};
 
 /// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
 const LONGEST_DESCRIPTION: usize = 1000;
@@ -53,7 +53,7 @@ pub fn object<'a>(
     let updated = indicator.last_updated.filter(|updated| *updated > DateTime::UNIX_EPOCH);
     let valid_from = updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
     let (labels, references) = (labels(indicator, style), references(indicator, style.provider));
-    let description = description(indicator, style.provider.name, labels.left_out, references.left_out);
+    let description = description(indicator, style.provider, labels.left_out, references.left_out);
     Indicator {
         r#type: "indicator",
         spec_version: "2.1",
@@ -66,7 +66,7 @@ pub fn object<'a>(
         valid_from: Timestamp(valid_from),
         valid_until: Timestamp(planned.valid_until),
         confidence: indicator.confidence,
-        indicator_types: [indicator_type(indicator.confidence)],
+        indicator_types: [indicator_type(indicator)],
         description,
         labels: labels.kept,
         external_references: references.kept,
@@ -75,16 +75,23 @@ pub fn object<'a>(
     }
 }
 
-/// By the bands of Mandiant's confidence (docs.mandiant.com, "Understanding IC-Score").
-fn indicator_type(confidence: u8) -> &'static str {
-    match confidence {
-        0..=40 => "benign",
-        41..=59 => "anomalous-activity",
-        _ => "malicious-activity",
+/// By the bands of the source's confidence (docs.mandiant.com, "Understanding IC-Score"); of an indicator without one by
+/// those of its threat score ("Indicator threat score methodology").
+fn indicator_type(indicator: &indicator::Indicator) -> &'static str {
+    match (indicator.confidence, indicator.threat_score) {
+        (Some(0..=40), _) | (None, Some(0)) => "benign",
+        (Some(41..=59), _) | (None, Some(1..=59)) => "anomalous-activity",
+        (Some(60..), _) | (None, Some(60..)) => "malicious-activity",
+        (None, None) => "unknown",
     }
 }
 
-fn description(indicator: &indicator::Indicator, provider: &str, labels: usize, references: usize) -> String {
+fn description(
+    indicator: &indicator::Indicator,
+    provider: Provider,
+    labels: usize,
+    references: usize,
+) -> String {
     let mut text = String::with_capacity(512);
     // Writing into memory does not fail.
     let _ = write_description(&mut text, indicator, provider);
@@ -92,15 +99,19 @@ fn description(indicator: &indicator::Indicator, provider: &str, labels: usize, 
         return cut(text, LONGEST_DESCRIPTION);
     }
     let note = format!(
-        " For lack of room {labels} labels and {references} references are left out; {provider}'s page has them all."
+        " For lack of room {labels} labels and {references} references are left out; {}'s page has them all.",
+        provider.name
     );
     let mut text = cut(text, LONGEST_DESCRIPTION - note.len());
     text.push_str(&note);
     text
 }
 
-fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: &str) -> fmt::Result {
-    write!(text, "{provider}: confidence (mscore) {} of 100", indicator.confidence)?;
+fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: Provider) -> fmt::Result {
+    match indicator.confidence {
+        Some(confidence) => write!(text, "{}: {} {confidence} of 100", provider.name, provider.confidence)?,
+        None => write!(text, "{}: no confidence", provider.name)?,
+    }
     match indicator.threat_score {
         Some(score) => write!(text, ", threat score {score} of 100")?,
         None => text.push_str(", no threat score"),
@@ -179,8 +190,8 @@ fn within<T>(lists: Vec<Vec<T>>, mut room: usize, length: impl Fn(&T) -> usize) 
     Kept { left_out: all - kept.len(), kept }
 }
 
-/// How long a text is at most as JSON, with its quotes and what stands before the next: beyond ASCII whoever reads and
-/// writes it again may escape every character.
+/// How long a text is at most as JSON, with its quotes and what stands before the next: a program that reads and writes it
+/// again may escape every character beyond ASCII.
 fn json_length(text: &str) -> usize {
     let escaped = |character: char| match character {
         '"' | '\\' => 2,
@@ -227,7 +238,7 @@ fn references(indicator: &indicator::Indicator, provider: Provider) -> Kept<Exte
     let page = ExternalReference {
         source_name: provider.product,
         description: None,
-        url: Some(format!("{}{}", provider.records_at, percent_encoded(bounded(&indicator.source_id)))),
+        url: Some(format!("{}{}", provider.records_at, percent_encoded_path(bounded(&indicator.source_id)))),
         external_id: Some(bounded(&indicator.source_id)),
     };
     let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns].map(|references| {
@@ -263,6 +274,7 @@ mod tests {
         name: "Mandiant",
         product: "Mandiant Advantage",
         records_at: "https://advantage.mandiant.com/indicator/",
+        confidence: "confidence (mscore)",
     };
     use crate::domain::{
         fingerprint::Fingerprint,
@@ -280,9 +292,11 @@ mod tests {
             former: Vec::new(),
             source_id: "ipv4--1".to_owned(),
             observable: Observable::ipv4("203.0.113.7").unwrap(),
-            confidence: 92,
+            confidence: Some(92),
             threat_score: None,
             severity: Some("high".to_owned()),
+            is_benign: false,
+            is_pervasive: false,
             severity_reasons: Vec::new(),
             categories: Vec::new(),
             sources: Vec::new(),

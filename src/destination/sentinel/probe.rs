@@ -113,7 +113,7 @@ impl Sentinel {
             pattern_version: "2.1",
             valid_from: Timestamp(now - TimeDelta::hours(1)),
             valid_until: Timestamp(valid_until),
-            confidence: 0,
+            confidence: Some(0),
             labels: vec![Label("canary", "")],
             external_references: vec![ExternalReference {
                 source_name: CANARY_SOURCE,

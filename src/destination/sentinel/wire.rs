@@ -50,7 +50,8 @@ pub struct Indicator<'a> {
     pub pattern_version: &'static str,
     pub valid_from: Timestamp,
     pub valid_until: Timestamp,
-    pub confidence: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<u8>,
     pub labels: Vec<Label<'a>>,
     pub external_references: Vec<ExternalReference<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]

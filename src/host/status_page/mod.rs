@@ -96,7 +96,7 @@ trait Page: Template {
     fn frame(&self) -> &Frame<'_>;
 
     /// The page as an answer. It is loaded again by a header, because a page that says so in its markup cannot be
-    /// stopped by whoever reads it slowly; this one has a link for that.
+    /// stopped by a slow reader; this one has a link for that.
     fn answer(&self, status: u16) -> HttpAnswer {
         let html = self.render().expect("a template writes into memory");
         let refresh = self.frame().refreshes.then_some(REFRESH);
@@ -186,11 +186,6 @@ impl View {
         }
     }
 
-    /// Whether the caller is a person.
-    pub fn is_for_people(&self) -> bool {
-        self.html
-    }
-
     /// A page of few words, or else the same for a program.
     fn notice(&self, status: u16, json: HttpAnswer, page: impl FnOnce(&Links) -> Notice<'_>) -> HttpAnswer {
         if !self.html {
@@ -206,11 +201,7 @@ impl View {
         if self.html {
             return overview::page(overview, schedule, &self.links, self.refreshes).answer(200);
         }
-        let next =
-            schedule.and_then(schedule::Schedule::parse).and_then(|parsed| parsed.next_after(overview.at));
-        let mut body = json!(overview);
-        body["schedule"] = json!({ "setting": schedule, "next": next, "fault": schedule::fault(schedule) });
-        HttpAnswer::json(200, &body)
+        HttpAnswer::json(200, &overview.body(schedule))
     }
 
     /// State that cannot be read: whatever else there is to say stands in it.

@@ -170,8 +170,11 @@ fn reasons(dropped: &Dropped) -> String {
     let reasons = [
         (dropped.malformed, "malformed"),
         (dropped.type_, "type"),
+        (dropped.benign, "benign"),
+        (dropped.pervasive, "pervasive infrastructure"),
         (dropped.confidence, "confidence"),
         (dropped.threat_score, "threat score"),
+        (dropped.severity, "severity"),
         (dropped.osint, "open source only"),
         (dropped.uncategorized, "uncategorized"),
     ];

@@ -6,8 +6,8 @@ use tracing::warn;
 use crate::{
     destination::Reconciliation,
     domain::{
-        entry::State, indicator::Indicator, plan::plan_page, policy::Circumstances, purpose::Purpose,
-        window::Range,
+        entry::State, indicator::Indicator, observable::Name, plan::plan_page, policy::Circumstances,
+        purpose::Purpose, window::Range,
     },
     pass::{
         delivery::{Delivery, Until},
@@ -159,14 +159,15 @@ async fn offer<'a, 'l>(
     let refreshes = ledger.state.progress.refreshes;
     let renew_before = ledger.state.progress.renew_before(&policy.renewal, now);
     let circumstances = Circumstances { purpose: Purpose::Retry, refreshes, horizon: now, renew_before, now };
-    let keyed = policy.keyed(indicators);
-    let keys: Vec<_> = keyed.iter().map(|(key, _)| *key).collect();
+    let page = policy.named(indicators);
+    let names: Vec<_> = page.iter().map(|named| named.names.clone()).collect();
     ledger.unsettled.clear();
     delivery.begin(Range::Live);
-    let mut plan = plan_page(keyed, policy, &mut ledger.state.manifest, &circumstances, &mut ledger.counts);
+    let mut plan = plan_page(page, policy, &mut ledger.state.manifest, &circumstances, &mut ledger.counts);
     retractions::withhold(ledger, &mut plan, &circumstances);
     delivery.deliver(ledger, plan).await?;
     delivery.go_on(ledger, Until::Settled).await?;
-    let lines = lines.into_iter().zip(keys);
-    Ok(lines.filter(|(_, key)| ledger.unsettled.contains(key)).map(|(line, _)| line).collect())
+    let is_open = |names: &Vec<Name>| names.iter().any(|name| ledger.unsettled.contains(&name.key));
+    let lines = lines.into_iter().zip(names);
+    Ok(lines.filter(|(_, names)| is_open(names)).map(|(line, _)| line).collect())
 }

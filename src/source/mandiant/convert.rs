@@ -3,7 +3,7 @@
 use super::{
     date::date,
     lenient::{List, Object, Scalar},
-    wire::{Association, Campaign, Hash, Record, Source},
+    wire::{Association, Campaign, Hash, Judgement, Record, Source, Verdict},
 };
 use crate::domain::{
     filter::{DropReason, is_osint_only},
@@ -40,8 +40,10 @@ pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
             source_id: id.to_owned(),
             observable,
             former,
-            confidence,
+            confidence: Some(confidence),
             threat_score: rating.and_then(|rating| rating.threat_score.score()),
+            is_benign: is_benign(&record.verdict.0),
+            is_pervasive: false,
             severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
             severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
             categories: categories(record),
@@ -125,6 +127,15 @@ fn hash_type(kind: &str) -> Option<HashType> {
         "sha256" => Some(HashType::Sha256),
         _ => None,
     }
+}
+
+/// Whether an analyst calls it benign, or a model does which no analyst contradicts.
+fn is_benign(verdict: &Verdict<'_>) -> bool {
+    let is_benign = |Object(Judgement { verdict }): &Object<Judgement<'_>>| {
+        verdict.text().is_some_and(|word| word.eq_ignore_ascii_case("benign"))
+    };
+    let by_model = verdict.authoritative_verdict.text() == Some("mlVerdict");
+    is_benign(&verdict.analyst_verdict) || by_model && is_benign(&verdict.ml_verdict)
 }
 
 /// A source that does not say counts as not open.
@@ -303,7 +314,7 @@ mod tests {
             "attributed_associations":[{"id":1,"name":"redacted","type":"malware"},{"id":"malware--x","name":"BAD","type":"malware"}],
             "last_updated":12,"first_seen":null,"associated_hashes":"none"}"#;
         let odd = record(odd).unwrap();
-        assert_eq!((odd.confidence, odd.threat_score), (95, None));
+        assert_eq!((odd.confidence, odd.threat_score), (Some(95), None));
         assert_eq!(odd.categories, ["phishing"]);
         assert_eq!(odd.malware.len(), 1);
         assert!(!odd.osint_only, "sources that do not say are not open");

@@ -30,4 +30,5 @@ pub const PROVIDER: Provider = Provider {
     name: "Mandiant",
     product: "Mandiant Advantage",
     records_at: "https://advantage.mandiant.com/indicator/",
+    confidence: "confidence (mscore)",
 };

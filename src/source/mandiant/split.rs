@@ -2,7 +2,7 @@
 //!
 //! A parser stops at the first byte that is not UTF-8 and at the first `NaN`, and the records behind it are lost. Here
 //! a value is a text in quotes, a list, an object, or any run of other bytes. What does not even keep to that (a quote
-//! too many, a page that ends early) is not cut, because nobody could say where the next record begins.
+//! too many, a page that ends early) is not cut, because the beginning of the next record cannot be known.
 
 use std::ops::Range;
 

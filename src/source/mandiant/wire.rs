@@ -76,6 +76,25 @@ pub struct Record<'a> {
     pub threat_rating: Option<Object<ThreatRating<'a>>>,
     pub category: Option<List<Scalar<'a>>>,
     pub campaigns: Option<List<Object<Campaign<'a>>>>,
+    /// Comes only when asked for, which it is not, because it is long; a server that sends it all the same is believed.
+    pub verdict: Object<Verdict<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Verdict<'a> {
+    #[serde(borrow)]
+    pub authoritative_verdict: Scalar<'a>,
+    pub analyst_verdict: Object<Judgement<'a>>,
+    pub ml_verdict: Object<Judgement<'a>>,
+}
+
+/// What an analyst, or a model, calls an indicator.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct Judgement<'a> {
+    #[serde(borrow)]
+    pub verdict: Scalar<'a>,
 }
 
 #[derive(Default, Deserialize)]

@@ -58,7 +58,7 @@ impl BlobHome {
         .await
     }
 
-    /// Whether somebody holds the lease.
+    /// Whether an instance holds the lease.
     pub async fn is_leased(&self) -> Result<bool, StateError> {
         let blob = self.container.blob_client(NAME);
         self.patiently(|| async {

@@ -154,7 +154,7 @@ async fn every_request_to_anybody_says_what_sends_it() {
 async fn a_mere_question_creates_no_container() {
     let (world, blobs) = World::with_blobs();
     let app = world.start();
-    let overview = app.engine.detailed_overview().await.unwrap();
+    let overview = app.engine.overview().await.unwrap();
     assert!(overview.lanes.values().all(Option::is_none) && overview.runs.is_empty());
     assert_eq!(app.engine.report_of("20260302T110000000Z-0001").await.unwrap(), None);
     assert_eq!(app.engine.manifest("sentinel").await.unwrap().known().count(), 0);

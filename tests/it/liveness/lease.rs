@@ -61,6 +61,21 @@ async fn a_pass_whose_lease_ran_out_says_so_and_is_continued() {
     }
 }
 
+/// Four uploads are under way, and three of them wait for their place under the rate limit. Another instance may hold the
+/// lease by then, and sends under the same limit.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_its_place_is_not_sent_once_the_lease_ran_out() {
+    let (world, _blobs) = world();
+    no_renewals(&world, Fault::Hang);
+    let start = world.now();
+    let first = world.run(Work::Timer, LIMIT).await;
+    assert_eq!(first.reports[0].end, End::Paused, "{first:#?}");
+    // The last renewal was answered within the first minute, and a lease is half a minute long.
+    let late: Vec<_> = world.sentinel.requests().iter().map(|request| request.at - start).collect();
+    let last = late.iter().max().unwrap();
+    assert!(*last <= TimeDelta::seconds(90), "sent {} s after the start", last.num_seconds());
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_are_left_to_a_pass_that_holds_the_lease() {
     let (world, _blobs) = world();

@@ -172,6 +172,7 @@ async fn another_hash_type_and_another_limit_change_what_is_held() {
     let mut bench = Bench::new().await;
     bench.settings.insert("TARGET_APPLICATION".into(), "sentinel,defender".into());
     bench.settings.insert("DEFENDER_INDICATOR_LIMIT".into(), "5".into());
+    bench.settings.insert("HASH_TYPE".into(), "md5".into());
     let digits = |n: u32, length: usize| format!("{n:0>length$x}");
     let at = now() - TimeDelta::hours(3);
     bench

@@ -55,6 +55,7 @@ async fn called_bare_in_a_terminal_it_shows_its_help() {
     let (code, seen) = in_a_terminal(&[], &Settings::new()).await;
     assert_eq!(code, Some(0), "{seen}");
     assert!(seen.contains("Usage: mati-sync") && seen.contains("Examples:"), "{seen}");
+    assert!(seen.lines().all(|line| line.trim_end().chars().count() <= 80), "{seen}");
     let piped = mati_sync(&[], &Settings::new()).await;
     assert_eq!(piped.status.code(), Some(1));
 }
@@ -270,6 +271,11 @@ async fn completions_a_manual_page_and_an_older_file_need_no_settings() {
     let page = mati_sync(&["man"], &nothing).await;
     let page = text(&page.stdout);
     assert!(page.contains(".TH mati-sync 1") && page.contains("MATI_KEY"), "{page}");
+    let page = text(&mati_sync(&["man", "sync"], &nothing).await.stdout);
+    assert!(page.contains("lookback") && page.contains("mati\\-sync sync"), "{page}");
+    let unknown = mati_sync(&["man", "sing"], &nothing).await;
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(text(&unknown.stderr).contains("the commands are sync, check"), "{unknown:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("older.env");

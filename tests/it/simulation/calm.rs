@@ -74,8 +74,7 @@ impl Simulation {
     }
 
     fn truth(&self) -> Truth {
-        let strongest = self.world.vars().get("HASH_TYPE").is_some_and(|hash_type| hash_type == "sha256");
-        Truth::of(&self.world, self.threshold, strongest)
+        Truth::of(&self.world, self.threshold, &self.world.vars()["HASH_TYPE"])
     }
 
     /// Ticks until nothing is left to do; what waits for confirmation is confirmed.

@@ -36,6 +36,11 @@ fn is_file(value: &str) -> bool {
     value.len() == 32
 }
 
+/// The most objects that stand for a value at Sentinel.
+fn objects(value: &str) -> u64 {
+    1 + u64::from(is_file(value))
+}
+
 /// A record that is wanted in three cases of four. Half the files have their strongest digest.
 pub fn record(dice: &mut Dice, value: &str) -> Record {
     let confidence = if dice.chance(0.75) { dice.between(80, 95) } else { dice.between(10, 79) };
@@ -99,7 +104,8 @@ impl Nature {
         let place = self.dice.below(self.listed.len() as u64) as usize;
         match self.dice.below(20) {
             0 => {
-                self.chaos.drops.fetch_add(1, Ordering::Relaxed);
+                let objects = objects(self.listed[place].value());
+                self.chaos.drops.fetch_add(objects, Ordering::Relaxed);
                 let gone = self.listed.swap_remove(place);
                 self.mandiant.remove(gone.key());
             }
@@ -138,7 +144,7 @@ impl Nature {
         if !is_file(&value) {
             return;
         }
-        self.chaos.drops.fetch_add(1, Ordering::Relaxed);
+        self.chaos.drops.fetch_add(objects(&value), Ordering::Relaxed);
         let digest = strongest(before).is_none().then(|| sha256(&value));
         let record = Record::file(Some(&value), None, digest.as_deref()).mscore(before.indexed_mscore());
         let record = record.threat_score(Some(90)).updated(self.now());
@@ -157,8 +163,10 @@ impl Nature {
     }
 
     fn rescore(&mut self, place: usize, scored: i64) {
-        let drops = u64::from(scored < self.listed[place].indexed_mscore());
-        self.chaos.drops.fetch_add(drops, Ordering::Relaxed);
+        if scored < self.listed[place].indexed_mscore() {
+            let objects = objects(self.listed[place].value());
+            self.chaos.drops.fetch_add(objects, Ordering::Relaxed);
+        }
         let record = self.listed[place].clone().mscore(scored).updated(self.now());
         self.mandiant.put(record.clone());
         self.listed[place] = record;

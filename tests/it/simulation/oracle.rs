@@ -20,12 +20,12 @@ pub struct Truth {
     /// second. `None`: several are of one second, and which of them decides is not said here.
     deciding: BTreeMap<String, Option<Record>>,
     threshold: i64,
-    /// Files stand at Sentinel under their strongest digest; at Defender they always do.
-    pub strongest_at_sentinel: bool,
+    /// The digests under which files stand at Sentinel, as HASH_TYPE names them; at Defender it is their strongest.
+    hash_type: String,
 }
 
 impl Truth {
-    pub fn of(world: &World, threshold: i64, strongest_at_sentinel: bool) -> Self {
+    pub fn of(world: &World, threshold: i64, hash_type: &str) -> Self {
         let mut newest: BTreeMap<String, Vec<Record>> = BTreeMap::new();
         for record in world.mandiant.records() {
             let second = |record: &Record| record.last_updated_at().timestamp();
@@ -38,7 +38,7 @@ impl Truth {
         }
         let alone = |records: Vec<Record>| <[Record; 1]>::try_from(records).ok().map(|[record]| record);
         let deciding = newest.into_iter().map(|(value, records)| (value, alone(records))).collect();
-        Self { deciding, threshold, strongest_at_sentinel }
+        Self { deciding, threshold, hash_type: hash_type.to_owned() }
     }
 
     pub fn is_wanted(&self, record: &Record) -> bool {
@@ -55,13 +55,14 @@ impl Truth {
         self.decided().filter(|record| self.is_wanted(record)).map(Record::value).collect()
     }
 
-    /// What a record is held by, and under which other digests it must not be.
-    fn names(record: &Record, is_strongest: bool) -> (String, Vec<String>) {
+    /// What a record is held by where `hash_type` stands for files, and under which other digests it must not be.
+    fn names(record: &Record, hash_type: &str) -> (Vec<String>, Vec<String>) {
         let value = record.value().to_owned();
         match strongest(record) {
-            Some(digest) if is_strongest => (digest, vec![value]),
-            _ if value.len() == 32 => (value.clone(), vec![sha256(&value)]),
-            _ => (value, Vec::new()),
+            Some(digest) if hash_type.contains(',') => (vec![digest, value], Vec::new()),
+            Some(digest) if hash_type == "sha256" => (vec![digest], vec![value]),
+            _ if value.len() == 32 => (vec![value.clone()], vec![sha256(&value)]),
+            _ => (vec![value], Vec::new()),
         }
     }
 }
@@ -96,29 +97,33 @@ pub fn check_destination(
         assert!(!is_known, "{value} is held, known and {why}: {object}");
     };
     for record in truth.decided().filter(|record| !is_open(record.value())) {
-        let (value, others) = Truth::names(record, truth.strongest_at_sentinel);
+        let (values, others) = Truth::names(record, &truth.hash_type);
         others.iter().for_each(|other| is_unwanted(other, "a former digest"));
         if !truth.is_wanted(record) {
-            is_unwanted(&value, "not wanted");
+            values.iter().for_each(|value| is_unwanted(value, "not wanted"));
             continue;
         }
-        let object = held.get(&value);
-        let object = object.unwrap_or_else(|| {
-            let all = world.mandiant.records();
-            let listed = all.iter().filter(|other| other.value() == record.value());
-            let listed: Vec<_> =
-                listed.map(|other| (other.last_updated_at(), other.indexed_mscore())).collect();
-            let log = world.sentinel.log();
-            let rows = log.iter().filter(|row| row.object["pattern"].to_string().contains(&value));
-            let rows: Vec<_> =
-                rows.map(|row| (row.at, row.object["confidence"].clone(), until(&row.object))).collect();
-            panic!(
-                "lost: {value}, updated {}; listed {listed:?}, and was sent {rows:?}",
-                record.last_updated_at()
-            )
-        });
-        assert_eq!(object["confidence"], record.indexed_mscore(), "another content of {value} is held");
-        stix::check(object);
+        let object = |value: &String| {
+            held.get(value).unwrap_or_else(|| {
+                let all = world.mandiant.records();
+                let listed = all.iter().filter(|other| other.value() == record.value());
+                let listed: Vec<_> =
+                    listed.map(|other| (other.last_updated_at(), other.indexed_mscore())).collect();
+                let log = world.sentinel.log();
+                let rows = log.iter().filter(|row| row.object["pattern"].to_string().contains(value));
+                let rows: Vec<_> =
+                    rows.map(|row| (row.at, row.object["confidence"].clone(), until(&row.object))).collect();
+                panic!(
+                    "lost: {value}, updated {}; listed {listed:?}, and was sent {rows:?}",
+                    record.last_updated_at()
+                )
+            })
+        };
+        for value in &values {
+            let object = object(value);
+            assert_eq!(object["confidence"], record.indexed_mscore(), "another content of {value} is held");
+            stix::check(object);
+        }
     }
     forgotten
 }
@@ -198,7 +203,8 @@ pub fn check_defender(world: &World, truth: &Truth, limit: usize) {
     assert!(theirs.values().all(|held| held["description"] == "theirs"), "another's indicator was changed");
     let (mut wanted, mut silent) = (Vec::new(), held.len());
     for record in truth.decided() {
-        let (value, others) = Truth::names(record, true);
+        let (values, others) = Truth::names(record, "sha256");
+        let [value] = <[String; 1]>::try_from(values).expect("the strongest alone");
         let is_former = others.iter().find(|other| held.contains_key(*other));
         assert!(is_former.is_none(), "{is_former:?} is held, a former digest");
         match truth.is_wanted(record) {

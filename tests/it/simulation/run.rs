@@ -24,6 +24,9 @@ use crate::harness::world::{World, check_report, over_the_queue};
 /// The most requests in flight.
 pub const IN_FLIGHT: u64 = 4;
 
+/// What may stand for a file; with the last, two objects.
+const HASH_TYPES: [&str; 3] = ["md5", "sha256", "sha256,md5"];
+
 pub struct Simulation {
     pub world: World,
     pub second: Option<Second>,
@@ -62,6 +65,8 @@ pub async fn simulate(seed: u64) -> Tally {
     let mut world = World::new();
     let per_minute = dice.between(2, 20);
     world.set("SENTINEL_REQUESTS_PER_MINUTE", &per_minute.to_string()).set("INITIAL_LOOKBACK", "3");
+    // Not drawn with the dice of the seed, so that seeds go on meaning the same worlds.
+    world.set("HASH_TYPE", Dice::new(seed ^ 0xd16e).pick(&HASH_TYPES));
     // So that everything ages out alike.
     world.set("HASH_INDICATOR_EXPIRATION", "7");
     world.sentinel.knobs(|knobs| {
@@ -172,7 +177,7 @@ impl Simulation {
             return;
         }
         if self.dice.chance(0.3) {
-            let hash_type = self.dice.pick(&["md5", "sha256"]);
+            let hash_type = self.dice.pick(&HASH_TYPES);
             self.world.set("HASH_TYPE", hash_type);
         } else {
             self.threshold = self.dice.pick(&[75, 80, 82, 85]);

@@ -71,7 +71,7 @@ pub enum Event {
     Raise(Id),
     /// The source lists it no longer.
     Withdraw(Id),
-    /// The file's record gains its strongest digest, or loses it.
+    /// The file's record gains its stronger digests, or loses them.
     Digest,
     /// The destinations refuse whatever is sent about value A.
     Refuse,

@@ -1,8 +1,8 @@
 //! What a destination must hold, told by the feed alone.
 //!
 //! Of the records of one thing that the source lists, the one updated last decides, for or against. A thing that is
-//! decided for is held with the content of that record, a file under its strongest digest; one that is decided against
-//! is not held, and neither is a former digest. A thing that is listed no longer is not taken back: it ages out.
+//! decided for is held with the content of that record, a file at Sentinel under both its stronger digests and at Defender
+//! under the strongest; one that is decided against is not held, and neither is a former digest. A thing that is listed no longer is not taken back: it ages out.
 //! Defender has room for two: the best of those that are decided for.
 
 use std::collections::BTreeMap;
@@ -47,6 +47,7 @@ fn thing(
     thing: Thing,
     past: Past,
     held: &[Held],
+    values: fn(&Listed) -> Vec<String>,
     has_room: bool,
     is_calm: bool,
 ) -> Result<(), String> {
@@ -59,13 +60,18 @@ fn thing(
         Some(_) if past.readings > 1 || past.orphaned > 0 => Ok(()),
         Some(listed) if !listed.admitted() && held.is_empty() => Ok(()),
         Some(listed) if !listed.admitted() => Err(format!("{listed:?} is against it, and held are {held:?}")),
-        Some(listed) => match held[..] {
-            [held] if held.value == listed.value() && held.confidence == listed.confidence => Ok(()),
-            [held] if held.value == listed.value() && past.readings > 0 => Ok(()),
-            [] if past.readings > 0 || past.was_refused && !is_calm || !has_room => Ok(()),
-            [] => Err(format!("not held: {listed:?}")),
-            _ => Err(format!("{listed:?} decides, and held are {held:?}")),
-        },
+        Some(listed) => {
+            let wanted = values(listed);
+            let are_wanted = held.iter().all(|held| wanted.contains(&held.value));
+            let are_current = held.iter().all(|held| held.confidence == listed.confidence);
+            // One value is held once.
+            let are_all = held.len() == wanted.len();
+            match are_wanted {
+                true if past.readings > 0 || are_all && are_current => Ok(()),
+                true if held.is_empty() && (past.was_refused && !is_calm || !has_room) => Ok(()),
+                _ => Err(format!("{listed:?} decides, and held are {held:?}")),
+            }
+        }
     }
 }
 
@@ -80,7 +86,7 @@ pub fn sentinel(
     is_calm: bool,
 ) -> Result<(), String> {
     for (about, past) in pasts {
-        thing(feed, *about, *past, held, true, is_calm)?;
+        thing(feed, *about, *past, held, Listed::at_sentinel, true, is_calm)?;
         // A record may have spoken against it before it fell silent, and been refused: a retry does what it asked for.
         if decider(feed, *about).is_none() && !past.was_refused {
             let mut before = before.iter().filter(|before| before.thing == *about);
@@ -118,7 +124,7 @@ pub fn defender(
             held.iter().filter(|held| held.thing != *about).filter_map(|held| decider(feed, held.thing));
         let own = decider(feed, *about).map_or(0, |listed| listed.confidence);
         let taken = held.len() == ROOM && rivals.into_iter().all(|rival| rival.confidence >= own);
-        thing(feed, *about, past, held, is_calm && !taken, is_calm)?;
+        thing(feed, *about, past, held, Listed::at_defender, is_calm && !taken, is_calm)?;
     }
     Ok(())
 }

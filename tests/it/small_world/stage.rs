@@ -93,7 +93,7 @@ impl Stage {
             ("TARGET_APPLICATION", "sentinel,defender"),
             ("DEFENDER_INDICATOR_LIMIT", &room),
             ("INITIAL_LOOKBACK", "1"),
-            ("HASH_TYPE", "sha256"),
+            ("HASH_TYPE", "sha256,sha1"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
@@ -203,17 +203,17 @@ impl Stage {
     }
 
     fn put(&mut self, id: Id, confidence: i64) {
-        let has_sha256 = self.feed.get(&id).is_some_and(|listed| listed.has_sha256);
-        self.relist(Listed { id, updated: self.at, confidence, has_sha256 });
+        let is_whole = self.feed.get(&id).is_some_and(|listed| listed.is_whole);
+        self.relist(Listed { id, updated: self.at, confidence, is_whole });
     }
 
     fn change_digest(&mut self) {
         let Some(listed) = self.feed.get(&Id::File).cloned() else { return };
-        if listed.has_sha256 {
-            // The record no longer names the digest that is held: finding it may take a refresh.
+        if listed.is_whole {
+            // The record no longer names the digests that are held: finding them may take a refresh.
             self.pasts.entry(Thing::File).or_default().readings = 2;
         }
-        self.relist(Listed { has_sha256: !listed.has_sha256, ..listed });
+        self.relist(Listed { is_whole: !listed.is_whole, ..listed });
     }
 
     /// Twenty seconds go by, and the source has a new state of a record.

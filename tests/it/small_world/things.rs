@@ -13,8 +13,8 @@ pub struct Listed {
     pub id: Id,
     pub updated: DateTime<Utc>,
     pub confidence: i64,
-    /// The file's record names its strongest digest.
-    pub has_sha256: bool,
+    /// The file's record names its stronger digests, not its md5 alone.
+    pub is_whole: bool,
 }
 
 impl Listed {
@@ -22,21 +22,28 @@ impl Listed {
         self.confidence >= 80
     }
 
-    /// What a destination compares.
-    pub fn value(&self) -> String {
+    /// What Sentinel compares: a file stands there under both its stronger digests.
+    pub fn at_sentinel(&self) -> Vec<String> {
         match self.id.thing() {
-            Thing::A => "a.example".to_owned(),
-            Thing::B => "b.example".to_owned(),
-            Thing::File if self.has_sha256 => "c".repeat(64),
-            Thing::File => "c".repeat(32),
+            Thing::A => vec!["a.example".to_owned()],
+            Thing::B => vec!["b.example".to_owned()],
+            Thing::File if self.is_whole => vec!["c".repeat(40), "c".repeat(64)],
+            Thing::File => vec!["c".repeat(32)],
         }
     }
 
+    /// What Defender compares: of a file its strongest digest.
+    pub fn at_defender(&self) -> Vec<String> {
+        self.at_sentinel().split_off(usize::from(self.id.thing() == Thing::File && self.is_whole))
+    }
+
     pub fn record(&self) -> Record {
-        let sha256 = "c".repeat(64);
+        let [sha1, sha256] = [40, 64].map(|digits| self.is_whole.then(|| "c".repeat(digits)));
         let record = match self.id.thing() {
-            Thing::File => Record::file(Some(&"c".repeat(32)), None, self.has_sha256.then_some(&*sha256)),
-            Thing::A | Thing::B => Record::fqdn(&self.value()).set("id", format!("fqdn--{:?}", self.id)),
+            Thing::File => Record::file(Some(&"c".repeat(32)), sha1.as_deref(), sha256.as_deref()),
+            Thing::A | Thing::B => {
+                Record::fqdn(&self.at_sentinel()[0]).set("id", format!("fqdn--{:?}", self.id))
+            }
         };
         record.updated(self.updated).mscore(self.confidence)
     }
