@@ -10,6 +10,7 @@ use mati_sync::{
         wire::{STIX_OBJECTS, Upload},
     },
     domain::{
+        attribution::AttributionFilter,
         deciding_record::Refreshes,
         expiry::{Expirations, Renewal},
         filter::{Filter, IncludedTypes, MissingScore, PerType, Threshold},
@@ -57,6 +58,7 @@ fn policy() -> Policy {
             minimum_severity: None,
             exclude_benign: true,
             exclude_pervasive: true,
+            attribution: AttributionFilter::default(),
             exclude_osint: false,
             include_uncategorized: true,
         },

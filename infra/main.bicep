@@ -126,6 +126,18 @@ param missingThreatScore string = 'include'
 param excludeOsint bool = true
 @description('Keeps an indicator without any category.')
 param includeUncategorized bool = true
+@description('Drops a record that names no threat actor and no malware family.')
+param attributedOnly bool = false
+@description('Threat actors, with commas between. Where this or one of the next three is set, a record must match one name of one of them.')
+param actors string = ''
+@description('Malware families, with commas between.')
+param malware string = ''
+@description('Names or titles of campaigns, with commas between.')
+param campaigns string = ''
+@description('Categories, with commas between.')
+param categories string = ''
+@description('Lowest confidence by attribution: FIN7=60, LOCKBIT=70. Empty: none.')
+param attributionThresholds string = ''
 @description('Ingests IPv4 addresses.')
 param includeIpv4 bool = true
 @description('Ingests IPv6 addresses.')
@@ -387,6 +399,12 @@ var settings = {
   MISSING_THREAT_SCORE: missingThreatScore
   EXCLUDE_OSINT: string(excludeOsint)
   INCLUDE_UNCATEGORIZED: string(includeUncategorized)
+  ATTRIBUTED_ONLY: string(attributedOnly)
+  ACTORS: actors
+  MALWARE: malware
+  CAMPAIGNS: campaigns
+  CATEGORIES: categories
+  ATTRIBUTION_THRESHOLDS: attributionThresholds
   INCLUDE_IPV4: string(includeIpv4)
   INCLUDE_IPV6: string(includeIpv6)
   INCLUDE_FQDN: string(includeFqdn)

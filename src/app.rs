@@ -31,6 +31,7 @@ use crate::{
     },
     domain::{
         expiry::Renewal,
+        indicator::Provider,
         observable::{HashType, HashTypes},
         policy::Policy,
         progress::DestinationId,
@@ -39,12 +40,11 @@ use crate::{
     http::{limiter::Limiter, transport::Transport},
     pass::{Engine, Lane, OpenStore, gauge::Gauge},
     settings::{
-        self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, StateSettings, TlpLevel,
-        UploadApi, vars::Vars,
+        self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, SourceKind, StateSettings,
+        TlpLevel, UploadApi, vars::Vars,
     },
-    source::mandiant::PROVIDER,
     source::{
-        Source,
+        Source, gti,
         mandiant::{
             access::{Access, Scheme},
             client::{Client, Query},
@@ -58,6 +58,7 @@ const FORM: u32 = 1;
 
 /// Names of the secrets in Key Vault; that of the API secret is a setting.
 const MATI_KEY: &str = "mati-key";
+const GTI_KEY: &str = "gti-api-key";
 const CLIENT_SECRET: &str = "azure-client-secret";
 
 /// The program, ready to run passes.
@@ -101,15 +102,17 @@ impl App {
         };
         let uploader =
             Arc::new(UploadIdentity::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
+        let source = source(&settings, transport, clock, secrets);
+        let provider = source.provider();
         let sentinel = settings.sentinel.iter();
-        let sentinel =
-            sentinel.map(|sentinel| sentinel_lane(&settings, sentinel, transport, clock, &uploader));
+        let sentinel = sentinel
+            .map(|sentinel| sentinel_lane(&settings, sentinel, provider, transport, clock, &uploader));
         let defender = settings.defender.iter();
-        let defender =
-            defender.map(|defender| defender_lane(&settings, defender, transport, clock, &uploader));
+        let defender = defender
+            .map(|defender| defender_lane(&settings, defender, provider, transport, clock, &uploader));
         let engine = Engine {
             clock: Arc::clone(clock),
-            source: Source::Mandiant(Arc::new(source(&settings, transport, clock, secrets))),
+            source,
             lanes: sentinel.chain(defender).collect(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
@@ -127,7 +130,8 @@ impl App {
 
 /// Where the secrets are, by the settings; `platform` is the identity that reads Key Vault.
 pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<Identity>) -> SecretStore {
-    let Settings { source, azure, key_vault, .. } = settings;
+    let Settings { source_kind, source, gti, azure, key_vault, .. } = settings;
+    let is_gti = *source_kind == SourceKind::Gti;
     let from = |setting, given: &Option<SecretString>, name: &str| SecretSource {
         setting,
         given: given.clone(),
@@ -135,8 +139,9 @@ pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<I
     };
     let mati_secret_name = key_vault.as_ref().map_or("", |vault| &vault.mati_secret_name);
     let sources = SecretSources {
-        mati_key: from("MATI_KEY", &source.key, MATI_KEY),
-        mati_secret: (source.auth != Auth::ApiKey)
+        mati_key: (!is_gti).then(|| from("MATI_KEY", &source.key, MATI_KEY)),
+        gti_key: is_gti.then(|| from("GTI_API_KEY", &gti.key, GTI_KEY)),
+        mati_secret: (!is_gti && source.auth != Auth::ApiKey)
             .then(|| from("MATI_SECRET", &source.secret, mati_secret_name)),
         client_secret: azure
             .has_app_registration()
@@ -156,7 +161,14 @@ fn source(
     transport: &Transport,
     clock: &SharedClock,
     secrets: Arc<SecretStore>,
-) -> Client {
+) -> Source {
+    if settings.source_kind == SourceKind::Gti {
+        let base_url = settings.gti.base_url.as_str().trim_end_matches('/').to_owned();
+        let (lists, query) = (settings.gti.lists.clone(), settings.gti.query.clone());
+        let client =
+            gti::client::Client::new(base_url, transport.clone(), Arc::clone(clock), secrets, lists, query);
+        return Source::Gti(Arc::new(client));
+    }
     let scheme = match settings.source.auth {
         Auth::Bearer => Scheme::Bearer,
         Auth::Basic => Scheme::Basic,
@@ -168,12 +180,13 @@ fn source(
         minimum_confidence: settings.filter.lowest_confidence(),
         exclude_osint: settings.filter.exclude_osint,
     };
-    Client::new(access, secrets, query)
+    Source::Mandiant(Arc::new(Client::new(access, secrets, query)))
 }
 
 fn sentinel_lane(
     settings: &Settings,
     sentinel: &SentinelSettings,
+    provider: Provider,
     transport: &Transport,
     clock: &SharedClock,
     uploader: &Arc<UploadIdentity>,
@@ -185,7 +198,7 @@ fn sentinel_lane(
             Action::Allow => "allow",
         },
         marking: settings.tlp.map(marking),
-        provider: PROVIDER,
+        provider,
     };
     let form = hash(&(FORM, style.action, style.marking));
     let path = sentinel.upload_path.replace("{workspaceId}", &sentinel.workspace_id);
@@ -232,6 +245,7 @@ fn sentinel_lane(
 fn defender_lane(
     settings: &Settings,
     defender: &DefenderSettings,
+    provider: Provider,
     transport: &Transport,
     clock: &SharedClock,
     uploader: &Arc<UploadIdentity>,
@@ -240,7 +254,7 @@ fn defender_lane(
         Action::Block if !defender.passive_only => defender::convert::Action::Block,
         Action::Alert | Action::Block | Action::Allow => defender::convert::Action::Audit,
     };
-    let style = defender::convert::Style { action, provider: PROVIDER };
+    let style = defender::convert::Style { action, provider };
     let form = hash(&(FORM, style.action));
     let tenant = settings.azure.tenant_id().unwrap_or("the tenant of the managed identity");
     let target = DestinationId { place: tenant.to_owned(), name: defender.base_url.clone() };

@@ -8,8 +8,10 @@ use super::key_vault::{KeyVault, SecretsError};
 /// Everything that must not be shown.
 #[derive(Clone)]
 pub struct Secrets {
+    /// Those of the sources are empty where the settings do not call for them.
     pub mati_key: SecretString,
     pub mati_secret: SecretString,
+    pub gti_key: SecretString,
     /// Of the app registration; without one the managed identity makes the uploads.
     pub client_secret: Option<SecretString>,
 }
@@ -21,9 +23,9 @@ impl Secrets {
         self.exposed() == other.exposed()
     }
 
-    fn exposed(&self) -> [Option<&str>; 3] {
-        let Self { mati_key, mati_secret, client_secret } = self;
-        [Some(mati_key), Some(mati_secret), client_secret.as_ref()]
+    fn exposed(&self) -> [Option<&str>; 4] {
+        let Self { mati_key, mati_secret, gti_key, client_secret } = self;
+        [Some(mati_key), Some(mati_secret), Some(gti_key), client_secret.as_ref()]
             .map(|secret| Some(secret?.expose_secret()))
     }
 }
@@ -41,8 +43,9 @@ pub struct SecretSource {
 /// Where all secrets come from. `None`: the settings call for no such secret.
 #[derive(Clone, Debug)]
 pub struct SecretSources {
-    pub mati_key: SecretSource,
+    pub mati_key: Option<SecretSource>,
     pub mati_secret: Option<SecretSource>,
+    pub gti_key: Option<SecretSource>,
     pub client_secret: Option<SecretSource>,
 }
 
@@ -90,8 +93,8 @@ impl SecretStore {
     /// Which secrets are read from which key vault; `None` where all are given directly.
     pub fn from_key_vault(&self) -> Option<(&str, Vec<&str>)> {
         let vault = self.vault.as_ref()?;
-        let SecretSources { mati_key, mati_secret, client_secret } = &self.sources;
-        let wanted = [Some(mati_key), mati_secret.as_ref(), client_secret.as_ref()];
+        let SecretSources { mati_key, mati_secret, gti_key, client_secret } = &self.sources;
+        let wanted = [mati_key, mati_secret, gti_key, client_secret];
         let names = wanted.into_iter().flatten().filter(|source| source.given.is_none());
         let names: Vec<&str> = names.map(|source| source.name.as_str()).collect();
         (!names.is_empty()).then_some((vault.url.as_str(), names))
@@ -106,17 +109,25 @@ impl SecretStore {
     }
 
     async fn fetch(&self) -> Result<Secrets, SecretsError> {
-        let SecretSources { mati_key, mati_secret, client_secret } = &self.sources;
-        let key = self.one(mati_key).await?.ok_or_else(|| self.missing(mati_key))?;
-        let mati_secret = match mati_secret {
-            Some(source) => self.one(source).await?.ok_or_else(|| self.missing(source))?,
-            None => SecretString::default(),
-        };
+        let SecretSources { mati_key, mati_secret, gti_key, client_secret } = &self.sources;
         let client_secret = match client_secret {
             Some(source) => self.one(source).await?,
             None => None,
         };
-        Ok(Secrets { mati_key: key, mati_secret, client_secret })
+        Ok(Secrets {
+            mati_key: self.of_source(mati_key.as_ref()).await?,
+            mati_secret: self.of_source(mati_secret.as_ref()).await?,
+            gti_key: self.of_source(gti_key.as_ref()).await?,
+            client_secret,
+        })
+    }
+
+    /// A secret without which the source cannot be read, if the settings call for it.
+    async fn of_source(&self, source: Option<&SecretSource>) -> Result<SecretString, SecretsError> {
+        match source {
+            Some(source) => self.one(source).await?.ok_or_else(|| self.missing(source)),
+            None => Ok(SecretString::default()),
+        }
     }
 
     /// A secret as given, or from Key Vault; `None` where neither has it.
@@ -149,6 +160,7 @@ mod tests {
         let secrets = |key: &str, secret: &str, client: Option<&str>| Secrets {
             mati_key: key.into(),
             mati_secret: secret.into(),
+            gti_key: SecretString::default(),
             client_secret: client.map(Into::into),
         };
         let rejected = secrets("key", "secret", Some("client"));

@@ -92,6 +92,7 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
         (dropped.benign, "benign by the source's own word"),
         (dropped.pervasive, "infrastructure that many share"),
         (dropped.severity, "below the minimum severity"),
+        (dropped.attribution, "not attributed as wanted"),
         (dropped.osint, "open source only"),
         (dropped.uncategorized, "without category"),
         (dropped.type_, "of a type not wanted"),

@@ -20,6 +20,7 @@ impl Progress {
             self.begin = (self.begin - by).max(earliest);
             self.watermark = self.begin;
             (self.firm, self.reread) = (None, Some(self.begin));
+            self.feeds.restart(limits.floor(self.begin));
         }
         self.created = self.created.map(|created| created.min(now));
         self.refreshed = self.refreshed.map(|refreshed| refreshed.min(now));

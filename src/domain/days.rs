@@ -96,6 +96,7 @@ mod tests {
             watermark: None,
             withheld: WithheldReport::default(),
             cost: None,
+            losses: Vec::new(),
             continues: None,
         }
     }

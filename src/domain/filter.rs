@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{indicator::Indicator, observable::IndicatorType};
+use super::{attribution::AttributionFilter, indicator::Indicator, observable::IndicatorType};
 
 /// Why a record is not wanted, in the order in which the reasons are judged: a record counts under the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,6 +18,8 @@ pub enum DropReason {
     Confidence,
     ThreatScore,
     Severity,
+    /// It is not attributed as wanted.
+    Attribution,
     Osint,
     Uncategorized,
 }
@@ -116,6 +118,7 @@ pub struct Filter {
     pub minimum_severity: Option<Severity>,
     pub exclude_benign: bool,
     pub exclude_pervasive: bool,
+    pub attribution: AttributionFilter,
     pub exclude_osint: bool,
     pub include_uncategorized: bool,
 }
@@ -127,9 +130,17 @@ pub fn is_osint_only(mut are_open: impl Iterator<Item = bool>) -> bool {
 }
 
 impl Filter {
-    /// The lowest confidence with which any type is wanted: what the source may filter by.
+    /// The lowest confidence with which anything is wanted: what the source may filter by.
     pub fn lowest_confidence(&self) -> u8 {
-        self.thresholds.values().map(|threshold| threshold.confidence).into_iter().min().unwrap_or(0)
+        let of_types = self.thresholds.values().map(|threshold| threshold.confidence);
+        let of_names = self.attribution.thresholds.iter().map(|threshold| threshold.confidence);
+        of_types.into_iter().chain(of_names).min().unwrap_or(0)
+    }
+
+    /// The confidence that the indicator must have.
+    fn minimum_confidence(&self, indicator: &Indicator) -> u8 {
+        let of_type = self.thresholds.of(indicator.observable.indicator_type()).confidence;
+        self.attribution.threshold(indicator).unwrap_or(of_type)
     }
 
     /// Whether the type is wanted at all; known before anything else of a record is looked at.
@@ -149,6 +160,8 @@ impl Filter {
             DropReason::ThreatScore => indicator.threat_score.is_some(),
             // The categories stand with the sources.
             DropReason::Uncategorized => !indicator.sources.is_empty(),
+            // A record that tells where it comes from tells as well what it is attributed to, if to anything.
+            DropReason::Attribution => !indicator.sources.is_empty() || !indicator.categories.is_empty(),
             DropReason::Malformed => false,
         }
     }
@@ -164,7 +177,7 @@ impl Filter {
         let indicator_type = indicator.observable.indicator_type();
         let threshold = self.thresholds.of(indicator_type);
         let is_sure = match indicator.confidence {
-            Some(confidence) => confidence >= threshold.confidence,
+            Some(confidence) => confidence >= self.minimum_confidence(indicator),
             None => self.missing_confidence == MissingScore::Include,
         };
         let rated_well = match indicator.threat_score {
@@ -184,6 +197,8 @@ impl Filter {
             Err(DropReason::ThreatScore)
         } else if !self.is_severe(indicator) {
             Err(DropReason::Severity)
+        } else if !self.attribution.admits(indicator) {
+            Err(DropReason::Attribution)
         } else if self.exclude_osint && indicator.osint_only {
             Err(DropReason::Osint)
         } else if !self.include_uncategorized && indicator.categories.is_empty() {

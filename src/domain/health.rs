@@ -94,6 +94,7 @@ mod tests {
             watermark: None,
             withheld: WithheldReport::default(),
             cost: None,
+            losses: Vec::new(),
             continues: None,
         };
         Report {
@@ -105,6 +106,7 @@ mod tests {
             end,
             message: String::new(),
             continues: None,
+            losses: Vec::new(),
             lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
         }
     }

@@ -1,5 +1,6 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod attribution;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
@@ -10,6 +11,7 @@ pub mod decision;
 pub mod entry;
 pub mod expiry;
 pub mod fates;
+pub mod feeds;
 pub mod filter;
 pub mod fingerprint;
 pub mod handles;
@@ -40,3 +42,4 @@ pub mod tally;
 pub mod trivial;
 pub mod unasked;
 pub mod window;
+pub mod withheld;

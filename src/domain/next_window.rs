@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    feeds::{Account, Loss},
     progress::Progress,
     purpose::Purpose,
     window::{Limits, PlannedWindow, Range, Window},
@@ -34,34 +35,41 @@ impl Progress {
     /// backfill; `None` when nothing is left.
     pub fn next_window(&self, now: DateTime<Utc>, limits: Limits) -> Option<PlannedWindow> {
         let end = limits.end(now);
-        if self.watermark < end || self.reread.is_some() {
+        if let Some((from, feeds)) = self.feeds.next(now, limits) {
+            let window = Window { from, to: from + limits.grain };
+            return Some(PlannedWindow { range: Range::Live, window, out_of_reach: None, feeds });
+        }
+        if self.feeds.is_empty() && (self.watermark < end || self.reread.is_some()) {
             let from = self.reread.unwrap_or(self.watermark);
             let length = TimeDelta::seconds(self.window_seconds);
             return Some(PlannedWindow::first_of(Range::Live, from, end, length, now, limits));
         }
         let backfill = self.backfills.first()?;
-        let length = TimeDelta::seconds(self.window_seconds);
-        Some(PlannedWindow::first_of(
-            Range::Backfill(backfill.run_id.clone()),
-            backfill.position,
-            backfill.to,
-            length,
-            now,
-            limits,
-        ))
+        let length = TimeDelta::seconds(self.window_seconds).clamp(limits.grain, limits.longest);
+        let range = Range::Backfill(backfill.run_id.clone());
+        let window = PlannedWindow::first_of(range, backfill.position, backfill.to, length, now, limits);
+        Some(PlannedWindow { feeds: self.feeds.readable(), ..window })
     }
 
-    /// Settles a window that was read whole at `now`.
+    /// Settles a window that was read whole at `now`, with this account of its feeds. Returns what may be missing in it.
     ///
     /// # Errors
     /// As [`Progress::advance`].
     pub fn settle(
         &mut self,
         planned: &PlannedWindow,
+        account: &Account,
         now: DateTime<Utc>,
         limits: Limits,
-    ) -> Result<(), Discontinuous> {
+    ) -> Result<Vec<Loss>, Discontinuous> {
         let mut planned = planned.clone();
+        self.feeds.note_closed(account);
+        if planned.range == Range::Live && !self.feeds.is_empty() {
+            let lost = self.feeds.settle(planned.window.from, &planned.feeds, account, limits);
+            self.watermark = self.watermark.max(self.feeds.settled_to().unwrap_or(self.watermark));
+            self.note_losses(&lost, now);
+            return Ok(lost);
+        }
         let end = limits.end(now);
         if planned.range == Range::Live {
             // What the source has yet to index is not settled, whatever our clock says.
@@ -77,18 +85,19 @@ impl Progress {
             self.reread = (to < until).then_some(to);
         }
         self.double_window(limits);
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// What will come after `planned`, unless its end changes something.
     pub fn after(
         &self,
         planned: &PlannedWindow,
+        account: &Account,
         now: DateTime<Utc>,
         limits: Limits,
     ) -> Option<PlannedWindow> {
         let mut ahead = self.clone();
-        ahead.settle(planned, now, limits).ok()?;
+        ahead.settle(planned, account, now, limits).ok()?;
         ahead.next_window(now, limits)
     }
 

@@ -104,6 +104,7 @@ summed! {
         pub benign: u64,
         pub pervasive: u64,
         pub severity: u64,
+        pub attribution: u64,
     }
 }
 
@@ -117,6 +118,7 @@ impl Dropped {
             DropReason::Benign => &mut self.benign,
             DropReason::Pervasive => &mut self.pervasive,
             DropReason::Severity => &mut self.severity,
+            DropReason::Attribution => &mut self.attribution,
             DropReason::Osint => &mut self.osint,
             DropReason::Uncategorized => &mut self.uncategorized,
         } += 1;
@@ -130,6 +132,7 @@ impl Dropped {
             + self.confidence
             + self.threat_score
             + self.severity
+            + self.attribution
             + self.osint
             + self.uncategorized
     }

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{
     deciding_record::{Refreshes, WholeRefresh},
     expiry::Renewal,
-    observable::{IndicatorType, Key},
+    feeds::{Feeds, Loss, NotedLoss, Quota, note_losses},
+    observable::Key,
     purpose::{Backfill, Purpose},
     unasked::Unasked,
     window::{Limits, Range, whole_second},
+    withheld::{WaitingCreations, WhyNew, Withheld},
 };
 
 /// The version of `progress.json` this program writes.
@@ -35,58 +37,6 @@ pub struct SegmentRef {
     /// added to, as schemas 1 and 2 listed them, it is not known, and they count whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-}
-
-/// Retractions that wait for confirmation because they are more than a lane retracts unasked. While they wait,
-/// nothing is retracted but what was confirmed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Withheld {
-    /// Indicators that wait, each counted once.
-    pub retractions: u64,
-    /// Indicators that the lane held then.
-    pub of: u64,
-}
-
-/// Creations that wait for confirmation because they are more than a lane creates unasked. Which they are, the manifest
-/// knows; what else fits is created meanwhile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitingCreations {
-    /// How many wait, by type of indicator.
-    pub by_type: BTreeMap<IndicatorType, u64>,
-    /// Each was updated at the source then or later: a confirmation reads from there.
-    pub oldest: DateTime<Utc>,
-    /// Why the first of them was met.
-    pub reason: WhyNew,
-}
-
-impl WaitingCreations {
-    /// How many wait.
-    pub fn total(&self) -> u64 {
-        self.by_type.values().sum()
-    }
-}
-
-/// Why a lane meets an indicator that it never created.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WhyNew {
-    /// The source updated its record.
-    Source,
-    /// The settings were changed, and everything is read again for that.
-    Settings,
-    /// Everything was read again, or as much as an operator asked for.
-    Reading,
-}
-
-impl WhyNew {
-    /// As a part of a sentence.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Source => "the source updated it",
-            Self::Settings => "the settings were changed",
-            Self::Reading => "it was read again",
-        }
-    }
 }
 
 /// A refresh of which everything was read.
@@ -115,6 +65,9 @@ pub struct Progress {
     /// Different in every version ever written, so that a writer recognises its own.
     pub write_id: String,
     pub target: DestinationId,
+    /// The source that the lane reads; unknown of lanes that an earlier version wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Where the lane's history starts: nothing before it was ever asked for.
     pub begin: DateTime<Utc>,
     /// When the lane's first pass began: nothing was sent before. Unknown of lanes of schema 1.
@@ -158,6 +111,14 @@ pub struct Progress {
     /// How far that reading is, while it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reread: Option<DateTime<Utc>>,
+    /// How far each feed is, of a source that has several.
+    #[serde(default, skip_serializing_if = "Feeds::is_empty")]
+    pub feeds: Feeds,
+    /// What the source could no longer give.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<NotedLoss>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
     /// Passes of the present chain, one after another until now, that ran out of time and settled nothing.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fruitless: u32,
@@ -204,6 +165,7 @@ impl Progress {
             schema: SCHEMA,
             write_id: String::new(),
             target,
+            source: None,
             begin,
             created: Some(created),
             refreshed: Some(created),
@@ -219,6 +181,9 @@ impl Progress {
             watermark: begin,
             firm: None,
             reread: None,
+            feeds: Feeds::default(),
+            losses: Vec::new(),
+            quota: None,
             fruitless: 0,
             window_seconds: first_window.num_seconds(),
             backfills: Vec::new(),
@@ -230,6 +195,42 @@ impl Progress {
             manifest_entries: 0,
             segments: Vec::new(),
         }
+    }
+
+    /// Notes that the lane reads `source` from now on. If it read another one before, what is known of its windows is
+    /// forgotten, and a refresh follows where the new one can be read again; the watermark stays. True if it did.
+    pub fn follow_source(&mut self, source: &str, limits: Limits) -> bool {
+        let is_changed = match self.source.replace(source.to_owned()) {
+            Some(before) => before != source,
+            // Versions that wrote no name knew one source alone, and that had no feeds.
+            None => !limits.recalls && self.watermark != self.begin,
+        };
+        if is_changed {
+            (self.firm, self.reread, self.refreshed) = (None, None, None);
+            (self.feeds, self.quota) = (Feeds::default(), None);
+            self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
+        }
+        is_changed
+    }
+
+    /// Begins to read what is new in the feeds called `names`. A feed that is new is read as far back as the source
+    /// reaches, and as the lane does; feeds that are all new from the watermark on. Returns what is lost.
+    pub fn start_feeds(&mut self, names: &[String], now: DateTime<Utc>, limits: Limits) -> Vec<Loss> {
+        let start = if self.feeds.is_empty() {
+            // What lies before a lane's first window was never asked for, and is not lost.
+            let is_first = self.watermark == self.begin;
+            if is_first { self.begin.max(limits.earliest(now)) } else { self.watermark }
+        } else {
+            self.begin.max(limits.earliest(now))
+        };
+        let lost = self.feeds.begin(names, start, now, limits);
+        self.note_losses(&lost, now);
+        lost
+    }
+
+    /// Notes what the source could no longer give.
+    pub fn note_losses(&mut self, found: &[Loss], now: DateTime<Utc>) {
+        note_losses(&mut self.losses, found, now);
     }
 
     /// Whether a refresh is due: none is under way, and the last one is `period` ago.

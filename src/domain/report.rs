@@ -6,6 +6,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    feeds::Loss,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
@@ -35,6 +36,9 @@ pub struct Report {
     /// The pass that this one continues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
+    /// What the source could no longer give, or perhaps did not give in full.
+    #[serde(default)]
+    pub losses: Vec<Loss>,
     pub lanes: BTreeMap<String, LaneReport>,
 }
 
@@ -60,6 +64,9 @@ pub struct LaneReport {
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
+    /// What this lane found to be lost: told once for all lanes.
+    #[serde(skip)]
+    pub losses: Vec<Loss>,
     /// The pass that the lane went on with in this one, the first of its chain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
@@ -157,6 +164,9 @@ impl Report {
             return;
         }
         self.ended_at = later.ended_at;
+        self.losses.extend(
+            later.losses.iter().filter(|loss| !self.losses.contains(loss)).cloned().collect::<Vec<_>>(),
+        );
         for (name, theirs) in parts {
             let Some(mine) = self.lanes.get_mut(name) else {
                 self.lanes.insert(name.clone(), theirs.clone());

@@ -6,6 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::feeds::Choice;
+
 /// What limits the windows that a source can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -19,17 +21,27 @@ pub struct Limits {
     pub grain: TimeDelta,
     /// The longest window.
     pub longest: TimeDelta,
+    /// Whether all that the source lists can be read again. If not, what it says nothing of ends with its validity.
+    pub recalls: bool,
 }
 
 impl Limits {
     /// Up to where the source is read at `now`.
     pub fn end(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        whole_second(now - self.lag)
+        self.floor(now - self.lag)
     }
 
     /// The earliest time that the source is asked for at `now`.
     pub fn earliest(self, now: DateTime<Utc>) -> DateTime<Utc> {
-        whole_second(now - self.reach)
+        let earliest = now - self.reach;
+        let floor = self.floor(earliest);
+        // A package that began before is no longer there in whole; of seconds one more or less does not matter.
+        if self.grain > TimeDelta::seconds(1) && floor < earliest { floor + self.grain } else { floor }
+    }
+
+    /// The beginning of the shortest window that `time` lies in.
+    pub fn floor(self, time: DateTime<Utc>) -> DateTime<Utc> {
+        time.duration_trunc(self.grain).unwrap_or(time)
     }
 }
 
@@ -55,6 +67,8 @@ pub struct PlannedWindow {
     pub window: Window,
     /// What the source no longer reaches back to: records updated in it cannot be obtained any more.
     pub out_of_reach: Option<Window>,
+    /// The feeds to read, of a source that has several.
+    pub feeds: Choice,
 }
 
 impl PlannedWindow {
@@ -68,9 +82,10 @@ impl PlannedWindow {
         limits: Limits,
     ) -> Self {
         let reach = limits.earliest(now);
-        let start = from.max(reach);
+        let start = limits.floor(from.max(reach));
         let window = Window { from: start, to: (start + length).min(to).max(start) };
-        Self { range, window, out_of_reach: (from < reach).then_some(Window { from, to: reach }) }
+        let out_of_reach = (from < reach).then_some(Window { from, to: reach });
+        Self { range, window, out_of_reach, feeds: Choice::default() }
     }
 
     /// The same, its window at most so long.

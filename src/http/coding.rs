@@ -3,10 +3,13 @@
 //! By hand, because the HTTP client knows codings by one spelling each, and services and proxies use all that the
 //! standard allows: names without case, and `x-gzip` for `gzip`.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use axum::http::{HeaderMap, HeaderValue, header::CONTENT_ENCODING};
-use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::{
+    read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder},
+    write,
+};
 
 /// What we ask for.
 pub const ACCEPTED: HeaderValue = HeaderValue::from_static("gzip");
@@ -28,27 +31,87 @@ pub fn unpacked(headers: &HeaderMap, mut body: Vec<u8>, limit: usize) -> Result<
     if body.is_empty() {
         return Ok(body);
     }
-    let codings =
-        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let codings: Vec<String> = codings
-        .flat_map(|list| list.split(',').map(|coding| coding.trim().to_ascii_lowercase()).collect::<Vec<_>>())
-        .collect();
-    // In the order in which they were applied.
-    for coding in codings.iter().rev() {
+    for coding in codings(headers).iter().rev() {
         body = match coding.as_str() {
             "" | "identity" => body,
             "gzip" | "x-gzip" => read(MultiGzDecoder::new(&*body), limit)?,
             // Named after one format and sent in the other by so many that everybody reads both.
             "deflate" if is_zlib(&body) => read(ZlibDecoder::new(&*body), limit)?,
             "deflate" => read(DeflateDecoder::new(&*body), limit)?,
-            other => {
-                return Err(Packed::Unreadable(format!(
-                    "the answer is packed as {other:?}, which was not asked for"
-                )));
-            }
+            other => return Err(unknown(other)),
         };
     }
     Ok(body)
+}
+
+fn unknown(coding: &str) -> Packed {
+    Packed::Unreadable(format!("the answer is packed as {coding:?}, which was not asked for"))
+}
+
+/// A body that is unpacked as it comes.
+pub enum Unpacker {
+    Plain,
+    Gzip(write::MultiGzDecoder<Vec<u8>>),
+}
+
+impl Unpacker {
+    /// # Errors
+    /// A packing that was not asked for.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Packed> {
+        let mut codings = codings(headers);
+        codings.retain(|coding| !matches!(coding.as_str(), "" | "identity"));
+        match codings.as_slice() {
+            [] => Ok(Self::Plain),
+            [coding] if coding == "gzip" || coding == "x-gzip" => {
+                Ok(Self::Gzip(write::MultiGzDecoder::new(Vec::new())))
+            }
+            others => Err(unknown(&others.join(", "))),
+        }
+    }
+
+    /// Calls `take` with what a part of the body unpacks to.
+    ///
+    /// # Errors
+    /// The body is damaged.
+    pub fn push(&mut self, part: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), Packed> {
+        /// So much of the body is unpacked at once: it may become a thousand times as long.
+        const STEP: usize = 4096;
+        let Self::Gzip(decoder) = self else {
+            take(part);
+            return Ok(());
+        };
+        for step in part.chunks(STEP) {
+            decoder.write_all(step).map_err(told)?;
+            take(decoder.get_ref());
+            decoder.get_mut().clear();
+        }
+        Ok(())
+    }
+
+    /// Ends the body.
+    ///
+    /// # Errors
+    /// The body is cut.
+    pub fn finish(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), Packed> {
+        let Self::Gzip(decoder) = self else { return Ok(()) };
+        decoder.try_finish().map_err(told)?;
+        take(decoder.get_ref());
+        decoder.get_mut().clear();
+        Ok(())
+    }
+}
+
+fn told(error: io::Error) -> Packed {
+    Packed::Unreadable(format!("the packed answer is cut or damaged: {error}"))
+}
+
+/// The codings of a body, in the order in which they were applied.
+fn codings(headers: &HeaderMap) -> Vec<String> {
+    let codings =
+        headers.get_all(CONTENT_ENCODING).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+    codings
+        .flat_map(|list| list.split(',').map(|coding| coding.trim().to_ascii_lowercase()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// RFC 1950 §2.2: the method, and a checksum over the two bytes.
@@ -59,7 +122,6 @@ fn is_zlib(body: &[u8]) -> bool {
 fn read(decoder: impl Read, limit: usize) -> Result<Vec<u8>, Packed> {
     let mut body = Vec::new();
     let longest = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let told = |error: io::Error| Packed::Unreadable(format!("the packed answer is cut or damaged: {error}"));
     decoder.take(longest).read_to_end(&mut body).map_err(told)?;
     if body.len() > limit { Err(Packed::TooLarge) } else { Ok(body) }
 }

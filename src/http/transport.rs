@@ -17,7 +17,7 @@ use axum::{
 use futures::{StreamExt, future::BoxFuture};
 
 use super::{
-    coding::{ACCEPTED, Packed, unpacked},
+    coding::{ACCEPTED, Packed, Unpacker, unpacked},
     error::{HttpError, chain},
 };
 
@@ -151,6 +151,61 @@ impl Transport {
         match tokio::time::timeout(limit, whole).await {
             Ok(answer) => answer,
             Err(_) => Err(HttpError::Timeout { host, limit }),
+        }
+    }
+}
+
+/// An answer that was handed on as it came has no body here; any other has its beginning.
+const LONGEST_ERROR: usize = 1024 * 1024;
+
+impl Transport {
+    /// Sends `request` and hands the body of a success on to `take`, part by part as it comes, unpacked; it is never in
+    /// memory as a whole. Any other answer is read whole.
+    ///
+    /// # Errors
+    /// As [`Transport::fetch`]. What was handed on before is then the beginning of a body.
+    pub async fn stream(
+        &self,
+        mut request: Request<Bytes>,
+        limit: Duration,
+        limit_bytes: usize,
+        take: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<Answer, HttpError> {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        request.headers_mut().entry(header::ACCEPT_ENCODING).or_insert(ACCEPTED);
+        let packed = |problem: Packed| match problem {
+            Packed::TooLarge => HttpError::TooLarge { host: host.clone(), limit_bytes },
+            Packed::Unreadable(reason) => HttpError::Interrupted { host: host.clone(), reason },
+        };
+        let whole = async {
+            let (parts, body) = self.send(request).await?.into_parts();
+            if parts.status != StatusCode::OK {
+                let body = read(body, &host, 0, LONGEST_ERROR).await?;
+                let body = unpacked(&parts.headers, body, LONGEST_ERROR).map_err(packed)?;
+                return Ok(Answer { status: parts.status, headers: parts.headers, body: body.into() });
+            }
+            let mut unpacker = Unpacker::of(&parts.headers).map_err(packed)?;
+            let mut length = 0;
+            let mut stream = body.into_data_stream();
+            while let Some(part) = stream.next().await {
+                let interrupted =
+                    |error| HttpError::Interrupted { host: host.clone(), reason: chain(&error) };
+                let part = part.map_err(interrupted)?;
+                let handed_on = |part: &[u8]| {
+                    length += part.len();
+                    take(part);
+                };
+                unpacker.push(&part, handed_on).map_err(packed)?;
+                if length > limit_bytes {
+                    return Err(packed(Packed::TooLarge));
+                }
+            }
+            unpacker.finish(&mut *take).map_err(packed)?;
+            Ok(Answer { status: parts.status, headers: parts.headers, body: Bytes::new() })
+        };
+        match tokio::time::timeout(limit, whole).await {
+            Ok(answer) => answer,
+            Err(_) => Err(HttpError::Timeout { host: host.clone(), limit }),
         }
     }
 }

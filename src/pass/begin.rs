@@ -101,6 +101,10 @@ fn schedule_refresh(ledger: &mut Ledger<'_>) -> bool {
         return false;
     }
     let span = refresh_span(&context);
+    let limits = source.limits();
+    if !limits.recalls {
+        return has_changed && read_again(ledger, span);
+    }
     info!(
         lane = lane.name,
         "everything that {} updated in the last {} days is read again: {}",
@@ -114,6 +118,24 @@ fn schedule_refresh(ledger: &mut Ledger<'_>) -> bool {
     }
     let run_id = format!("{}-refresh", pass.run_id);
     progress.schedule_refresh(run_id, Purpose::Survey, now, span, source.limits());
+    true
+}
+
+/// Reads again what the source still keeps, because settings have changed. It is no refresh: what the source says nothing
+/// of any more ends with its validity.
+fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
+    let Context { lane, pass, source, .. } = ledger.context;
+    let (progress, now) = (&mut ledger.state.progress, pass.started_at);
+    info!(
+        lane = lane.name,
+        "settings have changed: what {} listed in the last {} days is read again. What is held and was listed before ages out unless it is listed again",
+        source.label(),
+        span.num_days()
+    );
+    progress.settings_hash.clone_from(&lane.settings_hash);
+    let (from, to) = (whole_second(now - span), source.limits().end(now));
+    let run_id = format!("{}-settings", pass.run_id);
+    progress.backfills.push(Backfill { run_id, purpose: Purpose::Lookback, from, to, position: from });
     true
 }
 

@@ -12,10 +12,10 @@ use crate::domain::{
     outcome::Change,
     plan::{Plan, Planned},
     policy::Circumstances,
-    progress::WaitingCreations,
     purpose::{Backfill, Purpose},
     report::WithheldExample,
     window::whole_second,
+    withheld::WaitingCreations,
 };
 
 /// Finds out whether the pass is a part of a first sync, which creates all it meets: the lane has never caught up, or it

@@ -262,6 +262,12 @@ impl Engine {
         let is_cut_off = pass.hop() >= MOST_HOPS && lanes.iter().any(|(_, lane)| lane.end == End::Paused);
         let end = lanes.iter().map(|(_, lane)| lane.end).max().unwrap_or(End::CaughtUp);
         let mut report = self.report(pass, end, String::new());
+        for (_, lane) in &lanes {
+            // Each lane reads the source for itself, and finds the same.
+            let new = lane.losses.iter().filter(|loss| !report.losses.contains(loss));
+            let new: Vec<_> = new.cloned().collect();
+            report.losses.extend(new);
+        }
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
         report.message = report.sentence();
         if is_cut_off {
@@ -291,6 +297,7 @@ impl Engine {
             end,
             message,
             continues: continues.map(|message| message.run_id.clone()),
+            losses: Vec::new(),
             lanes: BTreeMap::new(),
         }
     }

@@ -13,7 +13,7 @@ use super::{
     creations::{self, waiting_message},
     days,
     delivery::Delivery,
-    forecast,
+    feeds, forecast,
     halt::{Halt, described},
     ledger::Ledger,
     pages,
@@ -121,9 +121,10 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::zero()) {
         ledger.state.progress.set_back(&pass.run_id, ahead, now, limits);
     }
+    feeds::follow(ledger);
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    ledger.state.progress.start_live(now, limits);
+    now = feeds::start(ledger, now).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
@@ -146,15 +147,16 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         if let Err(Halt::OutOfTime(_)) = &read {
             context.lease.map_or(Ok(()), Lease::check)?;
         }
-        match read {
-            Ok(then) if then < now => {
+        let account = match read {
+            Ok((then, account)) if then < now => {
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;
                 if begins_anew {
                     continue;
                 }
+                account
             }
-            Ok(_) => {}
+            Ok((_, account)) => account,
             // A shorter window has fewer later pages.
             Err(Halt::PagesLost(_)) if ledger.state.progress.halve_window(planned.window, limits) => continue,
             // It was a remainder that should have fitted: that says nothing about the next pass.
@@ -166,14 +168,16 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 return Err(shortened(ledger, &planned, Halt::OutOfTime(out_of_time)));
             }
             Err(halt) => return Err(halt),
-        }
-        let settled = ledger.state.progress.settle(&planned, now, limits);
-        settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+        };
+        let settled = ledger.state.progress.settle(&planned, &account, now, limits);
+        let lost = settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
+        feeds::note_losses(ledger, &lost);
         retractions::judge_survey(ledger);
         retractions::recount(ledger);
         creations::recount(ledger);
         ledger.commit(Vec::new()).await?;
     }
+    feeds::conclude(ledger)?;
     let progress = &ledger.state.progress;
     let retractions = progress.withheld.map(withheld_message);
     let creations = progress.waiting.as_ref().map(waiting_message);
@@ -247,7 +251,9 @@ fn has_sent_nothing(ledger: &Ledger<'_>, delivery: &Delivery<'_>) -> bool {
 /// The window could not be read whole in the time of this pass: the next ones are shorter.
 fn shortened(ledger: &mut Ledger<'_>, planned: &PlannedWindow, out_of_time: Halt) -> Halt {
     let Context { source, lane, .. } = ledger.context;
-    if ledger.state.progress.halve_window(planned.window, source.limits()) {
+    let limits = source.limits();
+    // A window that cannot be shorter goes on in the next pass, where what was sent already is known.
+    if limits.grain == limits.longest || ledger.state.progress.halve_window(planned.window, limits) {
         return out_of_time;
     }
     Halt::Stalled(format!(
@@ -267,7 +273,7 @@ fn report(
     ended: Result<(), Halt>,
 ) -> LaneReport {
     let lane = context.lane.name;
-    let (mut counts, by_type, withheld, watermark) = match ledger {
+    let (mut counts, by_type, withheld, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
@@ -275,19 +281,20 @@ fn report(
             let progress = &ledger.state.progress;
             let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
             let withheld = WithheldReport { retracted, ..ledger.withheld };
-            (counts, ledger.by_type, withheld, Some(progress.watermark))
+            let watermark = Some(progress.watermark);
+            (counts, ledger.by_type, withheld, watermark, ledger.losses, ledger.remarks)
         }
         None => Default::default(),
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
     let (end, message) = match ended.map_err(Halt::end) {
-        Ok(()) => (End::CaughtUp, None),
+        Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
         Err((end, message)) => (end, Some(message)),
     };
-    // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    let mut report = LaneReport { end, message, counts, by_type, watermark, withheld, cost: None, continues };
+    let mut report =
+        LaneReport { end, message, counts, by_type, watermark, withheld, cost: None, losses, continues };
     // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
     let adds_up = report.adds_up() && (!caught_up || counts.left == 0);
     if !adds_up && matches!(end, End::CaughtUp | End::Paused | End::Stalled) {

@@ -8,6 +8,7 @@ use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
+        feeds::Loss,
         observable::Key,
         outcome::{Change, Counts, Rejection},
         plan::Planned,
@@ -35,6 +36,10 @@ pub(super) struct Ledger<'a> {
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
     pub unsettled: HashSet<Key>,
+    /// What this pass found that the source could no longer give.
+    pub losses: Vec<Loss>,
+    /// What people should know although the lane caught up.
+    pub remarks: Vec<String>,
     rejections: RejectionLog,
     movement: Movement,
 }
@@ -52,6 +57,8 @@ impl<'a> Ledger<'a> {
             held_before: tally::ByType::default(),
             surveyed: 0,
             unsettled: HashSet::new(),
+            losses: Vec::new(),
+            remarks: Vec::new(),
             rejections: RejectionLog::default(),
             movement,
         }
@@ -133,6 +140,8 @@ struct Position {
     reread: Option<DateTime<Utc>>,
     window_seconds: i64,
     backfills: Vec<(String, DateTime<Utc>)>,
+    /// Where each feed is, and how many of its packages are missing.
+    feeds: Vec<(String, DateTime<Utc>, usize)>,
     adoption: Option<Adoption>,
 }
 
@@ -140,11 +149,14 @@ impl Position {
     fn of(progress: &Progress) -> Self {
         let backfills =
             progress.backfills.iter().map(|backfill| (backfill.run_id.clone(), backfill.position));
+        let feeds =
+            progress.feeds.iter().map(|(name, feed)| (name.to_owned(), feed.position, feed.holes.len()));
         Self {
             watermark: progress.watermark,
             reread: progress.reread,
             window_seconds: progress.window_seconds,
             backfills: backfills.collect(),
+            feeds: feeds.collect(),
             adoption: progress.adoption.clone(),
         }
     }

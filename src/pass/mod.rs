@@ -22,6 +22,7 @@ mod creations;
 mod days;
 mod delivery;
 mod engine;
+mod feeds;
 mod forecast;
 mod foreign;
 pub mod gauge;

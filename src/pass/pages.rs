@@ -13,6 +13,7 @@ use super::{
     retractions,
 };
 use crate::domain::{
+    feeds::Account,
     filter::DropReason,
     page::Page,
     plan::{plan_malformed, plan_page},
@@ -21,7 +22,7 @@ use crate::domain::{
 };
 
 /// Reads a window page after page; the next page is fetched while this one uploads, and at the end the next window's
-/// first. Returns the time, by our clock or the source's, whichever is behind.
+/// first. Returns the time, by our clock or the source's, whichever is behind, and what came of asking each feed.
 ///
 /// # Errors
 /// Why the lane cannot go on. What was read and is not settled then counts as left.
@@ -31,7 +32,7 @@ pub(super) async fn read<'a>(
     delivery: &mut Delivery<'a>,
     planned: &PlannedWindow,
     now: DateTime<Utc>,
-) -> Result<DateTime<Utc>, Halt> {
+) -> Result<(DateTime<Utc>, Account), Halt> {
     let context = ledger.context;
     let purpose = ledger.state.progress.purpose(&planned.range).word();
     debug!(
@@ -70,13 +71,15 @@ pub(super) async fn read<'a>(
     }
     let now = reading.earlier(now, &reader);
     reading.measure(planned.window, began.elapsed());
-    let coming = ledger.state.progress.after(planned, now, reading.limits());
+    let account = reader.account();
+    drop(reader);
+    let coming = ledger.state.progress.after(planned, &account, now, reading.limits());
     let coming = coming.map(|planned| reading.open(reading.cut(planned)));
     let ahead = async { Some(coming?.await) };
     let (settled, ahead) = tokio::join!(delivery.go_on(ledger, Until::Settled), ahead);
     reading.keep(ahead);
     settled?;
-    Ok(now)
+    Ok((now, account))
 }
 
 /// Counts a page, decides about its records and delivers what is to be sent.

@@ -55,7 +55,7 @@ impl<'a> Reading<'a> {
     pub fn open(&self, planned: PlannedWindow) -> impl Future<Output = Opened> + use<'a> {
         let (source, deadline, selective) = (self.source, self.deadline, self.selective);
         async move {
-            let mut reader = source.open(planned.window, selective);
+            let mut reader = source.open(&planned, selective);
             let first = reader.next_page(deadline).await;
             Opened { planned, reader, first }
         }

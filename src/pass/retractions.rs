@@ -13,10 +13,10 @@ use crate::domain::{
     outcome::Change,
     plan::{Plan, Planned},
     policy::Circumstances,
-    progress::Withheld,
     purpose::Purpose,
     retraction_limit::{Claim, Permit},
     window::Range,
+    withheld::Withheld,
 };
 
 /// Removes those retractions from `plan` that may not be made now, with all that their records call for beside: the

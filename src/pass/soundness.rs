@@ -83,6 +83,7 @@ mod tests {
                 watermark: None,
                 withheld: WithheldReport::default(),
                 cost: None,
+                losses: Vec::new(),
                 continues: None,
             };
             Report {
@@ -94,6 +95,7 @@ mod tests {
                 end: *end,
                 message: String::new(),
                 continues: None,
+                losses: Vec::new(),
                 lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
             }
         };

@@ -10,13 +10,15 @@ use super::{cost::LaneCost, engine::Engine};
 use crate::{
     domain::{
         days::Day,
+        feeds::{Feeds, NotedLoss, Quota},
         manifest::Manifest,
-        progress::{Progress, WaitingCreations, Withheld},
+        progress::Progress,
         purpose::Backfill,
         rejected::RejectedRecord,
         report::Report,
         request::Request,
         tally::Tally,
+        withheld::{WaitingCreations, Withheld},
     },
     state::{commit::read_manifest, error::StateError, object::Holder, requests::Unusable, store::Store},
 };
@@ -61,6 +63,14 @@ pub struct LaneOverview {
     pub watermark: DateTime<Utc>,
     /// Number of indicators in the manifest.
     pub manifest: u64,
+    /// How far each feed is, of a source that has several.
+    #[serde(skip_serializing_if = "Feeds::is_empty")]
+    pub feeds: Feeds,
+    /// How much of what the source lets us ask in a day is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// What the source could no longer give.
+    pub losses: Vec<NotedLoss>,
     /// Ranges still to be read beside the live one.
     pub backfills: Vec<Backfill>,
     /// Retractions that wait for an operator's confirmation.
@@ -94,6 +104,9 @@ impl From<&Progress> for LaneOverview {
         Self {
             watermark: progress.watermark,
             manifest: progress.manifest_entries,
+            feeds: progress.feeds.clone(),
+            quota: progress.quota,
+            losses: progress.losses.clone(),
             backfills: progress.backfills.clone(),
             withheld: progress.withheld,
             waiting: progress.waiting.clone(),

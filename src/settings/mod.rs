@@ -2,6 +2,7 @@
 
 mod azure;
 mod defender;
+mod gti;
 mod names;
 pub mod older;
 mod reader;
@@ -18,9 +19,10 @@ use tracing::level_filters::LevelFilter;
 pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
     defender::DefenderSettings,
+    gti::GtiSettings,
     reader::{Fault, Faults},
     sentinel::{ResourceSettings, SentinelSettings, UploadApi},
-    source::{Auth, SourceSettings},
+    source::{Auth, SourceKind, SourceSettings},
 };
 use self::{reader::Reader, vars::Vars};
 use crate::domain::{
@@ -51,7 +53,10 @@ pub enum TlpLevel {
 /// Everything a user chose.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Which of the two that follow the indicators come from.
+    pub source_kind: SourceKind,
     pub source: SourceSettings,
+    pub gti: GtiSettings,
     pub filter: Filter,
     /// The digests that stand for a file at Sentinel.
     pub hash_types: HashTypes,
@@ -92,7 +97,10 @@ impl Settings {
         let reader = Reader::new(vars);
         let azure = AzureSettings::read(&reader);
         let key_vault = KeyVaultSettings::read(&reader, azure.cloud);
-        let source = SourceSettings::read(&reader, key_vault.is_some());
+        let source_kind = source::kind(&reader);
+        let source = SourceSettings::read(&reader, source_kind == SourceKind::Mandiant, key_vault.is_some());
+        let gti = GtiSettings::read(&reader, source_kind == SourceKind::Gti, key_vault.is_some());
+        let hash_types = source::hash_types(&reader, source_kind);
         let targets = targets(&reader);
         let action = action(&reader);
         names::check(&reader, vars);
@@ -103,9 +111,11 @@ impl Settings {
         }
         let expirations = expirations(&reader);
         let settings = Self {
+            source_kind,
             source,
+            gti,
             filter: source::filter(&reader),
-            hash_types: source::hash_types(&reader),
+            hash_types,
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
             expirations,
             renewal_slack: renewal_slack(&reader, &expirations),

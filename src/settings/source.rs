@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::reader::Reader;
 use crate::domain::{
+    attribution::{AttributionFilter, Names, thresholds_of},
     filter::{Filter, IncludedTypes, MissingScore, PerType, Severity, Threshold},
     observable::{HashType, HashTypes},
 };
@@ -21,7 +22,19 @@ pub enum Auth {
     ApiKey,
 }
 
-/// Access to the source.
+/// Where the indicators come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    Mandiant,
+    Gti,
+}
+
+pub(super) fn kind(reader: &Reader<'_>) -> SourceKind {
+    let kinds = [("mandiant", SourceKind::Mandiant), ("gti", SourceKind::Gti)];
+    reader.choice("SOURCE", &kinds).unwrap_or(SourceKind::Mandiant)
+}
+
+/// Access to Mandiant.
 #[derive(Clone, Debug)]
 pub struct SourceSettings {
     pub base_url: Url,
@@ -32,7 +45,8 @@ pub struct SourceSettings {
 }
 
 impl SourceSettings {
-    pub(super) fn read(reader: &Reader<'_>, has_key_vault: bool) -> Self {
+    /// `is_source`: the indicators come from here, so that credentials are needed.
+    pub(super) fn read(reader: &Reader<'_>, is_source: bool, has_key_vault: bool) -> Self {
         let default = Url::parse("https://api.intelligence.mandiant.com").expect("a URL");
         let auth = reader
             .choice(
@@ -47,7 +61,7 @@ impl SourceSettings {
             secret: reader.secret("MATI_SECRET"),
         };
         settings.check_address(reader);
-        if !has_key_vault {
+        if is_source && !has_key_vault {
             let missing = "is missing; accepted: the value from Mandiant Advantage → Settings → APIv4 Access and Key, or KEY_VAULT_URL to read it from Key Vault";
             if settings.key.is_none() {
                 reader.fault("MATI_KEY", missing);
@@ -111,13 +125,27 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
         minimum_severity: reader.choice("MINIMUM_SEVERITY", &severities),
         exclude_benign: reader.flag("EXCLUDE_BENIGN", true),
         exclude_pervasive: reader.flag("EXCLUDE_PERVASIVE", true),
+        attribution: attribution(reader),
         exclude_osint: reader.flag("EXCLUDE_OSINT", true),
         include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
     }
 }
 
+fn attribution(reader: &Reader<'_>) -> AttributionFilter {
+    let names = |name: &str| reader.text(name).map_or_else(Names::default, |list| Names::of_list(&list));
+    let accepted = "names, each with a minimum confidence from 0 to 100: FIN7=60, LOCKBIT=70";
+    AttributionFilter {
+        is_required: reader.flag("ATTRIBUTED_ONLY", false),
+        actors: names("ACTORS"),
+        malware: names("MALWARE"),
+        campaigns: names("CAMPAIGNS"),
+        categories: names("CATEGORIES"),
+        thresholds: reader.parsed("ATTRIBUTION_THRESHOLDS", accepted, thresholds_of).unwrap_or_default(),
+    }
+}
+
 /// The digests that stand for a file at Sentinel. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone.
-pub(super) fn hash_types(reader: &Reader<'_>) -> HashTypes {
+pub(super) fn hash_types(reader: &Reader<'_>, source: SourceKind) -> HashTypes {
     let accepted = "md5, sha1, sha256, or several with commas between";
     let named = reader.parsed("HASH_TYPE", accepted, |text| {
         let word = |word: &str| {
@@ -126,7 +154,11 @@ pub(super) fn hash_types(reader: &Reader<'_>) -> HashTypes {
         };
         HashTypes::of(&text.split(',').map(word).collect::<Option<Vec<HashType>>>()?)
     });
-    named.unwrap_or(HashTypes::only(HashType::Sha256))
+    let hash_types = named.unwrap_or(HashTypes::only(HashType::Sha256));
+    if source == SourceKind::Gti && hash_types.iter().any(|named| named == HashType::Sha1) {
+        reader.notice("HASH_TYPE names sha1, which Google Threat Intelligence's lists never carry: its files are sent under their other digests. Set HASH_TYPE to sha256 or md5");
+    }
+    hash_types
 }
 
 /// Days to read back at first. The older product wrote them with a minus sign.

@@ -22,7 +22,7 @@ const fn secret(name: &'static str, default: &'static str, meaning: &'static str
 
 /// The sections of docs/settings.md, each with its first setting.
 pub const SECTIONS: &[(&str, &str)] = &[
-    ("Source", "MATI_KEY"),
+    ("Source", "SOURCE"),
     ("What is sent", "TARGET_APPLICATION"),
     ("Sentinel", "AZURE_WORKSPACE_ID"),
     ("Defender for Endpoint", "DEFENDER_BASE_URL"),
@@ -32,6 +32,12 @@ pub const SECTIONS: &[(&str, &str)] = &[
 
 /// All settings, in the order of docs/settings.md.
 pub const SETTINGS: &[Setting] = &[
+    setting(
+        "SOURCE",
+        "mandiant",
+        "Where the indicators come from: `mandiant` (Mandiant Advantage, API v4) or `gti` ([Google Threat \
+         Intelligence](gti.md)). A source needs its own credentials alone.",
+    ),
     secret(
         "MATI_KEY",
         "–",
@@ -47,14 +53,36 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "MATI_BASE_URL",
         "https://api.intelligence.mandiant.com",
-        "The address of the API. `https://www.virustotal.com/api/v3/mati` is the compatible one of [Google \
-         Threat Intelligence](#google-threat-intelligence).",
+        "The address of the API. `https://www.virustotal.com/api/v3/mati`, Google's API in Mandiant's form, is \
+         unproven for this feed: for a key of Google Threat Intelligence set [`SOURCE=gti`](gti.md).",
     ),
     setting(
         "MATI_AUTH",
         "bearer",
         "`bearer` obtains a token with key and secret, `basic` sends both with every request, `apikey` \
          sends `MATI_KEY` in the header `x-apikey`.",
+    ),
+    secret(
+        "GTI_API_KEY",
+        "–",
+        "The API key of Google Threat Intelligence. The key vault can hold it as `gti-api-key`.",
+    ),
+    setting(
+        "GTI_BASE_URL",
+        "https://www.virustotal.com/api/v3",
+        "The address of Google Threat Intelligence's API.",
+    ),
+    setting(
+        "GTI_LISTS",
+        "–",
+        "Ids of the [threat lists](gti.md#lists) to read, with commas between. Without it: every list that the \
+         licence gives, found by asking each.",
+    ),
+    setting(
+        "GTI_QUERY",
+        "–",
+        "A filter that the server applies, as it stands. It hides records that would retract what is held, so \
+         prefer the minimums below.",
     ),
     setting(
         "INITIAL_LOOKBACK",
@@ -119,8 +147,48 @@ pub const SETTINGS: &[Setting] = &[
         "What to do with a record without a threat score: `include` judges it by its confidence alone, \
          `exclude` drops it.",
     ),
+    setting(
+        "MISSING_CONFIDENCE",
+        "include",
+        "What to do with a record without any confidence, as Google Threat Intelligence has them: `include` \
+         judges it by its threat score alone, `exclude` drops it.",
+    ),
+    setting(
+        "MINIMUM_SEVERITY",
+        "–",
+        "The lowest severity of an indicator that is wanted: `low`, `medium` or `high`. A record without a \
+         severity passes.",
+    ),
+    setting("EXCLUDE_BENIGN", "true", "Drop what the source, or an analyst of it, calls benign."),
+    setting(
+        "EXCLUDE_PERVASIVE",
+        "true",
+        "Drop what the source calls pervasive: popular infrastructure that many share. Mandiant does not say \
+         so, Google Threat Intelligence does.",
+    ),
     setting("EXCLUDE_OSINT", "true", "Drop an indicator if all its sources are open source."),
     setting("INCLUDE_UNCATEGORIZED", "true", "Keep an indicator that has no category."),
+    setting(
+        "ATTRIBUTED_ONLY",
+        "false",
+        "Drop a record that names no threat actor and no malware family. A name that the source withholds (`redacted`) \
+         is none.",
+    ),
+    setting(
+        "ACTORS",
+        "–",
+        "Names of threat actors with commas between, case ignored. Where this or one of the next three is set, a \
+         record must match one name of one of them.",
+    ),
+    setting("MALWARE", "–", "Names of malware families, as `ACTORS`."),
+    setting("CAMPAIGNS", "–", "Names or titles of campaigns, as `ACTORS`."),
+    setting("CATEGORIES", "–", "Categories, as `ACTORS`."),
+    setting(
+        "ATTRIBUTION_THRESHOLDS",
+        "–",
+        "The minimum confidence of what is attributed to a threat actor, malware family or campaign: `FIN7=60, \
+         LOCKBIT=70`. The lowest that applies wins over all other minimums of confidence.",
+    ),
     setting("INCLUDE_IPV4", "true", "Send IPv4 addresses."),
     setting("INCLUDE_IPV6", "true", "Send IPv6 addresses."),
     setting("INCLUDE_FQDN", "true", "Send domains."),

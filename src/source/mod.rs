@@ -1,28 +1,42 @@
 //! The source of indicators: a closed set, one variant each.
 
+pub mod gti;
+mod lenient;
 pub mod mandiant;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use tracing::warn;
 
 use crate::{
     azure::secrets::SecretStore,
     clock::{Deadline, OutOfTime},
     domain::{
+        feeds::{Account, Quota},
         indicator::Provider,
         page::Page,
         problem::Problem,
-        window::{Limits, Window},
+        window::{Limits, PlannedWindow},
     },
     http::{probe::Probe, retry::RetryError},
 };
 
-use self::mandiant::{client::Client, error::MandiantError};
+use self::{gti::error::GtiError, mandiant::error::MandiantError};
 
 /// A source with everything it needs.
 pub enum Source {
-    Mandiant(Arc<Client>),
+    Mandiant(Arc<mandiant::client::Client>),
+    Gti(Arc<gti::client::Client>),
+}
+
+/// What a source says of itself and of us.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Standing {
+    /// By its clock.
+    pub at: Option<DateTime<Utc>>,
+    /// How much of what it lets us ask is used.
+    pub quota: Option<Quota>,
 }
 
 /// Why the next page of a window did not come.
@@ -45,6 +59,7 @@ impl Source {
     pub fn provider(&self) -> Provider {
         match self {
             Self::Mandiant(_) => mandiant::PROVIDER,
+            Self::Gti(_) => gti::PROVIDER,
         }
     }
 
@@ -52,14 +67,51 @@ impl Source {
     pub fn limits(&self) -> Limits {
         match self {
             Self::Mandiant(_) => mandiant::LIMITS,
+            Self::Gti(_) => gti::LIMITS,
+        }
+    }
+
+    /// Its name in a lane's state, as the setting has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mandiant(_) => "mandiant",
+            Self::Gti(_) => "gti",
+        }
+    }
+
+    /// The feeds that it gives its records in; none where there is one only.
+    pub fn feeds(&self) -> Vec<String> {
+        match self {
+            Self::Mandiant(_) => Vec::new(),
+            Self::Gti(client) => client.lists(),
+        }
+    }
+
+    /// What the source says of itself and of us, if it can be asked at no cost. Asked once: that it does not answer, the
+    /// reading will tell.
+    pub async fn standing(&self, deadline: &Deadline) -> Standing {
+        match self {
+            Self::Mandiant(_) => Standing::default(),
+            Self::Gti(client) => match deadline.within(client.standing()).await {
+                Ok(Ok(standing)) => Standing { at: standing.at, quota: standing.quota },
+                Ok(Err(error)) => {
+                    warn!("how much quota is used was not told: {error}");
+                    Standing::default()
+                }
+                Err(_) => Standing::default(),
+            },
         }
     }
 
     /// Opens a window. With `selective`, the source leaves out what the settings do not admit.
-    pub fn open(&self, window: Window, selective: bool) -> Reader {
+    pub fn open(&self, planned: &PlannedWindow, selective: bool) -> Reader {
+        let PlannedWindow { window, feeds, .. } = planned;
         match self {
             Self::Mandiant(client) => {
-                Reader::Mandiant(mandiant::reader::Reader::new(Arc::clone(client), window, selective))
+                Reader::Mandiant(mandiant::reader::Reader::new(Arc::clone(client), *window, selective))
+            }
+            Self::Gti(client) => {
+                Reader::Gti(gti::reader::Reader::new(Arc::clone(client), *window, feeds.clone()))
             }
         }
     }
@@ -79,6 +131,7 @@ impl Source {
         }
         match self {
             Self::Mandiant(client) => probes.push(client.probe(deadline)),
+            Self::Gti(client) => probes.extend(client.probes(deadline)),
         }
         probes
     }
@@ -86,6 +139,7 @@ impl Source {
     fn secrets(&self) -> &SecretStore {
         match self {
             Self::Mandiant(client) => client.secrets(),
+            Self::Gti(client) => client.secrets(),
         }
     }
 }
@@ -93,6 +147,7 @@ impl Source {
 /// Reads one window, page by page; every page is whole or an error.
 pub enum Reader {
     Mandiant(mandiant::reader::Reader),
+    Gti(gti::reader::Reader),
 }
 
 impl Reader {
@@ -106,6 +161,7 @@ impl Reader {
                 let page = reader.next_page(deadline).await;
                 page.map_err(|failed| explained(failed, reader.wants_a_shorter_window()))
             }
+            Self::Gti(reader) => reader.next_page(deadline).await.map_err(stalled),
         }
     }
 
@@ -113,7 +169,24 @@ impl Reader {
     pub fn asked_at(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::Mandiant(reader) => reader.asked_at(),
+            // It was asked before the first window, see [`Source::standing`].
+            Self::Gti(_) => None,
         }
+    }
+
+    /// After the last page: what came of asking each feed.
+    pub fn account(&self) -> Account {
+        match self {
+            Self::Mandiant(_) => Account::new(),
+            Self::Gti(reader) => reader.account(),
+        }
+    }
+}
+
+fn stalled(failed: RetryError<GtiError>) -> SourceError {
+    match failed {
+        RetryError::OutOfTime(out_of_time) => SourceError::OutOfTime(out_of_time),
+        RetryError::GaveUp(error) => SourceError::Stalled(error.problem()),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{
+    attribution::AttributionFilter,
     capacity::Capacity,
     deciding_record::Refreshes,
     entry::Handle,
@@ -39,6 +40,7 @@ fn policy() -> Policy {
             minimum_severity: None,
             exclude_benign: true,
             exclude_pervasive: true,
+            attribution: AttributionFilter::default(),
             exclude_osint: true,
             include_uncategorized: true,
         },
@@ -247,7 +249,7 @@ proptest! {
                 // It dies after committing this window, or ends well and a new one begins.
                 fate => {
                     let before = progress.clone();
-                    progress.settle(&task, now, LIMITS).unwrap();
+                    progress.settle(&task, &Default::default(), now, LIMITS).unwrap();
                     prop_assert!(progress.watermark >= before.watermark);
                     settled.push((window, now));
                     if fate == Some(1) {

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
 mod adoption;
+mod attribution;
 mod azurite;
 mod backlog;
 mod bill;
@@ -22,6 +23,7 @@ mod domain;
 mod faults;
 mod flood;
 mod fuzz;
+mod gti;
 mod harness;
 mod inventory;
 mod life;

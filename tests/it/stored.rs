@@ -9,11 +9,12 @@ use mati_sync::domain::{
     fingerprint::Fingerprint,
     manifest_format,
     observable::IndicatorType,
-    progress::{LastRefresh, Progress, SCHEMA, WhyNew, Withheld},
+    progress::{LastRefresh, Progress, SCHEMA},
     purpose::Purpose,
     report::{Report, WithheldReport},
     request::Request,
     unasked::Unasked,
+    withheld::{WhyNew, Withheld},
 };
 use mati_sync::source::mandiant::LIMITS;
 use uuid::Uuid;

@@ -11,8 +11,8 @@ use crate::{
     domain::{
         expiry::Lapse,
         health::Spell,
-        progress::{WaitingCreations, Withheld},
         schedule::{Schedule, fault},
+        withheld::{WaitingCreations, Withheld},
     },
     pass::Overview,
 };

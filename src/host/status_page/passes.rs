@@ -175,6 +175,7 @@ fn reasons(dropped: &Dropped) -> String {
         (dropped.confidence, "confidence"),
         (dropped.threat_score, "threat score"),
         (dropped.severity, "severity"),
+        (dropped.attribution, "attribution"),
         (dropped.osint, "open source only"),
         (dropped.uncategorized, "uncategorized"),
     ];

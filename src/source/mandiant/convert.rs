@@ -2,7 +2,6 @@
 
 use super::{
     date::date,
-    lenient::{List, Object, Scalar},
     wire::{Association, Campaign, Hash, Judgement, Record, Source, Verdict},
 };
 use crate::domain::{
@@ -11,6 +10,7 @@ use crate::domain::{
     observable::{HashType, Hashes, IndicatorType, Key, Observable},
     spelling::Malformed,
 };
+use crate::source::lenient::{List, Object, Scalar};
 use crate::{domain::page::Unusable, http::text::cut};
 
 /// So much of a value is written to the log, in characters.

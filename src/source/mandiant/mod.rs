@@ -5,7 +5,6 @@ pub mod client;
 pub mod convert;
 pub mod date;
 pub mod error;
-mod lenient;
 pub mod page;
 mod probe;
 pub mod reader;
@@ -23,6 +22,7 @@ pub const LIMITS: Limits = Limits {
     overlap: TimeDelta::minutes(15),
     grain: TimeDelta::seconds(1),
     longest: TimeDelta::days(1),
+    recalls: true,
 };
 
 /// Mandiant, as the objects at a destination show it.

@@ -11,10 +11,10 @@ use serde_json::from_slice;
 use super::{
     convert,
     error::MandiantError,
-    lenient::Object,
     split::{Split, split},
     wire::{self, Record},
 };
+use crate::source::lenient::Object;
 use crate::{
     domain::{
         filter::DropReason,

@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::lenient::{List, Object, Scalar};
+use crate::source::lenient::{List, Object, Scalar};
 
 /// Answer to `GET /v4/indicator`, its records read as `R`.
 pub struct Page<R> {

@@ -240,6 +240,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         watermark: Some(begin()),
         withheld: Default::default(),
         cost: None,
+        losses: Vec::new(),
         continues: None,
     };
     Report {
@@ -251,6 +252,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         end,
         message: "Grüße".to_owned(),
         continues: continues.map(str::to_owned),
+        losses: Vec::new(),
         lanes: BTreeMap::from([(LANE.to_owned(), lane)]),
     }
 }

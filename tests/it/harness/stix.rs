@@ -42,8 +42,10 @@ pub fn check(object: &Value) {
     let (from, until) = (timestamp(text("valid_from")), timestamp(text("valid_until")));
     assert!(until > from, "§4.7.1: valid_until {until} is not after valid_from {from}");
     assert!(from < modified, "valid before it is sent");
-    let confidence = object["confidence"].as_u64().expect("§3.2: confidence is an integer");
-    assert!(confidence <= 100, "§3.2: confidence {confidence}");
+    if let Some(confidence) = object.get("confidence") {
+        let confidence = confidence.as_u64().expect("§3.2: confidence is an integer");
+        assert!(confidence <= 100, "§3.2: confidence {confidence}");
+    }
     assert_eq!(text("pattern_type"), "stix", "§10.24");
     pattern(text("pattern"));
     assert!(!text("name").is_empty());

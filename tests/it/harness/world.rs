@@ -23,6 +23,7 @@ use sandbox::{
     blob::BlobService,
     defender::Defender,
     entra::Entra,
+    gti::Gti,
     mandiant::Mandiant,
     net::Net,
     resource_manager::{Place, ResourceManager},
@@ -92,6 +93,8 @@ pub struct World {
     pub net: Net,
     pub clock: Arc<TestClock>,
     pub mandiant: Mandiant,
+    /// The source only where `SOURCE` names it.
+    pub gti: Gti,
     pub entra: Entra,
     pub sentinel: Sentinel,
     /// Lists what `sentinel` holds; asked only after [`World::adopts`].
@@ -112,6 +115,7 @@ impl World {
         };
         let net = Net::new();
         let mandiant = Mandiant::new(Arc::clone(&now));
+        let gti = Gti::new(Arc::clone(&now));
         let entra = Entra::new(Arc::clone(&now));
         entra.app(TENANT, CLIENT, CLIENT_SECRET);
         let sentinel = Sentinel::new(Arc::clone(&now), WORKSPACE);
@@ -126,6 +130,7 @@ impl World {
         let defender = Defender::new(now);
         defender.trust(&entra);
         net.host("api.intelligence.mandiant.com", mandiant.router());
+        net.host("www.virustotal.com", gti.router());
         net.host("login.microsoftonline.com", entra.router());
         net.host("api.ti.sentinel.azure.com", sentinel.router());
         net.host("sentinelus.azure-api.net", sentinel.router());
@@ -134,7 +139,7 @@ impl World {
         let state = memory();
         let vars = BTreeMap::new();
         let mut world =
-            Self { net, clock, mandiant, entra, sentinel, resource_manager, defender, state, vars };
+            Self { net, clock, mandiant, gti, entra, sentinel, resource_manager, defender, state, vars };
         let directory = world.state.path().display().to_string();
         for (name, value) in [
             ("MATI_KEY", "sandbox-key"),

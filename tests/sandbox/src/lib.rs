@@ -9,6 +9,7 @@ pub mod clock;
 pub mod corpus;
 pub mod defender;
 pub mod entra;
+pub mod gti;
 pub mod host;
 pub mod key_vault;
 pub mod mandiant;
