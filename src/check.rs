@@ -130,24 +130,20 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend([state_probe(engine), lease_probe(engine)]);
-    let attempts = probes.into_iter().enumerate();
-    let mut attempts: FuturesUnordered<_> =
-        attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
+    let begin = |(place, probe)| async move { (place, attempt(probe).await) };
+    let mut attempts: FuturesUnordered<_> = probes.into_iter().enumerate().map(begin).collect();
     let mut findings = Vec::new();
     while let Some((place, finding)) = attempts.next().await {
         done(&finding);
+        // What the state says of the lanes is asked where it can be read: one cause is told once.
+        if finding.check == STATE && finding.ok {
+            let lanes = engine.lanes.iter().map(|lane| renewal_probe(engine, lane));
+            let others = lanes.chain([cost_probe(engine)]).enumerate();
+            attempts.extend(others.map(|(other, probe)| begin((usize::MAX / 2 + other, probe))));
+        }
         findings.push((place, finding));
     }
     findings.sort_by_key(|(place, _)| *place);
-    // What the state says of the lanes is asked where it can be read: one cause is told once.
-    if findings.iter().any(|(_, finding)| finding.check == STATE && finding.ok) {
-        let lanes = engine.lanes.iter().map(|lane| renewal_probe(engine, lane));
-        for probe in lanes.chain([cost_probe(engine)]) {
-            let finding = attempt(probe).await;
-            done(&finding);
-            findings.push((usize::MAX, finding));
-        }
-    }
     std::iter::once(settings).chain(findings.into_iter().map(|(_, finding)| finding)).collect()
 }
 
