@@ -68,6 +68,7 @@ fn policy() -> Policy {
         deduplicate: true,
         retract: true,
         form: 1,
+        attributed_form: 1,
     }
 }
 

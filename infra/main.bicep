@@ -69,6 +69,8 @@ param alertCheckpointHours int = 26
 param withWorkbook bool = true
 @description('A page among the data connectors of Microsoft Sentinel. It needs the role Microsoft Sentinel Contributor on the workspace.')
 param withConnectorPage bool = true
+@description('Creates rules for what Microsoft\'s own cannot match of the indicators, and a hunt over 30 days.')
+param withRules bool = false
 @description('Time of this deployment. The alert for silence waits until the first pass can have ended.')
 param deployedAt string = utcNow('yyyy-MM-ddTHH:mm:ssZ')
 
@@ -544,6 +546,18 @@ module connector 'modules/connector.bicep' = if (withConnectorPage) {
     firstSyncCommand: firstSync
     statusCommand: status
     grantDefenderCommand: grant
+  }
+  dependsOn: [
+    sentinelWorkspace
+  ]
+}
+
+module rules 'modules/rules.bicep' = if (withRules) {
+  scope: resourceGroup(sentinelPath[2], sentinelPath[4])
+  params: {
+    workspaceName: sentinelName
+    appName: appName
+    sourceSystem: sourceSystem
   }
   dependsOn: [
     sentinelWorkspace

@@ -26,7 +26,7 @@ use crate::{
             client::Sentinel,
             convert::Style,
             inventory::{self, Inventory},
-            wire::{INDICATORS, STIX_OBJECTS},
+            wire::{ACTIVITY_GROUP, INDICATORS, STIX_OBJECTS},
         },
     },
     domain::{
@@ -239,7 +239,10 @@ fn sentinel_lane(
     };
     let target = DestinationId { place: sentinel.workspace_id.clone(), name: settings.source_system.clone() };
     let destination = Destination::Sentinel(uploads);
-    lane("sentinel", settings, settings.hash_types, form, target, destination)
+    let mut lane = lane("sentinel", settings, settings.hash_types, form, target, destination);
+    // What names an actor is sent anew once, with the label; the rest is not.
+    lane.policy.attributed_form = hash(&(form, ACTIVITY_GROUP));
+    lane
 }
 
 fn defender_lane(
@@ -295,6 +298,7 @@ fn lane(
         deduplicate: settings.deduplicate,
         retract: settings.expire_retracted,
         form,
+        attributed_form: form,
     };
     let decisive = (form, &settings.filter, hash_types, settings.expirations, settings.expire_retracted);
     Lane {

@@ -16,6 +16,7 @@ use crate::{
         problem::Problem,
         rows::grouped,
         schedule::{self, Schedule},
+        tally::Tally,
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
     pass::{Engine, Lane, LaneCost},
@@ -129,7 +130,8 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
         scope.schedule.into_iter().map(|text| timer_probe(text, engine.clock.now())).collect();
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
-    probes.extend([state_probe(engine), lease_probe(engine)]);
+    probes.extend(engine.lanes.iter().filter_map(rules_probe));
+    probes.extend([state_probe(engine), lease_probe(engine), change_probe(engine)]);
     let begin = |(place, probe)| async move { (place, attempt(probe).await) };
     let mut attempts: FuturesUnordered<_> = probes.into_iter().enumerate().map(begin).collect();
     let mut findings = Vec::new();
@@ -239,6 +241,42 @@ fn cost_probe(engine: &Engine) -> Probe<'_> {
         Ok(if lanes.is_empty() { "what is sent makes no rows".to_owned() } else { lanes.join("; ") })
     };
     Probe::new("cost", "the sums of the last days were read".to_owned(), attempt)
+}
+
+/// What the rules that come with a destination can match of what the settings send there.
+fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
+    let destination = &lane.destination;
+    let told = destination.blind_spots(&lane.policy);
+    let told = told.unwrap_or_else(|| "at least one of them can match each indicator".to_owned());
+    let tried = "the settings were compared with what Microsoft's stock rules read".to_owned();
+    let probe = || Probe::new(format!("{} rules", destination.label()), tried, std::future::ready(Ok(told)));
+    destination.has_rules().then(probe)
+}
+
+/// What a change of settings since the last pass will bring.
+fn change_probe(engine: &Engine) -> Probe<'_> {
+    let changes = async {
+        let (store, now) = ((engine.open_store)()?, engine.clock.now());
+        let mut told = Vec::new();
+        for lane in &engine.lanes {
+            let progress = store.progress(lane.name).await?;
+            if progress.is_some_and(|progress| progress.settings_hash != lane.settings_hash) {
+                let mut manifest = engine.manifest(lane.name).await?;
+                let files = Tally::of(manifest.entries(), now).held.hash;
+                told.push(format!(
+                    "the settings of {} have changed: the next pass begins to read everything again and sends what differs; where other digests stand for files, each of the {files} files held gives way to its successors, with a row for each; mati-sync sync --dry-run says beforehand what is sent",
+                    lane.name
+                ));
+            }
+        }
+        Ok::<_, StateError>(if told.is_empty() { "nothing has changed".to_owned() } else { told.join("; ") })
+    };
+    // That the state cannot be read is another check's to say.
+    let attempt = async {
+        let unknown = "it cannot be told as long as the state cannot be read";
+        Ok(changes.await.unwrap_or_else(|_| unknown.to_owned()))
+    };
+    Probe::new("changes", "the settings were compared with those of the last pass", attempt)
 }
 
 /// Says which slack holds, and when the first indicator would lapse.

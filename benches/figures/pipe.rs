@@ -9,8 +9,12 @@ use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock, SystemClock},
     domain::{
-        fingerprint::Fingerprint, indicator::Indicator, observable::Name, outcome::Change, plan::Planned,
-        window::Window,
+        fingerprint::Fingerprint,
+        indicator::Indicator,
+        observable::Name,
+        outcome::Change,
+        plan::Planned,
+        window::{PlannedWindow, Range},
     },
     http::{traffic::Traffic, transport::Transport},
     pass::{Lane, Work},
@@ -71,8 +75,9 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
 async fn pipe(app: &App, deadline: &Deadline) -> u64 {
     let lane = &app.engine.lanes[0];
     let (now, traffic) = (app.engine.clock.now(), Traffic::default());
-    let window = Window { from: now - TimeDelta::hours(30), to: now };
-    let mut reader = app.engine.source.open(window, false);
+    let (from, limits) = (now - TimeDelta::hours(30), app.engine.source.limits());
+    let window = PlannedWindow::first_of(Range::Live, from, now, TimeDelta::hours(30), now, limits);
+    let mut reader = app.engine.source.open(&window, false);
     let mut sent = 0;
     let mut next = reader.next_page(deadline).await.expect("a page");
     while let Some(page) = next {

@@ -34,6 +34,21 @@ def shipped(root):
     return rules, others
 
 
+def detections(root):
+    """The rules and the hunt for what Microsoft's rules cannot match, by the names of the files with their first lines."""
+    found, files = {}, {path.read_text(encoding="utf-8").splitlines()[0]: path.stem for path in (root / "rules").glob("*.kql")}
+    for one in json.loads((root / SNAPSHOT).read_text(encoding="utf-8"))["predictedResources"]:
+        if one["type"].split("/")[-1] in ("alertRules", "savedSearches"):
+            query = one["properties"]["query"]
+            found[files.get(query.splitlines()[0], one["name"])] = query
+    return found
+
+
+def fits(path, query):
+    """Whether the query is made of the file: anything may stand where that has a placeholder."""
+    return re.fullmatch(re.sub(r"\\\{\w+\\\}", ".*", re.escape(path.read_text(encoding="utf-8"))), query)
+
+
 def documented(repository, tables):
     """The blocks of the documents that begin with a table."""
     for path in commands.documents(repository):
@@ -49,14 +64,14 @@ def check(root, package):
     rules, others = shipped(root)
     queries = others | {f"alert {name}": rule["criteria"]["allOf"][0]["query"] for name, rule in rules.items()}
     faults = []
-    for path in sorted((root / "kql").glob("*.kql")):
-        # Anything may stand where the file has a placeholder.
-        shape = re.sub(r"\\\{\w+\\\}", ".*", re.escape(path.read_text(encoding="utf-8")))
-        if not any(re.fullmatch(shape, query) for query in queries.values()):
+    ours = detections(root)
+    queries |= {f"rule {name}": query for name, query in ours.items()}
+    for path in sorted([*(root / "kql").glob("*.kql"), *(root / "rules").glob("*.kql")]):
+        if not any(fits(path, query) for query in queries.values()):
             faults.append(f"{path.name}: no template uses it")
     written = dict(documented(root.parent, tables))
-    if len(rules) != 4 or len(others) != 13 or not written:
-        return [f"there are {len(rules)} alerts, {len(others)} other queries and {len(written)} in the documents"]
+    if len(rules) != 4 or len(others) != 13 or len(ours) != 4 or not written:
+        return [f"there are {len(rules)} alerts, {len(others)} other queries, {len(ours)} rules and {len(written)} in the documents"]
     done = subprocess.run(["node", str(HERE / "kql.mjs"), str(package)], text=True, capture_output=True,
                           input=json.dumps({"tables": tables, "queries": queries | written}))
     if done.returncode not in (0, 1) or done.stderr:

@@ -145,6 +145,9 @@ def chosen(found):
     there = {kind: sum(one["type"].endswith(kind) for one in found.resources) for kind in pages}
     if there != ({kind: 0 for kind in pages} if own else pages):
         yield f"alerts, workbook and page are {there}"
+    there = {kind: sum(one["type"].endswith(kind) for one in found.resources) for kind in ("alertRules", "savedSearches")}
+    if there != ({"alertRules": 3, "savedSearches": 1} if found.name == "alerts" else dict.fromkeys(there, 0)):
+        yield f"rules and hunts are {there}"
     groups = [one["properties"]["actions"]["actionGroups"] for one in found.of("Microsoft.Insights/scheduledQueryRules")]
     if any(len(one) != (2 if found.name == "alerts" else 0) for one in groups):
         yield f"the alerts call {groups}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import commands
 import compiler
 import contract
+import detections
 import form
 import plants
 import queries
@@ -49,6 +50,7 @@ def main(root, checkov, kusto):
         "commands in the documents exist": commands.check,
         "the queries fit Kusto": lambda root: queries.check(root, kusto),
         "alerts fire and stay silent, queries give their rows": runs.check,
+        "the shipped rules find what Microsoft's do not": detections.check,
         "checkov, but for named exceptions": lambda root: security.check(root, checkov),
         "the package is copied, or refused": script.check,
         "workflows are pinned": workflows.check,

@@ -43,6 +43,10 @@ pub fn report(report: &Report) -> String {
             let [a_month, once] = [cost.forecast.rows_per_month, cost.rows_once].map(grouped);
             line(&mut text, &format!("  {a_month} rows a month, {}, and {once} rows once", cost.words()));
         }
+        if let Some(matchable) = lane.matchable.filter(|_| lane.objects() > 0) {
+            let of = format!("of {} objects can be matched by Microsoft's stock rules", lane.objects());
+            line(&mut text, &format!("  {matchable:>10}  {of}"));
+        }
         if let Some(watermark) = lane.watermark {
             line(&mut text, &format!("  settled up to {watermark}"));
         }

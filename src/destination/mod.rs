@@ -14,7 +14,7 @@ use self::{defender::client::Defender, sentinel::client::Sentinel};
 use crate::{
     azure::api::Api,
     clock::Deadline,
-    domain::{inventory::InventoryPage, outcome::RecordOutcome, plan::Planned},
+    domain::{inventory::InventoryPage, outcome::RecordOutcome, plan::Planned, policy::Policy},
     http::{probe::Probe, traffic::Traffic},
 };
 
@@ -165,6 +165,30 @@ impl Destination {
             Self::Sentinel(_) => planned.stix_id().to_string(),
             Self::Defender(defender) => defender.compared_as(planned),
         }
+    }
+
+    /// Whether one of the rules that come with the destination can match `planned`; `None` if it matches by itself.
+    pub fn is_matchable(&self, planned: &Planned) -> Option<bool> {
+        match self {
+            Self::Sentinel(_) => Some(sentinel::stock_rules::is_matchable(&planned.subject())),
+            Self::Defender(_) => None,
+        }
+    }
+
+    /// What of a lane with this policy those rules cannot match, for a person.
+    pub fn blind_spots(&self, policy: &Policy) -> Option<String> {
+        let included = &policy.filter.included;
+        match self {
+            Self::Sentinel(_) => {
+                sentinel::stock_rules::blind_spots(policy.hash_types, included.hash, included.ipv6)
+            }
+            Self::Defender(_) => None,
+        }
+    }
+
+    /// Whether rules that come with the destination match what it holds.
+    pub fn has_rules(&self) -> bool {
+        matches!(self, Self::Sentinel(_))
     }
 
     /// Whether the destination would reject it, as far as is known without asking.

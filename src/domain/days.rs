@@ -93,6 +93,7 @@ mod tests {
             message: None,
             counts: Counts { read: created, created, ..Counts::default() },
             by_type: BTreeMap::from([(IndicatorType::Ipv4, changes)]),
+            matchable: None,
             watermark: None,
             withheld: WithheldReport::default(),
             cost: None,

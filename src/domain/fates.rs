@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::outcome::Fate;
+use super::{
+    outcome::Fate,
+    plan::{Plan, Planned},
+};
 
-/// Records of which something is still sent.
+/// Records of which something is still sent, by numbers that no two pages share.
 #[derive(Debug, Default)]
 pub struct Fates {
     open: HashMap<usize, Open>,
+    next: usize,
 }
 
 /// A record that has no fate yet.
@@ -20,20 +24,37 @@ struct Open {
 }
 
 impl Fates {
-    /// Notes that another object is sent for `record`.
-    pub fn await_one(&mut self, record: usize) {
+    /// Begins to wait for the fates of the records of a page, and numbers them anew.
+    pub fn await_page(&mut self, plan: &mut Plan) {
+        let first = self.next;
+        for item in &mut plan.send {
+            item.record += first;
+            self.next = self.next.max(item.record + 1);
+            if item.change.is_fate() {
+                self.await_one(item.record);
+            }
+        }
+        plan.beside.iter().for_each(|(record, fate)| self.note(first + record, *fate));
+    }
+
+    /// Notes what became of `item`. Returns the fate of its record if it has that now; what is displaced is no record that
+    /// was read.
+    pub fn close(&mut self, item: &Planned, fate: Fate) -> Option<Fate> {
+        item.change.is_fate().then(|| self.close_one(item.record, fate)).flatten()
+    }
+
+    fn await_one(&mut self, record: usize) {
         self.open.entry(record).or_default().objects += 1;
     }
 
-    /// Notes that `record`, for which something is sent, has `fate` as well.
-    pub fn note(&mut self, record: usize, fate: Fate) {
+    /// Notes that `record` has `fate` as well, if anything is sent for it.
+    fn note(&mut self, record: usize, fate: Fate) {
         if let Some(open) = self.open.get_mut(&record) {
             open.fate = open.fate.max(Some(fate));
         }
     }
 
-    /// Notes what became of an object of `record`. Returns the fate of the record if this was the last one.
-    pub fn close_one(&mut self, record: usize, fate: Fate) -> Option<Fate> {
+    fn close_one(&mut self, record: usize, fate: Fate) -> Option<Fate> {
         self.note(record, fate);
         let open = self.open.get_mut(&record)?;
         open.objects -= 1;

@@ -91,6 +91,7 @@ mod tests {
             message,
             counts: crate::domain::outcome::Counts::default(),
             by_type: std::collections::BTreeMap::default(),
+            matchable: None,
             watermark: None,
             withheld: WithheldReport::default(),
             cost: None,

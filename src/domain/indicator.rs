@@ -64,6 +64,12 @@ pub struct Provider {
 }
 
 impl Indicator {
+    /// The names of the actors that it is attributed to; one that the source does not tell is none.
+    pub fn named_actors(&self) -> impl Iterator<Item = &str> {
+        let names = self.threat_actors.iter().map(|actor| actor.name.trim());
+        names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("redacted"))
+    }
+
     /// The indicator as today's rules spell it, for one that was stored by an earlier version.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod feeds;
 pub mod filter;
 pub mod fingerprint;
 pub mod handles;
+pub mod hashes;
 pub mod health;
 pub mod indicator;
 pub mod inventory;

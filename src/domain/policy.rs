@@ -28,6 +28,8 @@ pub struct Policy {
     pub retract: bool,
     /// What is the same for every object of the lane, see [`Fingerprint::of`](super::fingerprint::Fingerprint::of).
     pub form: u64,
+    /// The same of those that name an actor.
+    pub attributed_form: u64,
 }
 
 /// An indicator with the names under which it is to be held: one object for each.
@@ -78,7 +80,8 @@ impl Policy {
 
     /// The fingerprint of `indicator` as this lane sends it.
     pub fn fingerprint(&self, indicator: &Indicator) -> Fingerprint {
-        Fingerprint::of(indicator, self.form)
+        let is_attributed = indicator.named_actors().next().is_some();
+        Fingerprint::of(indicator, if is_attributed { self.attributed_form } else { self.form })
     }
 
     /// The end of validity of what is sent at `now`; what is retracted ends at once.

@@ -57,6 +57,10 @@ pub struct LaneReport {
     /// What was sent, by type of indicator.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub by_type: ByType,
+    /// Of the objects created or updated, how many at least one of Microsoft's stock rules can match. At Sentinel alone:
+    /// elsewhere the destination itself compares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matchable: Option<u64>,
     pub watermark: Option<DateTime<Utc>>,
     /// What waits for an operator's confirmation.
     #[serde(default)]
@@ -119,6 +123,11 @@ impl LaneReport {
     pub fn adds_up(&self) -> bool {
         self.counts.read == self.counts.settled() + self.withheld.created + self.counts.left
     }
+
+    /// How many objects were created or updated.
+    pub fn objects(&self) -> u64 {
+        self.by_type.values().map(|changes| changes.created + changes.updated).sum()
+    }
 }
 
 impl Report {
@@ -177,6 +186,7 @@ impl Report {
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }
+            mine.matchable = mine.matchable.map(|matchable| matchable + theirs.matchable.unwrap_or_default());
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

@@ -49,9 +49,8 @@ pub(super) enum Until<'n> {
 pub(super) struct Delivery<'a> {
     /// What the records were read for.
     range: Range,
-    /// Records that have no fate yet, by numbers that no two pages share.
+    /// Records that have no fate yet.
     fates: Fates,
-    next_record: usize,
     waiting: VecDeque<Vec<Planned>>,
     uploads: FuturesUnordered<BoxFuture<'a, Uploaded>>,
     /// Answered, and not looked at yet.
@@ -70,7 +69,6 @@ impl<'a> Delivery<'a> {
         Self {
             range: Range::Live,
             fates: Fates::default(),
-            next_record: 0,
             waiting: VecDeque::new(),
             uploads: FuturesUnordered::new(),
             arrived: Vec::new(),
@@ -123,7 +121,7 @@ impl<'a> Delivery<'a> {
     /// # Errors
     /// Why the lane cannot go on; everything settled before is committed.
     pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, mut plan: Plan) -> Result<(), Halt> {
-        self.await_fates(&mut plan);
+        self.fates.await_page(&mut plan);
         // The next page is compared with them at once; the next commit makes them durable.
         for note in plan.notes {
             ledger.state.manifest.put(note);
@@ -377,24 +375,9 @@ impl<'a> Delivery<'a> {
         self.settled.push(known);
     }
 
-    /// Begins to wait for the fates of the records of a page.
-    fn await_fates(&mut self, plan: &mut Plan) {
-        let first = self.next_record;
-        for item in &mut plan.send {
-            item.record += first;
-            self.next_record = self.next_record.max(item.record + 1);
-            if item.change.is_fate() {
-                self.fates.await_one(item.record);
-            }
-        }
-        plan.beside.iter().for_each(|(record, fate)| self.fates.note(first + record, *fate));
-    }
-
-    /// Notes what became of `item`, and counts its record if that has its fate now. What is displaced is no record that
-    /// was read.
+    /// Notes what became of `item`, and counts its record if that has its fate now.
     fn close(&mut self, ledger: &mut Ledger<'a>, item: &Planned, fate: Option<Fate>) {
-        let fate = fate.filter(|_| item.change.is_fate());
-        let fate = fate.and_then(|fate| self.fates.close_one(item.record, fate));
+        let fate = fate.and_then(|fate| self.fates.close(item, fate));
         fate.into_iter().for_each(|fate| ledger.counts.count(fate));
     }
 
@@ -408,13 +391,7 @@ impl<'a> Delivery<'a> {
 }
 
 fn batches(planned: Vec<Planned>, size: usize) -> VecDeque<Vec<Planned>> {
-    let mut batches = VecDeque::with_capacity(planned.len().div_ceil(size));
     let mut rest = planned.into_iter();
-    loop {
-        let batch: Vec<Planned> = rest.by_ref().take(size).collect();
-        if batch.is_empty() {
-            return batches;
-        }
-        batches.push_back(batch);
-    }
+    let next = || Some(rest.by_ref().take(size).collect()).filter(|batch: &Vec<Planned>| !batch.is_empty());
+    std::iter::from_fn(next).collect()
 }

@@ -23,8 +23,8 @@ use super::{
 use crate::{
     domain::{
         expiry::Lapse,
-        outcome::End,
-        report::{LaneReport, WithheldReport},
+        outcome::{Counts, End},
+        report::{ByType, LaneReport, WithheldReport},
         tally::Tally,
         window::PlannedWindow,
     },
@@ -272,8 +272,8 @@ fn report(
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
-    let lane = context.lane.name;
-    let (mut counts, by_type, withheld, watermark, losses, remarks) = match ledger {
+    let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
+    let (mut counts, by_type, matchable, withheld, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
@@ -282,9 +282,14 @@ fn report(
             let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
             let withheld = WithheldReport { retracted, ..ledger.withheld };
             let watermark = Some(progress.watermark);
-            (counts, ledger.by_type, withheld, watermark, ledger.losses, ledger.remarks)
+            let Ledger { by_type, matchable, losses, remarks, .. } = ledger;
+            (counts, by_type, matchable, withheld, watermark, losses, remarks)
         }
-        None => Default::default(),
+        None => {
+            let matchable = has_rules.then_some(0);
+            let withheld = WithheldReport::default();
+            (Counts::default(), ByType::new(), matchable, withheld, None, Vec::new(), Vec::new())
+        }
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
@@ -293,8 +298,18 @@ fn report(
         Err((end, message)) => (end, Some(message)),
     };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    let mut report =
-        LaneReport { end, message, counts, by_type, watermark, withheld, cost: None, losses, continues };
+    let mut report = LaneReport {
+        end,
+        message,
+        counts,
+        by_type,
+        matchable,
+        watermark,
+        withheld,
+        cost: None,
+        losses,
+        continues,
+    };
     // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
     let adds_up = report.adds_up() && (!caught_up || counts.left == 0);
     if !adds_up && matches!(end, End::CaughtUp | End::Paused | End::Stalled) {

@@ -28,6 +28,8 @@ pub(super) struct Ledger<'a> {
     pub state: LaneState,
     pub counts: Counts,
     pub by_type: ByType,
+    /// Objects created or updated that one of the destination's own rules can match; `None` if it has no rules.
+    pub matchable: Option<u64>,
     /// What waits for confirmation, as far as this pass met it.
     pub withheld: WithheldReport,
     /// What was held when a dry run began.
@@ -53,6 +55,7 @@ impl<'a> Ledger<'a> {
             state,
             counts: Counts::default(),
             by_type: ByType::new(),
+            matchable: context.lane.destination.has_rules().then_some(0),
             withheld: WithheldReport::default(),
             held_before: tally::ByType::default(),
             surveyed: 0,
@@ -71,6 +74,11 @@ impl<'a> Ledger<'a> {
     /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
     pub fn note_sent(&mut self, item: &Planned) {
         self.counts.displaced += u64::from(item.change == Change::Displaced);
+        if matches!(item.change, Change::Created | Change::Updated)
+            && let Some(matchable) = &mut self.matchable
+        {
+            *matchable += u64::from(self.context.lane.destination.is_matchable(item) == Some(true));
+        }
         self.by_type.entry(item.indicator.observable.indicator_type()).or_default().add(item.change);
     }
 

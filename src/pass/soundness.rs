@@ -80,6 +80,7 @@ mod tests {
                 message: end.is_failure().then(|| "the key is rejected".to_owned()),
                 counts: Counts::default(),
                 by_type: BTreeMap::default(),
+                matchable: None,
                 watermark: None,
                 withheld: WithheldReport::default(),
                 cost: None,

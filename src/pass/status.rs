@@ -93,6 +93,8 @@ pub struct LaneDetail {
     pub days: Vec<Day>,
     /// How many indicators the destination may come to hold, if that is limited.
     pub capacity: Option<u64>,
+    /// What the destination's own rules cannot match of what the lane sends.
+    pub blind_spots: Option<String>,
     /// The newest of the rejected records on file, newest first.
     pub rejected: Vec<RejectedRecord>,
     /// What the lane costs, where that can be told.
@@ -171,6 +173,7 @@ impl Engine {
                 read => read?,
             };
             let destination = self.lanes.iter().find(|lane| lane.name == name);
+            let blind_spots = destination.and_then(|lane| lane.destination.blind_spots(&lane.policy));
             let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
             let capacity = capacity.map(|capacity| capacity as u64);
             let rejected = newest_rejected(&store, name).await?;
@@ -179,7 +182,7 @@ impl Engine {
             let cost = known.map(|((lane, progress), tally)| {
                 LaneCost::known(lane, &days, progress, tally.held, overview.at)
             });
-            lane.detail = Some(LaneDetail { tally, days, capacity, rejected, cost });
+            lane.detail = Some(LaneDetail { tally, days, capacity, blind_spots, rejected, cost });
         }
         Ok(overview)
     }

@@ -10,7 +10,10 @@ use mati_sync::{
     check::{self, Finding, Verdict},
     pass::Work,
 };
-use sandbox::net::{Exchange, Fault};
+use sandbox::{
+    corpus::Record,
+    net::{Exchange, Fault},
+};
 use serde_json::json;
 
 use crate::{
@@ -24,15 +27,17 @@ use crate::{
 const MANDIANT: &str = "api.intelligence.mandiant.com";
 const RESOURCE_MANAGER: &str = "management.azure.com";
 /// What is checked on a laptop, with Sentinel alone.
-const ON_A_LAPTOP: [&str; 10] = [
+const ON_A_LAPTOP: [&str; 12] = [
     "settings",
     "schedule",
     "Mandiant",
     "token for Sentinel",
     "Sentinel upload host",
     "Sentinel uploads",
+    "Sentinel rules",
     "state",
     "lease",
+    "changes",
     "sentinel renewal",
     "cost",
 ];
@@ -59,7 +64,7 @@ fn world() -> World {
     world
 }
 
-const ALL: [&str; 11] = [
+const ALL: [&str; 12] = [
     "settings",
     "schedule",
     "Key Vault",
@@ -70,6 +75,7 @@ const ALL: [&str; 11] = [
     "Sentinel uploads",
     "token for Defender for Endpoint",
     "Defender for Endpoint",
+    "Sentinel rules",
     "state",
 ];
 
@@ -81,7 +87,8 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(checks, [&ALL[..], &["lease", "sentinel renewal", "defender renewal", "cost"]].concat());
+    let last = ["lease", "changes", "sentinel renewal", "defender renewal", "cost"];
+    assert_eq!(checks, [&ALL[..], &last].concat());
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());
     let names: Vec<String> = blobs.blobs().into_keys().collect();
@@ -119,7 +126,11 @@ async fn a_refusal_is_told_with_what_to_do_and_keeps_no_other_check_from_being_m
             &["Microsoft Sentinel Reader", "az role assignment create", "--scope"],
         ),
         (DEFENDER, &["Defender for Endpoint"], &["Ti.ReadWrite.All", "infra/grant-defender.sh"]),
-        (STORAGE, &["state", "lease"], &["AzureWebJobsStorage", "firewall"]),
+        (
+            STORAGE,
+            &["state", "lease", "sentinel renewal", "defender renewal"],
+            &["AzureWebJobsStorage", "firewall"],
+        ),
     ];
     for (service, expected, words) in cases {
         let world = world();
@@ -154,7 +165,7 @@ async fn a_service_that_never_answers_costs_half_a_minute_and_no_other_check() {
         (MANDIANT, &["Mandiant"][..]),
         (RESOURCE_MANAGER, &["Sentinel workspace"]),
         (DEFENDER, &["Defender for Endpoint"]),
-        (STORAGE, &["state", "lease"]),
+        (STORAGE, &["state", "lease", "sentinel renewal", "defender renewal"]),
     ] {
         let world = world();
         world
@@ -242,4 +253,25 @@ async fn the_same_is_told_over_http() {
     let (status, page) = answered(&post(&app, "Status", asked("text/html")).await.1);
     assert_eq!(status, "200");
     assert!(page.as_str().unwrap().contains("MATI_BASE_URL"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_rules_cannot_match_and_what_a_change_of_digests_brings_is_said_beforehand() {
+    let mut world = World::new();
+    world.set("HASH_TYPE", "md5");
+    let at = world.ago(chrono::TimeDelta::hours(40));
+    let file =
+        |n: u32| Record::file(Some(&format!("{n:032x}")), None, Some(&format!("{n:064x}"))).updated(at);
+    world.mandiant.put_all((1..=7).map(file));
+    world.tick().await;
+    let before = findings(&world).await;
+    let rules = of(&before, "Sentinel rules");
+    assert!(rules.result.contains("with HASH_TYPE=md5 Microsoft's endpoint rules"), "{rules:?}");
+    assert!(rules.result.contains("IPv6"), "{rules:?}");
+    assert_eq!(of(&before, "changes").result, "nothing has changed");
+    world.set("HASH_TYPE", "").set("INCLUDE_IPV6", "false");
+    let after = findings(&world).await;
+    assert_eq!(of(&after, "Sentinel rules").result, "at least one of them can match each indicator");
+    let changes = of(&after, "changes");
+    assert!(changes.result.contains("each of the 7 files held gives way"), "{changes:?}");
 }

@@ -51,6 +51,8 @@ fn put(world: &World, age: TimeDelta, sha1: Option<&str>, sha256: Option<&str>, 
 }
 
 const FRESH: TimeDelta = TimeDelta::minutes(10);
+/// In the midst of a window: what lies on the border of two is read twice.
+const BEFORE: TimeDelta = TimeDelta::hours(40);
 
 /// An hour later, a pass.
 async fn tick(world: &World) {
@@ -159,7 +161,7 @@ fn held_with(world: &World, confidence: i64) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn several_digests_stand_for_a_file_together_and_it_counts_once() {
     let world = world("sha256,sha1");
-    put(&world, DAY * 2, Some(&sha1()), Some(&sha256()), 90);
+    put(&world, BEFORE, Some(&sha1()), Some(&sha256()), 90);
     let both = [sha1(), sha256()];
     let report = world.tick().await;
     let lane = &report.lanes["sentinel"];
@@ -172,13 +174,15 @@ async fn several_digests_stand_for_a_file_together_and_it_counts_once() {
     put(&world, FRESH, Some(&sha1()), Some(&sha256()), 95);
     let report = world.tick().await;
     assert_eq!((report.lanes["sentinel"].counts.updated, held_with(&world, 95)), (1, both.to_vec()));
-    // Nothing new; then the end of their validity is near.
+    // Nothing new; then it is listed anew when the end of their validity is near.
     tokio::time::advance(HOUR).await;
     assert_eq!(world.tick().await.lanes["sentinel"].counts.updated, 0);
     tokio::time::advance(88 * 24 * HOUR).await;
+    put(&world, FRESH, Some(&sha1()), Some(&sha256()), 95);
     let report = world.tick().await;
     let lane = &report.lanes["sentinel"];
     assert_eq!((lane.counts.renewed, world.held()), (1, both.to_vec()), "{report:#?}");
+    tokio::time::advance(HOUR).await;
     put(&world, FRESH, Some(&sha1()), Some(&sha256()), 10);
     let report = world.tick().await;
     let lane = &report.lanes["sentinel"];
@@ -189,7 +193,7 @@ async fn several_digests_stand_for_a_file_together_and_it_counts_once() {
 #[tokio::test(start_paused = true)]
 async fn a_wider_and_a_narrower_choice_of_digests_change_what_it_says_and_no_more() {
     let mut world = world("md5");
-    put(&world, DAY * 2, Some(&sha1()), Some(&sha256()), 90);
+    put(&world, BEFORE, Some(&sha1()), Some(&sha256()), 90);
     tick(&world).await;
     for (choice, held, created, displaced) in [
         ("md5,sha1", vec![md5(), sha1()], 1, 0),
@@ -210,7 +214,7 @@ async fn a_wider_and_a_narrower_choice_of_digests_change_what_it_says_and_no_mor
 #[tokio::test(start_paused = true)]
 async fn a_file_with_none_of_the_digests_stands_under_its_strongest_until_it_gains_them() {
     let world = world("sha256,sha1");
-    put(&world, DAY * 2, None, None, 90);
+    put(&world, BEFORE, None, None, 90);
     tick(&world).await;
     assert_eq!(world.held(), [md5()]);
     put(&world, FRESH, Some(&sha1()), Some(&sha256()), 90);
@@ -227,7 +231,7 @@ async fn a_file_with_none_of_the_digests_stands_under_its_strongest_until_it_gai
 #[tokio::test(start_paused = true)]
 async fn a_record_of_which_one_digest_is_rejected_counts_as_that_and_is_mended_by_a_retry() {
     let world = world("sha256,sha1");
-    put(&world, DAY * 2, Some(&sha1()), Some(&sha256()), 90);
+    put(&world, BEFORE, Some(&sha1()), Some(&sha256()), 90);
     world.sentinel.knobs(|knobs| {
         let is_it = |object: &serde_json::Value| object["name"].as_str().is_some_and(|name| name.len() == 40);
         knobs.reject = Some(Arc::new(move |object| is_it(object).then(|| "not today".to_owned())));
@@ -252,7 +256,7 @@ async fn a_pass_that_stops_between_the_digests_of_a_record_loses_nothing_and_cou
     let mut world = world("sha256,sha1,md5");
     world.set("TARGET_APPLICATION", "sentinel");
     let digits = |n: u32, length: usize| format!("{n:0>length$x}");
-    let at = world.ago(DAY);
+    let at = world.ago(BEFORE);
     let file = |n| Record::file(Some(&digits(n, 32)), Some(&digits(n, 40)), Some(&digits(n, 64))).updated(at);
     world.mandiant.put_all((1..=40).map(file));
     // The first request takes 100 of the 120 objects; the border goes through a record.
@@ -284,7 +288,7 @@ async fn files_of_several_digests_are_withheld_and_confirmed_as_records() {
             |n| Record::file(None, Some(&digits(n, 40)), Some(&digits(n, 64))).updated(at).mscore(mscore);
         world.mandiant.put_all((1..=60).map(file));
     };
-    fill(&world, DAY * 2, 90);
+    fill(&world, BEFORE, 90);
     tick(&world).await;
     fill(&world, FRESH, 10);
     let report = world.tick().await;

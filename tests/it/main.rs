@@ -43,6 +43,7 @@ mod small_world;
 mod source;
 mod state;
 mod status_page;
+mod stock_rules;
 mod stored;
 mod structure;
 mod tidy;

@@ -289,7 +289,7 @@ async fn the_other_pages_keep_to_the_same() {
     let pass = page(&world, json!({ "run": report.run_id }), "pass-of-a-timer").await;
     assert!(pass.text().contains(&report.run_id) && pass.title() == "mati-sync: pass caught up");
     let checks = page(&world, json!({ "check": "1" }), "checks").await;
-    assert_eq!(checks.headline(), "All 12 checks are well, and 1 could not be proven");
+    assert_eq!(checks.headline(), "All 14 checks are well, and 1 could not be proven");
     assert!(checks.text().contains("not proven"), "{}", checks.text());
 }
 
@@ -335,4 +335,22 @@ fn write(world: &World, name: &str, content: &str) {
     let path = world.state.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, content).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_says_how_much_microsoft_s_rules_can_match() {
+    let mut world = world();
+    world.set("HASH_TYPE", "md5");
+    let at = world.ago(TimeDelta::hours(40));
+    world.mandiant.put_all([
+        Record::ipv6("2a01:4f8:c0c:1234::1").updated(at),
+        Record::ipv4("198.51.101.7").updated(at),
+        Record::file(Some(&"a".repeat(32)), None, None).updated(at),
+    ]);
+    world.tick().await;
+    let text = page(&world, json!({}), "rules").await.text();
+    assert!(text.contains("2 of 3 objects sent in the newest passes"), "{text}");
+    assert!(text.contains("with HASH_TYPE=md5 Microsoft's endpoint rules"), "{text}");
+    // Defender compares by itself.
+    assert_eq!(text.matches("Matchable by Microsoft's rules").count(), 1, "{text}");
 }

@@ -5,23 +5,22 @@ use std::fmt::{self, Write};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    lists::{labels, references},
     pattern::Pattern,
-    wire::{ExternalReference, FullName, Indicator, Label, Timestamp},
+    wire::{FullName, Indicator, Timestamp},
 };
 use crate::domain::{
     indicator::{self, Provider},
     observable::{Observable, Subject},
     plan::Planned,
 };
-use crate::http::text::{cut, percent_encoded_path};
+use crate::http::text::cut;
 
 /// Sentinel cuts descriptions off here (learn.microsoft.com, "Work with STIX objects and indicators").
 const LONGEST_DESCRIPTION: usize = 1000;
-/// The most bytes that a list takes as JSON. A table cuts a value off behind 32 KB (learn.microsoft.com, "Azure Monitor
-/// service limits"), and half a list is none: rules that look for a label would find nothing.
-const LONGEST_LIST: usize = 32_000;
-/// The most characters of one label or reference; no name is so long.
-const LONGEST_NAME: usize = 500;
+/// Words that Microsoft's rules act on: they pass over an indicator whose description has one of them behind `State: ` and
+/// before a semicolon. The source's texts must not mute it by chance.
+const MUTING: [&str; 2] = ["inactive", "falsepos"];
 
 /// `created` of every object (STIX 2.1 §3.2: "the object creator MUST NOT change the created property when creating a
 /// new version"). It has to be the same for one id at every sending, although Mandiant moves `first_seen`, although
@@ -52,7 +51,7 @@ pub fn object<'a>(
     // A time before there were computers to be attacked is a way to say nothing.
     let updated = indicator.last_updated.filter(|updated| *updated > DateTime::UNIX_EPOCH);
     let valid_from = updated.unwrap_or(now).min(now - TimeDelta::seconds(1));
-    let (labels, references) = (labels(indicator, style), references(indicator, style.provider));
+    let (labels, references) = (labels(indicator, style.action), references(indicator, style.provider));
     let description = description(indicator, style.provider, labels.left_out, references.left_out);
     Indicator {
         r#type: "indicator",
@@ -95,6 +94,7 @@ fn description(
     let mut text = String::with_capacity(512);
     // Writing into memory does not fail.
     let _ = write_description(&mut text, indicator, provider);
+    unmute(&mut text);
     if labels + references == 0 {
         return cut(text, LONGEST_DESCRIPTION);
     }
@@ -105,6 +105,20 @@ fn description(
     let mut text = cut(text, LONGEST_DESCRIPTION - note.len());
     text.push_str(&note);
     text
+}
+
+/// Takes the meaning from what Microsoft's rules would read as "this indicator is off", in whatever case and with whatever
+/// blanks, because rules differ in how they compare: its semicolon becomes a comma.
+fn unmute(text: &mut String) {
+    let lower = text.to_ascii_lowercase();
+    for (place, begin) in lower.match_indices("state:") {
+        let after = lower[place + begin.len()..].trim_start();
+        let rest = MUTING.iter().find_map(|word| after.strip_prefix(word)).map(str::trim_start);
+        if let Some(rest) = rest.filter(|rest| rest.starts_with(';')) {
+            let semicolon = lower.len() - rest.len();
+            text.replace_range(semicolon..=semicolon, ",");
+        }
+    }
 }
 
 fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: Provider) -> fmt::Result {
@@ -162,105 +176,6 @@ fn write_list(
         before = ", ";
     }
     Ok(())
-}
-
-/// As much of some lists as there is room for.
-struct Kept<T> {
-    kept: Vec<T>,
-    left_out: usize,
-}
-
-/// Takes one after another from each list in turn, so that no kind crowds out another, as long as what `length` says
-/// fits into `room`. The order within the lists and of the lists is kept.
-fn within<T>(lists: Vec<Vec<T>>, mut room: usize, length: impl Fn(&T) -> usize) -> Kept<T> {
-    let all: usize = lists.iter().map(Vec::len).sum();
-    let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
-    let mut fits: Vec<Vec<bool>> = lists.iter().map(|list| vec![false; list.len()]).collect();
-    for index in 0..longest {
-        for (list, fits) in lists.iter().zip(&mut fits) {
-            let Some(length) = list.get(index).map(&length).filter(|length| *length <= room) else {
-                continue;
-            };
-            room -= length;
-            fits[index] = true;
-        }
-    }
-    let pairs = lists.into_iter().flatten().zip(fits.into_iter().flatten());
-    let kept: Vec<T> = pairs.filter(|(_, fits)| *fits).map(|(item, _)| item).collect();
-    Kept { left_out: all - kept.len(), kept }
-}
-
-/// How long a text is at most as JSON, with its quotes and what stands before the next: a program that reads and writes it
-/// again may escape every character beyond ASCII.
-fn json_length(text: &str) -> usize {
-    let escaped = |character: char| match character {
-        '"' | '\\' => 2,
-        ' '..='~' => 1,
-        other => 6 * other.len_utf16(),
-    };
-    4 + text.chars().map(escaped).sum::<usize>()
-}
-
-/// The text up to a length that no name has.
-fn bounded(text: &str) -> &str {
-    text.char_indices().nth(LONGEST_NAME).map_or(text, |(end, _)| &text[..end])
-}
-
-/// Sentinel shows them as tags, and rules filter by them.
-fn labels<'a>(indicator: &'a indicator::Indicator, style: &Style) -> Kept<Label<'a>> {
-    let always: Vec<Label<'a>> = indicator
-        .severity
-        .iter()
-        .map(|severity| Label("severity:", bounded(severity)))
-        .chain(indicator.osint_only.then_some(Label("osint", "")))
-        .chain([Label("action:", style.action)])
-        .collect();
-    let length = |Label(kind, text): &Label<'a>| kind.len() + json_length(text);
-    let room = LONGEST_LIST - always.iter().map(length).sum::<usize>();
-    let named = [
-        ("malware:", &indicator.malware),
-        ("threat-actor:", &indicator.threat_actors),
-        ("campaign:", &indicator.campaigns),
-    ];
-    let categories =
-        indicator.categories.iter().map(|category| Label("category:", bounded(category))).collect();
-    let named = named.map(|(kind, references)| {
-        references.iter().map(|reference| Label(kind, bounded(&reference.name))).collect::<Vec<_>>()
-    });
-    let mut lists: Vec<Vec<Label<'a>>> = vec![categories];
-    lists.extend(named);
-    let mut labels = within(lists, room, length);
-    labels.kept.extend(always);
-    labels
-}
-
-fn references(indicator: &indicator::Indicator, provider: Provider) -> Kept<ExternalReference<'_>> {
-    let page = ExternalReference {
-        source_name: provider.product,
-        description: None,
-        url: Some(format!("{}{}", provider.records_at, percent_encoded_path(bounded(&indicator.source_id)))),
-        external_id: Some(bounded(&indicator.source_id)),
-    };
-    let related = [&indicator.malware, &indicator.threat_actors, &indicator.campaigns].map(|references| {
-        let related = references.iter().map(|reference| ExternalReference {
-            source_name: provider.product,
-            description: Some(FullName(reference)),
-            url: None,
-            external_id: Some(bounded(&reference.id)).filter(|id| !id.is_empty()),
-        });
-        related.collect::<Vec<_>>()
-    });
-    // The names of its members, their quotes, the source.
-    const FRAME: usize = 80;
-    let length = |reference: &ExternalReference<'_>| {
-        let description = reference.description.map(|FullName(reference)| {
-            json_length(&reference.name) + reference.title.as_deref().map_or(0, json_length)
-        });
-        FRAME + description.unwrap_or_default() + reference.external_id.map_or(0, json_length)
-    };
-    let mut references = within(related.into(), LONGEST_LIST, length);
-    references.kept.insert(0, page);
-    references
 }
 
 #[cfg(test)]
@@ -367,12 +282,13 @@ mod tests {
             "osint",
             "action:alert",
             "threat-actor:APT99",
+            "ActivityGroup:APT99",
             "category:category-0",
             "malware:FAMILY-000000",
         ] {
             assert!(labels.contains(&label), "{label}");
         }
-        let left_out = 400 + 1500 + 1 + 3 - labels.len();
+        let left_out = 400 + 1500 + 1 + 1 + 3 - labels.len();
         let description = object["description"].as_str().unwrap();
         assert!(
             left_out > 0 && description.contains(&format!("{left_out} labels")),
@@ -383,7 +299,45 @@ mod tests {
         assert!(!sent(&planned, now())["description"].as_str().unwrap().contains("left out"));
     }
 
+    #[test]
+    fn an_actor_is_named_as_the_rules_read_it() {
+        let mut planned = planned();
+        let labels = |planned: &Planned| sent(planned, now())["labels"].to_string();
+        assert!(!labels(&planned).contains("ActivityGroup"));
+        planned.indicator.threat_actors =
+            named(["redacted", "Fancy\u{a0}Bear 28", "UNC1234", " ", "REDACTED"].map(str::to_owned).to_vec());
+        planned.indicator.malware = named(vec!["ActivityGroup:None".to_owned()]);
+        let text = labels(&planned);
+        assert!(text.ends_with(r#","ActivityGroup:Fancy_Bear_28","ActivityGroup:UNC1234"]"#), "{text}");
+        assert!(
+            text.contains("malware:ActivityGroup None") && text.contains("threat-actor:UNC1234"),
+            "{text}"
+        );
+    }
+
     proptest! {
+        /// Whatever the source writes, and wherever, no rule reads that the indicator is off.
+        #[test]
+        fn no_text_of_the_source_mutes_an_indicator(
+            texts in prop::collection::vec("(?i)(state:|State: ?|in|active|inactive|falsepos|;|; |\\PC){1,9}", 5),
+        ) {
+            let mut planned = planned();
+            let [severity, reason, source, name, title] = <[String; 5]>::try_from(texts).unwrap();
+            planned.indicator.severity = Some(severity);
+            planned.indicator.severity_reasons = vec![reason];
+            planned.indicator.sources = vec![source];
+            planned.indicator.threat_actors =
+                vec![Reference { id: "x".to_owned(), name: name.clone(), title: Some(title.clone()) }];
+            planned.indicator.campaigns = vec![Reference { id: "x".to_owned(), name: title, title: Some(name) }];
+            let object = sent(&planned, now());
+            let description = object["description"].as_str().unwrap();
+            let lower = description.to_lowercase();
+            for mute in ["state: inactive;", "state:inactive;", "state: inactive ;", "state: falsepos;"] {
+                prop_assert!(!lower.contains(mute), "{}", description);
+            }
+            prop_assert_eq!(&object["indicator_types"], &serde_json::json!(["malicious-activity"]));
+        }
+
         #[test]
         fn no_list_and_no_object_is_longer_than_its_bound(
             kinds in prop::array::uniform3(prop::collection::vec("\\PC{0,40}|[\"\\\\]{0,40}|ü{1,300}", 0..400)),

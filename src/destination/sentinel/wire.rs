@@ -1,7 +1,7 @@
 //! What travels to the upload API (learn.microsoft.com, "Import threat intelligence to Microsoft Sentinel with the
 //! upload API").
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -74,9 +74,29 @@ pub struct ExternalReference<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Label<'a>(pub &'static str, pub &'a str);
 
+/// The kind of label from which Microsoft's rules take the name of an actor for their alerts: from the first that stands
+/// in the list, up to the next blank.
+pub const ACTIVITY_GROUP: &str = "ActivityGroup:";
+
+impl fmt::Display for Label<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(kind, text) = *self;
+        f.write_str(kind)?;
+        if kind == ACTIVITY_GROUP {
+            let blank = |character: char| if character.is_whitespace() { '_' } else { character };
+            text.chars().try_for_each(|character| f.write_char(blank(character)))
+        } else if text.contains(ACTIVITY_GROUP) {
+            // No name of anything else passes for one.
+            f.write_str(&text.replace(ACTIVITY_GROUP, "ActivityGroup "))
+        } else {
+            f.write_str(text)
+        }
+    }
+}
+
 impl Serialize for Label<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{}{}", self.0, self.1))
+        serializer.collect_str(self)
     }
 }
 

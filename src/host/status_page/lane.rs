@@ -100,7 +100,25 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
             format!("{}, of which {} renew", count(forecast.rows_per_month), count(forecast.rows.renewed));
         facts.push(Fact::new("Rows in a month, as forecast", vec![rows.into()]));
     }
+    facts.extend(matchable(name, overview));
+    let blind_spots = lane.detail.as_ref().and_then(|detail| detail.blind_spots.clone());
+    facts.extend(blind_spots.map(|text| Fact::new("What they cannot match", vec![text.into()])));
     facts
+}
+
+/// How much of what the newest passes sent the destination's own rules can match.
+fn matchable(name: &str, overview: &Overview) -> Option<Fact> {
+    let lanes = overview.runs.iter().filter(|run| !run.dry_run).filter_map(|run| run.lanes.get(name));
+    let (mut matchable, mut objects) = (None, 0_u64);
+    for lane in lanes.filter(|lane| lane.matchable.is_some()) {
+        matchable = Some(matchable.unwrap_or(0_u64).saturating_add(lane.matchable.unwrap_or_default()));
+        objects = objects.saturating_add(lane.objects());
+    }
+    let text = match matchable? {
+        _ if objects == 0 => "nothing was created or updated in the newest passes".to_owned(),
+        matchable => format!("{} of {} objects sent in the newest passes", count(matchable), count(objects)),
+    };
+    Some(Fact::new("Matchable by Microsoft's rules", vec![text.into()]))
 }
 
 /// What the passes counted for a lane, the newest first. A rehearsal changes nothing, so it is no part of the history.

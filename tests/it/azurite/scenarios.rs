@@ -237,6 +237,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         message: None,
         counts,
         by_type: Default::default(),
+        matchable: None,
         watermark: Some(begin()),
         withheld: Default::default(),
         cost: None,

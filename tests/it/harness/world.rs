@@ -34,6 +34,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::stix;
+use crate::stock_rules;
 
 pub const WORKSPACE: &str = "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f";
 pub const TENANT: &str = "11111111-2222-4333-8444-555555555555";
@@ -279,7 +280,11 @@ impl World {
     }
 
     fn check_objects(&self) {
-        self.sentinel.stored().values().for_each(stix::check);
+        let now = self.now();
+        for object in self.sentinel.stored().values() {
+            stix::check(object);
+            stock_rules::check(object, now);
+        }
     }
 }
 
