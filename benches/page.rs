@@ -12,6 +12,7 @@ use mati_sync::{
     domain::{
         attribution::AttributionFilter,
         deciding_record::Refreshes,
+        exclusions::Exclusions,
         expiry::{Expirations, Renewal},
         filter::{Filter, IncludedTypes, MissingScore, PerType, Threshold},
         manifest::Manifest,
@@ -62,6 +63,7 @@ fn policy() -> Policy {
             exclude_osint: false,
             include_uncategorized: true,
         },
+        exclusions: Exclusions::default(),
         renewal: Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1)),
         expirations,
         hash_types: HashTypes::only(HashType::Sha256),

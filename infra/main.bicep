@@ -126,6 +126,10 @@ param hashMinimumThreatScore string = ''
 param missingThreatScore string = 'include'
 @description('Drops an indicator all of whose sources are open source.')
 param excludeOsint bool = true
+@description('Values that are never sent, with commas between: host names with all below them, addresses, ranges, URLs by their beginning, digests. Longer lists are files in the state container, in exclusions/.')
+param exclude string = ''
+@description('Never sends Defender what is on the built-in list of names and addresses whose block would be an outage.')
+param excludeVital bool = true
 @description('Keeps an indicator without any category.')
 param includeUncategorized bool = true
 @description('Drops a record that names no threat actor and no malware family.')
@@ -400,6 +404,8 @@ var settings = {
   HASH_MINIMUM_THREAT_SCORE: hashMinimumThreatScore
   MISSING_THREAT_SCORE: missingThreatScore
   EXCLUDE_OSINT: string(excludeOsint)
+  EXCLUDE: exclude
+  EXCLUDE_VITAL: string(excludeVital)
   INCLUDE_UNCATEGORIZED: string(includeUncategorized)
   ATTRIBUTED_ONLY: string(attributedOnly)
   ACTORS: actors

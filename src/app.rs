@@ -30,6 +30,7 @@ use crate::{
         },
     },
     domain::{
+        exclusions::Exclusions,
         expiry::Renewal,
         indicator::Provider,
         observable::{HashType, HashTypes},
@@ -114,6 +115,7 @@ impl App {
             clock: Arc::clone(clock),
             source,
             lanes: sentinel.chain(defender).collect(),
+            exclude: settings.exclude.clone(),
             open_store: open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
             announce,
@@ -278,7 +280,9 @@ fn defender_lane(
     // An endpoint matches on the strongest digest it is given.
     let lane = lane("defender", settings, HashTypes::only(HashType::Sha256), form, target, destination);
     // Another limit makes another choice.
-    Lane { settings_hash: format!("{}-{}", lane.settings_hash, defender.indicator_limit), ..lane }
+    let settings_hash = format!("{}-{}", lane.settings_hash, defender.indicator_limit);
+    let exclusions = Exclusions { vital: settings.exclude_vital, acts: true, ..Exclusions::default() };
+    Lane { settings_hash, policy: Policy { exclusions, ..lane.policy }, ..lane }
 }
 
 /// What lanes have in common. `salt` stands for the form in which this one sends.
@@ -292,6 +296,7 @@ fn lane(
 ) -> Lane {
     let policy = Policy {
         filter: settings.filter.clone(),
+        exclusions: Exclusions::default(),
         expirations: settings.expirations,
         renewal: Renewal::new(&settings.expirations, settings.renewal_slack, settings.longest_pause),
         hash_types,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{
+        exclusions::{ListSize, VITAL},
         expiry::Lapse,
         problem::Problem,
         rows::grouped,
@@ -19,7 +20,7 @@ use crate::{
         tally::Tally,
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
-    pass::{Engine, Lane, LaneCost},
+    pass::{Engine, Lane, LaneCost, ListError},
     settings::Faults,
     state::{error::StateError, store::Store},
 };
@@ -131,7 +132,7 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.source.probes(&deadline));
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend(engine.lanes.iter().filter_map(rules_probe));
-    probes.extend([state_probe(engine), lease_probe(engine), change_probe(engine)]);
+    probes.extend([state_probe(engine), lease_probe(engine), lists_probe(engine), change_probe(engine)]);
     let begin = |(place, probe)| async move { (place, attempt(probe).await) };
     let mut attempts: FuturesUnordered<_> = probes.into_iter().enumerate().map(begin).collect();
     let mut findings = Vec::new();
@@ -277,6 +278,26 @@ fn change_probe(engine: &Engine) -> Probe<'_> {
         Ok(changes.await.unwrap_or_else(|_| unknown.to_owned()))
     };
     Probe::new("changes", "the settings were compared with those of the last pass", attempt)
+}
+
+/// The lists of what is never sent, with their sizes.
+fn lists_probe(engine: &Engine) -> Probe<'_> {
+    let attempt = async {
+        let lists = engine.lists().await.map_err(|error| match error {
+            ListError::State(error) => failed(error),
+            unreadable @ ListError::Unreadable(_) => RetryError::GaveUp(unreadable.to_string().into()),
+        })?;
+        let size = |size: &ListSize| match size.unused {
+            0 => format!("{} ({})", size.name, size.entries),
+            unused => format!("{} ({}, of which {unused} can equal no indicator)", size.name, size.entries),
+        };
+        let named: Vec<String> = lists.sizes().iter().map(size).collect();
+        let vital = engine.lanes.iter().find(|lane| lane.policy.exclusions.vital);
+        let vital = vital.map(|lane| format!("{VITAL} for {}", lane.name));
+        let named: Vec<String> = named.into_iter().chain(vital).collect();
+        Ok(if named.is_empty() { "there are none".to_owned() } else { named.join(", ") })
+    };
+    Probe::new("exclusions", "every list of what is never sent was read".to_owned(), attempt)
 }
 
 /// Says which slack holds, and when the first indicator would lapse.

@@ -68,6 +68,7 @@ Examples:
   mati-sync status                                          how far each lane is, and the newest passes
   mati-sync cost                                            rows and gigabytes a month, by cause
   MINIMUM_CONFIDENCE=60 mati-sync cost                      what another setting would make of that
+  mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
   mati-sync settings --from older.env                       an older product's settings as ours
 
@@ -107,6 +108,9 @@ pub enum Command {
     Status,
     /// Shows how many rows were sent and what a month makes, by cause; under changed settings by a dry run.
     Cost,
+    /// Looks into the lists of what is never sent.
+    #[command(subcommand)]
+    Exclusions(ExclusionsCommand),
     /// Looks into the stored state.
     #[command(subcommand)]
     State(StateCommand),
@@ -145,6 +149,15 @@ pub struct SyncArguments {
     /// Run only this destination; may be given more than once.
     #[arg(long = "destination", value_name = "NAME")]
     destinations: Vec<String>,
+}
+
+#[derive(Subcommand)]
+pub enum ExclusionsCommand {
+    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if a list cannot be read.
+    Test {
+        /// An address, a host name, a URL or a digest.
+        value: String,
+    },
 }
 
 #[derive(Subcommand)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 pub mod cost;
+mod exclusions;
 pub mod out;
 mod show;
 mod watch;
@@ -17,7 +18,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 
 pub use self::arguments::{Arguments, Color, Command, Output};
-use self::{arguments::StateCommand, show::Style};
+use self::{
+    arguments::{ExclusionsCommand, StateCommand},
+    show::Style,
+};
 use crate::{
     check::{self, Finding, Scope, Verdict},
     clock::Deadline,
@@ -55,9 +59,12 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         }
         Command::Man { command } => return Some(manual(command.as_deref())),
         Command::Settings { from } => return Some(carry_over(from)),
-        Command::Sync(_) | Command::Check { .. } | Command::Cost | Command::Status | Command::State(_) => {
-            return None;
-        }
+        Command::Sync(_)
+        | Command::Check { .. }
+        | Command::Cost
+        | Command::Status
+        | Command::Exclusions(_)
+        | Command::State(_) => return None,
     }
     Some(ExitCode::SUCCESS)
 }
@@ -116,6 +123,9 @@ pub async fn run(
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
         Command::Cost => cost_of(engine, circumstances, stop).await,
+        Command::Exclusions(ExclusionsCommand::Test { value }) => {
+            return exclusions::test(&value, engine, output).await;
+        }
         Command::State(StateCommand::Export { destination }) => export(engine, &destination).await,
         Command::Settings { .. } | Command::Completions { .. } | Command::Man { .. } => Ok(ExitCode::SUCCESS),
     };

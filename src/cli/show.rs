@@ -47,6 +47,9 @@ pub fn report(report: &Report) -> String {
             let of = format!("of {} objects can be matched by Microsoft's stock rules", lane.objects());
             line(&mut text, &format!("  {matchable:>10}  {of}"));
         }
+        for (list, count) in &lane.excluded_by {
+            line(&mut text, &format!("  {count:>10}  excluded by {list}"));
+        }
         if let Some(watermark) = lane.watermark {
             line(&mut text, &format!("  settled up to {watermark}"));
         }
@@ -101,6 +104,7 @@ fn rows(counts: &Counts, dry_run: bool) -> Vec<(u64, &'static str)> {
         (dropped.uncategorized, "without category"),
         (dropped.type_, "of a type not wanted"),
         (dropped.malformed, "malformed (see the log)"),
+        (dropped.excluded, "excluded by a list"),
         (counts.aged_out, "expired and forgotten"),
         (counts.requests, "requests"),
         (counts.throttled, "of them throttled"),

@@ -84,21 +84,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{observable::IndicatorType, outcome::End, report::WithheldReport};
+    use crate::domain::{observable::IndicatorType, outcome::End};
 
     fn report(created: u64) -> LaneReport {
         let changes = Changes { created, ..Changes::default() };
         LaneReport {
-            end: End::CaughtUp,
-            message: None,
             counts: Counts { read: created, created, ..Counts::default() },
             by_type: BTreeMap::from([(IndicatorType::Ipv4, changes)]),
-            matchable: None,
-            watermark: None,
-            withheld: WithheldReport::default(),
-            cost: None,
-            losses: Vec::new(),
-            continues: None,
+            ..LaneReport::ended(End::CaughtUp, None)
         }
     }
 

@@ -103,7 +103,7 @@ impl Policy {
             (true, Err(reason)) => self.decide_against(entry, candidate, decider, reason, circumstances),
             (false, Ok(())) => self.support(entry, candidate, circumstances),
             (false, Err(reason)) => {
-                let may_decide = self.retract && self.filter.is_stated(candidate.indicator, reason);
+                let may_decide = self.retracts(candidate.indicator, reason);
                 let note = may_decide.then(|| contested(entry, candidate, circumstances));
                 Decision::Keep {
                     fate: Fate::Dropped(reason),
@@ -155,7 +155,7 @@ impl Policy {
     ) -> Decision {
         let heard = heard(entry, decider);
         let fate = Fate::Dropped(reason);
-        if !self.retract || !self.filter.is_stated(candidate.indicator, reason) {
+        if !self.retracts(candidate.indicator, reason) {
             let is_listed = candidate.version.tag == entry.deciding_record().tag;
             let note = is_listed.then(|| changed(entry, seen(entry, decider)));
             return Decision::Keep { fate, note: note.flatten() };
@@ -197,7 +197,7 @@ impl Policy {
         circumstances: &Circumstances,
     ) -> Vec<Name> {
         let Candidate { indicator, version, admitted, .. } = *candidate;
-        if admitted.is_err_and(|reason| !self.retract || !self.filter.is_stated(indicator, reason)) {
+        if admitted.is_err_and(|reason| !self.retracts(indicator, reason)) {
             return Vec::new();
         }
         let held = |manifest: &Manifest, key: Key| {

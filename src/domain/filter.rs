@@ -11,6 +11,8 @@ pub enum DropReason {
     /// It cannot be represented.
     Malformed,
     Type,
+    /// An entry of a list excludes it.
+    Excluded,
     /// The source itself calls it benign.
     Benign,
     /// The source calls it infrastructure that many share.
@@ -152,6 +154,7 @@ impl Filter {
     pub fn is_stated(&self, indicator: &Indicator, reason: DropReason) -> bool {
         match reason {
             DropReason::Type
+            | DropReason::Excluded
             | DropReason::Benign
             | DropReason::Pervasive
             | DropReason::Severity

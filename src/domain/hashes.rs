@@ -23,7 +23,7 @@ impl HashType {
     const STRONGEST_FIRST: [Self; 3] = [Self::Sha256, Self::Sha1, Self::Md5];
 
     /// Length of the digest in hexadecimal digits.
-    fn digits(self) -> usize {
+    pub(super) fn digits(self) -> usize {
         match self {
             Self::Md5 => 32,
             Self::Sha1 => 40,

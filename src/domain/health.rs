@@ -80,24 +80,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::report::{LaneReport, Trigger, WithheldReport};
+    use crate::domain::report::{LaneReport, Trigger};
 
     /// A pass at this hour that ended so for the lane `sentinel`.
     fn run(hour: u32, end: End) -> Report {
         let started_at = format!("2026-03-02T{hour:02}:23:00Z").parse().unwrap();
         let message = end.is_failure().then(|| format!("at {hour}"));
-        let lane = LaneReport {
-            end,
-            message,
-            counts: crate::domain::outcome::Counts::default(),
-            by_type: std::collections::BTreeMap::default(),
-            matchable: None,
-            watermark: None,
-            withheld: WithheldReport::default(),
-            cost: None,
-            losses: Vec::new(),
-            continues: None,
-        };
+        let lane = LaneReport::ended(end, message);
         Report {
             run_id: format!("run-{hour}"),
             trigger: Trigger::Timer,

@@ -70,6 +70,29 @@ impl Indicator {
         names.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("redacted"))
     }
 
+    /// An indicator of which nothing but its value is known: enough to retract it.
+    pub fn bare(observable: Observable) -> Self {
+        Self {
+            source_id: String::new(),
+            observable,
+            former: Vec::new(),
+            confidence: None,
+            threat_score: None,
+            severity: None,
+            is_benign: false,
+            is_pervasive: false,
+            severity_reasons: Vec::new(),
+            categories: Vec::new(),
+            sources: Vec::new(),
+            osint_only: false,
+            malware: Vec::new(),
+            threat_actors: Vec::new(),
+            campaigns: Vec::new(),
+            first_seen: None,
+            last_updated: None,
+        }
+    }
+
     /// The indicator as today's rules spell it, for one that was stored by an earlier version.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use super::{
     entry::{Entry, Handle, Known, Rank, State},
     fingerprint::Fingerprint,
     manifest::Manifest,
-    observable::{IndicatorType, Key},
+    observable::{IndicatorType, Key, Observable},
     spelling::Malformed,
 };
 
@@ -51,6 +51,8 @@ pub struct Held {
     pub indicator_type: Option<IndicatorType>,
     /// Why it must not stand there, by today's rules.
     pub harm: Option<Malformed>,
+    /// What it is about, in our spelling, if that can be told.
+    pub observable: Option<Observable>,
 }
 
 /// Whose indicator it is.

@@ -9,6 +9,7 @@ pub mod days;
 pub mod deciding_record;
 pub mod decision;
 pub mod entry;
+pub mod exclusions;
 pub mod expiry;
 pub mod fates;
 pub mod feeds;

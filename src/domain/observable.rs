@@ -126,6 +126,36 @@ impl Observable {
         Ok(Self::File(hashes))
     }
 
+    /// What a person, or a destination that is asked, calls by `text`, whether it would be sent or not: an address, a
+    /// digest, a URL with or without its scheme, a host name.
+    ///
+    /// # Errors
+    /// It is none of them.
+    pub fn of_text(text: &str) -> Result<Self, Malformed> {
+        let text = text.trim();
+        if let Some(hash_type) = HashType::ALL.into_iter().find(|hash_type| hash_type.digits() == text.len())
+            && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        {
+            let mut hashes = Hashes::default();
+            hashes.add(hash_type, text)?;
+            return Ok(Self::File(hashes));
+        }
+        if text.contains("://") {
+            return Ok(Self::Url(spelling::url(text)?.text));
+        }
+        match spelling::domain(text) {
+            Ok(Host::Address(address)) => Ok(match address.to_canonical() {
+                IpAddr::V4(address) => Self::Ipv4(address),
+                IpAddr::V6(address) => Self::Ipv6(address),
+            }),
+            Ok(Host::Name(name)) => Ok(Self::Domain(name)),
+            Err(_) if text.contains(['/', ':']) => {
+                Ok(Self::Url(spelling::url(&format!("http://{text}"))?.text))
+            }
+            Err(malformed) => Err(malformed),
+        }
+    }
+
     /// What versions before the rules of [`spelling`] and [`never_sent`] made of a value that is no file: a lane may still
     /// hold it under that key.
     pub fn legacy(indicator_type: IndicatorType, value: &str) -> Option<Self> {

@@ -101,6 +101,7 @@ summed! {
         #[serde(rename = "type")]
         pub type_: u64,
         pub malformed: u64,
+        pub excluded: u64,
         pub benign: u64,
         pub pervasive: u64,
         pub severity: u64,
@@ -113,6 +114,7 @@ impl Dropped {
         *match reason {
             DropReason::Malformed => &mut self.malformed,
             DropReason::Type => &mut self.type_,
+            DropReason::Excluded => &mut self.excluded,
             DropReason::Confidence => &mut self.confidence,
             DropReason::ThreatScore => &mut self.threat_score,
             DropReason::Benign => &mut self.benign,
@@ -127,6 +129,7 @@ impl Dropped {
     pub fn total(&self) -> u64 {
         self.malformed
             + self.type_
+            + self.excluded
             + self.benign
             + self.pervasive
             + self.confidence

@@ -1,6 +1,6 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -13,7 +13,7 @@ use super::{
     handles::ByKey,
     indicator::Indicator,
     manifest::Manifest,
-    observable::{HashType, Key, Name, StixId, Subject},
+    observable::{HashType, Key, Name, Observable, StixId, Subject},
     outcome::{Change, Counts, Fate},
     policy::{Circumstances, Named, Policy},
 };
@@ -116,6 +116,8 @@ pub struct Plan {
     pub notes: Vec<Known>,
     /// Fates that a record has already beside what is sent for it: one of its names is unchanged, another is new.
     pub beside: Vec<(usize, Fate)>,
+    /// Records dropped as excluded, by the list.
+    pub excluded_by: BTreeMap<String, u64>,
 }
 
 /// Decides about every indicator of a page, under each of its names; counts those that need no sending into `counts`,
@@ -142,7 +144,7 @@ pub fn plan_page(
     let mut known = known.as_slice();
     for (record, Named { indicator, names }) in page.into_iter().enumerate() {
         let held = known.split_off(..names.len()).expect("there is one for each name");
-        let admitted = policy.filter.admit(&indicator);
+        let admitted = policy.admit(&indicator);
         let (fingerprint, version) = (policy.fingerprint(&indicator), versions[record]);
         let is_contested = names.iter().any(|name| deciders[&name.key].is_contested);
         let decides = |name: &Name| deciders[&name.key].record == record;
@@ -191,6 +193,11 @@ pub fn plan_page(
         }
         let fate = fates.into_iter().max();
         let Some(last) = sent.pop() else {
+            if fate == Some(Fate::Dropped(DropReason::Excluded))
+                && let Some(hit) = policy.exclusions.find(&indicator.observable)
+            {
+                *plan.excluded_by.entry(hit.list.to_owned()).or_default() += 1;
+            }
             fate.into_iter().for_each(|fate| counts.count(fate));
             continue;
         };
@@ -241,6 +248,39 @@ pub fn plan_malformed(
         }
     }
     found
+}
+
+/// What retracts the indicators among `values` that are held and that an entry of a list excludes, each as a record of
+/// its own. Nothing is known of them but their values.
+pub fn plan_excluded(
+    values: Vec<Observable>,
+    policy: &Policy,
+    manifest: &Manifest,
+    circumstances: &Circumstances,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut seen = HashSet::new();
+    for observable in values {
+        let indicator = Indicator::bare(observable);
+        for Name { key, hash_type } in policy.possible_names(&indicator) {
+            let held = manifest.get(key).filter(|entry| entry.is_held(circumstances.now));
+            let Some(entry) = held.filter(|_| seen.insert(key)) else { continue };
+            plan.send.push(Planned {
+                valid_until: circumstances.now,
+                record: plan.send.len(),
+                decider: entry.decider(circumstances.refreshes.last_seen()),
+                hash_type,
+                key,
+                handle: manifest.handle(key),
+                fingerprint: policy.fingerprint(&indicator),
+                change: Change::Retracted,
+                reason: Some(DropReason::Excluded),
+                is_unasked: false,
+                indicator: indicator.clone(),
+            });
+        }
+    }
+    plan
 }
 
 fn noted(entry: Entry, manifest: &Manifest) -> Known {

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 
 use super::{
     deciding_record::Refreshes,
+    exclusions::Exclusions,
     expiry::{Expirations, Renewal},
-    filter::Filter,
+    filter::{DropReason, Filter},
     fingerprint::Fingerprint,
     indicator::Indicator,
     observable::{HashType, HashTypes, Key, Name},
@@ -17,6 +18,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub filter: Filter,
+    pub exclusions: Exclusions,
     pub expirations: Expirations,
     /// When unchanged indicators are renewed.
     pub renewal: Renewal,
@@ -52,6 +54,23 @@ pub struct Circumstances {
 }
 
 impl Policy {
+    /// # Errors
+    /// The first reason, in the order of [`DropReason`], why the indicator is not wanted.
+    pub fn admit(&self, indicator: &Indicator) -> Result<(), DropReason> {
+        match self.filter.admit(indicator) {
+            Err(DropReason::Type) => Err(DropReason::Type),
+            _ if self.exclusions.find(&indicator.observable).is_some() => Err(DropReason::Excluded),
+            admitted => admitted,
+        }
+    }
+
+    /// Whether what is held is retracted once `reason` speaks against it. `EXPIRE_RETRACTED=false` keeps it, but not what
+    /// is excluded where the destination acts on endpoints.
+    pub fn retracts(&self, indicator: &Indicator, reason: DropReason) -> bool {
+        let is_harmful = reason == DropReason::Excluded && self.exclusions.acts;
+        is_harmful || self.retract && self.filter.is_stated(indicator, reason)
+    }
+
     /// The names under which an indicator is to be held.
     pub fn names(&self, indicator: &Indicator) -> Vec<Name> {
         indicator.observable.names(self.hash_types)

@@ -134,6 +134,13 @@ pub struct Progress {
     /// When they were found changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_changed: Option<DateTime<Utc>>,
+    /// Stands for the entries of all lists, see [`Fingerprints`](super::exclusions::Fingerprints). Absent: there were
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclusions: Option<String>,
+    /// How far the destination was gone through in search of what became excluded, while that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<Adoption>,
     /// Of the one continuation message that counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continuation_id: Option<String>,
@@ -190,6 +197,8 @@ impl Progress {
             applied: Vec::new(),
             settings_hash,
             settings_changed: None,
+            exclusions: None,
+            sweep: None,
             continuation_id: None,
             continues: None,
             manifest_entries: 0,

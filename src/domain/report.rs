@@ -61,6 +61,9 @@ pub struct LaneReport {
     /// elsewhere the destination itself compares.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matchable: Option<u64>,
+    /// Records dropped as excluded, by the list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub excluded_by: BTreeMap<String, u64>,
     pub watermark: Option<DateTime<Utc>>,
     /// What waits for an operator's confirmation.
     #[serde(default)]
@@ -122,6 +125,23 @@ impl LaneReport {
     /// Whether every record that was read has a fate, and one only.
     pub fn adds_up(&self) -> bool {
         self.counts.read == self.counts.settled() + self.withheld.created + self.counts.left
+    }
+
+    /// The report of a lane that did nothing before it ended.
+    pub fn ended(end: End, message: Option<String>) -> Self {
+        Self {
+            end,
+            message,
+            counts: Counts::default(),
+            by_type: ByType::new(),
+            matchable: None,
+            excluded_by: BTreeMap::new(),
+            watermark: None,
+            withheld: WithheldReport::default(),
+            cost: None,
+            losses: Vec::new(),
+            continues: None,
+        }
     }
 
     /// How many objects were created or updated.
@@ -187,6 +207,9 @@ impl Report {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }
             mine.matchable = mine.matchable.map(|matchable| matchable + theirs.matchable.unwrap_or_default());
+            for (list, count) in &theirs.excluded_by {
+                *mine.excluded_by.entry(list.clone()).or_default() += count;
+            }
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

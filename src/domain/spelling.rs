@@ -147,6 +147,31 @@ fn has_a_label(name: &str) -> bool {
     name.split('.').any(|label| label.starts_with("xn--")) && !name.rsplit('.').next().is_some_and(is_number)
 }
 
+/// The host of a URL that is in our spelling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostOf<'a> {
+    Name(&'a str),
+    Address(IpAddr),
+}
+
+/// The host of `url`, which [`url()`] spelt; `None`: it did not.
+pub fn host_of(url: &str) -> Option<HostOf<'_>> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = &rest[..rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())];
+    let place = authority.rfind('@').map_or(authority, |at| &authority[at + 1..]);
+    let end = place.rfind(']').map_or(0, |at| at + 1);
+    let host = &place[..place[end..].find(':').map_or(place.len(), |at| end + at)];
+    // Where the last label begins with a digit it may be an address, in any of its forms.
+    let last = host.rsplit('.').next().unwrap_or_default();
+    if end == 0 && !last.starts_with(|first: char| first.is_ascii_digit()) {
+        return Some(HostOf::Name(host));
+    }
+    match self::host(host).ok()? {
+        Host::Name(_) => Some(HostOf::Name(host)),
+        Host::Address(address) => Some(HostOf::Address(address.to_canonical())),
+    }
+}
+
 /// Spells a host name as earlier versions did.
 pub fn legacy_domain(value: &str) -> Option<String> {
     let value = value.trim().trim_end_matches('.').to_lowercase();

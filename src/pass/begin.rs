@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use tracing::info;
 
 use super::{
-    context::Context, creations, delivery::Delivery, halt::Halt, ledger::Ledger, rejections::retry,
-    retractions,
+    context::Context, creations, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger,
+    rejections::retry, retractions,
 };
 use crate::domain::{
     purpose::{Backfill, Purpose},
@@ -26,8 +26,10 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     prepare_retraction_limit(ledger);
     creations::prepare(ledger);
     delivery.reconciler().follow_new_rules(ledger).await?;
+    let before = ledger.state.progress.clone();
     retry::deliver_foreign(ledger, delivery).await?;
-    if schedule_refresh(ledger) {
+    let wants_refresh = exclusions::follow(ledger, delivery).await?;
+    if schedule_refresh(ledger, wants_refresh) || before != ledger.state.progress {
         ledger.commit(Vec::new()).await?;
     }
     let order = &context.pass.order;
@@ -67,7 +69,7 @@ fn prepare_retraction_limit(ledger: &mut Ledger<'_>) {
         let held = ledger.state.manifest.held(now);
         let progress = &mut ledger.state.progress;
         progress.unasked.note_held(now, held);
-        if progress.withheld.is_some() && ledger.context.lane.policy.retract {
+        if progress.withheld.is_some() && ledger.context.policy.retract {
             // A version without marks withheld them: which they are, a survey finds.
             progress.refreshed = None;
         }
@@ -91,13 +93,13 @@ fn note_backfill(ledger: &mut Ledger<'_>) {
 
 /// Schedules a refresh if one is due by time, or because the settings call for other indicators or another form of them.
 /// True if anything is to be committed.
-fn schedule_refresh(ledger: &mut Ledger<'_>) -> bool {
+fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> bool {
     let context = ledger.context;
     let Context { lane, pass, source, .. } = context;
     let (progress, now) = (&mut ledger.state.progress, pass.started_at);
     let has_changed = progress.settings_hash != lane.settings_hash;
-    let period = lane.policy.renewal.period(progress.refresh_took());
-    if !has_changed && !progress.wants_refresh(now, period) {
+    let period = context.policy.renewal.period(progress.refresh_took());
+    if !has_changed && !exclusions_have_changed && !progress.wants_refresh(now, period) {
         return false;
     }
     let span = refresh_span(&context);
@@ -110,7 +112,13 @@ fn schedule_refresh(ledger: &mut Ledger<'_>) -> bool {
         "everything that {} updated in the last {} days is read again: {}",
         source.label(),
         span.num_days(),
-        if has_changed { "settings have changed" } else { "it is time" }
+        if has_changed {
+            "settings have changed"
+        } else if exclusions_have_changed {
+            "lists of exclusions have changed"
+        } else {
+            "it is time"
+        }
     );
     progress.settings_hash.clone_from(&lane.settings_hash);
     if has_changed {

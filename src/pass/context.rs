@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Lane, gauge::Gauge, work::Pass};
 use crate::{
     clock::{Deadline, SharedClock},
+    domain::policy::Policy,
     source::Source,
     state::{lease::Lease, store::Store},
 };
@@ -17,6 +18,8 @@ pub(super) struct Context<'a> {
     pub source: &'a Source,
     pub gauge: &'a Gauge,
     pub lane: &'a Lane,
+    /// The lane's, with the lists as they stand.
+    pub policy: &'a Policy,
     pub pass: &'a Pass,
     /// `None` in a dry run: then nothing is uploaded and nothing written.
     pub lease: Option<&'a Lease>,

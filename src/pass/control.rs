@@ -120,7 +120,10 @@ fn is_held(ledger: &Ledger<'_>) -> bool {
 }
 
 fn planned(ledger: &Ledger<'_>, indicator: Indicator) -> Option<Planned> {
-    let (policy, state, now) = (&ledger.context.lane.policy, &ledger.state, ledger.now());
+    let (policy, state, now) = (ledger.context.policy, &ledger.state, ledger.now());
+    if policy.exclusions.find(&indicator.observable).is_some() {
+        return None;
+    }
     // The digest that stands for it need not be one that is wanted today.
     let mut names = policy.possible_names(&indicator).into_iter();
     let Name { key, hash_type } = names.find(|name| Some(name.key) == state.progress.control)?;

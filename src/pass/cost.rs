@@ -9,7 +9,6 @@ use super::{
     Lane,
     engine::Engine,
     forecast::{days, forecast},
-    lane,
     work::{Pass, Work},
 };
 use crate::{
@@ -97,10 +96,11 @@ impl Engine {
         pass: &Pass,
         deadline: &Deadline,
     ) -> Result<Change, StateError> {
-        let (_, LaneReport { end, message, cost, .. }) =
-            lane::run(self.context(store, lane, pass, None, "", deadline)).await;
+        let lanes = self.run_lanes(store, vec![lane], pass, None, "", deadline).await;
+        let report = lanes.into_iter().map(|(_, report)| report).next();
+        let cost = report.as_ref().and_then(|report| report.cost);
         cost.ok_or_else(|| {
-            let why = message.unwrap_or_else(|| end.word().to_owned());
+            let why = report.and_then(|LaneReport { message, .. }| message).unwrap_or_default();
             StateError::rejected(format!("the dry run of {} came to no end: {why}", lane.name))
         })
     }

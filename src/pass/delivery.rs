@@ -122,6 +122,9 @@ impl<'a> Delivery<'a> {
     /// Why the lane cannot go on; everything settled before is committed.
     pub async fn deliver(&mut self, ledger: &mut Ledger<'a>, mut plan: Plan) -> Result<(), Halt> {
         self.fates.await_page(&mut plan);
+        for (list, count) in plan.excluded_by {
+            *ledger.excluded_by.entry(list).or_default() += count;
+        }
         // The next page is compared with them at once; the next commit makes them durable.
         for note in plan.notes {
             ledger.state.manifest.put(note);
@@ -214,7 +217,7 @@ impl<'a> Delivery<'a> {
             let Some(mut batch) = self.waiting.pop_front() else { return };
             let now = context.now();
             for item in &mut batch {
-                item.valid_until = context.lane.policy.valid_until(&item.indicator, item.change, now);
+                item.valid_until = context.policy.valid_until(&item.indicator, item.change, now);
                 self.under_way.insert(item.key, ());
             }
             self.uploads.push(Box::pin(async move {
@@ -348,7 +351,7 @@ impl<'a> Delivery<'a> {
         };
         // To be told the same again is no progress; nor is what is sent whether it is held or not.
         let is_new = known.is_some_and(|known| before != Some(known.entry));
-        if is_new && (item.change != Change::Renewed || ledger.context.lane.policy.deduplicate) {
+        if is_new && (item.change != Change::Renewed || ledger.context.policy.deduplicate) {
             ledger.note_movement();
         }
         self.settled.extend(known);

@@ -32,6 +32,8 @@ pub struct Engine {
     pub clock: SharedClock,
     pub source: Source,
     pub lanes: Vec<Lane>,
+    /// The values of `EXCLUDE`.
+    pub exclude: String,
     pub open_store: OpenStore,
     pub gauge: Arc<Gauge>,
     /// Called with every pass that ended, and the host's id of the invocation.
@@ -218,26 +220,45 @@ impl Engine {
     ) -> Report {
         let lanes = self.lanes_of(store, pass).await;
         let deadline = lease.bound(deadline);
-        let context = |lane| self.context(store, lane, pass, Some(lease), &continuation.id, &deadline);
-        let lanes = lanes.into_iter().map(|lane| lane::run(context(lane)));
         let span = info_span!("pass", run_id = pass.run_id);
-        let lanes = futures::future::join_all(lanes).instrument(span).await;
+        let run = self.run_lanes(store, lanes, pass, Some(lease), &continuation.id, &deadline);
+        let lanes = run.instrument(span).await;
         continuation.take(pass, &lanes);
         self.close(store, pass, lanes).await
     }
 
-    /// What a lane works with in `pass`; without a lease it is a dry run.
-    pub(super) fn context<'a>(
-        &'a self,
-        store: &'a Store,
-        lane: &'a Lane,
-        pass: &'a Pass,
-        lease: Option<&'a Lease>,
-        continuation_id: &'a str,
-        deadline: &'a Deadline,
-    ) -> Context<'a> {
+    /// All lanes side by side, by the lists of exclusions as they stand; without those, none.
+    pub(super) async fn run_lanes(
+        &self,
+        store: &Store,
+        lanes: Vec<&Lane>,
+        pass: &Pass,
+        lease: Option<&Lease>,
+        continuation_id: &str,
+        deadline: &Deadline,
+    ) -> Vec<(&'static str, LaneReport)> {
+        let policies = match self.policies(store, &lanes).await {
+            Ok(policies) => policies,
+            Err(error) => {
+                let ended = |lane: &Lane| (lane.name, lane::halted(error.clone().into()));
+                return lanes.into_iter().map(ended).collect();
+            }
+        };
         let Self { clock, source, gauge, .. } = self;
-        Context { store, clock, source, gauge, lane, pass, lease, continuation_id, deadline }
+        let context = |(lane, policy)| Context {
+            store,
+            clock,
+            source,
+            gauge,
+            lane,
+            policy,
+            pass,
+            lease,
+            continuation_id,
+            deadline,
+        };
+        let lanes = lanes.into_iter().zip(&policies).map(|lane| lane::run(context(lane)));
+        futures::future::join_all(lanes).await
     }
 
     /// Whether a lane ended badly since the chain began, and has not ended well since: in an earlier pass of the chain,

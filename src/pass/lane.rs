@@ -1,6 +1,6 @@
 //! One lane's part in a pass: window after window, until the lane catches up or time runs out.
 
-use std::panic::AssertUnwindSafe;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 use chrono::TimeDelta;
 use futures::FutureExt;
@@ -72,6 +72,12 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     (context.lane.name, report)
 }
 
+/// The report of a lane that could not begin.
+pub(super) fn halted(halt: Halt) -> LaneReport {
+    let (end, message) = halt.end();
+    LaneReport::ended(end, Some(message))
+}
+
 /// The lane's part. `ledger` and `continues`, the chain that the lane goes on with, outlive a defect.
 async fn run_lane<'a>(
     context: Context<'a>,
@@ -127,7 +133,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     now = feeds::start(ledger, now).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
-    let mut reading = Reading::new(source, context.deadline, !lane.policy.retract);
+    let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
     while let Some(whole) = ledger.state.progress.next_window(now, limits) {
         let planned = reading.cut(whole.clone());
         context.lease.map_or(Ok(()), Lease::check)?;
@@ -273,7 +279,7 @@ fn report(
     ended: Result<(), Halt>,
 ) -> LaneReport {
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
-    let (mut counts, by_type, matchable, withheld, watermark, losses, remarks) = match ledger {
+    let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
@@ -282,13 +288,22 @@ fn report(
             let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
             let withheld = WithheldReport { retracted, ..ledger.withheld };
             let watermark = Some(progress.watermark);
-            let Ledger { by_type, matchable, losses, remarks, .. } = ledger;
-            (counts, by_type, matchable, withheld, watermark, losses, remarks)
+            let Ledger { by_type, matchable, excluded_by, losses, remarks, .. } = ledger;
+            (counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks)
         }
         None => {
             let matchable = has_rules.then_some(0);
             let withheld = WithheldReport::default();
-            (Counts::default(), ByType::new(), matchable, withheld, None, Vec::new(), Vec::new())
+            (
+                Counts::default(),
+                ByType::new(),
+                matchable,
+                BTreeMap::new(),
+                withheld,
+                None,
+                Vec::new(),
+                Vec::new(),
+            )
         }
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
@@ -304,6 +319,7 @@ fn report(
         counts,
         by_type,
         matchable,
+        excluded_by,
         watermark,
         withheld,
         cost: None,

@@ -1,6 +1,6 @@
 //! What a lane knows and changes during a pass: its state, and the fate of every record.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -30,6 +30,8 @@ pub(super) struct Ledger<'a> {
     pub by_type: ByType,
     /// Objects created or updated that one of the destination's own rules can match; `None` if it has no rules.
     pub matchable: Option<u64>,
+    /// Records dropped as excluded, by the list.
+    pub excluded_by: BTreeMap<String, u64>,
     /// What waits for confirmation, as far as this pass met it.
     pub withheld: WithheldReport,
     /// What was held when a dry run began.
@@ -56,6 +58,7 @@ impl<'a> Ledger<'a> {
             counts: Counts::default(),
             by_type: ByType::new(),
             matchable: context.lane.destination.has_rules().then_some(0),
+            excluded_by: BTreeMap::new(),
             withheld: WithheldReport::default(),
             held_before: tally::ByType::default(),
             surveyed: 0,

@@ -22,6 +22,7 @@ mod creations;
 mod days;
 mod delivery;
 mod engine;
+mod exclusions;
 mod feeds;
 mod forecast;
 mod foreign;
@@ -51,6 +52,7 @@ use crate::{
 pub use self::{
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
+    exclusions::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };

@@ -90,7 +90,7 @@ async fn settle_page<'a>(
     planned: &PlannedWindow,
 ) -> Result<(), Halt> {
     let context = ledger.context;
-    let policy = &context.lane.policy;
+    let policy = context.policy;
     let named = policy.named(page.indicators);
     // The plan compares with what is known, and of what is under way nothing is known yet.
     if named.iter().any(|named| delivery.knows(&named.names)) {

@@ -13,7 +13,7 @@ use crate::{
         entry::{Handle, Known, State},
         inventory::{Held, InventoryPage, Owner, found, gone, missing},
         observable::Key,
-        outcome::Fate,
+        outcome::{Change, Fate},
         plan::Planned,
         progress::Adoption,
     },
@@ -232,27 +232,44 @@ async fn page(ledger: &Ledger<'_>, next: Option<&str>) -> Result<InventoryPage, 
     context.lane.destination.inventory(next, context.deadline, ledger.traffic).await
 }
 
-/// Removes at once those of ours whose values are harmful by today's rules, whatever record brought them: a wrong block is
-/// an outage. Returns the keys of what went.
+/// Removes at once those of ours whose values are harmful by today's rules, or excluded, whatever record brought them: a
+/// wrong block is an outage. Returns the keys of what went. What was excluded counts as read and retracted; and if
+/// nothing else may be retracted, it is all the same.
 async fn remove_harmful(ledger: &mut Ledger<'_>, held: &mut Vec<Held>) -> Result<Vec<Key>, Halt> {
     let context = ledger.context;
-    if context.lease.is_none() || !context.lane.policy.retract {
-        return Ok(Vec::new());
-    }
+    let excluded_by = |held: &Held| context.policy.exclusions.find(held.observable.as_ref()?);
     let is_harmful = |held: &mut Held| {
         let can_be_removed = held.owner == Owner::Us && held.handle.and_then(Handle::number).is_some();
-        can_be_removed && held.harm.is_some()
+        let is_malformed = held.harm.is_some() && context.policy.retract && context.lease.is_some();
+        can_be_removed && (is_malformed || excluded_by(held).is_some())
     };
     let harmful: Vec<Held> = held.extract_if(.., is_harmful).collect();
     if harmful.is_empty() {
         return Ok(Vec::new());
     }
-    for Held { compared_as, .. } in &harmful {
-        warn!(lane = context.lane.name, "{compared_as} is local or otherwise harmful and is removed");
+    let mut excluded = 0;
+    for held in &harmful {
+        match excluded_by(held) {
+            Some(hit) => {
+                excluded += 1;
+                if let Some(indicator_type) = held.indicator_type {
+                    ledger.by_type.entry(indicator_type).or_default().add(Change::Retracted);
+                }
+                info!(lane = context.lane.name, "{} is excluded by {hit} and is removed", held.compared_as);
+            }
+            None => warn!(
+                lane = context.lane.name,
+                "{} is local or otherwise harmful and is removed", held.compared_as
+            ),
+        }
     }
     let numbers: Vec<u64> = harmful.iter().filter_map(|held| held.handle.and_then(Handle::number)).collect();
-    context.lane.destination.remove(&numbers, context.deadline, ledger.traffic).await?;
-    ledger.counts.displaced += numbers.len() as u64;
+    if context.lease.is_some() {
+        context.lane.destination.remove(&numbers, context.deadline, ledger.traffic).await?;
+    }
+    ledger.counts.read += excluded;
+    ledger.counts.retracted += excluded;
+    ledger.counts.displaced += numbers.len() as u64 - excluded;
     Ok(harmful.into_iter().filter_map(|held| held.key).collect())
 }
 

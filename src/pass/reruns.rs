@@ -5,7 +5,6 @@ use tracing::{Instrument, info_span, warn};
 
 use super::{
     engine::{Ended, Engine},
-    lane,
     work::{Pass, QueueMessage},
 };
 use crate::{
@@ -112,10 +111,9 @@ impl Engine {
     }
 
     pub(super) async fn dry_run(&self, store: &Store, pass: &Pass, deadline: &Deadline) -> Report {
-        let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name));
-        let lanes = lanes.map(|lane| lane::run(self.context(store, lane, pass, None, "", deadline)));
+        let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name)).collect();
         let span = info_span!("dry_run", run_id = pass.run_id);
-        let lanes = futures::future::join_all(lanes).instrument(span).await;
+        let lanes = self.run_lanes(store, lanes, pass, None, "", deadline).instrument(span).await;
         self.close(store, pass, lanes).await
     }
 

@@ -26,7 +26,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     let claim = |item: &Planned| match ledger.state.manifest.get(item.key).map(Entry::state) {
         Some(State::Condemned) => Claim::Confirmed,
         // At an endpoint it is an outage.
-        _ if item.reason == Some(DropReason::Malformed) && acts => Claim::Confirmed,
+        _ if is_harmful(item) && acts => Claim::Confirmed,
         Some(State::Unwanted | State::RetractionRejected) => Claim::Surveyed,
         _ => Claim::New,
     };
@@ -50,7 +50,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
             let entry = entry.decided_by(item.decider).in_state(State::Unwanted);
             plan.notes.push(Known { entry, handle: item.handle });
-            let names = ledger.context.lane.policy.names(&item.indicator);
+            let names = ledger.context.policy.names(&item.indicator);
             ledger.unsettled.extend(names.into_iter().map(|name| name.key));
         }
     }
@@ -65,11 +65,15 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     }
 }
 
+/// Whether its value must not stand where it makes endpoints act.
+fn is_harmful(item: &Planned) -> bool {
+    matches!(item.reason, Some(DropReason::Malformed | DropReason::Excluded))
+}
+
 /// Notes a retraction that was acknowledged, of an indicator that stood in the manifest as `before`.
 pub(super) fn note(ledger: &mut Ledger<'_>, item: &Planned, before: Option<Entry>, range: &Range) {
     let acts = ledger.context.lane.destination.limits().acts;
-    let is_harmful = item.reason == Some(DropReason::Malformed) && acts;
-    if !is_harmful && before.is_none_or(|entry| entry.state() != State::Condemned) {
+    if !(is_harmful(item) && acts) && before.is_none_or(|entry| entry.state() != State::Condemned) {
         let now = ledger.now();
         ledger.state.progress.note_retracted(range, now);
     }
@@ -137,7 +141,7 @@ pub(super) async fn confirm(ledger: &mut Ledger<'_>, span: TimeDelta) -> Result<
 /// How many retractions wait, and how many indicators are held at all.
 fn waiting(ledger: &mut Ledger<'_>) -> (u64, u64) {
     let now = ledger.now();
-    if !ledger.context.lane.policy.retract {
+    if !ledger.context.policy.retract {
         return (0, 0);
     }
     let manifest = &mut ledger.state.manifest;

@@ -67,26 +67,15 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        outcome::{Counts, End},
-        report::{LaneReport, Trigger, WithheldReport},
+        outcome::End,
+        report::{LaneReport, Trigger},
     };
     use crate::state::object::Holder;
 
     fn overview(at: &str, runs: &[(&str, End)]) -> Overview {
         let run = |(started_at, end): &(&str, End)| {
             let started_at = started_at.parse().unwrap();
-            let lane = LaneReport {
-                end: *end,
-                message: end.is_failure().then(|| "the key is rejected".to_owned()),
-                counts: Counts::default(),
-                by_type: BTreeMap::default(),
-                matchable: None,
-                watermark: None,
-                withheld: WithheldReport::default(),
-                cost: None,
-                losses: Vec::new(),
-                continues: None,
-            };
+            let lane = LaneReport::ended(*end, end.is_failure().then(|| "the key is rejected".to_owned()));
             Report {
                 run_id: "run".to_owned(),
                 trigger: Trigger::Timer,

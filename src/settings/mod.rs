@@ -58,6 +58,10 @@ pub struct Settings {
     pub source: SourceSettings,
     pub gti: GtiSettings,
     pub filter: Filter,
+    /// The values of `EXCLUDE`.
+    pub exclude: String,
+    /// Defender never gets what is on the built-in list.
+    pub exclude_vital: bool,
     /// The digests that stand for a file at Sentinel.
     pub hash_types: HashTypes,
     /// What is no longer wanted is retracted.
@@ -115,6 +119,8 @@ impl Settings {
             source,
             gti,
             filter: source::filter(&reader),
+            exclude: source::exclude(&reader),
+            exclude_vital: reader.flag("EXCLUDE_VITAL", true),
             hash_types,
             expire_retracted: reader.flag("EXPIRE_RETRACTED", true),
             expirations,

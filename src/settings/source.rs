@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::reader::Reader;
 use crate::domain::{
     attribution::{AttributionFilter, Names, thresholds_of},
+    exclusions::Builder,
     filter::{Filter, IncludedTypes, MissingScore, PerType, Severity, Threshold},
     observable::{HashType, HashTypes},
 };
@@ -129,6 +130,15 @@ pub(super) fn filter(reader: &Reader<'_>) -> Filter {
         exclude_osint: reader.flag("EXCLUDE_OSINT", true),
         include_uncategorized: reader.flag("INCLUDE_UNCATEGORIZED", true),
     }
+}
+
+/// The values of `EXCLUDE`, each of which can be read.
+pub(super) fn exclude(reader: &Reader<'_>) -> String {
+    let values = reader.text("EXCLUDE").unwrap_or_default();
+    if let Err(unreadable) = Builder::default().inline(&values) {
+        reader.fault("EXCLUDE", format!("cannot be read at value {}: {}; accepted: a comma list of host names (*.example.org: those below it alone), addresses, ranges such as 203.0.113.0/24, URLs by their beginning, and digests", unreadable.line, unreadable.reason));
+    }
+    values
 }
 
 fn attribution(reader: &Reader<'_>) -> AttributionFilter {

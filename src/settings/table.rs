@@ -202,6 +202,18 @@ pub const SETTINGS: &[Setting] = &[
          sent. Microsoft's endpoint rules compare SHA-1 and SHA-256 alone. Defender always gets the strongest.",
     ),
     setting(
+        "EXCLUDE",
+        "–",
+        "Values that are never sent, with commas between: host names with all below them, addresses, ranges, \
+         URLs by their beginning, digests. Longer lists are files, see [Exclusions](exclusions.md).",
+    ),
+    setting(
+        "EXCLUDE_VITAL",
+        "true",
+        "Never send Defender what is on the [built-in list](exclusions.md#the-built-in-list): names and \
+         addresses whose block would be an outage of its own.",
+    ),
+    setting(
         "TARGET_APPLICATION",
         "sentinel",
         "The destinations: `sentinel`, `defender`, or both with a comma between. `Azure Sentinel` and \

@@ -188,6 +188,42 @@ impl DirectoryHome {
         Ok(items)
     }
 
+    /// Every file below `prefix`, also where a link leads to it or to its folder: what a person put there is not passed
+    /// over.
+    pub fn tree(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
+        /// Links may lead in a circle.
+        const DEEPEST: usize = 16;
+        let mut folders = vec![(prefix.to_owned(), 0)];
+        let mut items = Vec::new();
+        while let Some((folder, depth)) = folders.pop() {
+            let path = self.root.join(&folder);
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == ErrorKind::NotFound && depth == 0 => return Ok(items),
+                Err(error) => return Err(self.rejection(&path, &error)),
+            };
+            if depth == DEEPEST {
+                return Err(StateError::rejected(format!(
+                    "{} leads too deep; remove links that lead back",
+                    path.display()
+                )));
+            }
+            for entry in entries {
+                let entry = entry.map_err(|error| self.rejection(&path, &error))?;
+                let metadata =
+                    fs::metadata(entry.path()).map_err(|error| self.rejection(&entry.path(), &error))?;
+                let name = format!("{folder}{}", entry.file_name().to_string_lossy());
+                if metadata.is_dir() {
+                    folders.push((format!("{name}/"), depth + 1));
+                } else {
+                    let modified = metadata.modified().map(DateTime::<Utc>::from).unwrap_or_default();
+                    items.push(Item { name, modified });
+                }
+            }
+        }
+        Ok(items)
+    }
+
     /// The lock on the file `lease`, or `None` while another instance holds it.
     pub fn try_lease(&self, run_id: &str) -> Result<Option<DirectoryLease>, StateError> {
         let path = self.root.join("lease");

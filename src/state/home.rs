@@ -103,6 +103,17 @@ impl Home {
         }
     }
 
+    /// The same with those in folders below.
+    pub async fn tree(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
+        let mut items = match self {
+            // A container knows no folders.
+            Self::Blob(home) => home.list(prefix).await?,
+            Self::Directory(home) => home.tree(prefix)?,
+        };
+        items.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(items)
+    }
+
     /// All names that start with `prefix` (a folder, with its slash), in alphabetical order.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Item>, StateError> {
         let mut items = match self {

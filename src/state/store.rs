@@ -19,6 +19,7 @@ use crate::{
     clock::Deadline,
     domain::{
         days::Day,
+        exclusions::Fingerprints,
         indicator::Indicator,
         outcome::End,
         progress::Progress,
@@ -29,6 +30,8 @@ use crate::{
 /// Where files go that cannot be used.
 pub(super) const ASIDE: &str = "aside/";
 const RUNS: &str = "runs/";
+/// The user's lists of what is never sent.
+const EXCLUSIONS: &str = "exclusions/";
 /// Reports kept.
 const REPORTS_KEPT: usize = 500;
 /// Rejected records, and what was set aside, are kept this long.
@@ -225,6 +228,37 @@ impl Store {
             days.iter().map(|day| serde_json::to_string(day).expect("a day is JSON")).collect();
         let bytes = format!("[\n{}\n]\n", rows.join(",\n")).into_bytes();
         self.home.write(&format!("lanes/{lane}/days.json"), bytes, Condition::Always).await?;
+        Ok(())
+    }
+
+    /// The names of the user's lists.
+    pub async fn exclusion_lists(&self) -> Result<Vec<String>, StateError> {
+        let items = self.home.tree(EXCLUSIONS).await?;
+        let names = items.into_iter().filter_map(|item| Some(item.name.strip_prefix(EXCLUSIONS)?.to_owned()));
+        // Some tools make an empty blob of a folder.
+        Ok(names.filter(|name| !name.is_empty() && !name.ends_with('/')).collect())
+    }
+
+    /// The content of one of them; `None`: it is gone.
+    pub async fn exclusion_list(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.home.read(&format!("{EXCLUSIONS}{name}")).await?.map(|(bytes, _)| bytes))
+    }
+
+    /// What stands for the entries of all lists as the lane heard of them last.
+    pub async fn known_exclusions(&self, lane: &str) -> Result<Fingerprints, StateError> {
+        let content = self.home.read(&format!("lanes/{lane}/exclusions.bin")).await?;
+        Ok(content.map(|(bytes, _)| Fingerprints::from_bytes(&bytes)).unwrap_or_default())
+    }
+
+    pub async fn write_known_exclusions(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        known: &Fingerprints,
+    ) -> Result<(), StateError> {
+        lease.hold().await?;
+        let name = format!("lanes/{lane}/exclusions.bin");
+        self.home.write(&name, known.to_bytes(), Condition::Always).await?;
         Ok(())
     }
 

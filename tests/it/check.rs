@@ -27,7 +27,7 @@ use crate::{
 const MANDIANT: &str = "api.intelligence.mandiant.com";
 const RESOURCE_MANAGER: &str = "management.azure.com";
 /// What is checked on a laptop, with Sentinel alone.
-const ON_A_LAPTOP: [&str; 12] = [
+const ON_A_LAPTOP: [&str; 13] = [
     "settings",
     "schedule",
     "Mandiant",
@@ -37,6 +37,7 @@ const ON_A_LAPTOP: [&str; 12] = [
     "Sentinel rules",
     "state",
     "lease",
+    "exclusions",
     "changes",
     "sentinel renewal",
     "cost",
@@ -87,7 +88,7 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    let last = ["lease", "changes", "sentinel renewal", "defender renewal", "cost"];
+    let last = ["lease", "exclusions", "changes", "sentinel renewal", "defender renewal", "cost"];
     assert_eq!(checks, [&ALL[..], &last].concat());
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());

@@ -20,6 +20,7 @@ mod dependencies;
 mod digests;
 mod documents;
 mod domain;
+mod exclusions;
 mod faults;
 mod flood;
 mod fuzz;

@@ -10,7 +10,7 @@ use crate::{
         fingerprint::Fingerprint,
         indicator::Provider,
         inventory::{Held, InventoryPage, Owner},
-        observable::{Key, is_harmful},
+        observable::{Key, Observable, is_harmful},
     },
     http::traffic::Traffic,
 };
@@ -40,6 +40,7 @@ fn held(listed: Listed, provider: Provider) -> Held {
         // Whose it is is known all the same: a file's former name is found by that.
         tag: listed.source_id(provider).map_or(Tag::UNKNOWN, Tag::of),
         indicator_type: kind.map(|kind| kind.indicator_type()),
+        observable: kind.and_then(|_| Observable::of_text(&listed.value).ok()),
         harm: kind.and_then(|kind| is_harmful(kind, &listed.value)),
     }
 }

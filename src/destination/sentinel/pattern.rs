@@ -41,14 +41,14 @@ fn escape(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// The key under which we would send what `pattern` compares with, whichever product wrote it.
+/// The key under which we would send what `pattern` compares with, and the value, whichever product wrote it.
 ///
 /// Spaces, parentheses and the common spellings of a digest's name are passed over, because they do not change what
 /// is meant. Nothing else is: a pattern that says more than one comparison is not what we would send.
 ///
 /// # Errors
 /// The problem, to be read behind "its": another kind of comparison, a value we would not send.
-pub fn read(pattern: &str) -> Result<Key, Malformed> {
+pub fn read(pattern: &str) -> Result<(Key, Observable), Malformed> {
     let mut text = Text(pattern);
     let around = text.opened();
     text.expect('[')?;
@@ -67,7 +67,7 @@ pub fn read(pattern: &str) -> Result<Key, Malformed> {
     key(kind, &value)
 }
 
-fn key(kind: SubjectKind, value: &str) -> Result<Key, Malformed> {
+fn key(kind: SubjectKind, value: &str) -> Result<(Key, Observable), Malformed> {
     let mut wanted = HashType::Md5;
     let observable = match kind {
         SubjectKind::Ipv4 => Observable::ipv4(value),
@@ -81,7 +81,7 @@ fn key(kind: SubjectKind, value: &str) -> Result<Key, Malformed> {
         }
     };
     match observable {
-        Ok(observable) => Ok(observable.subject(wanted).key()),
+        Ok(observable) => Ok((observable.subject(wanted).key(), observable)),
         Err(problem) => Err(Malformed(format!("value is one we would not send: {problem}").into())),
     }
 }
@@ -217,7 +217,7 @@ mod tests {
             (file("'SHA256'", &sha256), as_sha256, &sha256),
             (file("SHA-256", &sha256), as_sha256, &sha256),
         ] {
-            assert_eq!(read(&pattern), Ok(subject(kind, value)), "{pattern}");
+            assert_eq!(read(&pattern).map(|(key, _)| key), Ok(subject(kind, value)), "{pattern}");
         }
     }
 
@@ -296,7 +296,7 @@ mod tests {
         fn what_we_send_is_recognised(observable in observable(), wanted in 0..3_usize) {
             let subject = observable.subject([HashType::Md5, HashType::Sha1, HashType::Sha256][wanted]);
             let pattern = Pattern { kind: subject.kind, value: &subject.value };
-            prop_assert_eq!(read(&pattern.to_string()), Ok(subject.key()));
+            prop_assert_eq!(read(&pattern.to_string()).map(|(key, _)| key), Ok(subject.key()));
         }
 
         #[test]

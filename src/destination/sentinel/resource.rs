@@ -118,7 +118,7 @@ fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, St
     }
     let id = properties.external_id.unwrap_or_default();
     let stix_id = stix_id(&id).ok_or("has an id that is not indicator-- and a UUID in lower case")?;
-    let key = pattern::read(&properties.pattern.unwrap_or_default())
+    let (key, observable) = pattern::read(&properties.pattern.unwrap_or_default())
         .map_err(|problem| format!("is not one of ours: its {problem}"))?;
     let is_ours = stix_id == key.0;
     Ok(Held {
@@ -131,6 +131,7 @@ fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, St
         tag: Tag::default(),
         indicator_type: None,
         harm: None,
+        observable: Some(observable),
     })
 }
 

@@ -53,6 +53,7 @@ pub struct Indicator<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<u8>,
     pub labels: Vec<Label<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub external_references: Vec<ExternalReference<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object_marking_refs: Option<[&'static str; 1]>,

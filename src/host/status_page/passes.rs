@@ -143,6 +143,10 @@ fn done(lane: &LaneReport) -> String {
     if dropped.total() > 0 {
         parts.push(format!("{} dropped ({})", count(dropped.total()), reasons(&dropped)));
     }
+    if !lane.excluded_by.is_empty() {
+        let by = lane.excluded_by.iter().map(|(list, number)| format!("{} by {list}", count(*number)));
+        parts.push(format!("excluded {}", by.collect::<Vec<_>>().join(", ")));
+    }
     let beside = [(displaced, "displaced"), (replayed, "sent again"), (throttled, "requests throttled")];
     let beside = self::parts(&beside);
     let mut done = match (read, parts.is_empty()) {
@@ -170,6 +174,7 @@ fn reasons(dropped: &Dropped) -> String {
     let reasons = [
         (dropped.malformed, "malformed"),
         (dropped.type_, "type"),
+        (dropped.excluded, "excluded"),
         (dropped.benign, "benign"),
         (dropped.pervasive, "pervasive infrastructure"),
         (dropped.confidence, "confidence"),

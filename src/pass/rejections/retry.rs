@@ -155,7 +155,7 @@ async fn offer<'a, 'l>(
     let (lines, indicators): (Vec<&str>, Vec<Indicator>) = offered.into_iter().unzip();
     ledger.counts.read += indicators.len() as u64;
     ledger.counts.replayed += indicators.len() as u64;
-    let (policy, now) = (&ledger.context.lane.policy, ledger.now());
+    let (policy, now) = (ledger.context.policy, ledger.now());
     let refreshes = ledger.state.progress.refreshes;
     let renew_before = ledger.state.progress.renew_before(&policy.renewal, now);
     let circumstances = Circumstances { purpose: Purpose::Retry, refreshes, horizon: now, renew_before, now };

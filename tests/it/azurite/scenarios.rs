@@ -232,18 +232,7 @@ async fn reports_and_requests_are_kept_in_order(place: Place) {
 
 fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
     let counts = Counts { read: 7, unchanged: 7, ..Counts::default() };
-    let lane = LaneReport {
-        end,
-        message: None,
-        counts,
-        by_type: Default::default(),
-        matchable: None,
-        watermark: Some(begin()),
-        withheld: Default::default(),
-        cost: None,
-        losses: Vec::new(),
-        continues: None,
-    };
+    let lane = LaneReport { counts, watermark: Some(begin()), ..LaneReport::ended(end, None) };
     Report {
         run_id: run_id.to_owned(),
         trigger: Trigger::Timer,

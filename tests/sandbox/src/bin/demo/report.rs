@@ -6,13 +6,14 @@ use serde_json::Value;
 use crate::lanes::Lane;
 
 /// Why a record was not wanted, in the words of the story.
-const REASONS: [(&str, &str); 6] = [
+const REASONS: [(&str, &str); 7] = [
     ("confidence", "below confidence 80"),
     ("threat_score", "below threat score 80"),
     ("osint", "open source only"),
     ("uncategorized", "without category"),
     ("type", "of another type"),
     ("malformed", "malformed"),
+    ("excluded", "excluded by a list"),
 ];
 
 /// The answer of `GET /api/status?run=`.

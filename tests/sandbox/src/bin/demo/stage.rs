@@ -85,6 +85,13 @@ impl Stage {
         self.folder.path().display().to_string()
     }
 
+    /// Writes a list of what must never be sent.
+    pub fn exclude(&self, lines: &str) -> Result<()> {
+        let folder = self.folder.path().join("state/exclusions");
+        std::fs::create_dir_all(&folder)?;
+        Ok(std::fs::write(folder.join("own.txt"), lines)?)
+    }
+
     pub fn log(&self) -> String {
         self.folder.path().join("log").display().to_string()
     }

@@ -1,4 +1,4 @@
-//! Five passes, told in numbers and checked.
+//! Six passes, told in numbers and checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -27,6 +27,7 @@ pub async fn tell(stage: &Stage, records: Vec<Record>) -> Result<()> {
     story.second_pass().await?;
     story.third_pass().await?;
     story.fourth_pass().await?;
+    story.fifth_pass().await?;
     story.rerun().await?;
     Ok(())
 }
@@ -156,6 +157,27 @@ impl Story<'_> {
         let before = before.map_or("none".to_owned(), |score| score.to_string());
         let what = format!("{value}: threat score {before} → 10");
         say("fourth pass", format!("one record's score fell ({what}): {}", fates.join(", ")));
+        Ok(())
+    }
+
+    /// The user's own list: what is held and becomes excluded is retracted, at once and by its line.
+    async fn fifth_pass(&mut self) -> Result<()> {
+        let is_address = |record: &Record| if record.kind() == "ipv4" { 0 } else { 1 };
+        let record = self.lowest(is_address).filter(|record| record.kind() == "ipv4");
+        let Some(record) = record else { return Ok(()) };
+        let value = record.value();
+        self.stage.exclude(&format!("# ours\n{value}\n"))?;
+        let report = self.stage.timer_pass().await?;
+        report.check(&self.stage.lanes)?;
+        for (lane, held) in &mut self.held {
+            expect("retractions of the fifth pass", report.count(*lane, "retracted"), 1)?;
+            expect("uploads of the fifth pass", report.uploaded(*lane), 0)?;
+            held.remove(record.key());
+        }
+        self.compare()?;
+        let each = if self.stage.lanes.len() > 1 { " at each" } else { "" };
+        let value = readable(&record);
+        say("fifth pass", format!("{value} became excluded by own.txt, line 2: 1 retracted{each}"));
         Ok(())
     }
 
