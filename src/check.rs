@@ -262,7 +262,7 @@ fn change_probe(engine: &Engine) -> Probe<'_> {
         for lane in &engine.lanes {
             let progress = store.progress(lane.name).await?;
             if progress.is_some_and(|progress| progress.settings_hash != lane.settings_hash) {
-                let mut manifest = engine.manifest(lane.name).await?;
+                let manifest = engine.manifest(lane.name).await?;
                 let files = Tally::of(manifest.entries(), now).held.hash;
                 told.push(format!(
                     "the settings of {} have changed: the next pass begins to read everything again and sends what differs; where other digests stand for files, each of the {files} files held gives way to its successors, with a row for each; mati-sync sync --dry-run says beforehand what is sent",

@@ -65,8 +65,24 @@ impl Program {
         program
     }
 
-    /// One tick of the timer; returns the lane's part of the report.
+    /// One tick of the timer; returns the part of Sentinel's lane of the report.
     pub fn tick(&self) -> Value {
+        self.pass()["sentinel"].clone()
+    }
+
+    /// The status page; returns its length.
+    pub fn status_page(&self) -> usize {
+        let invocation = json!({"Data": {"request": {
+            "Url": "http://localhost/api/status", "Method": "GET", "Query": {}, "Headers": {"Accept": ["text/html"]},
+            "Params": {}, "Body": ""
+        }}, "Metadata": {}});
+        let answer = self.call("POST /Status HTTP/1.1", &invocation.to_string()).expect("mati-sync answers");
+        assert!(answer.contains("<html"), "{answer}");
+        answer.len()
+    }
+
+    /// One tick of the timer; returns the lanes' parts of the report.
+    pub fn pass(&self) -> Value {
         let invocation = json!({"Data": {"timer": {"IsPastDue": false}}, "Metadata": {}}).to_string();
         let answer = self.call("POST /SyncTimer HTTP/1.1", &invocation).expect("mati-sync answers");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -75,7 +91,7 @@ impl Program {
         let mut ended = lines.filter(|line| line["event"] == "pass_ended");
         let report = ended.next().expect("a pass has ended");
         assert_eq!(report["end"], "caught_up", "{report:#}");
-        report["lanes"]["sentinel"].clone()
+        report["lanes"].clone()
     }
 
     /// CPU time so far, of all its threads, in seconds.

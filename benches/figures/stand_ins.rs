@@ -13,6 +13,7 @@ use sandbox::{
     blob::BlobService,
     clock,
     corpus::{CorpusSettings, Generator},
+    defender::Operation,
     net,
     world::World,
 };
@@ -22,8 +23,12 @@ use serde_json::{from_str, to_string};
 use crate::Vars;
 
 pub const ROLE: &str = "stand-ins";
+const BARE: &str = "bare";
+const DEPLOYED: &str = "deployed";
 /// Of slow services: more than the space between two uploads at [`crate::PER_MINUTE`].
 pub const LATENCY: Duration = Duration::from_millis(80);
+/// Of services at the other end of a continent.
+pub const FAR: Duration = Duration::from_millis(300);
 /// So many records change at once.
 pub const CHANGED: usize = 20_000;
 
@@ -38,6 +43,8 @@ pub struct Counted {
     /// From the first upload's arrival to the last one's, in seconds.
     pub span: f64,
     pub state_bytes: u64,
+    /// Requests to Defender, and how many indicators they imported and deleted.
+    pub defender: [usize; 3],
 }
 
 /// The services' process, from outside.
@@ -49,22 +56,35 @@ pub struct StandIns {
     pub vars: Vars,
     /// Those that lead to a storage account.
     pub storage: Vars,
+    /// Those that show who asks, where no key vault is asked for them.
+    pub secrets: Vars,
 }
 
 impl StandIns {
     /// Starts the services with so many records in the feed.
     pub fn start(records: usize) -> Self {
+        Self::begin(records, BARE)
+    }
+
+    /// The same as they are once deployed: over TLS, pages compressed, state in blobs, secrets in Key Vault.
+    pub fn deployed(records: usize) -> Self {
+        let mut stand_ins = Self::begin(records, DEPLOYED);
+        stand_ins.vars.extend(stand_ins.storage.clone());
+        stand_ins
+    }
+
+    fn begin(records: usize, manner: &str) -> Self {
         let this = std::env::current_exe().expect("this executable");
         let mut process = Command::new(this)
-            .args([ROLE, &records.to_string()])
+            .args([ROLE, &records.to_string(), manner])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("start a process");
         let input = process.stdin.take().expect("it is piped");
         let mut output = BufReader::new(process.stdout.take().expect("it is piped"));
-        let [vars, storage] = hear(&mut output);
-        Self { process, input, output, vars, storage }
+        let [vars, storage, secrets] = hear(&mut output);
+        Self { process, input, output, vars, storage, secrets }
     }
 
     pub fn counted(&mut self) -> Counted {
@@ -74,6 +94,11 @@ impl StandIns {
     /// From now on a page and an upload take [`LATENCY`].
     pub fn slow_down(&mut self) {
         self.ask::<()>("slow");
+    }
+
+    /// From now on they take [`FAR`].
+    pub fn move_away(&mut self) {
+        self.ask::<()>("far");
     }
 
     /// Gives [`CHANGED`] records another score.
@@ -105,32 +130,48 @@ fn say(value: &impl Serialize) {
 }
 
 /// The services themselves, until nobody asks any more.
-pub fn serve(records: usize) {
+pub fn serve(records: usize, manner: &str) {
+    let is_deployed = manner == DEPLOYED;
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
-    let world = runtime.block_on(World::start(clock::system())).expect("sockets");
+    let world = match is_deployed {
+        true => runtime.block_on(World::start_over_tls(clock::system())),
+        false => runtime.block_on(World::start(clock::system())),
+    };
+    let world = world.expect("sockets");
+    world.mandiant.set(|knobs| knobs.gzip = is_deployed);
     world.sentinel.knobs(|knobs| {
         knobs.quota = usize::MAX;
         knobs.keep = false;
     });
+    world.defender.knobs(|knobs| (knobs.per_minute, knobs.per_hour) = (usize::MAX, usize::MAX));
     let now = clock::system()();
     let corpus = CorpusSettings::new(1, records, now - TimeDelta::hours(26), now - TimeDelta::minutes(20));
     world.mandiant.put_all(Generator::new(&corpus));
     let blobs = BlobService::new(clock::system());
-    let address = runtime.block_on(net::serve(blobs.router(), None)).expect("a socket");
+    let address = runtime.block_on(net::serve(blobs.router(), is_deployed.then(|| world.tls())));
+    let address = address.expect("a socket");
+    let scheme = if is_deployed { "https" } else { "http" };
     let account = format!(
-        "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=c3RvcmFnZQ==;BlobEndpoint=http://{address}/devstoreaccount1;"
+        "DefaultEndpointsProtocol={scheme};AccountName=devstoreaccount1;AccountKey=c3RvcmFnZQ==;BlobEndpoint={scheme}://{address}/devstoreaccount1;"
     );
-    say(&[world.settings(), [("AzureWebJobsStorage".to_owned(), account)].into()]);
+    let mut settings = world.settings();
+    if is_deployed {
+        settings.extend(world.secrets_in_key_vault());
+    }
+    let secrets = world.settings().into_iter().filter(|(name, _)| name.starts_with("MATI_")).collect();
+    say(&[settings, [("AzureWebJobsStorage".to_owned(), account)].into(), secrets]);
     for word in std::io::stdin().lines().map_while(Result::ok) {
         match word.as_str() {
             "change" => {
                 change(&world);
                 say(&());
             }
-            "slow" => {
-                world.sentinel.knobs(|knobs| knobs.delay = LATENCY);
-                world.mandiant.set(|knobs| knobs.page_delay = LATENCY);
+            "slow" | "far" => {
+                let latency = if word == "far" { FAR } else { LATENCY };
+                world.sentinel.knobs(|knobs| knobs.delay = latency);
+                world.defender.knobs(|knobs| knobs.delay = latency);
+                world.mandiant.set(|knobs| knobs.page_delay = latency);
                 say(&());
             }
             _ => say(&Counted {
@@ -139,9 +180,19 @@ pub fn serve(records: usize) {
                 tokens: [world.mandiant.token_requests(), world.entra.issued().len()],
                 uploads: world.sentinel.requests().len(),
                 state_bytes: blobs.bytes_written(),
+                defender: to_defender(&world),
             }),
         }
     }
+}
+
+fn to_defender(world: &World) -> [usize; 3] {
+    let requests = world.defender.requests();
+    let items = |operation| {
+        let of_it = requests.iter().filter(|request| request.operation == Some(operation));
+        of_it.map(|request| request.items).sum()
+    };
+    [requests.len(), items(Operation::Import), items(Operation::BatchDelete)]
 }
 
 fn span(world: &World) -> f64 {

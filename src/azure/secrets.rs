@@ -110,15 +110,14 @@ impl SecretStore {
 
     async fn fetch(&self) -> Result<Secrets, SecretsError> {
         let SecretSources { mati_key, mati_secret, gti_key, client_secret } = &self.sources;
-        let client_secret = match client_secret {
-            Some(source) => self.one(source).await?,
-            None => None,
-        };
         Ok(Secrets {
             mati_key: self.of_source(mati_key.as_ref()).await?,
             mati_secret: self.of_source(mati_secret.as_ref()).await?,
             gti_key: self.of_source(gti_key.as_ref()).await?,
-            client_secret,
+            client_secret: match client_secret {
+                Some(source) => self.one(source).await?,
+                None => None,
+            },
         })
     }
 

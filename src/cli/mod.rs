@@ -255,7 +255,7 @@ async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
             engine.lane_names().join(", ")
         )));
     }
-    let mut manifest = engine.manifest(lane).await?;
+    let manifest = engine.manifest(lane).await?;
     let mut lines = std::io::BufWriter::new(std::io::stdout().lock());
     for known in manifest.known() {
         // A reader may close early, as `head` does.

@@ -6,13 +6,10 @@ use std::{
 };
 
 use super::{
-    entry::{Handle, Known, Rank},
+    entry::{Handle, Known, Place, Rank},
     observable::Key,
     plan::Planned,
 };
-
-/// What ranks an indicator: its scores, then how recently the source updated it, in seconds since 1970.
-type Place = (Rank, u32);
 
 /// The capacity that a destination has for a lane's indicators, and which of them take it up.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +18,15 @@ pub struct Capacity {
     places: HashMap<Key, Place>,
     /// The same, weakest first.
     order: BTreeSet<(Place, Key)>,
+}
+
+/// What becomes of one that asks for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Fits,
+    /// It takes the place of the weakest.
+    Displaces(Key),
+    NoRoom,
 }
 
 /// What becomes of a page where room is scarce.
@@ -54,7 +60,7 @@ impl Capacity {
     pub fn admit(&mut self, planned: Vec<Planned>, is_unfit: impl Fn(&Planned) -> bool) -> Admitted {
         let mut newcomers = Vec::new();
         for item in planned.iter().filter(|item| !is_unfit(item)) {
-            let place = (item.rank(), item.acknowledged(None).entry.updated());
+            let place = item.place();
             if self.places.contains_key(&item.key) {
                 self.take(item.key, place);
             } else {
@@ -65,17 +71,11 @@ impl Capacity {
         let mut admitted = Admitted::default();
         let mut turned_away = Vec::new();
         for (place, key) in newcomers {
-            let weakest = self.order.first().filter(|(weakest, _)| *weakest < place).map(|(_, key)| *key);
-            if self.free > 0 {
-                self.free -= 1;
-            } else if let Some(leaver) = weakest {
-                self.forget(leaver);
-                admitted.displaced.push(leaver);
-            } else {
-                turned_away.push(key);
-                continue;
+            match self.ask(key, place) {
+                Answer::Fits => {}
+                Answer::Displaces(leaver) => admitted.displaced.push(leaver),
+                Answer::NoRoom => turned_away.push(key),
             }
-            self.take(key, place);
         }
         // One that is displaced is not updated.
         turned_away.extend(&admitted.displaced);
@@ -83,6 +83,49 @@ impl Capacity {
         let has_room = |item: &Planned| turned_away.binary_search(&item.key).is_err();
         (admitted.sent, admitted.turned_away) = planned.into_iter().partition(has_room);
         admitted
+    }
+
+    /// Lets one in that is not there, if there is room or the weakest is strictly weaker.
+    pub(super) fn ask(&mut self, key: Key, place: Place) -> Answer {
+        let weakest = self.order.first().filter(|(weakest, _)| *weakest < place).map(|(_, key)| *key);
+        let answer = if self.free > 0 {
+            self.free -= 1;
+            Answer::Fits
+        } else if let Some(leaver) = weakest {
+            self.forget(leaver);
+            Answer::Displaces(leaver)
+        } else {
+            return Answer::NoRoom;
+        };
+        self.take(key, place);
+        answer
+    }
+
+    /// How many there is room for, with those that are there.
+    pub(super) fn size(&self) -> usize {
+        self.free + self.places.len()
+    }
+
+    /// The same with room for so many more.
+    pub(super) fn with_more(&self, more: usize) -> Self {
+        Self { free: self.free + more, ..self.clone() }
+    }
+
+    /// Whether there is room for another.
+    pub fn has_room(&self) -> bool {
+        self.free > 0
+    }
+
+    /// The place of one that is there.
+    pub(super) fn place(&self, key: Key) -> Option<Place> {
+        self.places.get(&key).copied()
+    }
+
+    /// Gives one that is there another place.
+    pub(super) fn put_at(&mut self, key: Key, place: Place) {
+        if self.places.contains_key(&key) {
+            self.take(key, place);
+        }
     }
 
     fn take(&mut self, key: Key, place: Place) {

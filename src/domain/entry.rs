@@ -124,6 +124,9 @@ pub struct Rank {
     pub confidence: u8,
 }
 
+/// What ranks an indicator: its scores, then how recently the source updated it, in seconds since 1970.
+pub(super) type Place = (Rank, u32);
+
 /// All that is known of one indicator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {

@@ -1,18 +1,12 @@
 //! What goes with the few entries whose indicator a destination knows by something else than our id.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
+use std::collections::HashMap;
 
 use super::{entry::Handle, observable::Key};
 
-/// A table by key, of whatever.
-pub type ByKey<T> = HashMap<Key, T, BuildHasherDefault<KeyHasher>>;
-
 /// Handles by key. Most entries have none, and then this costs nothing.
 #[derive(Clone, Debug, Default)]
-pub struct Handles(ByKey<Handle>);
+pub struct Handles(HashMap<Key, Handle>);
 
 impl Handles {
     pub fn get(&self, key: Key) -> Option<Handle> {
@@ -27,34 +21,9 @@ impl Handles {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub fn remove(&mut self, key: Key) {
         if !self.0.is_empty() {
             self.0.remove(&key);
         }
     }
-}
-
-/// Keys are hashes already: their first bytes spread well enough.
-#[derive(Default)]
-pub struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 = self.0.rotate_left(32) ^ u64::from_le_bytes(word);
-        }
-    }
-
-    /// The length prefix of a byte array says nothing about a key.
-    fn write_usize(&mut self, _length: usize) {}
 }

@@ -177,11 +177,6 @@ impl<'a> Content<'a> {
     pub fn known(&self) -> impl Iterator<Item = Known> + '_ {
         self.frames.iter().flat_map(|frame| frame.known())
     }
-
-    /// Whether any of them has a handle.
-    pub fn has_handles(&self) -> bool {
-        self.frames.iter().any(|frame| !frame.handles.is_empty())
-    }
 }
 
 impl<'a> Frame<'a> {
@@ -289,7 +284,6 @@ mod tests {
             let content = decode(&bytes).unwrap();
             let known = frames.concat();
             prop_assert!(content.entries().eq(known.iter().map(|known| known.entry)));
-            prop_assert_eq!(content.has_handles(), known.iter().any(|known| known.handle.is_some()));
             prop_assert_eq!(content.known().collect::<Vec<_>>(), known);
         }
 

@@ -1,16 +1,15 @@
 //! A page of records against the manifest: what to send, and what became of the rest.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     deciding_record::{Decider, RecordVersion, Tag},
     decision::{Candidate, Decision, fate_of},
-    entry::{Entry, Handle, Known, Rank, State},
+    entry::{Entry, Handle, Known, Place, Rank, State},
     filter::DropReason,
     fingerprint::Fingerprint,
-    handles::ByKey,
     indicator::Indicator,
     manifest::Manifest,
     observable::{HashType, Key, Name, Observable, StixId, Subject},
@@ -41,6 +40,28 @@ pub struct Planned {
 }
 
 impl Planned {
+    /// An indicator of which nothing is known, as it would be sent.
+    pub(super) fn of_new(
+        name: Name,
+        indicator: Indicator,
+        policy: &Policy,
+        circumstances: &Circumstances,
+    ) -> Self {
+        let version = RecordVersion::of(&indicator, circumstances.horizon);
+        Self {
+            record: 0,
+            decider: Decider { version, seen: circumstances.refreshes.last_seen(), is_contested: false },
+            hash_type: name.hash_type,
+            key: name.key,
+            handle: None,
+            fingerprint: policy.fingerprint(&indicator),
+            change: Change::Created,
+            reason: None,
+            valid_until: policy.valid_until(&indicator, Change::Created, circumstances.now),
+            indicator,
+        }
+    }
+
     /// The id under which Sentinel knows it.
     pub fn stix_id(&self) -> StixId {
         match self.handle {
@@ -64,6 +85,11 @@ impl Planned {
         }
         let Indicator { threat_score, confidence, .. } = &self.indicator;
         Rank { threat_score: threat_score.unwrap_or(0), confidence: confidence.unwrap_or(0) }
+    }
+
+    /// What ranks it among others: its scores, then how recently the source updated it.
+    pub(super) fn place(&self) -> Place {
+        (self.rank(), self.acknowledged(None).entry.updated())
     }
 
     /// What is known once the destination acknowledged it, perhaps with a handle.
@@ -296,8 +322,8 @@ struct Deciding {
 }
 
 /// Of each key.
-fn deciders(page: &[Named], versions: &[RecordVersion]) -> ByKey<Deciding> {
-    let mut deciders = ByKey::with_capacity_and_hasher(page.len(), Default::default());
+fn deciders(page: &[Named], versions: &[RecordVersion]) -> HashMap<Key, Deciding> {
+    let mut deciders = HashMap::with_capacity(page.len());
     for (record, Named { names, .. }) in page.iter().enumerate() {
         for name in names {
             let best = deciders.entry(name.key).or_insert(Deciding { record, is_contested: false });

@@ -1,6 +1,10 @@
 //! Uploads side by side, what the destination answered for each record, and a commit for what it settled.
 
-use std::{collections::VecDeque, future::pending, pin::pin};
+use std::{
+    collections::{HashSet, VecDeque},
+    future::pending,
+    pin::pin,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::Notify, task::yield_now};
@@ -13,14 +17,14 @@ use super::{
     ledger::Ledger,
     reconciliation::{Admission, Reconciler},
     retractions,
+    selecting::Selecting,
 };
 use crate::{
     destination::ApiError,
     domain::{
         entry::Known,
         fates::Fates,
-        handles::ByKey,
-        observable::Name,
+        observable::{Key, Name},
         outcome::{Change, Fate, RecordOutcome, Rejection},
         plan::{Plan, Planned},
         window::Range,
@@ -50,17 +54,18 @@ pub(super) struct Delivery<'a> {
     /// What the records were read for.
     range: Range,
     /// Records that have no fate yet.
-    fates: Fates,
+    pub(super) fates: Fates,
+    pub(super) selecting: Selecting,
     waiting: VecDeque<Vec<Planned>>,
     uploads: FuturesUnordered<BoxFuture<'a, Uploaded>>,
     /// Answered, and not looked at yet.
     arrived: Vec<Uploaded>,
     /// What was begun and is not settled: the manifest knows nothing of it yet.
-    under_way: ByKey<()>,
+    under_way: HashSet<Key>,
     /// Entries for the next commit.
     settled: Vec<Known>,
     control: Control,
-    reconciler: Reconciler,
+    pub(super) reconciler: Reconciler,
     halt: Option<Halt>,
 }
 
@@ -69,10 +74,11 @@ impl<'a> Delivery<'a> {
         Self {
             range: Range::Live,
             fates: Fates::default(),
+            selecting: Selecting::default(),
             waiting: VecDeque::new(),
             uploads: FuturesUnordered::new(),
             arrived: Vec::new(),
-            under_way: ByKey::default(),
+            under_way: HashSet::new(),
             settled: Vec::new(),
             control: Control::default(),
             reconciler: Reconciler::default(),
@@ -107,12 +113,7 @@ impl<'a> Delivery<'a> {
 
     /// Whether an upload about one of `names` is under way.
     pub fn knows(&self, names: &[Name]) -> bool {
-        names.iter().any(|name| self.under_way.contains_key(&name.key))
-    }
-
-    /// Records that have no fate yet.
-    pub fn open(&self) -> u64 {
-        self.fates.open()
+        names.iter().any(|name| self.under_way.contains(&name.key))
     }
 
     /// Delivers what a page calls for: first what is removed, because that may make room for the others. Of the others
@@ -218,7 +219,7 @@ impl<'a> Delivery<'a> {
             let now = context.now();
             for item in &mut batch {
                 item.valid_until = context.policy.valid_until(&item.indicator, item.change, now);
-                self.under_way.insert(item.key, ());
+                self.under_way.insert(item.key);
             }
             self.uploads.push(Box::pin(async move {
                 let answer = context.lane.destination.deliver(&batch, context.deadline, traffic).await;

@@ -134,7 +134,18 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
-    while let Some(whole) = ledger.state.progress.next_window(now, limits) {
+    loop {
+        let Some(whole) = delivery.selecting.position(&ledger.state.progress).next_window(now, limits) else {
+            if !delivery.selecting.has_windows() {
+                break;
+            }
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            continue;
+        };
+        if delivery.selecting.differs_from(&whole) {
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            continue;
+        }
         let planned = reading.cut(whole.clone());
         context.lease.map_or(Ok(()), Lease::check)?;
         context.deadline.check()?;
@@ -155,6 +166,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         }
         let account = match read {
             Ok((then, account)) if then < now => {
+                delivery.deliver_chosen(ledger, now, limits).await?;
                 let begins_anew = ledger.state.progress.set_back(&pass.run_id, now - then, then, limits);
                 now = then;
                 if begins_anew {
@@ -175,13 +187,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
             }
             Err(halt) => return Err(halt),
         };
-        let settled = ledger.state.progress.settle(&planned, &account, now, limits);
-        let lost = settled.map_err(|gap| Halt::Failed(gap.to_string()))?;
-        feeds::note_losses(ledger, &lost);
-        retractions::judge_survey(ledger);
-        retractions::recount(ledger);
-        creations::recount(ledger);
-        ledger.commit(Vec::new()).await?;
+        delivery.end_window(ledger, planned, account, now, limits).await?;
     }
     feeds::conclude(ledger)?;
     let progress = &ledger.state.progress;

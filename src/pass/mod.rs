@@ -37,9 +37,11 @@ mod reconciliation;
 mod rejections;
 mod reruns;
 mod retractions;
+mod selecting;
 mod soundness;
 mod status;
 mod status_body;
+mod windows;
 mod work;
 
 use chrono::TimeDelta;

@@ -47,11 +47,21 @@ pub(super) async fn read<'a>(
         delivery.reconcile(ledger).await?;
     }
     let Opened { mut reader, first, .. } = reading.take(planned).await;
-    let mut next = first?;
+    let limits = reading.limits();
+    let mut next = match first {
+        Ok(page) => page,
+        Err(error) => {
+            delivery.deliver_chosen(ledger, now, limits).await?;
+            return Err(error.into());
+        }
+    };
     while let Some(page) = next {
         let fetched = Notify::new();
         let settled = async {
             settle_page(ledger, delivery, page, planned).await?;
+            if delivery.selecting.is_due() {
+                delivery.deliver_chosen(ledger, now, limits).await?;
+            }
             delivery.go_on(ledger, Until::Called(&fetched)).await
         };
         let following = async {
@@ -65,6 +75,7 @@ pub(super) async fn read<'a>(
             Ok(page) => page,
             Err(error) => {
                 delivery.go_on(ledger, Until::Settled).await?;
+                delivery.deliver_chosen(ledger, now, limits).await?;
                 return Err(error.into());
             }
         };
@@ -73,7 +84,8 @@ pub(super) async fn read<'a>(
     reading.measure(planned.window, began.elapsed());
     let account = reader.account();
     drop(reader);
-    let coming = ledger.state.progress.after(planned, &account, now, reading.limits());
+    let position = delivery.selecting.position(&ledger.state.progress);
+    let coming = position.after(planned, &account, now, limits);
     let coming = coming.map(|planned| reading.open(reading.cut(planned)));
     let ahead = async { Some(coming?.await) };
     let (settled, ahead) = tokio::join!(delivery.go_on(ledger, Until::Settled), ahead);
@@ -96,6 +108,14 @@ async fn settle_page<'a>(
     if named.iter().any(|named| delivery.knows(&named.names)) {
         delivery.go_on(ledger, Until::Settled).await?;
     }
+    let circumstances = Circumstances {
+        purpose: ledger.state.progress.purpose(&planned.range),
+        refreshes: ledger.state.progress.refreshes,
+        horizon: planned.window.to,
+        renew_before: ledger.state.progress.renew_before(&policy.renewal, ledger.now()),
+        now: ledger.now(),
+    };
+    let named = delivery.choose(ledger, named, &circumstances).await?;
     ledger.counts.read += page.records;
     context.gauge.read(context.lane.name, page.records);
     let mut held_as = Vec::new();
@@ -108,13 +128,6 @@ async fn settle_page<'a>(
             _ => warn!(lane, "{id} cannot be used: {detail}"),
         }
     }
-    let circumstances = Circumstances {
-        purpose: ledger.state.progress.purpose(&planned.range),
-        refreshes: ledger.state.progress.refreshes,
-        horizon: planned.window.to,
-        renew_before: ledger.state.progress.renew_before(&policy.renewal, ledger.now()),
-        now: ledger.now(),
-    };
     let manifest = &mut ledger.state.manifest;
     let mut plan = plan_page(named, policy, manifest, &circumstances, &mut ledger.counts);
     // `retracted` wins over `dropped`: what is retracted is no longer counted as that.

@@ -50,6 +50,11 @@ impl Reconciler {
         self.capacity.is_some()
     }
 
+    /// What the destination has room for, where it cannot hold everything and was asked.
+    pub fn capacity(&self) -> Option<&Capacity> {
+        self.capacity.as_ref()
+    }
+
     /// Whether some of ours made way for better ones in this pass.
     pub fn made_way(&self) -> bool {
         self.made_way

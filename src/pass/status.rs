@@ -162,7 +162,7 @@ impl Engine {
         for (name, lane) in &mut overview.lanes {
             let Some(lane) = lane else { continue };
             let tally = match read_manifest(&store, name).await {
-                Ok(mut manifest) => Ok(Tally::of(manifest.entries(), overview.at)),
+                Ok(manifest) => Ok(Tally::of(manifest.entries(), overview.at)),
                 Err(error) => Err(error.to_string()),
             };
             let days = match store.days(name).await {

@@ -149,7 +149,7 @@ impl LaneState {
     /// As [`LaneState::commit`]; the files that were written do not count then.
     pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
         lease.hold().await?;
-        let left = self.manifest.retain(|entry| entry.is_kept(now.timestamp()));
+        let left = self.manifest.compact(|entry| entry.is_kept(now.timestamp()));
         let (count, full, mut segments) = (self.manifest.len(), FULL as usize, Vec::new());
         for start in (0..count).step_by(full) {
             let known = self.manifest.known_in(start..count.min(start + full));

@@ -19,7 +19,6 @@ use tracing::{debug, warn};
 use super::{error::StateError, home::Home};
 use crate::domain::{
     compaction::FULL,
-    entry::Entry,
     manifest::Manifest,
     manifest_format::{self, SegmentError},
     progress::SegmentRef,
@@ -56,10 +55,10 @@ impl Files {
         let stored = segments.iter().map(|part| part.entries).sum::<u64>().min(MOST_ROOM);
         let mut manifest = Manifest::with_room(entries.min(stored) as usize);
         let mut whole = Vec::with_capacity(segments.len());
-        let (mut bytes, mut scratch) = (Vec::new(), Vec::new());
+        let mut bytes = Vec::new();
         for part in segments.drain(..) {
             let taken_in = match self.fetch(&part, &mut bytes).await {
-                Ok(()) => self.take_in(&part, &bytes, &mut manifest, &mut scratch),
+                Ok(()) => self.take_in(&part, &bytes, &mut manifest),
                 Err(error) => Err(error),
             };
             match taken_in {
@@ -89,18 +88,12 @@ impl Files {
         if exists { Ok(()) } else { Err(self.damaged(part, SegmentError::Missing)) }
     }
 
-    fn take_in(
-        &self,
-        part: &SegmentRef,
-        bytes: &[u8],
-        into: &mut Manifest,
-        scratch: &mut Vec<Entry>,
-    ) -> Result<(), StateError> {
+    fn take_in(&self, part: &SegmentRef, bytes: &[u8], into: &mut Manifest) -> Result<(), StateError> {
         if part.bytes.is_some_and(|length| length != bytes.len() as u64) {
             return Err(self.damaged(part, SegmentError::Damaged));
         }
         let content = manifest_format::decode(bytes).map_err(|error| self.damaged(part, error))?;
-        into.absorb(&content, scratch);
+        into.absorb(&content);
         Ok(())
     }
 

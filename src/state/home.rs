@@ -59,6 +59,8 @@ impl Home {
     pub async fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
         match self {
             Self::Blob(home) => {
+                // It comes in a buffer of its own, and two of 10 MB are one too many.
+                *into = Vec::new();
                 let found = home.read_range(name, 0..length).await?;
                 Ok(found.map(|bytes| *into = bytes).is_some())
             }

@@ -374,6 +374,16 @@ async fn the_pace_is_kept_over_imports_deletions_and_the_list() {
     let reports = world.chain(Duration::from_secs(600)).await;
     assert_eq!(reports.last().unwrap().end, End::CaughtUp, "{reports:#?}");
     assert_eq!(held(&world).len(), 3000);
+    tokio::time::advance(HOUR).await;
+    let at = world.ago(TimeDelta::minutes(9));
+    let better = |n| Record::fqdn(&name(n)).updated(at).threat_score(Some(99));
+    world.mandiant.put_all((9000..9800).map(better));
+    let reports = world.chain(Duration::from_secs(600)).await;
+    assert_eq!(
+        (reports[0].lanes["defender"].counts.displaced, held(&world).len()),
+        (800, 3000),
+        "{reports:#?}"
+    );
     let requests = world.defender.requests();
     assert!(requests.iter().any(|request| request.operation == Some(Operation::BatchDelete)));
     assert!(requests.iter().all(|request| request.status != 429), "{requests:#?}");

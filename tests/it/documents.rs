@@ -75,6 +75,7 @@ fn the_settings_are_documented_as_the_table_has_them() {
 fn settings_that_documents_name_exist() {
     /// What the host, libraries and the tests read, and what only the vendor's products do.
     const OTHERS: &[&str] = &[
+        "AWS_LC_SYS_NO_JITTER_ENTROPY",
         "FUNCTIONS_CUSTOMHANDLER_PORT",
         "HTTPS_PROXY",
         "HTTP_PROXY",

@@ -35,6 +35,7 @@ mod ownership;
 mod portable;
 mod process;
 mod protocol;
+mod ranking;
 mod requests;
 mod retraction;
 mod safety;

@@ -69,7 +69,9 @@ fn nothing_is_lost_whatever_happens() {
     let (next, failures, sum) = (AtomicU64::new(0), Mutex::new(Vec::new()), Mutex::new(Tally::default()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
+            // A pass's future is large without optimisation.
+            let thread = std::thread::Builder::new().stack_size(64 << 20);
+            let worker = || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds {
@@ -80,7 +82,8 @@ fn nothing_is_lost_whatever_happens() {
                         Err(failure) => failures.lock().unwrap().push((seed, failure)),
                     }
                 }
-            });
+            };
+            thread.spawn_scoped(scope, worker).expect("a thread");
         }
     });
     let mut failures: Vec<(u64, String)> = failures.into_inner().unwrap();

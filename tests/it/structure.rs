@@ -220,8 +220,9 @@ fn touched(paragraph: &str, product: &str) -> Vec<String> {
 
 #[test]
 fn a_product_is_named_only_where_architecture_md_says() {
-    const PRODUCTS: [(&str, &str, &[&str]); 3] = [
+    const PRODUCTS: [(&str, &str, &[&str]); 4] = [
         ("**A source**", "mandiant", &["mandiant", "mati"]),
+        ("**A source**", "gti", &["gti"]),
         ("**A destination**", "sentinel", &["sentinel"]),
         ("**A destination**", "defender", &["defender"]),
     ];

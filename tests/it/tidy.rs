@@ -36,7 +36,8 @@ pub fn words(text: &str) -> impl Iterator<Item = &str> {
 fn files_are_short_enough_to_read() {
     const LIMIT: usize = 400;
     /// Longer ones, each with its reason.
-    const LONGER: &[(&str, &str)] = &[];
+    const LONGER: &[(&str, &str)] =
+        &[("src/settings/table.rs", "a table with a row for each setting, read by name")];
     let files: Vec<String> = files().into_iter().filter(|name| name.ends_with(".rs")).collect();
     for file in &files {
         let lines = read(file).lines().count();

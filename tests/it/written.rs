@@ -121,7 +121,7 @@ async fn little_is_written_for_what_changed() {
         progress * CHANGES / 20_000,
     );
 
-    let mut loaded = load(&store, run_id).await;
+    let loaded = load(&store, run_id).await;
     assert!(loaded.manifest.entries() == state.manifest.entries());
     state.compact(&lease, now()).await.unwrap();
     assert_eq!(state.progress.segments.len(), 4);

@@ -9,7 +9,13 @@ use super::{
 };
 use crate::{
     domain::{
-        days::Day, health::Health, outcome::Counts, rejected::RejectedRecord, report::Report, tally::Tally,
+        days::Day,
+        feeds::{NotedLoss, Quota},
+        health::Health,
+        outcome::Counts,
+        rejected::RejectedRecord,
+        report::Report,
+        tally::Tally,
     },
     pass::{LaneCost, LaneDetail, LaneOverview, Overview},
 };
@@ -89,6 +95,12 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
     };
     let (requests, throttled) = (total(|counts| counts.requests), total(|counts| counts.throttled));
     more("Requests throttled", throttled, &format!(" of {} in the newest passes", count(requests)));
+    facts.append(&mut of_the_source(lane));
+    let mut more = |name: &'static str, number: u64, about: &str| {
+        if number > 0 {
+            facts.push(Fact::new(name, vec![format!("{}{about}", count(number)).into()]));
+        }
+    };
     if let Some(LaneDetail { tally: Ok(Tally { rejected, retracted, foreign, .. }), .. }) = &lane.detail {
         more("Rejected, until they change", *rejected, "");
         more("Retracted", *retracted, "");
@@ -119,6 +131,46 @@ fn matchable(name: &str, overview: &Overview) -> Option<Fact> {
         matchable => format!("{} of {} objects sent in the newest passes", count(matchable), count(objects)),
     };
     Some(Fact::new("Matchable by Microsoft's rules", vec![text.into()]))
+}
+
+/// What is known of a source that has several lists: how much of its quota is used, which lists cannot be read, which
+/// packages are missing, and what is lost.
+fn of_the_source(lane: &LaneOverview) -> Vec<Fact> {
+    /// So many of a kind are shown.
+    const SHOWN: usize = 10;
+    let mut facts = Vec::new();
+    if let Some(Quota { used, allowed, at }) = lane.quota {
+        let told = format!("{} of {} of the day, ", count(used), count(allowed));
+        facts.push(Fact::new("Requests to the source", vec![told.into(), at.into()]));
+    }
+    let mut more = |name: &'static str, items: Vec<Vec<Piece>>| {
+        let surplus = items.len().saturating_sub(SHOWN);
+        let mut pieces = Vec::new();
+        for (place, item) in items.into_iter().take(SHOWN).enumerate() {
+            if place > 0 {
+                pieces.push("; ".to_owned().into());
+            }
+            pieces.extend(item);
+        }
+        if surplus > 0 {
+            pieces.push(format!("; and {} more", count(surplus as u64)).into());
+        }
+        if !pieces.is_empty() {
+            facts.push(Fact::new(name, pieces));
+        }
+    };
+    let closed = lane.feeds.iter().filter_map(|(name, feed)| Some((name, feed.closed.as_ref()?)));
+    let closed = closed.map(|(name, why)| vec![format!("{}: {}", cut(name, 60), cut(why, 200)).into()]);
+    more("Lists that cannot be read", closed.collect());
+    let holes = lane.feeds.iter().flat_map(|(name, feed)| feed.holes.iter().map(move |at| (name, *at)));
+    let holes = holes.map(|(name, at)| vec![format!("{} of ", cut(name, 60)).into(), at.into()]);
+    more("Packages that are missing", holes.collect());
+    let losses = lane.losses.iter().rev().map(|NotedLoss { loss, .. }| {
+        let what = format!("{}, from ", cut(&loss.what, 200));
+        vec![what.into(), loss.from.into(), " to ".to_owned().into(), loss.to.into()]
+    });
+    more("Lost at the source in 90 days", losses.collect());
+    facts
 }
 
 /// What the passes counted for a lane, the newest first. A rehearsal changes nothing, so it is no part of the history.

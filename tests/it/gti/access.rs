@@ -4,13 +4,23 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use chrono::TimeDelta;
-use mati_sync::{domain::outcome::End, pass::Work};
+use mati_sync::{
+    check::{self, Finding, Verdict},
+    domain::outcome::End,
+    pass::Work,
+};
 use sandbox::{
     gti::{Ioc, Rate, Tier, hour_of},
     net::Fault,
 };
 
 use super::{hours_ago, lane, pass_hours, world};
+use crate::harness::{vault::with_key_vault, world::World};
+
+async fn findings(world: &World) -> Vec<Finding> {
+    let app = world.start();
+    check::run(&app.engine, app.schedule.as_deref()).await
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_licence_gives_its_lists_and_the_others_are_named() {
@@ -184,4 +194,81 @@ async fn a_pass_that_runs_out_of_time_is_continued_at_its_hour() {
     assert_eq!(created, 18 * 150, "nothing is sent twice");
     let ended = world.run(Work::Timer, Duration::from_secs(600)).await;
     assert_eq!(ended.reports[0].totals().created, 0);
+}
+
+/// What `check` says: the quota, each list with its licence, whether records are assessed.
+#[tokio::test(start_paused = true)]
+async fn check_shows_the_quota_and_each_list_with_its_licence() {
+    let mut world = world();
+    world.gti.set(|knobs| knobs.tier = Tier::Enterprise);
+    world.gti.put_all("malware", hours_ago(&world, 2), (0..7).map(|n| Ioc::domain(&format!("a{n}.example"))));
+    let all = findings(&world).await;
+    let of = |name: &str| {
+        all.iter().find(|finding| finding.check == name).unwrap_or_else(|| panic!("{name}: {all:#?}"))
+    };
+    let key = of("Google Threat Intelligence");
+    assert!(key.result.contains("0 of 20,000 requests of today are used"), "{key:#?}");
+    assert!(of("Threat list malware").result.contains("it comes with Enterprise and Enterprise Plus"));
+    assert!(of("Threat list phishing").result.contains("passes leave it out"), "{all:#?}");
+    assert!(of("Assessments").result.contains("of malware have it"), "{all:#?}");
+    assert!(all.iter().all(|finding| finding.verdict != Verdict::Failed), "{all:#?}");
+
+    // A list that was asked for by name is missed.
+    world.set("GTI_LISTS", "malware,phishing,malwares");
+    world.gti.set(|knobs| knobs.is_unassessed = true);
+    let all = findings(&world).await;
+    let failed: Vec<&str> =
+        all.iter().filter(|it| it.verdict == Verdict::Failed).map(|it| it.check.as_str()).collect();
+    assert_eq!(failed, ["Threat list phishing", "Threat list malwares", "Assessments"], "{all:#?}");
+    let text = format!("{all:?}");
+    assert!(text.contains("x-tool") && !text.contains("sandbox-gti-key"), "{text}");
+}
+
+/// The key is part of one address, and no failure of that request may show it.
+#[tokio::test(start_paused = true)]
+async fn the_key_in_an_address_reaches_no_message() {
+    for fault in [
+        Fault::Refuse,
+        Fault::ResetBefore,
+        Fault::ResetInBody(9),
+        Fault::status(500),
+        Fault::status(404),
+        Fault::AnswerBefore(StatusCode::OK, Default::default(), "<html>sandbox-gti-key</html>".into()),
+        Fault::Hang,
+    ] {
+        let world = world();
+        let shown = format!("{fault:?}");
+        world.net.on_request(move |exchange| {
+            exchange.uri.path().ends_with("/overall_quotas").then(|| fault.clone())
+        });
+        world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain("bad.example"));
+        // It is not needed for a pass.
+        let report = world.tick().await;
+        assert_eq!((report.end, world.held().len()), (End::CaughtUp, 1), "{shown}: {report:#?}");
+        let all = findings(&world).await;
+        let key = all.iter().find(|finding| finding.check == "Google Threat Intelligence").unwrap();
+        let told = format!("{key:?}").replace("<html>sandbox-gti-key</html>", "");
+        assert!(!told.contains("sandbox-gti-key"), "{shown}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_key_is_read_again() {
+    let mut world = world();
+    let vault = with_key_vault(&mut world);
+    vault.set("gti-api-key", "old-key");
+    world.set("GTI_API_KEY", "");
+    world.gti.set(|knobs| knobs.key = "old-key".into());
+    world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain("bad.example"));
+    let app = world.start();
+    let (_sender, stop) = tokio::sync::watch::channel(false);
+    let deadline = mati_sync::clock::Deadline::for_invocation(Duration::from_secs(24 * 3600), stop);
+    app.engine.run(Work::Timer, None, &deadline).await;
+    // The same process goes on with a key that the service knows no more.
+    world.gti.set(|knobs| knobs.key = "new-key".into());
+    vault.set("gti-api-key", "new-key");
+    pass_hours(1).await;
+    world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain("new.example"));
+    let ended = app.engine.run(Work::Timer, None, &deadline).await;
+    assert_eq!((ended.reports[0].end, world.held().len()), (End::CaughtUp, 2), "{:#?}", ended.reports);
 }

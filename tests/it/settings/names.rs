@@ -73,7 +73,7 @@ fn foreign_variables_of_the_environment_are_left_alone() {
 
 #[test]
 fn a_settings_file_holds_our_settings_and_the_host_s_alone() {
-    for name in ["MY_OWN", "INCLUDE", "DEFENDER_API_URL", "_comment"] {
+    for name in ["MY_OWN", "MY_INCLUDE", "DEFENDER_API_URL", "_comment"] {
         let told = of_file(&[(name, "x")]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].starts_with(&format!("{name} is no setting of mati-sync; remove it")), "{told:?}");

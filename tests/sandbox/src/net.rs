@@ -210,7 +210,7 @@ pub async fn serve(router: Router, tls: Option<&Tls>) -> std::io::Result<SocketA
     serve_at(0, router, tls, &Arc::default()).await
 }
 
-/// The same on a port that is given (0: any that is free), and counts the connections without `tls`.
+/// The same on a port that is given (0: any that is free), and counts the connections.
 pub async fn serve_at(
     port: u16,
     router: Router,
@@ -228,7 +228,7 @@ pub async fn serve_at(
             tokio::spawn(async move { axum::serve(listener, router).await })
         }
         Some(tls) => {
-            let listener = tls.listener(listener);
+            let listener = tls.listener(listener, Arc::clone(connections));
             tokio::spawn(async move { axum::serve(listener, router).await })
         }
     };

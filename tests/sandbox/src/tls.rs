@@ -3,7 +3,10 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
@@ -72,9 +75,9 @@ impl Tls {
         Ok(authority)
     }
 
-    /// A listener for `axum::serve` that speaks https.
-    pub fn listener(&self, listener: TcpListener) -> TlsListener {
-        TlsListener { listener, acceptor: TlsAcceptor::from(Arc::clone(&self.config)) }
+    /// A listener for `axum::serve` that speaks https and counts its connections.
+    pub fn listener(&self, listener: TcpListener, connections: Arc<AtomicUsize>) -> TlsListener {
+        TlsListener { listener, acceptor: TlsAcceptor::from(Arc::clone(&self.config)), connections }
     }
 }
 
@@ -82,6 +85,7 @@ impl Tls {
 pub struct TlsListener {
     listener: TcpListener,
     acceptor: TlsAcceptor,
+    connections: Arc<AtomicUsize>,
 }
 
 impl axum::serve::Listener for TlsListener {
@@ -92,6 +96,7 @@ impl axum::serve::Listener for TlsListener {
         loop {
             // A client that refuses our certificate or hangs up is its own trouble: take the next one.
             let Ok((stream, address)) = self.listener.accept().await else { continue };
+            self.connections.fetch_add(1, Ordering::Relaxed);
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, address);
             }

@@ -14,6 +14,7 @@ use crate::{
     clock::Now,
     defender::Defender,
     entra::Entra,
+    gti::Gti,
     host::Settings,
     key_vault::KeyVault,
     mandiant::Mandiant,
@@ -32,17 +33,20 @@ const WORKSPACE_NAME: &str = "world-workspace";
 
 const MATI_KEY: &str = "world-mandiant-key";
 const MATI_SECRET: &str = "world-mandiant-secret";
+const GTI_KEY: &str = "world-gti-key";
 const CLIENT_SECRET: &str = "world-client-secret";
 const IDENTITY_HEADER: &str = "world-identity-header";
 
 /// Whatever must never show in a log.
-pub const SECRETS: [&str; 4] = [MATI_KEY, MATI_SECRET, CLIENT_SECRET, IDENTITY_HEADER];
+pub const SECRETS: [&str; 5] = [MATI_KEY, MATI_SECRET, GTI_KEY, CLIENT_SECRET, IDENTITY_HEADER];
 
 /// The services, and where they are served until the runtime ends.
 ///
 /// Entra's authority and Key Vault speak https, because Microsoft's clients talk to them in no other way.
 pub struct World {
     pub mandiant: Mandiant,
+    /// The source only with [`World::gti_settings`].
+    pub gti: Gti,
     pub entra: Entra,
     /// Takes only Entra's tokens.
     pub sentinel: Sentinel,
@@ -53,6 +57,7 @@ pub struct World {
     /// Takes only Entra's tokens, and holds all of mati-sync's secrets.
     pub key_vault: KeyVault,
     mandiant_address: SocketAddr,
+    gti_address: SocketAddr,
     identity_address: SocketAddr,
     authority_address: SocketAddr,
     sentinel_address: SocketAddr,
@@ -61,6 +66,9 @@ pub struct World {
     vault_address: SocketAddr,
     /// To Mandiant and to Sentinel, so far.
     connections: [Arc<AtomicUsize>; 2],
+    tls: Tls,
+    /// Whether everything speaks https, but for the identity endpoint, which is on the program's own machine.
+    everywhere: bool,
     certificates: TempDir,
 }
 
@@ -70,16 +78,28 @@ impl World {
         Self::start_at(now, None).await
     }
 
-    /// The same on the ports from `first` on, for a program that has its settings already.
+    /// The same, where every service speaks https as it does once deployed.
+    pub async fn start_over_tls(now: Now) -> std::io::Result<Self> {
+        Self::build(now, None, true).await
+    }
+
+    /// The same as [`World::start`], on the ports from `first` on, for a program that has its settings already.
     pub async fn start_at(now: Now, first: Option<u16>) -> std::io::Result<Self> {
+        Self::build(now, first, false).await
+    }
+
+    async fn build(now: Now, first: Option<u16>, everywhere: bool) -> std::io::Result<Self> {
         let port = |number: u16| first.map_or(0, |first| first + number);
         let uncounted = Arc::default();
         let certificates = tempfile::tempdir()?;
         let tls = Tls::new(&["localhost", "127.0.0.1"]);
         tls.write(certificates.path())?;
+        let wanted = everywhere.then_some(&tls);
 
         let mandiant = Mandiant::new(now.clone());
         mandiant.set(|knobs| (knobs.key, knobs.secret) = (MATI_KEY.into(), MATI_SECRET.into()));
+        let gti = Gti::new(now.clone());
+        gti.set(|knobs| knobs.key = GTI_KEY.into());
         let entra = Entra::new(now.clone());
         entra.app(TENANT_ID, CLIENT_ID, CLIENT_SECRET);
         entra.knobs(|knobs| knobs.identity_header = IDENTITY_HEADER.into());
@@ -99,26 +119,31 @@ impl World {
         key_vault.set("mati-key", MATI_KEY);
         key_vault.set("mati-secret", MATI_SECRET);
         key_vault.set("azure-client-secret", CLIENT_SECRET);
+        key_vault.set("gti-api-key", GTI_KEY);
 
         let connections = <[Arc<AtomicUsize>; 2]>::default();
         let [to_mandiant, to_sentinel] = &connections;
         Ok(Self {
-            mandiant_address: net::serve_at(port(0), mandiant.router(), None, to_mandiant).await?,
+            mandiant_address: net::serve_at(port(0), mandiant.router(), wanted, to_mandiant).await?,
             identity_address: net::serve_at(port(1), entra.managed_identity_router(), None, &uncounted)
                 .await?,
             authority_address: net::serve_at(port(2), entra.router(), Some(&tls), &uncounted).await?,
-            sentinel_address: net::serve_at(port(3), sentinel.router(), None, to_sentinel).await?,
-            resource_manager_address: net::serve_at(port(4), resource_manager.router(), None, &uncounted)
+            sentinel_address: net::serve_at(port(3), sentinel.router(), wanted, to_sentinel).await?,
+            resource_manager_address: net::serve_at(port(4), resource_manager.router(), wanted, &uncounted)
                 .await?,
-            defender_address: net::serve_at(port(5), defender.router(), None, &uncounted).await?,
+            defender_address: net::serve_at(port(5), defender.router(), wanted, &uncounted).await?,
             vault_address: net::serve_at(port(6), key_vault.router(), Some(&tls), &uncounted).await?,
+            gti_address: net::serve_at(port(7), gti.router(), None, &uncounted).await?,
             mandiant,
+            gti,
             entra,
             sentinel,
             resource_manager,
             defender,
             key_vault,
             connections,
+            tls,
+            everywhere,
             certificates,
         })
     }
@@ -128,18 +153,37 @@ impl World {
         self.connections.each_ref().map(|connections| connections.load(Ordering::Relaxed))
     }
 
+    /// The certificates that the services show.
+    pub fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
     /// Settings that lead to the services; uploads are made by the managed identity. Where the state goes is
     /// left open.
     pub fn settings(&self) -> Settings {
-        settings([
+        let scheme = if self.everywhere { "https" } else { "http" };
+        let mut settings = settings([
             ("MATI_KEY", MATI_KEY.into()),
             ("MATI_SECRET", MATI_SECRET.into()),
-            ("MATI_BASE_URL", format!("http://{}", self.mandiant_address)),
+            ("MATI_BASE_URL", format!("{scheme}://{}", self.mandiant_address)),
             ("AZURE_WORKSPACE_ID", WORKSPACE_ID.into()),
-            ("SENTINEL_BASE_URL", format!("http://{}", self.sentinel_address)),
-            ("DEFENDER_BASE_URL", format!("http://{}", self.defender_address)),
+            ("SENTINEL_BASE_URL", format!("{scheme}://{}", self.sentinel_address)),
+            ("DEFENDER_BASE_URL", format!("{scheme}://{}", self.defender_address)),
             ("IDENTITY_ENDPOINT", format!("http://{}/msi/token", self.identity_address)),
             ("IDENTITY_HEADER", IDENTITY_HEADER.into()),
+        ]);
+        if self.everywhere {
+            settings.insert("SSL_CERT_FILE".into(), self.authority_certificate());
+        }
+        settings
+    }
+
+    /// Laid over [`World::settings`], these make Google Threat Intelligence the source.
+    pub fn gti_settings(&self) -> Settings {
+        settings([
+            ("SOURCE", "gti".into()),
+            ("GTI_API_KEY", GTI_KEY.into()),
+            ("GTI_BASE_URL", format!("http://{}/api/v3", self.gti_address)),
         ])
     }
 
@@ -156,11 +200,12 @@ impl World {
 
     /// Laid over [`World::settings`], these let the workspace be asked what it holds.
     pub fn adoption(&self) -> Settings {
+        let scheme = if self.everywhere { "https" } else { "http" };
         settings([
             ("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION_ID.into()),
             ("AZURE_RESOURCE_GROUP_NAME", RESOURCE_GROUP.into()),
             ("AZURE_WORKSPACE_NAME", WORKSPACE_NAME.into()),
-            ("AZURE_RESOURCE_MANAGER_URL", format!("http://{}", self.resource_manager_address)),
+            ("AZURE_RESOURCE_MANAGER_URL", format!("{scheme}://{}", self.resource_manager_address)),
         ])
     }
 

@@ -260,7 +260,7 @@ impl Life {
         let store = (app.engine.open_store)().unwrap();
         store.prepare().await.unwrap();
         let progress = store.progress("sentinel").await.expect("progress can be read")?;
-        let mut manifest = app.engine.manifest("sentinel").await.expect("the manifest can be read");
+        let manifest = app.engine.manifest("sentinel").await.expect("the manifest can be read");
         let entries = manifest.entries();
         assert!(entries.iter().all(|entry| entry.state() == State::Held), "Sentinel refuses nothing");
         Some((entries.iter().map(|entry| entry.key.stix_id()).collect(), progress.watermark))

@@ -4,6 +4,7 @@
 //! Defender for Endpoint are stand-ins. Every number that is told is checked, and a wrong one ends the demo with exit
 //! code 1.
 
+mod gti;
 mod lanes;
 mod records;
 mod report;
@@ -35,6 +36,9 @@ struct Arguments {
     /// Microsoft Defender for Endpoint as a second destination, beside Sentinel.
     #[arg(long)]
     both: bool,
+    /// Where the indicators come from: `mandiant`, or `gti` for the change to Google Threat Intelligence.
+    #[arg(long, default_value = "mandiant", value_parser = ["mandiant", "gti"])]
+    source: String,
     /// Answers recorded from Mandiant's API, instead of generated indicators.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "count")]
     records: Vec<PathBuf>,
@@ -77,7 +81,11 @@ async fn run(arguments: &Arguments) -> Result<()> {
         false => (vec![Lane::Sentinel], " and Microsoft Sentinel"),
         true => (vec![Lane::Sentinel, Lane::Defender], ", Microsoft Sentinel and Defender for Endpoint"),
     };
-    println!("mati-sync against stand-ins for Mandiant, Entra ID{destinations} on this machine\n");
+    let source = match arguments.source.as_str() {
+        "gti" => "Mandiant, Google Threat Intelligence",
+        _ => "Mandiant",
+    };
+    println!("mati-sync against stand-ins for {source}, Entra ID{destinations} on this machine\n");
     let began = Instant::now();
     let app = arguments.app.as_deref();
     let mut stage = Stage::set(lanes, app, arguments.port, arguments.keep, arguments.verbose).await?;
@@ -86,7 +94,11 @@ async fn run(arguments: &Arguments) -> Result<()> {
         [] => records::generated(arguments.count, now),
         files => records::recorded(files, now)?,
     };
-    if let Err(error) = story::tell(&stage, records).await {
+    let told = match arguments.source.as_str() {
+        "gti" => gti::tell(&mut stage).await,
+        _ => story::tell(&stage, records).await,
+    };
+    if let Err(error) = told {
         return Err(error.context(format!("mati-sync's log is in {}", stage.keep_log())));
     }
     say("finished", finished(began.elapsed(), std::env::var("MATI_SYNC_BUILD_SECONDS").ok()));

@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::lanes::Lane;
 
 /// Why a record was not wanted, in the words of the story.
-const REASONS: [(&str, &str); 7] = [
+const REASONS: [(&str, &str); 10] = [
+    ("benign", "benign"),
+    ("pervasive", "pervasive infrastructure"),
+    ("severity", "not severe"),
     ("confidence", "below confidence 80"),
     ("threat_score", "below threat score 80"),
     ("osint", "open source only"),

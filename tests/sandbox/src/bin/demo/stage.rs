@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use chrono::{DateTime, Utc};
 use sandbox::{
     clock::{self, Now},
-    host::{Echo, FunctionsHost, HostOptions, TimerFire},
+    host::{Echo, FunctionsHost, HostOptions, Settings, TimerFire},
     world::World,
 };
 use tempfile::TempDir;
@@ -28,6 +28,8 @@ pub struct Stage {
     /// Where the indicators go.
     pub lanes: Vec<Lane>,
     host: FunctionsHost,
+    /// With which the host was started.
+    options: HostOptions,
     client: reqwest::Client,
     now: Now,
     folder: TempDir,
@@ -68,9 +70,18 @@ impl Stage {
         options.run_queues = true;
         options.http_port = Some(if TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { 0 });
         options.echo = Some(log(&folder.path().join("log"), verbose)?);
-        let host = FunctionsHost::start(options).await?;
+        let host = FunctionsHost::start(options.clone()).await?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        Ok(Self { world, lanes, host, client, now, folder })
+        Ok(Self { world, lanes, host, options, client, now, folder })
+    }
+
+    /// Starts the host anew with other settings laid over those that it had.
+    pub async fn change_source(&mut self, settings: &Settings) -> Result<()> {
+        self.host.terminate(Duration::from_secs(10)).await;
+        self.options.settings.extend(settings.clone());
+        self.options.http_port = Some(0);
+        self.host = FunctionsHost::start(self.options.clone()).await?;
+        Ok(())
     }
 
     pub fn now(&self) -> DateTime<Utc> {
