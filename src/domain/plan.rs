@@ -59,6 +59,7 @@ impl Planned {
             reason: None,
             valid_until: policy.valid_until(&indicator, Change::Created, circumstances.now),
             indicator,
+            is_unasked: false,
         }
     }
 
