@@ -153,7 +153,7 @@ impl Simulation {
         let (app, now) = (self.world.start(), self.world.now());
         let mut waiting = HashSet::new();
         for lane in self.lanes() {
-            let manifest = app.engine.manifest(lane).await.expect("readable");
+            let mut manifest = app.engine.manifest(lane).await.expect("readable");
             let marked = manifest.held_unwanted(now).map(|known| known.entry);
             let marked = marked.filter(|entry| entry.state() != State::Condemned);
             waiting.extend(marked.map(|entry| (*lane, entry.key)));
