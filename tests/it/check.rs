@@ -127,11 +127,7 @@ async fn a_refusal_is_told_with_what_to_do_and_keeps_no_other_check_from_being_m
             &["Microsoft Sentinel Reader", "az role assignment create", "--scope"],
         ),
         (DEFENDER, &["Defender for Endpoint"], &["Ti.ReadWrite.All", "infra/grant-defender.sh"]),
-        (
-            STORAGE,
-            &["state", "lease", "sentinel renewal", "defender renewal"],
-            &["AzureWebJobsStorage", "firewall"],
-        ),
+        (STORAGE, &["state", "lease", "exclusions"], &["AzureWebJobsStorage", "firewall"]),
     ];
     for (service, expected, words) in cases {
         let world = world();
@@ -166,7 +162,7 @@ async fn a_service_that_never_answers_costs_half_a_minute_and_no_other_check() {
         (MANDIANT, &["Mandiant"][..]),
         (RESOURCE_MANAGER, &["Sentinel workspace"]),
         (DEFENDER, &["Defender for Endpoint"]),
-        (STORAGE, &["state", "lease", "sentinel renewal", "defender renewal"]),
+        (STORAGE, &["state", "lease", "exclusions"]),
     ] {
         let world = world();
         world
