@@ -109,14 +109,6 @@ fn wait(ledger: &mut Ledger<'_>, item: &Planned, circumstances: &Circumstances) 
     (!is_known).then(|| item.waiting())
 }
 
-/// Notes that what `item` stands for was created.
-pub(super) fn note(ledger: &mut Ledger<'_>, item: &Planned) {
-    if item.is_unasked {
-        let now = ledger.now();
-        ledger.state.progress.unasked.note_created(now, 1);
-    }
-}
-
 /// Counts anew how many creations wait, if any do: records may no longer admit their indicators, or be listed no more.
 pub(super) fn recount(ledger: &mut Ledger<'_>) {
     let now = ledger.now();

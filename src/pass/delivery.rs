@@ -12,7 +12,6 @@ use tracing::{info, warn};
 
 use super::{
     control::Control,
-    creations,
     halt::Halt,
     ledger::Ledger,
     reconciliation::{Admission, Reconciler},
@@ -329,7 +328,6 @@ impl<'a> Delivery<'a> {
                 if item.change == Change::Retracted {
                     retractions::note(ledger, item, before, &self.range);
                 }
-                creations::note(ledger, item);
                 Some(item.acknowledged(handle))
             }
             RecordOutcome::OverLimit => {

@@ -76,6 +76,10 @@ impl<'a> Ledger<'a> {
 
     /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
     pub fn note_sent(&mut self, item: &Planned) {
+        if item.is_unasked {
+            let now = self.now();
+            self.state.progress.unasked.note_created(now, 1);
+        }
         self.counts.displaced += u64::from(item.change == Change::Displaced);
         if matches!(item.change, Change::Created | Change::Updated)
             && let Some(matchable) = &mut self.matchable
