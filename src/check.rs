@@ -312,7 +312,7 @@ fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
             Some(lapse) => format!("{holds}. {}", Lapse { lapse, now }),
         })
     };
-    Probe::new(&format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
+    Probe::new(format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {
