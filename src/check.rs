@@ -247,7 +247,7 @@ fn cost_probe(engine: &Engine) -> Probe<'_> {
 /// What the rules that come with a destination can match of what the settings send there.
 fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
     let destination = &lane.destination;
-    let told = destination.blind_spots(&lane.policy);
+    let told = destination.blind_spots(&lane.policy, lane.policy.filter.included.ipv6);
     let told = told.unwrap_or_else(|| "at least one of them can match each indicator".to_owned());
     let tried = "the settings were compared with what Microsoft's stock rules read".to_owned();
     let probe = || Probe::new(format!("{} rules", destination.label()), tried, std::future::ready(Ok(told)));

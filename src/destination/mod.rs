@@ -175,12 +175,11 @@ impl Destination {
         }
     }
 
-    /// What of a lane with this policy those rules cannot match, for a person.
-    pub fn blind_spots(&self, policy: &Policy) -> Option<String> {
-        let included = &policy.filter.included;
+    /// What of a lane with this policy those rules cannot match, for a person; about IPv6 only where that matters.
+    pub fn blind_spots(&self, policy: &Policy, has_ipv6: bool) -> Option<String> {
         match self {
             Self::Sentinel(_) => {
-                sentinel::stock_rules::blind_spots(policy.hash_types, included.hash, included.ipv6)
+                sentinel::stock_rules::blind_spots(policy.hash_types, policy.filter.included.hash, has_ipv6)
             }
             Self::Defender(_) => None,
         }

@@ -173,7 +173,9 @@ impl Engine {
                 read => read?,
             };
             let destination = self.lanes.iter().find(|lane| lane.name == name);
-            let blind_spots = destination.and_then(|lane| lane.destination.blind_spots(&lane.policy));
+            let holds_ipv6 = tally.as_ref().is_ok_and(|tally| tally.held.ipv6 > 0);
+            let blind_spots =
+                destination.and_then(|lane| lane.destination.blind_spots(&lane.policy, holds_ipv6));
             let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
             let capacity = capacity.map(|capacity| capacity as u64);
             let rejected = newest_rejected(&store, name).await?;
