@@ -1,6 +1,7 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
 mod arguments;
+pub mod cost;
 mod exclusions;
 pub mod out;
 mod show;
@@ -42,6 +43,8 @@ pub struct Circumstances<'a> {
     pub colored: bool,
     /// `SYNC_CRON`.
     pub schedule: Option<&'a str>,
+    /// The user's price for a gigabyte of rows.
+    pub price_per_gb: Option<f64>,
     /// Warnings about the settings.
     pub notices: &'a [String],
 }
@@ -58,6 +61,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         Command::Settings { from } => return Some(carry_over(from)),
         Command::Sync(_)
         | Command::Check { .. }
+        | Command::Cost
         | Command::Status
         | Command::Exclusions(_)
         | Command::State(_) => return None,
@@ -118,6 +122,7 @@ pub async fn run(
         Command::Check { canary } => return checked(engine, circumstances, canary).await,
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
+        Command::Cost => cost_of(engine, circumstances, stop).await,
         Command::Exclusions(ExclusionsCommand::Test { value }) => {
             return exclusions::test(&value, engine, output).await;
         }
@@ -228,6 +233,21 @@ async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<Ex
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn cost_of(
+    engine: &Engine,
+    circumstances: &Circumstances<'_>,
+    stop: Receiver<bool>,
+) -> Result<ExitCode, StateError> {
+    let cost = engine.cost(&Deadline::unlimited(stop)).await?;
+    let price = circumstances.price_per_gb;
+    if circumstances.output.json {
+        out::print(&format!("{}\n", out::json(&cost::body(&cost, price))));
+    } else {
+        out::print(&cost::text(&cost, price));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
     if !engine.lane_names().contains(&lane) {
         return Err(StateError::rejected(format!(
@@ -259,6 +279,8 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
             State::Condemned => "confirmed",
             State::Foreign => "foreign",
             State::Absent => "absent",
+            State::Waiting => "waiting",
+            State::Confirmed => "creation_confirmed",
         },
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),

@@ -33,6 +33,8 @@ pub struct Limits {
     pub capacity: Option<usize>,
     /// Whether its indicators make endpoints act: then a wrong one is an outage.
     pub acts: bool,
+    /// Whether each object that it takes is a row that somebody pays for.
+    pub billed: bool,
 }
 
 /// When a lane asks what its destination holds.
@@ -54,10 +56,15 @@ impl Destination {
 
     pub fn limits(&self) -> Limits {
         match self {
-            Self::Sentinel(_) => Limits { batch: sentinel::client::BATCH, capacity: None, acts: false },
-            Self::Defender(defender) => {
-                Limits { batch: defender::client::BATCH, capacity: Some(defender.limit), acts: true }
+            Self::Sentinel(_) => {
+                Limits { batch: sentinel::client::BATCH, capacity: None, acts: false, billed: true }
             }
+            Self::Defender(defender) => Limits {
+                batch: defender::client::BATCH,
+                capacity: Some(defender.limit),
+                acts: true,
+                billed: false,
+            },
         }
     }
 

@@ -123,6 +123,11 @@ impl Manifest {
         until.filter(|until| renewed_until.is_none_or(|renewed| *until >= renewed)).min()
     }
 
+    /// Indicators that wait at `now` to be created.
+    pub fn waiting(&mut self, now: DateTime<Utc>) -> impl Iterator<Item = Known> + '_ {
+        self.known().filter(move |known| known.entry.is_waiting(now))
+    }
+
     /// Indicators that the destination holds at `now` although the records that decide about them speak against them.
     pub fn held_unwanted(&self, now: DateTime<Utc>) -> impl Iterator<Item = Known> + '_ {
         self.known().filter(move |known| known.entry.is_held_unwanted(now))

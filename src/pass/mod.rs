@@ -17,11 +17,14 @@ mod begin;
 mod context;
 mod continuation;
 mod control;
+mod cost;
+mod creations;
 mod days;
 mod delivery;
 mod engine;
 mod exclusions;
 mod feeds;
+mod forecast;
 mod foreign;
 pub mod gauge;
 mod halt;
@@ -49,6 +52,7 @@ use crate::{
 };
 
 pub use self::{
+    cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
     exclusions::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
