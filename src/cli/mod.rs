@@ -1,6 +1,7 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
 mod arguments;
+pub mod cost;
 mod exclusions;
 mod explain;
 pub mod out;
@@ -43,6 +44,8 @@ pub struct Circumstances<'a> {
     pub colored: bool,
     /// `SYNC_CRON`.
     pub schedule: Option<&'a str>,
+    /// The user's price for a gigabyte of rows.
+    pub price_per_gb: Option<f64>,
     /// Warnings about the settings.
     pub notices: &'a [String],
 }
@@ -59,6 +62,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         Command::Settings { from } => return Some(carry_over(from)),
         Command::Sync(_)
         | Command::Check { .. }
+        | Command::Cost
         | Command::Status
         | Command::Explain { .. }
         | Command::Exclusions(_)
@@ -123,6 +127,7 @@ pub async fn run(
         Command::Explain { value } => {
             return explain::explain(&value, engine, output, &Deadline::unlimited(stop)).await;
         }
+        Command::Cost => cost_of(engine, circumstances, stop).await,
         Command::Exclusions(ExclusionsCommand::Test { value }) => {
             return exclusions::test(&value, engine, output).await;
         }
@@ -231,6 +236,21 @@ async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<Ex
         complaints.iter().for_each(|complaint| out::print(&format!("wrong: {complaint}\n")));
     }
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn cost_of(
+    engine: &Engine,
+    circumstances: &Circumstances<'_>,
+    stop: Receiver<bool>,
+) -> Result<ExitCode, StateError> {
+    let cost = engine.cost(&Deadline::unlimited(stop)).await?;
+    let price = circumstances.price_per_gb;
+    if circumstances.output.json {
+        out::print(&format!("{}\n", out::json(&cost::body(&cost, price))));
+    } else {
+        out::print(&cost::text(&cost, price));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {

@@ -87,6 +87,7 @@ impl Foresight<'_> {
         let is_obstructed = is_in(&[State::UpdateRejected, State::RetractionRejected, State::Foreign]);
         match change.filter(|_| self.is_met) {
             Some(Change::Retracted) if self.withholds && !is_in(&[State::Condemned]) => Next::Wait,
+            Some(Change::Created) if is_in(&[State::Waiting]) => Next::Wait,
             Some(_) if is_obstructed => Next::Wait,
             Some(Change::Created) => Next::Create,
             Some(Change::Updated) => Next::Update,
@@ -200,6 +201,8 @@ impl fmt::Display for State {
             Self::Condemned => "confirmed",
             Self::Foreign => "foreign",
             Self::Absent => "absent",
+            Self::Waiting => "waiting",
+            Self::Confirmed => "creation_confirmed",
         })
     }
 }

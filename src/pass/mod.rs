@@ -17,6 +17,8 @@ mod begin;
 mod context;
 mod continuation;
 mod control;
+mod cost;
+mod creations;
 mod days;
 mod delivery;
 mod engine;
@@ -24,6 +26,7 @@ mod exclusions;
 mod explain;
 mod explained;
 mod feeds;
+mod forecast;
 mod foreign;
 pub mod gauge;
 mod halt;
@@ -52,6 +55,7 @@ use crate::{
 };
 
 pub use self::{
+    cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
     explained::Explanation,
     lists::ListError,

@@ -12,11 +12,12 @@ use crate::domain::{
     filter::DropReason,
     outcome::Change,
     plan::{Plan, Planned},
-    policy::Circumstances,
-    progress::Withheld,
+    policy::{Circumstances, Policy},
     purpose::Purpose,
+    report::{WithheldExample, WithheldReport},
     retraction_limit::{Claim, Permit},
     window::Range,
+    withheld::Withheld,
 };
 
 /// Removes those retractions from `plan` that may not be made now, with all that their records call for beside: the
@@ -37,7 +38,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     }
     let progress = &ledger.state.progress;
     let (left, is_waiting) =
-        (progress.retraction_limit.left(circumstances.now, progress.created), progress.withheld.is_some());
+        (progress.unasked.retractions_left(circumstances.now, progress.created), progress.withheld.is_some());
     let mut permit = Permit::of(circumstances.purpose, is_waiting, left, claims.iter().copied());
     let retractions = plan.send.iter().filter(is_retraction).zip(claims);
     let withheld: HashSet<usize> =
@@ -50,6 +51,9 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
             let entry = entry.decided_by(item.decider).in_state(State::Unwanted);
             plan.notes.push(Known { entry, handle: item.handle });
+            if ledger.unwanted.len() < WithheldReport::EXAMPLES {
+                ledger.unwanted.push(example(&item, ledger.context.policy));
+            }
             let names = ledger.context.policy.names(&item.indicator);
             ledger.unsettled.extend(names.into_iter().map(|name| name.key));
         }
@@ -62,6 +66,19 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         // How many wait in all is counted when the window ends.
         let waiting = ledger.state.progress.withheld.unwrap_or_default();
         ledger.state.progress.withheld = Some(waiting);
+    }
+}
+
+/// What waits, and the numbers that speak against it.
+fn example(item: &Planned, policy: &Policy) -> WithheldExample {
+    let reason = match item.reason {
+        Some(DropReason::Malformed) | None => DropReason::Malformed.word().to_owned(),
+        Some(reason) => format!("{}: {}", reason.word(), policy.verdict(&item.indicator).detail),
+    };
+    WithheldExample {
+        value: item.subject().value.into_owned(),
+        indicator_type: item.indicator.observable.indicator_type(),
+        reason,
     }
 }
 

@@ -125,7 +125,12 @@ async fn what_waits_for_confirmation_is_told_and_then_what_confirming_did() {
     let before = explained(&world, &value(7)).await;
     assert_eq!(before.lanes["sentinel"].next, Next::Retract, "{before:#?}");
     tokio::time::advance(Duration::from_secs(3600)).await;
-    world.tick().await;
+    let report = world.tick().await;
+    let withheld = &report.lanes["sentinel"].withheld;
+    assert_eq!((withheld.retracted, withheld.examples.len()), (300, 100));
+    assert!(withheld.examples.iter().any(
+        |example| example.value == value(7) && example.reason == "excluded: own.txt, line 8 excludes it"
+    ));
     let waiting = explained(&world, &value(7)).await;
     let lane = &waiting.lanes["sentinel"];
     assert_eq!((lane.held, lane.next, lane.entries[0].state.as_str()), (true, Next::Wait, "unwanted"));

@@ -23,6 +23,7 @@ mod domain;
 mod exclusions;
 mod explain;
 mod faults;
+mod flood;
 mod fuzz;
 mod gti;
 mod harness;

@@ -14,10 +14,10 @@ use crate::{
         health::Health,
         outcome::Counts,
         rejected::RejectedRecord,
-        report::Report,
+        report::{Report, WithheldReport},
         tally::Tally,
     },
-    pass::{LaneDetail, LaneOverview, Overview},
+    pass::{LaneCost, LaneDetail, LaneOverview, Overview},
 };
 
 /// Days that are summed.
@@ -87,6 +87,9 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
         passes.first().map_or(0, |counts| counts.over_limit),
         " in the last pass",
     );
+    if let Some(waiting) = &lane.waiting {
+        more("Waiting to be created, until you confirm", waiting.total(), "");
+    }
     let total = |number: fn(&Counts) -> u64| {
         passes.iter().fold(0_u64, |sum, counts| sum.saturating_add(number(counts)))
     };
@@ -102,6 +105,12 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
         more("Rejected, until they change", *rejected, "");
         more("Retracted", *retracted, "");
         more("Held by another application", *foreign, "");
+    }
+    let cost = lane.detail.as_ref().and_then(|detail| detail.cost.as_ref()).filter(|cost| cost.is_billed);
+    if let Some(LaneCost { forecast, .. }) = cost {
+        let rows =
+            format!("{}, of which {} renew", count(forecast.rows_per_month), count(forecast.rows.renewed));
+        facts.push(Fact::new("Rows in a month, as forecast", vec![rows.into()]));
     }
     facts.extend(matchable(name, overview));
     let blind_spots = lane.detail.as_ref().and_then(|detail| detail.blind_spots.clone());
@@ -235,4 +244,29 @@ pub fn rejected(overview: &Overview) -> Vec<RejectedRow> {
         reason: cut(reason, 200),
     };
     lanes.flat_map(|(name, detail)| detail.rejected.iter().map(move |record| row(name, record))).collect()
+}
+
+/// An indicator that waits for confirmation, as a row.
+pub struct WaitingRow {
+    pub lane: String,
+    pub value: String,
+    pub kind: &'static str,
+    pub reason: String,
+}
+
+/// Of what waits for confirmation, the first ones that the newest pass named which named any.
+pub fn waiting(overview: &Overview) -> Vec<WaitingRow> {
+    let waits = |lane: &LaneOverview| lane.withheld.is_some() || lane.waiting.is_some();
+    let lanes = overview.lanes.iter().filter(|(_, lane)| lane.as_ref().is_some_and(waits));
+    let rows = lanes.flat_map(|(name, _)| {
+        let reports = overview.runs.iter().filter_map(|report| report.lanes.get(name));
+        let examples = reports.map(|lane| &lane.withheld.examples).find(|examples| !examples.is_empty());
+        examples.into_iter().flatten().take(WithheldReport::EXAMPLES).map(|example| WaitingRow {
+            lane: shown(name),
+            value: cut(&example.value, 100),
+            kind: example.indicator_type.name(),
+            reason: cut(&example.reason, 200),
+        })
+    });
+    rows.collect()
 }

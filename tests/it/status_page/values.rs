@@ -110,3 +110,16 @@ async fn programs_get_200_and_the_fields_of_the_contract() {
     assert!(untold["error"].as_str().unwrap().contains("Mandiant"), "{untold:#}");
     assert_eq!(untold["lanes"]["sentinel"]["held"], true);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_mass_retraction_that_waits_shows_which() {
+    let world = world();
+    super::states::retract_much(&world).await;
+    let shown = page(&world, json!({}), "waiting").await;
+    let section = shown.section("waiting");
+    assert_eq!(section.matches("confidence: confidence 10 is below 80").count(), 200, "{section}");
+    // A pass that reads none of them has no examples, and they wait all the same.
+    world.tick().await;
+    let still = page(&world, json!({}), "waiting-still").await;
+    assert!(still.section("waiting").contains("confidence 10 is below 80"));
+}
