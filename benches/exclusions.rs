@@ -99,7 +99,7 @@ fn bench(criterion: &mut Criterion) {
         println!("{kind}: {} MiB", memory / MIB);
         assert!(memory < MOST, "{kind}: more than {} MiB", MOST / MIB);
         // One of ten is excluded; the others are only like those that are.
-        let place = |number: usize| if number % 10 == 0 { number * 9 } else { ENTRIES + number };
+        let place = |number: usize| if number.is_multiple_of(10) { number * 9 } else { ENTRIES + number };
         let values: Vec<Observable> = (0..LOOKUPS).map(|number| value(&line(place(number)))).collect();
         let found = values.iter().filter(|value| lists.find(value).is_some()).count();
         assert!((LOOKUPS / 10..LOOKUPS / 5).contains(&found), "{kind}: {found} were found");
