@@ -14,6 +14,7 @@
 //! commits what is settled, releases the lease and asks to be continued.
 
 mod begin;
+mod compare;
 mod context;
 mod continuation;
 mod control;
@@ -49,6 +50,7 @@ use crate::{
 };
 
 pub use self::{
+    compare::CompareError,
     engine::{Ended, Engine, OpenStore},
     exclusions::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
