@@ -66,12 +66,14 @@ Examples:
   mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
+  mati-sync compare --with gti                              what a change of source would add and take away
   mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
   mati-sync settings --from older.env                       an older product's settings as ours
 
 Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
 Exit status of check: 0 nothing failed; 1 something failed.
+Exit status of compare: 0 both sources were read; 1 one of them could not be.
 Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
 
 /// The examples, and the settings' names by their groups.
@@ -104,6 +106,15 @@ pub enum Command {
     },
     /// Shows how far each lane is, and the newest passes; exits with 1 if something is wrong.
     Status,
+    /// Compares the source with another one before it takes its place: reads both, sends nothing, keeps the result.
+    Compare {
+        /// The other source.
+        #[arg(long, value_name = "SOURCE", value_parser = ["gti", "mandiant"])]
+        with: String,
+        /// How many days are read of each (1–7).
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
+        days: u32,
+    },
     /// Looks into the lists of what is never sent.
     #[command(subcommand)]
     Exclusions(ExclusionsCommand),

@@ -1,6 +1,7 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
 mod arguments;
+mod compare;
 mod exclusions;
 pub mod out;
 mod show;
@@ -59,6 +60,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         Command::Sync(_)
         | Command::Check { .. }
         | Command::Status
+        | Command::Compare { .. }
         | Command::Exclusions(_)
         | Command::State(_) => return None,
     }
@@ -118,6 +120,7 @@ pub async fn run(
         Command::Check { canary } => return checked(engine, circumstances, canary).await,
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
+        Command::Compare { with, days } => return compare::run(&with, days, engine, output, stop).await,
         Command::Exclusions(ExclusionsCommand::Test { value }) => {
             return exclusions::test(&value, engine, output).await;
         }

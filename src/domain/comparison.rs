@@ -47,6 +47,27 @@ pub struct Comparison {
     pub gaps: BTreeSet<String>,
 }
 
+impl Comparison {
+    /// The whole of it, in sentences of one line each.
+    pub fn sentences(&self) -> Vec<String> {
+        let Self { at, here, there, span, types, scores, lanes, gaps } = self;
+        let mut sentences =
+            vec![format!("{here} and {there} from {} to {}, compared at {at}", span.from, span.to)];
+        sentences.extend(types.iter().map(|(kind, shares)| {
+            let Shares { here: ours, there: theirs, both } = shares;
+            format!("{}: {ours} only in {here}, {theirs} only in {there}, {both} in both", kind.name())
+        }));
+        sentences.extend(scores.iter().map(|ScoreDifferences { from, to, values }| {
+            format!("threat score in {there} less that in {here}, from {from} to {to}: {values}")
+        }));
+        sentences.extend(lanes.iter().map(|(lane, Exchange { gained, lost })| {
+            format!("{lane}: {there} would add {gained} and take away {lost}")
+        }));
+        sentences.extend(gaps.iter().map(|gap| format!("not read: {gap}")));
+        sentences
+    }
+}
+
 /// How many values only one source brings, and how many both do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shares {

@@ -200,6 +200,12 @@ impl Server {
                 return Reply::http(view.faults(faults, self.schedule.as_deref()));
             }
         };
+        if request.is_set("compare") {
+            return Reply::http(match engine.comparison().await {
+                Ok(comparison) => view.comparison(comparison.as_ref()),
+                Err(error) => view.unavailable(&error),
+            });
+        }
         let answer = match request.query("run") {
             Some(run_id) => match engine.report_of(run_id).await {
                 Ok(status) => view.run(run_id, status.as_ref()),

@@ -2,6 +2,7 @@
 
 mod access;
 mod change;
+mod compare;
 mod records;
 mod split;
 
