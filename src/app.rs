@@ -69,6 +69,8 @@ pub struct App {
     pub function_timeout: Option<Duration>,
     /// When the host's timer fires, as far as we are told.
     pub schedule: Option<String>,
+    /// The user's price for a gigabyte of rows.
+    pub price_per_gb: Option<f64>,
     /// Warnings about the settings, which are logged too.
     pub notices: Vec<String>,
 }
@@ -124,6 +126,7 @@ impl App {
             engine,
             function_timeout: settings.function_timeout,
             schedule: settings.schedule.clone(),
+            price_per_gb: settings.price_per_gb,
             notices: settings.notices.clone(),
         })
     }

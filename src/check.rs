@@ -16,17 +16,21 @@ use crate::{
         expiry::Lapse,
         problem::Problem,
         progress::Progress,
+        rows::grouped,
         schedule::{self, Schedule},
         tally::Tally,
     },
     http::{error::seconds, probe::Probe, retry::RetryError},
-    pass::{Engine, Lane, ListError},
+    pass::{Engine, Lane, LaneCost, ListError},
     settings::Faults,
     state::{error::StateError, store::Store},
 };
 
 /// Each check has so long.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The check of the state.
+const STATE: &str = "state";
 
 /// What came of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -130,13 +134,17 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend(engine.lanes.iter().filter_map(rules_probe));
     probes.extend([state_probe(engine), lease_probe(engine), lists_probe(engine), change_probe(engine)]);
-    probes.extend(engine.lanes.iter().map(|lane| renewal_probe(engine, lane)));
-    let attempts = probes.into_iter().enumerate();
-    let mut attempts: FuturesUnordered<_> =
-        attempts.map(|(place, probe)| async move { (place, attempt(probe).await) }).collect();
+    let begin = |(place, probe)| async move { (place, attempt(probe).await) };
+    let mut attempts: FuturesUnordered<_> = probes.into_iter().enumerate().map(begin).collect();
     let mut findings = Vec::new();
     while let Some((place, finding)) = attempts.next().await {
         done(&finding);
+        // What the state says of the lanes is asked where it can be read: one cause is told once.
+        if finding.check == STATE && finding.ok {
+            let lanes = engine.lanes.iter().map(|lane| renewal_probe(engine, lane));
+            let others = lanes.chain([cost_probe(engine)]).enumerate();
+            attempts.extend(others.map(|(other, probe)| begin((usize::MAX / 2 + other, probe))));
+        }
         findings.push((place, finding));
     }
     findings.sort_by_key(|(place, _)| *place);
@@ -202,7 +210,7 @@ fn state_probe(engine: &Engine) -> Probe<'_> {
         Ok(format!("{} gave back what was written", store.place()))
     };
     let tried = "an object of no use was written, read back and deleted".to_owned();
-    Probe::new("state", tried, attempt)
+    Probe::new(STATE, tried, attempt)
 }
 
 fn lease_probe(engine: &Engine) -> Probe<'_> {
@@ -218,10 +226,29 @@ fn lease_probe(engine: &Engine) -> Probe<'_> {
     Probe::new("lease", tried, attempt)
 }
 
+/// Says what the lanes send in a month, where somebody pays for it.
+fn cost_probe(engine: &Engine) -> Probe<'_> {
+    let attempt = async {
+        let cost = engine.measured_cost().await.map_err(failed)?;
+        let billed = cost.lanes.iter().filter(|(_, lane)| lane.is_billed);
+        let lanes = billed.map(|(name, LaneCost { measured, forecast, .. })| {
+            let rows = [measured.rows.total(), forecast.rows_per_month, forecast.rows.renewed].map(grouped);
+            let [sent, a_month, renew] = rows;
+            let days = measured.days;
+            format!(
+                "{name} sent {sent} rows in {days} days, and a month makes {a_month}, of which {renew} renew"
+            )
+        });
+        let lanes: Vec<String> = lanes.collect();
+        Ok(if lanes.is_empty() { "what is sent makes no rows".to_owned() } else { lanes.join("; ") })
+    };
+    Probe::new("cost", "the sums of the last days were read".to_owned(), attempt)
+}
+
 /// What the rules that come with a destination can match of what the settings send there.
 fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
     let destination = &lane.destination;
-    let told = destination.blind_spots(&lane.policy);
+    let told = destination.blind_spots(&lane.policy, lane.policy.filter.included.ipv6);
     let told = told.unwrap_or_else(|| "at least one of them can match each indicator".to_owned());
     let tried = "the settings were compared with what Microsoft's stock rules read".to_owned();
     let probe = || Probe::new(format!("{} rules", destination.label()), tried, std::future::ready(Ok(told)));
@@ -307,7 +334,7 @@ fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
             Some(lapse) => format!("{holds}. {}", Lapse { lapse, now }),
         })
     };
-    Probe::new(&format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
+    Probe::new(format!("{} renewal", lane.name), "the lane's manifest was read".to_owned(), attempt)
 }
 
 fn open(engine: &Engine) -> Result<Store, RetryError<Problem>> {

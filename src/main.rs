@@ -86,7 +86,8 @@ async fn run_command(command: Command, output: cli::Output, vars: &dyn Vars) -> 
     let app = App::build(vars, &Transport::network(), &clock, announce);
     let (schedule, notices) =
         app.as_ref().map(|app| (app.schedule.as_deref(), &*app.notices)).unwrap_or_default();
-    let circumstances = cli::Circumstances { output, colored, schedule, notices };
+    let price_per_gb = app.as_ref().ok().and_then(|app| app.price_per_gb);
+    let circumstances = cli::Circumstances { output, colored, schedule, price_per_gb, notices };
     match &app {
         Ok(app) => cli::run(command, &app.engine, &circumstances, process::stop_signal(None).0).await,
         Err(faults) => cli::faulty(&command, faults, &circumstances),

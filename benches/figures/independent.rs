@@ -196,6 +196,7 @@ async fn pipe(vars: &Vars) -> usize {
         "{}/v4/indicator?limit=1000&include_threat_rating=true&include_campaigns=true&include_category=true&include_misp=false&include_reports=false",
         var("MATI_BASE_URL")
     );
+    #[expect(clippy::disallowed_methods, reason = "this program shares nothing with ours, its clock neither")]
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     let fetch = async |next: Option<String>| -> Page {

@@ -59,6 +59,7 @@ fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     Planned {
         record: 0,
         reason: None,
+        is_unasked: false,
         decider: mati_sync::domain::deciding_record::Decider::default(),
         key,
         hash_type,

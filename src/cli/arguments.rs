@@ -67,6 +67,8 @@ Examples:
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
   mati-sync compare --with gti                              what a change of source would add and take away
+  mati-sync cost                                            rows and gigabytes a month, by cause
+  MINIMUM_CONFIDENCE=60 mati-sync cost                      what another setting would make of that
   mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
   mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
   mati-sync settings --from older.env                       an older product's settings as ours
@@ -115,6 +117,8 @@ pub enum Command {
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
         days: u32,
     },
+    /// Shows how many rows were sent and what a month makes, by cause; under changed settings by a dry run.
+    Cost,
     /// Looks into the lists of what is never sent.
     #[command(subcommand)]
     Exclusions(ExclusionsCommand),
@@ -150,6 +154,9 @@ pub struct SyncArguments {
     /// Retract what waits for confirmation, however much it is.
     #[arg(long)]
     confirm_retraction: bool,
+    /// Create what waits for confirmation because it is more than a lane creates unasked.
+    #[arg(long)]
+    confirm_creation: bool,
     /// Run only this destination; may be given more than once.
     #[arg(long = "destination", value_name = "NAME")]
     destinations: Vec<String>,
@@ -189,6 +196,7 @@ impl From<SyncArguments> for RunOptions {
             rebuild: arguments.rebuild,
             retry_rejected: arguments.retry_rejected,
             confirm_retraction: arguments.confirm_retraction,
+            confirm_creation: arguments.confirm_creation,
             destinations: Some(arguments.destinations).filter(|names| !names.is_empty()),
         }
     }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod compare;
+pub mod cost;
 mod exclusions;
 pub mod out;
 mod show;
@@ -43,6 +44,8 @@ pub struct Circumstances<'a> {
     pub colored: bool,
     /// `SYNC_CRON`.
     pub schedule: Option<&'a str>,
+    /// The user's price for a gigabyte of rows.
+    pub price_per_gb: Option<f64>,
     /// Warnings about the settings.
     pub notices: &'a [String],
 }
@@ -59,6 +62,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         Command::Settings { from } => return Some(carry_over(from)),
         Command::Sync(_)
         | Command::Check { .. }
+        | Command::Cost
         | Command::Status
         | Command::Compare { .. }
         | Command::Exclusions(_)
@@ -121,6 +125,7 @@ pub async fn run(
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
         Command::Compare { with, days } => return compare::run(&with, days, engine, output, stop).await,
+        Command::Cost => cost_of(engine, circumstances, stop).await,
         Command::Exclusions(ExclusionsCommand::Test { value }) => {
             return exclusions::test(&value, engine, output).await;
         }
@@ -231,6 +236,21 @@ async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<Ex
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+async fn cost_of(
+    engine: &Engine,
+    circumstances: &Circumstances<'_>,
+    stop: Receiver<bool>,
+) -> Result<ExitCode, StateError> {
+    let cost = engine.cost(&Deadline::unlimited(stop)).await?;
+    let price = circumstances.price_per_gb;
+    if circumstances.output.json {
+        out::print(&format!("{}\n", out::json(&cost::body(&cost, price))));
+    } else {
+        out::print(&cost::text(&cost, price));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
     if !engine.lane_names().contains(&lane) {
         return Err(StateError::rejected(format!(
@@ -262,6 +282,8 @@ fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
             State::Condemned => "confirmed",
             State::Foreign => "foreign",
             State::Absent => "absent",
+            State::Waiting => "waiting",
+            State::Confirmed => "creation_confirmed",
         },
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),

@@ -8,6 +8,7 @@ use crate::{
     domain::{
         outcome::{Changes, Counts},
         report::Report,
+        rows::grouped,
     },
     pass::{Holder, Overview},
 };
@@ -34,6 +35,13 @@ pub fn report(report: &Report) -> String {
         }
         for (indicator_type, changes) in &lane.by_type {
             line(&mut text, &format!("  {:<10}  {}", indicator_type.name(), summary(changes)));
+        }
+        if lane.withheld.created > 0 {
+            line(&mut text, &format!("  {:>10}  withheld until you confirm", lane.withheld.created));
+        }
+        if let Some(cost) = &lane.cost {
+            let [a_month, once] = [cost.forecast.rows_per_month, cost.rows_once].map(grouped);
+            line(&mut text, &format!("  {a_month} rows a month, {}, and {once} rows once", cost.words()));
         }
         if let Some(matchable) = lane.matchable.filter(|_| lane.objects() > 0) {
             let of = format!("of {} objects can be matched by Microsoft's stock rules", lane.objects());

@@ -33,6 +33,8 @@ pub struct Limits {
     pub capacity: Option<usize>,
     /// Whether its indicators make endpoints act: then a wrong one is an outage.
     pub acts: bool,
+    /// Whether each object that it takes is a row that somebody pays for.
+    pub billed: bool,
 }
 
 /// When a lane asks what its destination holds.
@@ -54,10 +56,15 @@ impl Destination {
 
     pub fn limits(&self) -> Limits {
         match self {
-            Self::Sentinel(_) => Limits { batch: sentinel::client::BATCH, capacity: None, acts: false },
-            Self::Defender(defender) => {
-                Limits { batch: defender::client::BATCH, capacity: Some(defender.limit), acts: true }
+            Self::Sentinel(_) => {
+                Limits { batch: sentinel::client::BATCH, capacity: None, acts: false, billed: true }
             }
+            Self::Defender(defender) => Limits {
+                batch: defender::client::BATCH,
+                capacity: Some(defender.limit),
+                acts: true,
+                billed: false,
+            },
         }
     }
 
@@ -168,12 +175,11 @@ impl Destination {
         }
     }
 
-    /// What of a lane with this policy those rules cannot match, for a person.
-    pub fn blind_spots(&self, policy: &Policy) -> Option<String> {
-        let included = &policy.filter.included;
+    /// What of a lane with this policy those rules cannot match, for a person; about IPv6 only where that matters.
+    pub fn blind_spots(&self, policy: &Policy, has_ipv6: bool) -> Option<String> {
         match self {
             Self::Sentinel(_) => {
-                sentinel::stock_rules::blind_spots(policy.hash_types, included.hash, included.ipv6)
+                sentinel::stock_rules::blind_spots(policy.hash_types, policy.filter.included.hash, has_ipv6)
             }
             Self::Defender(_) => None,
         }

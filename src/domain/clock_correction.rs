@@ -26,6 +26,7 @@ impl Progress {
         self.refreshed = self.refreshed.map(|refreshed| refreshed.min(now));
         // How long that took, and until when it renewed, is not known under a clock that was wrong.
         self.last_refresh = None;
+        self.caught_up = self.caught_up.map(|caught_up| caught_up.min(now));
         begins_anew
     }
 }

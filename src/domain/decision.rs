@@ -129,7 +129,12 @@ impl Policy {
         let send = |change| Decision::Send { change, decider };
         match entry.state() {
             State::Rejected if same && !is_retry => keep(Fate::Rejected, heard),
-            State::Rejected | State::Retracted | State::Foreign | State::Absent => send(Change::Created),
+            State::Rejected
+            | State::Retracted
+            | State::Foreign
+            | State::Absent
+            | State::Waiting
+            | State::Confirmed => send(Change::Created),
             // What is held is not what the source says: that is tried at each reading, as a rejected retraction is.
             State::UpdateRejected => send(Change::Updated),
             _ if !same => send(Change::Updated),

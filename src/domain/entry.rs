@@ -34,10 +34,15 @@ pub enum State {
     /// The destination holds nothing of it although nothing speaks against it: it was displaced by better ones, or was deleted
     /// there by hand.
     Absent,
+    /// It is wanted, and the lane would create more than it does unasked: it waits for an operator, as long as the source
+    /// lists it.
+    Waiting,
+    /// As [`State::Waiting`], and an operator confirmed the creation.
+    Confirmed,
 }
 
 impl State {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Held,
         Self::Rejected,
         Self::UpdateRejected,
@@ -47,11 +52,16 @@ impl State {
         Self::Condemned,
         Self::Foreign,
         Self::Absent,
+        Self::Waiting,
+        Self::Confirmed,
     ];
 
     /// Whether the destination holds some content, as long as it is valid.
     pub fn is_held(self) -> bool {
-        !matches!(self, Self::Rejected | Self::Retracted | Self::Foreign | Self::Absent)
+        !matches!(
+            self,
+            Self::Rejected | Self::Retracted | Self::Foreign | Self::Absent | Self::Waiting | Self::Confirmed
+        )
     }
 
     /// Whether the deciding record speaks against the indicator.
@@ -77,6 +87,8 @@ impl State {
             Self::Condemned => 6,
             Self::Foreign => 7,
             Self::Absent => 8,
+            Self::Waiting => 9,
+            Self::Confirmed => 10,
         }
     }
 
@@ -277,7 +289,13 @@ impl Entry {
 
     /// How long the entry is remembered after its validity.
     fn days_kept(&self) -> i64 {
-        if self.state().is_held() { 1 } else { 90 }
+        let is_wanted = self.state().is_held() || matches!(self.state(), State::Waiting | State::Confirmed);
+        if is_wanted { 1 } else { 90 }
+    }
+
+    /// Whether it waits at `now` to be created.
+    pub fn is_waiting(&self, now: DateTime<Utc>) -> bool {
+        self.state() == State::Waiting && self.valid_until() > now
     }
 
     pub fn valid_until(&self) -> DateTime<Utc> {

@@ -35,16 +35,23 @@ pub struct Lapse {
     pub now: DateTime<Utc>,
 }
 
+impl Lapse {
+    const BEGIN: &'static str = "Until a pass succeeds nothing is renewed: ";
+
+    /// The message of a lane that stalls, and what was added to it of this.
+    pub fn split(message: &str) -> (&str, Option<&str>) {
+        let place = message.find(Self::BEGIN);
+        place.map_or((message, None), |place| {
+            (message[..place].trim_end_matches([' ', '.']), Some(&message[place..]))
+        })
+    }
+}
+
 impl fmt::Display for Lapse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lapse, now } = self;
-        let at = lapse.format("%Y-%m-%d %H:%M UTC");
-        match lapse > now {
-            true => write!(f, "Until a pass succeeds nothing is renewed: the first indicator lapses at {at}"),
-            false => {
-                write!(f, "Until a pass succeeds nothing is renewed: the first indicator lapsed at {at}")
-            }
-        }
+        let (verb, at) = (if lapse > now { "lapses" } else { "lapsed" }, lapse.format("%Y-%m-%d %H:%M UTC"));
+        write!(f, "{}the first indicator {verb} at {at}", Self::BEGIN)
     }
 }
 
@@ -115,8 +122,8 @@ impl Renewal {
     /// come as often as the schedule lets them.
     pub fn interval(&self, validity: TimeDelta, took: TimeDelta) -> TimeDelta {
         let tick = self.schedule.num_seconds().max(1);
-        // A refresh begins at the first tick after it is due.
-        let period = (self.period(took).num_seconds() / tick + 1) * tick;
+        // A refresh begins at the first tick at which it is due.
+        let period = (self.period(took).num_seconds() - 1).div_euclid(tick) * tick + tick;
         let age = (validity - self.reach(took)).num_seconds();
         TimeDelta::seconds((age / period + 1) * period)
     }

@@ -1,15 +1,16 @@
 //! A source that gives its records in several feeds, each in packages of one length of time: how far every feed is,
 //! which packages are missing, and which is read next.
 //!
-//! The records of one package time belong together, whichever feeds they come in. So whoever reads a package of one feed
-//! that gave records also reads those of the others of the same time, and the source puts them together.
+//! The records of one package time belong together, whichever feeds they come in, and those of a later time win. So if a
+//! package comes later than others of its time, and has records, the others of the same time are read again with it, and
+//! so is everything after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::window::Limits;
+use super::window::{Choice, Limits};
 
 /// Missing packages that one pass tries again, at most: each is a request.
 const HOLES_TRIED: usize = 50;
@@ -30,8 +31,10 @@ pub struct Feed {
 /// What came of asking for one package of one feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was read whole.
+    /// It was read whole, and has records.
     Read,
+    /// It was read whole, and has none.
+    Empty,
     /// More may be in it than the source gives: what is missing, in words.
     Incomplete(String),
     /// It is not made yet.
@@ -69,15 +72,6 @@ pub struct Quota {
     pub allowed: u64,
     /// When the source said so.
     pub at: DateTime<Utc>,
-}
-
-/// The feeds that one window is read for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Those whose package is to be settled.
-    pub due: Vec<String>,
-    /// Those whose package of the same time was settled before, and is read again if one that is due has records.
-    pub beside: Vec<String>,
 }
 
 /// Every feed of a source. Empty: the source has one only, and no packages.
@@ -198,34 +192,35 @@ impl Feeds {
         limits: Limits,
     ) -> Vec<Loss> {
         let mut lost = Vec::new();
+        let mut is_late = false;
         for name in &choice.due {
             let Some(feed) = self.feeds.get_mut(name) else { continue };
-            let is_next = feed.position == at;
+            let after = at + limits.grain;
             match account.get(name) {
-                Some(Outcome::Read | Outcome::Incomplete(_)) => {
+                Some(Outcome::Read | Outcome::Empty | Outcome::Incomplete(_)) => {
                     feed.closed = None;
                     feed.holes.remove(&at);
+                    feed.position = feed.position.max(after);
                 }
                 Some(Outcome::Missing) => {
                     feed.closed = None;
                     feed.holes.insert(at);
+                    feed.position = feed.position.max(after);
                 }
-                Some(Outcome::Closed(why)) => feed.closed = Some(why.clone()),
-                Some(Outcome::NotYet) | None => {}
-            }
-            match account.get(name) {
-                Some(Outcome::Read | Outcome::Incomplete(_) | Outcome::Missing) if is_next => {
-                    feed.position = at + limits.grain;
-                }
-                // A hole that is one still does not keep the feed from going on.
-                Some(Outcome::Read | Outcome::Incomplete(_) | Outcome::Missing) => {}
-                Some(Outcome::NotYet | Outcome::Closed(_)) | None => {
+                Some(Outcome::Closed(_) | Outcome::NotYet) | None => {
                     self.turn.resting.insert(name.clone());
                 }
             }
+            is_late |= matches!(account.get(name), Some(Outcome::Read | Outcome::Incomplete(_)));
             if let Some(Outcome::Incomplete(what)) = account.get(name) {
-                lost.push(Loss { what: format!("{name}: {what}"), from: at, to: at + limits.grain });
+                lost.push(Loss { what: format!("{name}: {what}"), from: at, to: after });
             }
+        }
+        if is_late {
+            // Where nothing after it was read yet, this changes nothing.
+            // One that is closed now may be opened again, and had its say about what comes after.
+            let next = at + limits.grain;
+            self.feeds.values_mut().for_each(|feed| feed.position = feed.position.min(next));
         }
         self.turn.holes.remove(&at);
         lost

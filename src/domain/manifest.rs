@@ -85,8 +85,7 @@ impl Manifest {
         self.entries[part].iter().map(|entry| Known { entry: *entry, handle: self.handle(entry.key) })
     }
 
-    /// Drops the entries for which `keep` is false and tells how many. Puts the others in the order of their keys:
-    /// stored so, they are loaded in two thirds of the time.
+    /// Drops the entries for which `keep` is false and tells how many. Puts the others in the order of their keys.
     pub fn compact(&mut self, mut keep: impl FnMut(&Entry) -> bool) -> usize {
         let before = self.entries.len();
         let handles = &mut self.handles;
@@ -122,6 +121,11 @@ impl Manifest {
         let listed = entries.filter(|entry| entry.state().is_held() && !entry.state().is_decided_against());
         let until = listed.map(Entry::valid_until);
         until.filter(|until| renewed_until.is_none_or(|renewed| *until >= renewed)).min()
+    }
+
+    /// Indicators that wait at `now` to be created.
+    pub fn waiting(&mut self, now: DateTime<Utc>) -> impl Iterator<Item = Known> + '_ {
+        self.known().filter(move |known| known.entry.is_waiting(now))
     }
 
     /// Indicators that the destination holds at `now` although the records that decide about them speak against them.

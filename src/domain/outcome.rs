@@ -144,7 +144,8 @@ impl Dropped {
 summed! {
     /// The fate of every record a lane read, and what it took to get there.
     ///
-    /// `read` is the sum of everything down to `left`; the rest stands outside that sum.
+    /// `read` is the sum of everything down to `left`, and of the creations that the lane withholds; the rest stands outside
+    /// that sum.
     pub struct Counts {
         pub read: u64,
         pub dropped: Dropped,
@@ -195,11 +196,6 @@ impl Counts {
             + self.retracted
             + self.rejected
             + self.over_limit
-    }
-
-    /// Whether every record that was read has a fate, and one only.
-    pub fn add_up(&self) -> bool {
-        self.read == self.settled() + self.left
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A number of 32 bits for each entry, two to three slots for every two entries. In its low bits a slot has the place
 //! of the entry, and in those that are left above a few bits of the key, so that hardly any other entry is looked at.
-//! Keys are hashes: the first half of one tells where it is looked for, and if the slot is taken, in the next ones. What
-//! lies in the order of the keys is put in from one end to the other.
+//! A key is a hash, whose halves tell where it is looked for, and if the slot is taken, in the next ones. They are mixed:
+//! keys also come in their order, as a workspace lists them, and unmixed they would crowd at one end of a table that
+//! grows meanwhile.
 
 use super::{entry::Entry, observable::Key};
 
@@ -94,8 +95,11 @@ impl Places {
     }
 
     fn first_slot(&self, key: Key) -> usize {
-        let (first_half, _) = key.0.as_u64_pair();
-        ((u128::from(first_half) * self.slots.len() as u128) >> 64) as usize
+        /// 2^64 divided by the golden ratio (Knuth, The Art of Computer Programming, vol. 3, §6.4).
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+        let (first_half, second_half) = key.0.as_u64_pair();
+        let mixed = (first_half ^ second_half).wrapping_mul(GOLDEN);
+        ((u128::from(mixed) * self.slots.len() as u128) >> 64) as usize
     }
 
     fn after(&self, slot: usize) -> usize {
@@ -157,6 +161,30 @@ mod tests {
                 }
             }
             prop_assert_eq!(Places::default().find(&entries, entry(1).key), None);
+        }
+    }
+
+    /// A workspace lists what it holds in the order of ids, and each page is a commit.
+    #[test]
+    fn keys_that_come_in_their_order_lie_near_where_they_are_looked_for() {
+        let odd = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
+        let mut keys: Vec<u128> = (0..20_000).map(|n| odd.wrapping_mul(n)).collect();
+        keys.sort_unstable();
+        for keys in [keys, (0..20_000).collect()] {
+            let (mut entries, mut places) = (Vec::new(), Places::default());
+            for key in keys {
+                assert_eq!(places.find_or_note(&entries, entry(key).key), None);
+                entries.push(entry(key));
+            }
+            let away = entries.iter().map(|entry| {
+                let (mut slot, mut away) = (places.first_slot(entry.key), 0);
+                while entries[(places.slots[slot] & places.place_bits) as usize - 1].key != entry.key {
+                    (slot, away) = (places.after(slot), away + 1);
+                }
+                away
+            });
+            let away = away.sum::<usize>();
+            assert!(away < 10 * entries.len(), "{away} slots in all");
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Planned {
     /// Why it is retracted, if it is.
     pub reason: Option<DropReason>,
     pub valid_until: DateTime<Utc>,
+    /// It is created unasked, which counts once it is acknowledged.
+    pub is_unasked: bool,
 }
 
 impl Planned {
@@ -57,6 +59,7 @@ impl Planned {
             reason: None,
             valid_until: policy.valid_until(&indicator, Change::Created, circumstances.now),
             indicator,
+            is_unasked: false,
         }
     }
 
@@ -94,6 +97,11 @@ impl Planned {
     pub fn acknowledged(&self, handle: Option<Handle>) -> Known {
         let state = if self.change.removes() { State::Retracted } else { State::Held };
         Known { entry: self.entry(state), handle: handle.or(self.handle) }
+    }
+
+    /// What is known while it waits to be created: as long as it would be valid if it had been created now.
+    pub fn waiting(&self) -> Known {
+        Known { entry: self.entry(State::Waiting), handle: self.handle }
     }
 
     /// What is known once the destination rejected it. What it held before, it still holds; a retraction that was rejected
@@ -203,6 +211,7 @@ pub fn plan_page(
             fingerprint,
             change,
             reason: admitted.err(),
+            is_unasked: false,
         };
         // A former name stays as long as every new one is rejected.
         if !sent.is_empty() || fates.iter().any(|fate| *fate != Fate::Rejected) {
@@ -258,6 +267,7 @@ pub fn plan_malformed(
                 fingerprint: policy.fingerprint(&indicator),
                 change,
                 reason: Some(DropReason::Malformed),
+                is_unasked: false,
                 indicator: indicator.clone(),
             });
             found += u64::from(change.is_fate());
@@ -292,6 +302,7 @@ pub fn plan_excluded(
                 fingerprint: policy.fingerprint(&indicator),
                 change: Change::Retracted,
                 reason: Some(DropReason::Excluded),
+                is_unasked: false,
                 indicator: indicator.clone(),
             });
         }

@@ -1,5 +1,7 @@
 //! How far a lane has come: the one object that says what is true, and the ranges still to read.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +11,13 @@ use super::{
     feeds::{Feeds, Loss, NotedLoss, Quota, note_losses},
     observable::Key,
     purpose::{Backfill, Purpose},
-    retraction_limit::RetractionLimit,
+    unasked::Unasked,
     window::{Limits, Range, whole_second},
+    withheld::{WaitingCreations, WhyNew, Withheld},
 };
 
 /// The version of `progress.json` this program writes.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// The place a lane delivers to. A lane that finds itself pointed elsewhere starts anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,16 +37,6 @@ pub struct SegmentRef {
     /// added to, as schemas 1 and 2 listed them, it is not known, and they count whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
-}
-
-/// Retractions that wait for confirmation because they are more than a lane retracts unasked. While they wait,
-/// nothing is retracted but what was confirmed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Withheld {
-    /// Indicators that wait, each counted once.
-    pub retractions: u64,
-    /// Indicators that the lane held then.
-    pub of: u64,
 }
 
 /// A refresh of which everything was read.
@@ -88,12 +81,18 @@ pub struct Progress {
     /// The last refresh of which everything was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_refresh: Option<LastRefresh>,
-    /// What was held and retracted in the last 24 hours.
+    /// What was held, retracted and created in the last 24 hours.
     #[serde(default)]
     #[serde(rename = "brake")]
-    pub retraction_limit: RetractionLimit,
+    pub unasked: Unasked,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingCreations>,
+    /// When the lane had read everything for the first time, since it last held nothing: until then it is in its first
+    /// sync, which creates all it meets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caught_up: Option<DateTime<Utc>>,
     /// The version of the rules about harmful values by which the destination's own list was gone through.
     #[serde(default)]
     pub swept: u32,
@@ -132,6 +131,9 @@ pub struct Progress {
     pub applied: Vec<String>,
     /// The settings that decide what is sent; a change calls for a refresh.
     pub settings_hash: String,
+    /// When they were found changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_changed: Option<DateTime<Utc>>,
     /// Stands for the entries of all lists, see [`Fingerprints`](super::exclusions::Fingerprints). Absent: there were
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,8 +178,10 @@ impl Progress {
             refreshed: Some(created),
             refreshes: Refreshes::default(),
             last_refresh: None,
-            retraction_limit: RetractionLimit::default(),
+            unasked: Unasked::default(),
             withheld: None,
+            waiting: None,
+            caught_up: None,
             swept: 0,
             control: None,
             adoption: None,
@@ -192,6 +196,7 @@ impl Progress {
             backfills: Vec::new(),
             applied: Vec::new(),
             settings_hash,
+            settings_changed: None,
             exclusions: None,
             sweep: None,
             continuation_id: None,
@@ -291,7 +296,7 @@ impl Progress {
     pub fn judge_survey(&mut self, marked: u64, held: u64, now: DateTime<Utc>) {
         let Some(index) = self.backfills.iter().position(Backfill::is_surveyed) else { return };
         let from = self.backfills[index].from;
-        let fits = marked <= self.retraction_limit.left(now, self.created);
+        let fits = marked <= self.unasked.retractions_left(now, self.created);
         if marked > 0 && self.withheld.is_none() && fits {
             let backfill = &mut self.backfills[index];
             backfill.position = from;
@@ -309,9 +314,33 @@ impl Progress {
         self.withheld = (retractions > 0).then_some(Withheld { retractions, of: held });
     }
 
+    /// Why a reading for `purpose` meets an indicator that the lane never created.
+    pub fn why_new(&self, purpose: Purpose) -> WhyNew {
+        match purpose {
+            Purpose::Live => WhyNew::Source,
+            _ if purpose.is_refresh()
+                && self.settings_changed.is_some_and(|at| self.refreshed == Some(at)) =>
+            {
+                WhyNew::Settings
+            }
+            _ => WhyNew::Reading,
+        }
+    }
+
+    /// Notes that an indicator that the source updated at `updated` waits to be created.
+    pub fn wait_to_create(&mut self, updated: DateTime<Utc>, reason: WhyNew) {
+        let updated = whole_second(updated);
+        let waiting = self.waiting.get_or_insert_with(|| WaitingCreations {
+            by_type: BTreeMap::new(),
+            oldest: updated,
+            reason,
+        });
+        waiting.oldest = waiting.oldest.min(updated);
+    }
+
     /// Notes that an indicator was retracted unasked, at `now`, in a reading for `range`.
     pub fn note_retracted(&mut self, range: &Range, now: DateTime<Utc>) {
-        self.retraction_limit.note_retracted(now, 1);
+        self.unasked.note_retracted(now, 1);
         let Range::Backfill(run_id) = range else { return };
         let backfill = self.backfills.iter_mut().find(|backfill| backfill.run_id == *run_id);
         if let Some(Backfill { purpose: Purpose::Collection { allowance }, .. }) = backfill {

@@ -9,6 +9,7 @@ use super::{
     feeds::Loss,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
+    rows::{Change, grouped},
 };
 
 /// What made a pass run.
@@ -64,6 +65,12 @@ pub struct LaneReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub excluded_by: BTreeMap<String, u64>,
     pub watermark: Option<DateTime<Utc>>,
+    /// What waits for an operator's confirmation.
+    #[serde(default)]
+    pub withheld: WithheldReport,
+    /// What the settings cost that a dry run ran under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Change>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
     pub losses: Vec<Loss>,
@@ -72,7 +79,54 @@ pub struct LaneReport {
     pub continues: Option<String>,
 }
 
+/// What waits for an operator's confirmation because it is more than a lane does unasked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WithheldReport {
+    /// Records that this pass read and would have created: their fate.
+    pub created: u64,
+    /// Indicators whose retraction waits.
+    pub retracted: u64,
+    /// Some of them.
+    pub examples: Vec<WithheldExample>,
+}
+
+/// An indicator that waits for confirmation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithheldExample {
+    pub value: String,
+    #[serde(rename = "type")]
+    pub indicator_type: IndicatorType,
+    pub reason: String,
+}
+
+impl WithheldReport {
+    /// The most examples.
+    const EXAMPLES: usize = 100;
+
+    /// Adds an example, as long as there are few. `example` is called only then.
+    pub fn add_example(&mut self, example: impl FnOnce() -> WithheldExample) {
+        if self.examples.len() < Self::EXAMPLES {
+            self.examples.push(example());
+        }
+    }
+
+    /// Takes in what a later pass of the chain says.
+    fn continued_by(&mut self, later: &Self) {
+        self.created += later.created;
+        self.retracted = later.retracted;
+        for example in &later.examples {
+            self.add_example(|| example.clone());
+        }
+    }
+}
+
 impl LaneReport {
+    /// Whether every record that was read has a fate, and one only.
+    pub fn adds_up(&self) -> bool {
+        self.counts.read == self.counts.settled() + self.withheld.created + self.counts.left
+    }
+
     /// The report of a lane that did nothing before it ended.
     pub fn ended(end: End, message: Option<String>) -> Self {
         Self {
@@ -83,6 +137,8 @@ impl LaneReport {
             matchable: None,
             excluded_by: BTreeMap::new(),
             watermark: None,
+            withheld: WithheldReport::default(),
+            cost: None,
             losses: Vec::new(),
             continues: None,
         }
@@ -115,6 +171,10 @@ impl Report {
             }
         };
         for (name, lane) in &self.lanes {
+            if let Some(cost) = &lane.cost {
+                let rows = grouped(cost.forecast.rows_per_month);
+                sentence.push_str(&format!(". {name} would cost {rows} rows a month, {}", cost.words()));
+            }
             if let Some(message) = &lane.message {
                 sentence.push_str(&format!(". {name} {}: {message}", lane.end.word()));
             }
@@ -142,6 +202,7 @@ impl Report {
                 continue;
             };
             mine.counts += theirs.counts;
+            mine.withheld.continued_by(&theirs.withheld);
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }

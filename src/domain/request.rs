@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub retry_rejected: bool,
     /// Retract what is no longer wanted, however much it is.
     pub confirm_retraction: bool,
+    /// Create what waits because it is more than a lane creates unasked.
+    pub confirm_creation: bool,
     /// The lanes to run; all when absent.
     pub destinations: Option<Vec<String>>,
 }
@@ -54,7 +56,8 @@ impl RunOptions {
 
     /// Whether it asks for more than a pass does anyway, which must be done once.
     pub fn asks_for_more(&self) -> bool {
-        self.rebuild || self.lookback_days.is_some() || self.retry_rejected || self.confirm_retraction
+        let confirms = self.confirm_retraction || self.confirm_creation;
+        self.rebuild || self.lookback_days.is_some() || self.retry_rejected || confirms
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Tally {
     pub retracted: u64,
     /// Held by another application, and not touched.
     pub foreign: u64,
+    /// Not created yet: more than the lane creates unasked.
+    pub waiting: u64,
     /// Run out, and soon forgotten.
     pub expired: u64,
 }
@@ -46,6 +48,11 @@ impl ByType {
             Some(IndicatorType::Hash) => &mut self.hash,
             None => &mut self.unknown,
         }
+    }
+
+    /// Counts one.
+    pub fn add(&mut self, indicator_type: Option<IndicatorType>) {
+        *self.of(indicator_type) += 1;
     }
 
     pub fn total(&self) -> u64 {
@@ -64,6 +71,7 @@ impl Tally {
                 State::Rejected => &mut tally.rejected,
                 State::Retracted | State::Absent => &mut tally.retracted,
                 State::Foreign => &mut tally.foreign,
+                _ if entry.is_waiting(now) => &mut tally.waiting,
                 _ => &mut tally.expired,
             } += 1;
         }

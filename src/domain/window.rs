@@ -6,8 +6,6 @@ use std::time::Duration;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::feeds::Choice;
-
 /// What limits the windows that a source can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -50,6 +48,15 @@ impl Limits {
 pub struct Window {
     pub from: DateTime<Utc>,
     pub to: DateTime<Utc>,
+}
+
+/// The feeds that one window is read for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// Those whose package is to be settled.
+    pub due: Vec<String>,
+    /// Those whose package of the same time was settled before, and is read again if one that is due has records.
+    pub beside: Vec<String>,
 }
 
 /// Which range a window belongs to.

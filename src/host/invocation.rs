@@ -21,8 +21,15 @@ const LONGEST: usize = 2 * 1024 * 1024;
 /// encoding of one (a JSON text, and the members once more as metadata) can be several times as long.
 const LONGEST_DISCARDED: usize = 1024 * 1024 * 1024;
 /// The keys of a manual rerun's body.
-const OPTIONS: [&str; 6] =
-    ["dry_run", "lookback_days", "rebuild", "retry_rejected", "confirm_retraction", "destinations"];
+const OPTIONS: [&str; 7] = [
+    "dry_run",
+    "lookback_days",
+    "rebuild",
+    "retry_rejected",
+    "confirm_retraction",
+    "confirm_creation",
+    "destinations",
+];
 
 /// One invocation's data.
 #[derive(Debug, Deserialize)]
@@ -146,7 +153,7 @@ impl Invocation {
 
 fn rejection(error: &serde_json::Error) -> Unreadable {
     Unreadable::Other(format!(
-        "{error}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), confirm_retraction (true or false), destinations (a list of names)"
+        "{error}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), confirm_retraction (true or false), confirm_creation (true or false), destinations (a list of names)"
     ))
 }
 

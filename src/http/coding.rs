@@ -51,7 +51,7 @@ fn unknown(coding: &str) -> Packed {
 /// A body that is unpacked as it comes.
 pub enum Unpacker {
     Plain,
-    Gzip(write::MultiGzDecoder<Vec<u8>>),
+    Gzip(Box<write::MultiGzDecoder<Vec<u8>>>),
 }
 
 impl Unpacker {
@@ -63,7 +63,7 @@ impl Unpacker {
         match codings.as_slice() {
             [] => Ok(Self::Plain),
             [coding] if coding == "gzip" || coding == "x-gzip" => {
-                Ok(Self::Gzip(write::MultiGzDecoder::new(Vec::new())))
+                Ok(Self::Gzip(Box::new(write::MultiGzDecoder::new(Vec::new()))))
             }
             others => Err(unknown(&others.join(", "))),
         }

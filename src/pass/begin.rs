@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use tracing::info;
 
 use super::{
-    context::Context, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger, rejections::retry,
-    retractions,
+    context::Context, creations, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger,
+    rejections::retry, retractions,
 };
 use crate::domain::{
     purpose::{Backfill, Purpose},
@@ -24,6 +24,7 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     context.lane.destination.take_over();
     delivery.reconciler().adopt(ledger).await?;
     prepare_retraction_limit(ledger);
+    creations::prepare(ledger);
     delivery.reconciler().follow_new_rules(ledger).await?;
     let before = ledger.state.progress.clone();
     retry::deliver_foreign(ledger, delivery).await?;
@@ -40,6 +41,9 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     }
     if order.confirm_retraction {
         retractions::confirm(ledger, refresh_span(&context)).await?;
+    }
+    if order.confirm_creation {
+        creations::confirm(ledger).await?;
     }
     if order.rebuild || order.lookback_days.is_some() {
         note_backfill(ledger);
@@ -61,10 +65,10 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
 /// Measures what is held before anything is retracted; what waits is counted anew.
 fn prepare_retraction_limit(ledger: &mut Ledger<'_>) {
     let now = ledger.context.pass.started_at;
-    if ledger.state.progress.retraction_limit.is_new() {
+    if ledger.state.progress.unasked.is_new() {
         let held = ledger.state.manifest.held(now);
         let progress = &mut ledger.state.progress;
-        progress.retraction_limit.note_held(now, held);
+        progress.unasked.note_held(now, held);
         if progress.withheld.is_some() && ledger.context.policy.retract {
             // A version without marks withheld them: which they are, a survey finds.
             progress.refreshed = None;
@@ -117,6 +121,9 @@ fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> b
         }
     );
     progress.settings_hash.clone_from(&lane.settings_hash);
+    if has_changed {
+        progress.settings_changed = Some(now);
+    }
     let run_id = format!("{}-refresh", pass.run_id);
     progress.schedule_refresh(run_id, Purpose::Survey, now, span, source.limits());
     true

@@ -139,5 +139,6 @@ fn planned(ledger: &Ledger<'_>, indicator: Indicator) -> Option<Planned> {
         fingerprint: entry.fingerprint,
         change: Change::Renewed,
         reason: None,
+        is_unasked: false,
     })
 }

@@ -90,7 +90,7 @@ impl Engine {
         ended
     }
 
-    fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
+    pub(super) fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
         let (trigger, order, continues) = match work {
             Work::Timer => (Trigger::Timer, RunOptions::default(), None),
             Work::Command(order) => (Trigger::Cli, order.clone(), None),

@@ -10,9 +10,10 @@ use super::{
     begin::begin,
     context::Context,
     continuation::worth_a_continuation,
+    creations::{self, waiting_message},
     days,
     delivery::Delivery,
-    feeds,
+    feeds, forecast,
     halt::{Halt, described},
     ledger::Ledger,
     pages,
@@ -23,7 +24,7 @@ use crate::{
     domain::{
         expiry::Lapse,
         outcome::{Counts, End},
-        report::{ByType, LaneReport},
+        report::{ByType, LaneReport, WithheldReport},
         tally::Tally,
         window::PlannedWindow,
     },
@@ -42,9 +43,9 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     // A defect ends this lane with a report, and no other lane. What is committed stays; the rest is forgotten.
     let part = AssertUnwindSafe(run_lane(context, &traffic, &mut ledger, &mut continues));
     let ended = part.catch_unwind().await.unwrap_or_else(|defect| {
-        if let Some(Ledger { counts, .. }) = &mut ledger {
+        if let Some(Ledger { counts, withheld, .. }) = &mut ledger {
             // What the others were to become died with it.
-            counts.left = counts.read.saturating_sub(counts.settled());
+            counts.left = counts.read.saturating_sub(counts.settled() + withheld.created);
         }
         Err(Halt::Failed(described(&*defect)))
     });
@@ -56,7 +57,12 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
         Err(Halt::Stalled(_) | Halt::PagesLost(_)) => sound.and_then(first_lapse),
         _ => None,
     };
-    let mut report = report(context, &traffic, ledger, continues, ended);
+    let is_whole = matches!(ended, Ok(()) | Err(Halt::Withheld(_)));
+    let cost = match ledger.as_mut().filter(|_| context.lease.is_none() && is_whole) {
+        Some(ledger) => forecast::of_dry_run(context, ledger).await,
+        None => None,
+    };
+    let mut report = LaneReport { cost, ..report(context, &traffic, ledger, continues, ended) };
     if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
         message.push_str(&format!(". {lapse}"));
     }
@@ -81,6 +87,9 @@ async fn run_lane<'a>(
 ) -> Result<(), Halt> {
     let state = load(&context).await?;
     let ledger = ledger.insert(Ledger::new(context, traffic, state));
+    if context.lease.is_none() {
+        ledger.held_before = Tally::of(ledger.state.manifest.entries(), context.now()).held;
+    }
     let mut delivery = Delivery::new();
     let worked = work(ledger, &mut delivery).await;
     let ended = settle(ledger, &mut delivery, continues, worked).await;
@@ -121,7 +130,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     feeds::follow(ledger);
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    now = feeds::start(ledger, now).await;
+    now = Box::pin(feeds::start(ledger, now)).await;
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
@@ -181,10 +190,11 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         delivery.end_window(ledger, planned, account, now, limits).await?;
     }
     feeds::conclude(ledger)?;
-    match ledger.state.progress.withheld {
-        None => Ok(()),
-        Some(withheld) => Err(Halt::Withheld(withheld_message(withheld))),
-    }
+    let progress = &ledger.state.progress;
+    let retractions = progress.withheld.map(withheld_message);
+    let creations = progress.waiting.as_ref().map(waiting_message);
+    let messages: Vec<String> = retractions.into_iter().chain(creations).collect();
+    if messages.is_empty() { Ok(()) } else { Err(Halt::Withheld(messages.join(". "))) }
 }
 
 /// Makes the end durable: what a pause needs to be continued, or that nothing is to be continued.
@@ -207,6 +217,7 @@ async fn settle<'a>(
     let now = ledger.now();
     let before = ledger.state.progress.clone();
     retractions::recount(ledger);
+    creations::recount(ledger);
     if let Err(halt) = delivery.store_control(ledger).await {
         warn!(lane = context.lane.name, "the control object was not stored: {halt:?}");
     }
@@ -216,7 +227,10 @@ async fn settle<'a>(
     progress.continuation_id = paused.then(|| context.continuation_id.to_owned());
     progress.continues =
         paused.then(|| continues.clone().unwrap_or_else(|| context.pass.origin().to_owned()));
-    progress.retraction_limit.note_held(now, held);
+    progress.unasked.note_held(now, held);
+    if matches!(worked, Ok(()) | Err(Halt::Withheld(_))) {
+        progress.caught_up.get_or_insert(now);
+    }
     if worked.is_err() || ledger.state.progress != before {
         match (ledger.commit(Vec::new()).await, &worked) {
             (Err(halt), Ok(())) => return Err(halt),
@@ -271,18 +285,31 @@ fn report(
     ended: Result<(), Halt>,
 ) -> LaneReport {
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
-    let (mut counts, by_type, matchable, excluded_by, watermark, losses, remarks) = match ledger {
+    let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
             let mut counts = ledger.counts;
             // Records that a survey marked which this pass did not see the end of.
             counts.left += ledger.surveyed;
-            let watermark = Some(ledger.state.progress.watermark);
+            let progress = &ledger.state.progress;
+            let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
+            let withheld = WithheldReport { retracted, ..ledger.withheld };
+            let watermark = Some(progress.watermark);
             let Ledger { by_type, matchable, excluded_by, losses, remarks, .. } = ledger;
-            (counts, by_type, matchable, excluded_by, watermark, losses, remarks)
+            (counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks)
         }
         None => {
             let matchable = has_rules.then_some(0);
-            (Counts::default(), ByType::new(), matchable, BTreeMap::new(), None, Vec::new(), Vec::new())
+            let withheld = WithheldReport::default();
+            (
+                Counts::default(),
+                ByType::new(),
+                matchable,
+                BTreeMap::new(),
+                withheld,
+                None,
+                Vec::new(),
+                Vec::new(),
+            )
         }
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
@@ -291,22 +318,34 @@ fn report(
         Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
         Err((end, message)) => (end, Some(message)),
     };
-    // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
-    let adds_up = counts.add_up() && (!caught_up || counts.left == 0);
-    let (end, message) = match end {
-        End::CaughtUp | End::Paused | End::Stalled if !adds_up => (End::Failed, Some(unaccounted(&counts))),
-        _ => (end, message),
-    };
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
-    LaneReport { end, message, counts, by_type, matchable, excluded_by, watermark, losses, continues }
+    let mut report = LaneReport {
+        end,
+        message,
+        counts,
+        by_type,
+        matchable,
+        excluded_by,
+        watermark,
+        withheld,
+        cost: None,
+        losses,
+        continues,
+    };
+    // A defect of ours that nothing else shows: the numbers are left as they are, for they are the evidence.
+    let adds_up = report.adds_up() && (!caught_up || counts.left == 0);
+    if !adds_up && matches!(end, End::CaughtUp | End::Paused | End::Stalled) {
+        (report.end, report.message) = (End::Failed, Some(unaccounted(&report)));
+    }
+    report
 }
 
 /// That records have no fate, or more than one.
-fn unaccounted(counts: &Counts) -> String {
+fn unaccounted(LaneReport { counts, withheld, .. }: &LaneReport) -> String {
     format!(
         "mati-sync met a defect, please report it to its maintainers: of {} records that were read, {} have a fate and {} are left",
         counts.read,
-        counts.settled(),
+        counts.settled() + withheld.created,
         counts.left
     )
 }

@@ -13,7 +13,8 @@ use crate::{
         outcome::{Change, Counts, Rejection},
         plan::Planned,
         progress::{Adoption, Progress},
-        report::ByType,
+        report::{ByType, WithheldReport},
+        tally,
     },
     http::traffic::Traffic,
     state::commit::LaneState,
@@ -31,6 +32,10 @@ pub(super) struct Ledger<'a> {
     pub matchable: Option<u64>,
     /// Records dropped as excluded, by the list.
     pub excluded_by: BTreeMap<String, u64>,
+    /// What waits for confirmation, as far as this pass met it.
+    pub withheld: WithheldReport,
+    /// What was held when a dry run began.
+    pub held_before: tally::ByType,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
     pub surveyed: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
@@ -54,6 +59,8 @@ impl<'a> Ledger<'a> {
             by_type: ByType::new(),
             matchable: context.lane.destination.has_rules().then_some(0),
             excluded_by: BTreeMap::new(),
+            withheld: WithheldReport::default(),
+            held_before: tally::ByType::default(),
             surveyed: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),
@@ -69,6 +76,10 @@ impl<'a> Ledger<'a> {
 
     /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
     pub fn note_sent(&mut self, item: &Planned) {
+        if item.is_unasked {
+            let now = self.now();
+            self.state.progress.unasked.note_created(now, 1);
+        }
         self.counts.displaced += u64::from(item.change == Change::Displaced);
         if matches!(item.change, Change::Created | Change::Updated)
             && let Some(matchable) = &mut self.matchable

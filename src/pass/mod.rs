@@ -18,11 +18,14 @@ mod compare;
 mod context;
 mod continuation;
 mod control;
+mod cost;
+mod creations;
 mod days;
 mod delivery;
 mod engine;
 mod exclusions;
 mod feeds;
+mod forecast;
 mod foreign;
 pub mod gauge;
 mod halt;
@@ -51,6 +54,7 @@ use crate::{
 
 pub use self::{
     compare::CompareError,
+    cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
     exclusions::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},

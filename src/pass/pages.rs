@@ -5,6 +5,7 @@ use tokio::{sync::Notify, time::Instant};
 use tracing::{debug, warn};
 
 use super::{
+    creations,
     delivery::{Delivery, Until},
     halt::Halt,
     ledger::Ledger,
@@ -132,5 +133,9 @@ async fn settle_page<'a>(
     // `retracted` wins over `dropped`: what is retracted is no longer counted as that.
     ledger.counts.dropped.malformed -= plan_malformed(held_as, policy, manifest, &circumstances, &mut plan);
     retractions::withhold(ledger, &mut plan, &circumstances);
+    if creations::is_near(ledger, &plan, circumstances.purpose, delivery.open()) {
+        delivery.go_on(ledger, Until::Settled).await?;
+    }
+    creations::withhold(ledger, &mut plan, &circumstances);
     delivery.deliver(ledger, plan).await
 }

@@ -13,10 +13,10 @@ use crate::domain::{
     outcome::Change,
     plan::{Plan, Planned},
     policy::Circumstances,
-    progress::Withheld,
     purpose::Purpose,
     retraction_limit::{Claim, Permit},
     window::Range,
+    withheld::Withheld,
 };
 
 /// Removes those retractions from `plan` that may not be made now, with all that their records call for beside: the
@@ -37,7 +37,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     }
     let progress = &ledger.state.progress;
     let (left, is_waiting) =
-        (progress.retraction_limit.left(circumstances.now, progress.created), progress.withheld.is_some());
+        (progress.unasked.retractions_left(circumstances.now, progress.created), progress.withheld.is_some());
     let mut permit = Permit::of(circumstances.purpose, is_waiting, left, claims.iter().copied());
     let retractions = plan.send.iter().filter(is_retraction).zip(claims);
     let withheld: HashSet<usize> =

@@ -24,6 +24,11 @@ impl Overview {
                     "{name} holds back retractions until an operator confirms them (`mati-sync sync --confirm-retraction`)"
                 ));
             }
+            if lane.as_ref().is_some_and(|lane| lane.waiting.is_some()) {
+                complaints.push(format!(
+                    "{name} holds back new indicators until an operator confirms them (`mati-sync sync --confirm-creation`)"
+                ));
+            }
             let detail = lane.as_ref().and_then(|lane| lane.detail.as_ref());
             if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {
                 complaints.push(format!("{name} has a manifest that cannot be read: {problem}"));

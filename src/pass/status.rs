@@ -6,19 +6,20 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::warn;
 
-use super::engine::Engine;
+use super::{cost::LaneCost, engine::Engine};
 use crate::{
     domain::{
         comparison::Comparison,
         days::Day,
         feeds::{Feeds, NotedLoss, Quota},
         manifest::Manifest,
-        progress::{Progress, Withheld},
+        progress::Progress,
         purpose::Backfill,
         rejected::RejectedRecord,
         report::Report,
         request::Request,
         tally::Tally,
+        withheld::{WaitingCreations, Withheld},
     },
     state::{commit::read_manifest, error::StateError, object::Holder, requests::Unusable, store::Store},
 };
@@ -79,6 +80,9 @@ pub struct LaneOverview {
     /// Retractions that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withheld: Option<Withheld>,
+    /// Creations that wait for an operator's confirmation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<WaitingCreations>,
     /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
@@ -97,6 +101,8 @@ pub struct LaneDetail {
     pub blind_spots: Option<String>,
     /// The newest of the rejected records on file, newest first.
     pub rejected: Vec<RejectedRecord>,
+    /// What the lane costs, where that can be told.
+    pub cost: Option<LaneCost>,
 }
 
 impl From<&Progress> for LaneOverview {
@@ -109,6 +115,7 @@ impl From<&Progress> for LaneOverview {
             losses: progress.losses.clone(),
             backfills: progress.backfills.clone(),
             withheld: progress.withheld,
+            waiting: progress.waiting.clone(),
             detail: None,
         }
     }
@@ -185,11 +192,18 @@ impl Engine {
                 read => read?,
             };
             let destination = self.lanes.iter().find(|lane| lane.name == name);
-            let blind_spots = destination.and_then(|lane| lane.destination.blind_spots(&lane.policy));
+            let holds_ipv6 = tally.as_ref().is_ok_and(|tally| tally.held.ipv6 > 0);
+            let blind_spots =
+                destination.and_then(|lane| lane.destination.blind_spots(&lane.policy, holds_ipv6));
             let capacity = destination.and_then(|lane| lane.destination.limits().capacity);
             let capacity = capacity.map(|capacity| capacity as u64);
             let rejected = newest_rejected(&store, name).await?;
-            lane.detail = Some(LaneDetail { tally, days, capacity, blind_spots, rejected });
+            let progress = store.progress(name).await?;
+            let known = destination.zip(progress.as_ref()).zip(tally.as_ref().ok());
+            let cost = known.map(|((lane, progress), tally)| {
+                LaneCost::known(lane, &days, progress, tally.held, overview.at)
+            });
+            lane.detail = Some(LaneDetail { tally, days, capacity, blind_spots, rejected, cost });
         }
         Ok(overview)
     }

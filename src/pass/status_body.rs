@@ -61,6 +61,7 @@ fn counts(tally: &Tally) -> Value {
         "rejected": tally.rejected,
         "retracted": tally.retracted,
         "foreign": tally.foreign,
+        "waiting": tally.waiting,
         "expired": tally.expired,
     })
 }

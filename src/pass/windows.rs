@@ -6,7 +6,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
-use super::{delivery::Delivery, feeds, halt::Halt, ledger::Ledger, retractions, selecting::Waiting};
+use super::{
+    creations, delivery::Delivery, feeds, halt::Halt, ledger::Ledger, retractions, selecting::Waiting,
+};
 use crate::domain::{
     feeds::Account,
     plan::plan_page,
@@ -109,6 +111,7 @@ impl<'a> Delivery<'a> {
             let (policy, manifest) = (ledger.context.policy, &mut ledger.state.manifest);
             let mut plan = plan_page(portion, policy, manifest, &circumstances, &mut ledger.counts);
             retractions::withhold(ledger, &mut plan, &circumstances);
+            creations::withhold(ledger, &mut plan, &circumstances);
             self.deliver(ledger, plan).await?;
         }
         self.selecting.ahead = None;
@@ -160,5 +163,6 @@ fn settle(
     feeds::note_losses(ledger, &lost);
     retractions::judge_survey(ledger);
     retractions::recount(ledger);
+    creations::recount(ledger);
     Ok(())
 }

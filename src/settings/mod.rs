@@ -73,6 +73,8 @@ pub struct Settings {
     pub initial_lookback: TimeDelta,
     /// Between two ticks of the schedule.
     pub longest_pause: TimeDelta,
+    /// The user's price for a gigabyte of rows, in the user's currency.
+    pub price_per_gb: Option<f64>,
     pub action: Action,
     pub deduplicate: bool,
     /// `None`: no marking.
@@ -125,6 +127,7 @@ impl Settings {
             renewal_slack: renewal_slack(&reader, &expirations),
             initial_lookback: source::initial_lookback(&reader),
             longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
+            price_per_gb: reader.parsed("PRICE_PER_GB", "a price such as 4.30", price),
             action,
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
@@ -249,6 +252,10 @@ fn expirations(reader: &Reader<'_>) -> Expirations {
         url: of("URL_INDICATOR_EXPIRATION", 7),
         hash: of("HASH_INDICATOR_EXPIRATION", 90),
     })
+}
+
+fn price(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|price: &f64| price.is_finite() && *price >= 0.0)
 }
 
 /// Longer than half the shortest validity it cannot be, which is told if somebody asked for it.

@@ -240,6 +240,11 @@ pub const SETTINGS: &[Setting] = &[
          ÷ (validity − slack).",
     ),
     setting(
+        "PRICE_PER_GB",
+        "–",
+        "Your price for a gigabyte of rows, for [`mati-sync cost`](cost.md). The program knows no prices.",
+    ),
+    setting(
         "DEFAULT_ACTION",
         "alert",
         "`alert`, `block` or `allow`. [At Defender](defender.md#what-is-sent) `alert` reports a match and \

@@ -92,7 +92,7 @@ impl Source {
     pub async fn standing(&self, deadline: &Deadline) -> Standing {
         match self {
             Self::Mandiant(_) => Standing::default(),
-            Self::Gti(client) => match deadline.within(client.standing()).await {
+            Self::Gti(client) => match deadline.within(Box::pin(client.standing())).await {
                 Ok(Ok(standing)) => Standing { at: standing.at, quota: standing.quota },
                 Ok(Err(error)) => {
                     warn!("how much quota is used was not told: {error}");
@@ -161,7 +161,8 @@ impl Reader {
                 let page = reader.next_page(deadline).await;
                 page.map_err(|failed| explained(failed, reader.wants_a_shorter_window()))
             }
-            Self::Gti(reader) => reader.next_page(deadline).await.map_err(stalled),
+            // In a box, because it is large, and every reading would carry its size.
+            Self::Gti(reader) => Box::pin(reader.next_page(deadline)).await.map_err(stalled),
         }
     }
 

@@ -2,11 +2,26 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
-use mati_sync::domain::outcome::End;
+use chrono::{DateTime, Days, TimeDelta, Utc};
+use mati_sync::{
+    check,
+    cli::cost::{body, text},
+    clock::Deadline,
+    domain::{
+        cost::{Measured, Pace, forecast},
+        days::Day,
+        expiry::{Expirations, Renewal},
+        filter::PerType,
+        outcome::End,
+        request::RunOptions,
+        tally::ByType,
+    },
+    pass::{Cost, LaneCost},
+};
 use sandbox::corpus::Record;
+use serde_json::json;
 
-use crate::harness::world::World;
+use crate::{harness::world::World, tidy};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than eight validities of an address.
@@ -132,4 +147,132 @@ async fn nothing_lapses_while_passes_fail_for_the_slack_and_the_stalled_lane_say
     world.mandiant.set(|knobs| "sandbox-secret".clone_into(&mut knobs.secret));
     assert_eq!(world.tick().await.end, End::CaughtUp);
     assert_eq!(world.held(), before);
+}
+
+async fn cost(world: &World) -> Cost {
+    let (_sender, stop) = tokio::sync::watch::channel(false);
+    world.start().engine.cost(&Deadline::unlimited(stop)).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn cost_is_measured_by_cause_and_forecast_by_what_is_held() {
+    let world = World::new();
+    world.mandiant.put_all((0..30).map(|n| ipv4(n).updated(world.ago(TimeDelta::hours(3 + n)))));
+    for day in 0..12 {
+        // A new one each day, and one that falls.
+        world.mandiant.put(ipv4(100 + day).updated(world.ago(TimeDelta::minutes(10))));
+        world.mandiant.put(ipv4(day).mscore(10).updated(world.ago(TimeDelta::minutes(10))));
+        for _ in 0..24 {
+            world.tick().await;
+            tokio::time::advance(HOUR).await;
+        }
+    }
+    let before: Vec<_> =
+        std::fs::read_dir(world.state.path().join("runs")).unwrap().map(|it| it.unwrap().path()).collect();
+    let found = cost(&world).await;
+    let after: Vec<_> =
+        std::fs::read_dir(world.state.path().join("runs")).unwrap().map(|it| it.unwrap().path()).collect();
+    assert_eq!(before, after, "it creates nothing");
+    let log = world.sentinel.log();
+    let lane = &found.lanes["sentinel"];
+    assert_eq!(lane.measured.rows.total(), log.len() as u64, "{lane:#?}");
+    assert_eq!(
+        (lane.measured.rows.created, lane.measured.rows.retracted),
+        (41, 11),
+        "the first fell before it came"
+    );
+    assert!(lane.change.is_none(), "these settings are those of the passes");
+    // About one new and one retracted a day, and renewals of what is held, each in 118 hours.
+    let month = &lane.forecast;
+    assert!(
+        (25..=35).contains(&month.rows.created) && (25..=35).contains(&month.rows.retracted),
+        "{month:#?}"
+    );
+    assert_eq!(month.rows.renewed, lane.held * 720 / 118, "{month:#?}");
+    assert!(month.bytes_per_month > 500 * month.rows_per_month, "{month:#?}");
+    let json = body(&found, Some(4.0));
+    assert_eq!(json["forecast"]["rows_per_month"], month.rows_per_month);
+    assert_eq!(json["rows"]["created"], 41);
+    assert!(json["forecast"]["price_per_month"].as_f64().unwrap() > 0.0, "{json:#}");
+    let findings = check::run(&world.start().engine, Some("0 23 * * * *")).await;
+    let said =
+        |name: &str| findings.iter().find(|it| it.check == name).unwrap_or_else(|| panic!("{findings:#?}"));
+    assert!(said("cost").result.contains("rows in 13 days, and a month makes"), "{:?}", said("cost"));
+    let renewal = said("sentinel renewal");
+    assert!(
+        renewal.result.contains("within 48 hours") && renewal.result.contains("lapses at"),
+        "{renewal:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changed_settings_would_cost_is_told_by_a_dry_run() {
+    let mut world = World::new();
+    let at = world.ago(TimeDelta::days(2));
+    world.mandiant.put_all((0..3).map(|n| ipv4(n).updated(at).mscore(95)));
+    world.mandiant.put_all((10..2510).map(|n| ipv4(n).updated(at).mscore(70)));
+    world.tick().await;
+    tokio::time::advance(HOUR).await;
+    world.set("MINIMUM_CONFIDENCE", "60");
+    let lane = cost(&world).await.lanes["sentinel"].clone();
+    let change = lane.change.unwrap();
+    // What the creation limit would withhold belongs to it.
+    assert_eq!(
+        (change.rows_once, change.more_per_month),
+        (2500, (2503 * 720 / 118) - (3 * 720 / 118)),
+        "{lane:#?}"
+    );
+    assert_eq!(change.words(), "+15,254 rows a month");
+    let foretold = world.command(RunOptions { dry_run: true, ..RunOptions::default() }).await;
+    assert_eq!(foretold.lanes["sentinel"].cost, Some(change));
+    assert!(foretold.message.contains("+15,254 rows a month"), "{}", foretold.message);
+    assert_eq!(world.sentinel.log().len(), 3, "nothing was sent");
+}
+
+/// The lane of the example in docs/cost.md.
+fn example() -> Cost {
+    let now: DateTime<Utc> = "2026-03-31T12:00:00Z".parse().unwrap();
+    let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
+    let renewal = Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1));
+    let pace = Pace { expirations, renewal, refresh_took: TimeDelta::minutes(10) };
+    let held = ByType { ipv4: 5000, fqdn: 5000, url: 5000, hash: 5000, ..ByType::default() };
+    let day = |ago| -> Day {
+        let (created, updated, renewed, retracted) = (200_u64, 50, 3100, 20);
+        serde_json::from_value(json!({
+            "day": (now - Days::new(ago)).date_naive(),
+            "held": held,
+            "rows": {"created": created, "updated": updated, "renewed": renewed, "retracted": retracted},
+            "bytes": (created + updated + renewed + retracted) * 1300,
+        }))
+        .unwrap()
+    };
+    let days: Vec<Day> = (1..=40).rev().map(day).collect();
+    let caught_up = Some(now - Days::new(60));
+    let lane = LaneCost {
+        is_billed: true,
+        held: held.total(),
+        measured: Measured::of(&days, now),
+        forecast: forecast(&days, caught_up, &held, &pace, now),
+        change: None,
+    };
+    Cost { lanes: BTreeMap::from([("sentinel".to_owned(), lane)]) }
+}
+
+#[test]
+fn the_example_of_the_document_is_what_the_command_prints() {
+    const BEGIN: &str = "<!-- cost: begin -->\n";
+    const END: &str = "<!-- cost: end -->";
+    let document = tidy::read("docs/cost.md");
+    let (before, rest) = document.split_once(BEGIN).expect("where it begins");
+    let (found, after) = rest.split_once(END).expect("where it ends");
+    let made = format!("```text\n{}```\n", text(&example(), Some(5.0)));
+    if std::env::var_os("MATI_SYNC_WRITE_DOCUMENTS").is_some() {
+        let file = std::path::Path::new(tidy::ROOT).join("docs/cost.md");
+        std::fs::write(file, format!("{before}{BEGIN}{made}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(
+        found, made,
+        "write it anew with MATI_SYNC_WRITE_DOCUMENTS=1 cargo test --test it bill::the_example"
+    );
 }

@@ -27,7 +27,7 @@ use crate::{
 const MANDIANT: &str = "api.intelligence.mandiant.com";
 const RESOURCE_MANAGER: &str = "management.azure.com";
 /// What is checked on a laptop, with Sentinel alone.
-const ON_A_LAPTOP: [&str; 11] = [
+const ON_A_LAPTOP: [&str; 13] = [
     "settings",
     "schedule",
     "Mandiant",
@@ -37,8 +37,10 @@ const ON_A_LAPTOP: [&str; 11] = [
     "Sentinel rules",
     "state",
     "lease",
+    "exclusions",
     "changes",
     "sentinel renewal",
+    "cost",
 ];
 const ENTRA: &str = "login.microsoftonline.com";
 
@@ -86,7 +88,8 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    assert_eq!(checks, [&ALL[..], &["lease", "changes", "sentinel renewal", "defender renewal"]].concat());
+    let last = ["lease", "exclusions", "changes", "sentinel renewal", "defender renewal", "cost"];
+    assert_eq!(checks, [&ALL[..], &last].concat());
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());
     let names: Vec<String> = blobs.blobs().into_keys().collect();
@@ -124,11 +127,7 @@ async fn a_refusal_is_told_with_what_to_do_and_keeps_no_other_check_from_being_m
             &["Microsoft Sentinel Reader", "az role assignment create", "--scope"],
         ),
         (DEFENDER, &["Defender for Endpoint"], &["Ti.ReadWrite.All", "infra/grant-defender.sh"]),
-        (
-            STORAGE,
-            &["state", "lease", "sentinel renewal", "defender renewal"],
-            &["AzureWebJobsStorage", "firewall"],
-        ),
+        (STORAGE, &["state", "lease", "exclusions"], &["AzureWebJobsStorage", "firewall"]),
     ];
     for (service, expected, words) in cases {
         let world = world();
@@ -163,7 +162,7 @@ async fn a_service_that_never_answers_costs_half_a_minute_and_no_other_check() {
         (MANDIANT, &["Mandiant"][..]),
         (RESOURCE_MANAGER, &["Sentinel workspace"]),
         (DEFENDER, &["Defender for Endpoint"]),
-        (STORAGE, &["state", "lease", "sentinel renewal", "defender renewal"]),
+        (STORAGE, &["state", "lease", "exclusions"]),
     ] {
         let world = world();
         world

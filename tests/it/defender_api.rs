@@ -115,6 +115,7 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     Planned {
         record: 0,
         reason: None,
+        is_unasked: false,
         decider: mati_sync::domain::deciding_record::Decider::default(),
         hash_type: HashType::Sha256,
         key: indicator.observable.subject(HashType::Sha256).key(),

@@ -2,7 +2,9 @@
 
 mod access;
 mod change;
+mod chaos;
 mod compare;
+mod properties;
 mod records;
 mod split;
 
@@ -124,7 +126,7 @@ async fn a_missing_package_is_tried_again_and_named_when_it_is_lost() {
     assert_eq!(world.held(), ["phishing.example"], "{report:#?}");
     assert!(lane(&report).message.as_deref().unwrap_or_default().contains("(malware)"), "{report:#?}");
 
-    pass_hours(6 * 24).await;
+    pass_hours(6 * 24 + 6).await;
     let report = world.tick().await;
     let [loss] = &report.losses[..] else { panic!("{report:#?}") };
     assert_eq!((loss.what.as_str(), loss.from, loss.to), ("malware", hour, hour + TimeDelta::hours(1)));

@@ -76,7 +76,8 @@ async fn an_indicator_of_fifteen_hundred_families_keeps_its_list_of_labels_whole
 
 #[tokio::test(start_paused = true)]
 async fn what_mandiant_still_lists_never_expires_although_nobody_touches_it() {
-    let world = World::new();
+    let mut world = World::new();
+    world.set("SYNC_CRON", "0 0 */12 * * *");
     fill(&world, 0..50, 2, 90);
     world.tick().await;
     for _ in 0..25 {

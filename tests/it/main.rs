@@ -22,6 +22,7 @@ mod documents;
 mod domain;
 mod exclusions;
 mod faults;
+mod flood;
 mod fuzz;
 mod gti;
 mod harness;

@@ -159,7 +159,8 @@ async fn a_record_that_only_renews_does_not_vouch_for_the_deciding_one() {
 #[tokio::test(start_paused = true)]
 async fn two_records_of_one_minute_on_two_pages_do_not_take_turns() {
     for (first, second) in [(90, 10), (10, 90)] {
-        let world = World::new();
+        let mut world = World::new();
+        world.set("SYNC_CRON", "0 0 */12 * * *");
         world.mandiant.set(|knobs| knobs.longest_page = 1);
         let minute = world.ago(DAY * 2);
         world.mandiant.put_all([
@@ -179,7 +180,8 @@ async fn two_records_of_one_minute_on_two_pages_do_not_take_turns() {
 #[tokio::test(start_paused = true)]
 async fn two_records_of_one_second_do_not_take_turns() {
     for (first, second) in [(90, 10), (10, 90)] {
-        let world = World::new();
+        let mut world = World::new();
+        world.set("SYNC_CRON", "0 0 */12 * * *");
         world.mandiant.set(|knobs| knobs.longest_page = 1);
         let at = world.ago(DAY * 2);
         world.mandiant.put_all([record("1", at, first), record("2", at, second)]);

@@ -20,7 +20,7 @@
 
 mod calm;
 mod chaos;
-mod dice;
+pub mod dice;
 mod nature;
 mod oracle;
 mod run;

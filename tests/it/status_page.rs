@@ -289,7 +289,7 @@ async fn the_other_pages_keep_to_the_same() {
     let pass = page(&world, json!({ "run": report.run_id }), "pass-of-a-timer").await;
     assert!(pass.text().contains(&report.run_id) && pass.title() == "mati-sync: pass caught up");
     let checks = page(&world, json!({ "check": "1" }), "checks").await;
-    assert_eq!(checks.headline(), "All 9 checks are well, and 1 could not be proven");
+    assert_eq!(checks.headline(), "All 15 checks are well, and 1 could not be proven");
     assert!(checks.text().contains("not proven"), "{}", checks.text());
 }
 

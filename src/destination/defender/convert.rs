@@ -255,6 +255,7 @@ mod tests {
         Planned {
             record: 0,
             reason: None,
+            is_unasked: false,
             decider: crate::domain::deciding_record::Decider::default(),
             hash_type: HashType::Sha256,
             key: indicator.observable.subject(HashType::Sha256).key(),

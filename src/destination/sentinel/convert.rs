@@ -225,6 +225,7 @@ mod tests {
         Planned {
             record: 0,
             reason: None,
+            is_unasked: false,
             decider: crate::domain::deciding_record::Decider::default(),
             hash_type: HashType::Md5,
             key: indicator.observable.subject(HashType::Md5).key(),

@@ -9,9 +9,10 @@ use super::{
 };
 use crate::{
     domain::{
+        expiry::Lapse,
         health::Spell,
-        progress::Withheld,
         schedule::{Schedule, fault},
+        withheld::{WaitingCreations, Withheld},
     },
     pass::Overview,
 };
@@ -58,6 +59,8 @@ struct Cause<'a> {
     lanes: Vec<&'a str>,
     /// As the passes told it; usually all lanes tell the same.
     messages: Vec<&'a str>,
+    /// When the first indicator of each lapses.
+    lapses: Vec<String>,
     since: DateTime<Utc>,
     is_open: bool,
 }
@@ -105,7 +108,10 @@ pub fn tasks(
 ) -> Vec<Task> {
     let all = overview.lanes.len();
     let withheld = withheld(overview);
-    let waits = |name: &str| withheld.iter().any(|(lane, _)| *lane == name);
+    let waiting = waiting(overview);
+    let waits = |name: &str| {
+        withheld.iter().any(|(lane, _)| *lane == name) || waiting.iter().any(|(lane, _)| *lane == name)
+    };
     let mut tasks = Vec::new();
     for cause in causes(spells, waits) {
         let who = destinations(&cause.lanes, all);
@@ -115,12 +121,14 @@ pub fn tasks(
         let mut known = cause.messages.iter().filter_map(|message| runbook::section_of(message));
         task.runbook = known.next().map(|section| to_runbook(links, &section));
         task.text = cause.messages.iter().map(|message| cut(message, MESSAGE).into()).collect();
+        task.text.extend(cause.lapses.into_iter().map(Piece::from));
         task.since =
             Some(format!("Since {least}{} ({})", readable(&cause.since), ago(overview.at - cause.since)));
         task.who = capitalized(&who);
         tasks.push(task);
     }
     tasks.extend(confirmation(&withheld, all, links));
+    tasks.extend(creation(&waiting, all, links));
     tasks.extend(damaged(overview, spells, links));
     tasks.extend(timer(overview, schedule, due, links));
     tasks.extend(overview.aside.iter().map(|name| {
@@ -141,17 +149,21 @@ fn causes<'a>(spells: &[(&'a str, &'a Spell)], waits: impl Fn(&str) -> bool) -> 
     let mut causes: Vec<Cause<'a>> = Vec::new();
     for (name, spell) in spells.iter().filter(|(_, spell)| !spell.is_well()) {
         let message = spell.message.as_deref().unwrap_or("the pass gave no reason; see its log");
-        if waits(name) && message.contains("confirm_retraction") {
+        if waits(name) && (message.contains("confirm_retraction") || message.contains("confirm_creation")) {
             continue;
         }
+        let (message, lapse) = Lapse::split(message);
+        let lapse = lapse.map(|lapse| format!(" {}: {lapse}.", shown(name)));
         let headline = in_short(message);
         match causes.iter_mut().find(|cause| cause.headline == headline) {
             None => {
                 let (since, is_open) = (spell.since, spell.is_open);
-                causes.push(Cause { headline, lanes: vec![*name], messages: vec![message], since, is_open });
+                let (lanes, messages, lapses) = (vec![*name], vec![message], lapse.into_iter().collect());
+                causes.push(Cause { headline, lanes, messages, lapses, since, is_open });
             }
             Some(cause) => {
                 cause.lanes.push(*name);
+                cause.lapses.extend(lapse);
                 if !cause.messages.contains(&message) {
                     cause.messages.push(message);
                 }
@@ -187,23 +199,65 @@ fn confirmation(withheld: &[(&str, Withheld)], all: usize, links: &Links) -> Opt
         format!("{} of {} at {}", count(*retractions), count(*of), shown(lane))
     });
     let numbers: Vec<String> = numbers.collect();
-    let text = vec![
+    let mut text = vec![
         format!(
             "{} are no longer wanted, which is too many to be retracted unasked; everything else is delivered. If the settings, or the source's scores, are meant to do that, confirm it with ",
             numbers.join(", ")
         )
         .into(),
-        Piece::Code("mati-sync sync --confirm-retraction".to_owned()),
-        ", or ".into(),
-        Piece::Code("POST /api/sync".to_owned()),
-        " with ".into(),
-        Piece::Code("{\"confirm_retraction\": true}".to_owned()),
-        "; if not, change the settings back.".into(),
     ];
+    text.extend(command("retraction"));
     let headline = format!("{} retractions wait for your confirmation at {who}", count(total));
     let section = runbook::sections().into_iter().find(|section| section.name == "records-and-retractions");
     let runbook = section.map(|section| to_runbook(links, &section));
     Some(Task { who: capitalized(&who), runbook, ..Task::new(headline, text) })
+}
+
+/// The lanes of which creations wait.
+fn waiting(overview: &Overview) -> Vec<(&str, &WaitingCreations)> {
+    let lanes = overview.lanes.iter();
+    lanes.filter_map(|(name, lane)| Some((name.as_str(), lane.as_ref()?.waiting.as_ref()?))).collect()
+}
+
+/// The same of what is new.
+fn creation(waiting: &[(&str, &WaitingCreations)], all: usize, links: &Links) -> Option<Task> {
+    let lanes: Vec<&str> = waiting.iter().map(|(lane, _)| *lane).collect();
+    if lanes.is_empty() {
+        return None;
+    }
+    let total: u64 = waiting.iter().map(|(_, waiting)| waiting.total()).sum();
+    let who = destinations(&lanes, all);
+    let numbers = waiting.iter().map(|(lane, waiting)| {
+        let types =
+            waiting.by_type.iter().map(|(kind, number)| format!("{} {}", count(*number), kind.name()));
+        let types: Vec<String> = types.collect();
+        format!("{} at {} ({})", types.join(", "), shown(lane), waiting.reason.words())
+    });
+    let numbers: Vec<String> = numbers.collect();
+    let mut text = vec![
+        format!(
+            "{} wait, which is too many to be created unasked; everything else is delivered. If that is meant, confirm it with ",
+            numbers.join("; ")
+        )
+        .into(),
+    ];
+    text.extend(command("creation"));
+    let headline = format!("{} new indicators wait for your confirmation at {who}", count(total));
+    let section = runbook::sections().into_iter().find(|section| section.name == "records-and-retractions");
+    let runbook = section.map(|section| to_runbook(links, &section));
+    Some(Task { who: capitalized(&who), runbook, ..Task::new(headline, text) })
+}
+
+/// How to confirm what waits.
+fn command(what: &str) -> Vec<Piece> {
+    vec![
+        Piece::Code(format!("mati-sync sync --confirm-{what}")),
+        ", or ".into(),
+        Piece::Code("POST /api/sync".to_owned()),
+        " with ".into(),
+        Piece::Code(format!("{{\"confirm_{what}\": true}}")),
+        "; if not, change the settings back.".into(),
+    ]
 }
 
 /// Lanes whose manifest cannot be read, so that their next pass will fail; those whose last pass said so are told.

@@ -17,7 +17,7 @@ use crate::{
         report::Report,
         tally::Tally,
     },
-    pass::{LaneDetail, LaneOverview, Overview},
+    pass::{LaneCost, LaneDetail, LaneOverview, Overview},
 };
 
 /// Days that are summed.
@@ -87,6 +87,9 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
         passes.first().map_or(0, |counts| counts.over_limit),
         " in the last pass",
     );
+    if let Some(waiting) = &lane.waiting {
+        more("Waiting to be created, until you confirm", waiting.total(), "");
+    }
     let total = |number: fn(&Counts) -> u64| {
         passes.iter().fold(0_u64, |sum, counts| sum.saturating_add(number(counts)))
     };
@@ -102,6 +105,12 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
         more("Rejected, until they change", *rejected, "");
         more("Retracted", *retracted, "");
         more("Held by another application", *foreign, "");
+    }
+    let cost = lane.detail.as_ref().and_then(|detail| detail.cost.as_ref()).filter(|cost| cost.is_billed);
+    if let Some(LaneCost { forecast, .. }) = cost {
+        let rows =
+            format!("{}, of which {} renew", count(forecast.rows_per_month), count(forecast.rows.renewed));
+        facts.push(Fact::new("Rows in a month, as forecast", vec![rows.into()]));
     }
     facts.extend(matchable(name, overview));
     let blind_spots = lane.detail.as_ref().and_then(|detail| detail.blind_spots.clone());

@@ -5,6 +5,8 @@ use std::fmt::{self, Write};
 use askama::filters::Escaper;
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::rows::grouped;
+
 /// Makes every text of a template harmless. Whatever is markup is escaped, and what shows nothing and changes how other
 /// characters are read becomes a mark.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,15 +89,7 @@ pub fn shown(lane: &str) -> String {
 
 /// A number with its thousands apart.
 pub fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
+    grouped(number)
 }
 
 /// A moment for a program.

@@ -57,9 +57,9 @@ pub fn sighting(record: &Record<'_>, list: &str, end: DateTime<Utc>) -> Result<S
     if id.is_empty() {
         return Err(unusable(DropReason::Malformed, "no id".to_owned()));
     }
-    let Object(Attributes { gti_assessment: Object(assessment), mandiant_ic_score, .. }) = &data.attributes;
+    let Object(Attributes { gti_assessment: Object(assessment), ic_score, .. }) = &data.attributes;
     let Object(factors) = &assessment.contributing_factors;
-    let confidence = [&factors.gti_confidence_score, &factors.mandiant_confidence_score, mandiant_ic_score];
+    let confidence = [&factors.gti_confidence_score, &factors.older_confidence_score, ic_score];
     let word = |value: &Scalar<'_>, prefix: &str| {
         let text = value.text()?.to_ascii_lowercase();
         Some(text.strip_prefix(prefix).unwrap_or(&text).to_owned())
@@ -77,9 +77,9 @@ pub fn sighting(record: &Record<'_>, list: &str, end: DateTime<Utc>) -> Result<S
                 .and_then(|word| SEVERITIES.iter().position(|known| *known == word)),
             is_malign: verdict.as_deref() != Some("benign"),
         },
-        is_benign_by_analyst: is_set(&factors.mandiant_analyst_benign),
+        is_benign_by_analyst: is_set(&factors.analyst_benign),
         is_pervasive: is_set(&factors.pervasive_indicator),
-        is_open_source: is_set(&factors.mandiant_osint),
+        is_open_source: is_set(&factors.osint),
         parts: parts(data, list),
         first_seen: date(&data.attributes.0.first_submission_date).filter(|first| *first < end),
     })

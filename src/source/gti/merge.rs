@@ -20,6 +20,7 @@ pub const SEVERITIES: [&str; 5] = ["none", "low", "medium", "high", "critical"];
 const PAGE: usize = 1000;
 
 /// A record as one list shows it.
+#[derive(Clone, Debug)]
 pub struct Sighting {
     pub observable: Observable,
     /// The key under which the same value was known because it was spelt differently.

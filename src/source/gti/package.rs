@@ -128,7 +128,7 @@ impl Package<'_> {
         };
         self.client.note_existing(self.list);
         if whole.records < LIMIT {
-            return Ok(Outcome::Read);
+            return Ok(if whole.records == 0 { Outcome::Empty } else { Outcome::Read });
         }
         // Whatever the parts show, these records are in the package.
         let mut expected = whole.ids;

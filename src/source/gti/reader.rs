@@ -9,9 +9,9 @@ use super::{client::Client, error::GtiError, merge::Hour, package::Package};
 use crate::{
     clock::Deadline,
     domain::{
-        feeds::{Account, Choice},
+        feeds::Account,
         page::Page,
-        window::Window,
+        window::{Choice, Window},
     },
     http::retry::RetryError,
 };

@@ -31,7 +31,8 @@ pub struct Attributes<'a> {
     pub md5: Scalar<'a>,
     pub sha1: Scalar<'a>,
     pub sha256: Scalar<'a>,
-    pub mandiant_ic_score: Scalar<'a>,
+    #[serde(rename = "mandiant_ic_score")]
+    pub ic_score: Scalar<'a>,
     /// Seconds since 1970.
     pub first_submission_date: Scalar<'a>,
     pub attribution: Object<Attribution<'a>>,
@@ -61,10 +62,13 @@ pub struct Valued<'a> {
 pub struct Factors<'a> {
     #[serde(borrow)]
     pub gti_confidence_score: Scalar<'a>,
-    pub mandiant_confidence_score: Scalar<'a>,
+    #[serde(rename = "mandiant_confidence_score")]
+    pub older_confidence_score: Scalar<'a>,
     pub normalised_categories: List<Scalar<'a>>,
-    pub mandiant_analyst_benign: Scalar<'a>,
-    pub mandiant_osint: Scalar<'a>,
+    #[serde(rename = "mandiant_analyst_benign")]
+    pub analyst_benign: Scalar<'a>,
+    #[serde(rename = "mandiant_osint")]
+    pub osint: Scalar<'a>,
     pub pervasive_indicator: Scalar<'a>,
     /// Names, or only whether there are any.
     pub associated_actor: List<Scalar<'a>>,

@@ -63,11 +63,11 @@ async fn any_answer_of_the_upload_host_proves_the_way_and_a_proxy_s_own_does_not
 async fn the_headline_says_no_more_than_was_tried() {
     let world = World::new();
     let headline = check::headline(&findings(&world).await);
-    assert_eq!(headline, "all 7 checks are well, and 1 could not be proven");
-    assert_eq!(check::headline(&with_canary(&world).await), "all 7 checks are well");
+    assert_eq!(headline, "all 12 checks are well, and 1 could not be proven");
+    assert_eq!(check::headline(&with_canary(&world).await), "all 12 checks are well");
     in_the_way(&world, Fault::Refuse);
     let headline = check::headline(&findings(&world).await);
-    assert_eq!(headline, "1 of 7 checks failed, and 1 could not be proven");
+    assert_eq!(headline, "1 of 12 checks failed, and 1 could not be proven");
 }
 
 #[tokio::test(start_paused = true)]

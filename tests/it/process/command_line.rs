@@ -117,7 +117,7 @@ async fn a_check_says_of_each_connection_whether_it_is_well() {
     let lines = text(&well.stdout);
     assert_eq!(well.status.code(), Some(0), "{lines}");
     let unproven: Vec<&str> = lines.lines().filter(|line| !line.starts_with("ok ")).collect();
-    assert_eq!(lines.lines().count(), 11, "{lines}");
+    assert_eq!(lines.lines().count(), 17, "{lines}");
     assert!(unproven.len() == 1 && unproven[0].starts_with("unproven Sentinel uploads"), "{lines}");
     assert_keeps_secrets(lines);
     assert!(bench.world.sentinel.requests().is_empty() && bench.world.defender.stored().is_empty());

@@ -157,12 +157,8 @@ async fn what_nobody_touches_is_renewed_when_a_refresh_is_due() {
     assert_eq!(count(&tick(&host).await, "created"), 7);
     assert_eq!(count(&tick(&host).await, "renewed"), 0);
     host.stop().await;
-    // As if the last refresh were two days ago.
-    let file = bench.path().join("state/lanes/sentinel/progress.json");
-    let mut progress: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    progress["refreshed"] = (now() - TimeDelta::days(2)).to_rfc3339().into();
-    std::fs::write(&file, progress.to_string()).unwrap();
-
+    // A refresh is due, and so much validity is not enough until the next one.
+    bench.settings.insert("IP_INDICATOR_EXPIRATION".into(), "7".into());
     let host = bench.host().await;
     let report = tick(&host).await;
     assert_adds_up(&report);

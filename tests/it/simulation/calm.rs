@@ -98,8 +98,7 @@ impl Simulation {
             ended.reports.iter().for_each(check_report);
             self.tally.passes += ended.reports.len() as u64;
             let done = ended.reports.iter().all(|report| report.end == End::CaughtUp);
-            let waits =
-                |report: &Report| report.end == End::Stalled && report.message.contains("confirm_retraction");
+            let waits = |report: &Report| report.end == End::Stalled && asks(&report.message);
             assert!(
                 ended
                     .reports
@@ -140,7 +139,7 @@ impl Simulation {
         let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nobody kills it");
         ended.reports.iter().for_each(check_report);
         let is_done = |lane: &LaneReport| {
-            let waits = lane.message.as_ref().is_some_and(|message| message.contains("confirm_retraction"));
+            let waits = lane.message.as_deref().is_some_and(asks);
             lane.end == End::CaughtUp || lane.end == End::Stalled && waits
         };
         assert!(ended.reports[0].lanes.values().all(is_done), "{ended:#?}");
@@ -154,10 +153,11 @@ impl Simulation {
         let (app, now) = (self.world.start(), self.world.now());
         let mut waiting = HashSet::new();
         for lane in self.lanes() {
-            let manifest = app.engine.manifest(lane).await.expect("readable");
+            let mut manifest = app.engine.manifest(lane).await.expect("readable");
             let marked = manifest.held_unwanted(now).map(|known| known.entry);
             let marked = marked.filter(|entry| entry.state() != State::Condemned);
             waiting.extend(marked.map(|entry| (*lane, entry.key)));
+            waiting.extend(manifest.waiting(now).map(|known| (*lane, known.entry.key)));
         }
         waiting
     }
@@ -251,4 +251,9 @@ impl Simulation {
             }
         }
     }
+}
+
+/// Whether a message asks an operator to confirm something.
+fn asks(message: &str) -> bool {
+    message.contains("confirm_retraction") || message.contains("confirm_creation")
 }

@@ -250,7 +250,7 @@ impl Simulation {
 
     pub fn confirm(&mut self) -> RunOptions {
         self.confirmed_at.get_or_insert(self.world.now());
-        RunOptions { confirm_retraction: true, ..RunOptions::default() }
+        RunOptions { confirm_retraction: true, confirm_creation: true, ..RunOptions::default() }
     }
 
     fn kill(&mut self) -> Option<Duration> {

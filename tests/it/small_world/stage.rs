@@ -353,7 +353,7 @@ impl Stage {
 fn balanced(report: &Report) -> Result<(), String> {
     for lane in report.lanes.values() {
         let counts = &lane.counts;
-        if counts.read != counts.settled() + counts.left || lane.end == End::CaughtUp && counts.left > 0 {
+        if !lane.adds_up() || lane.end == End::CaughtUp && counts.left > 0 {
             return Err(format!("the sum is wrong: {counts:?}"));
         }
     }

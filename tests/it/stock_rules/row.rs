@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::rules::{Event, Log};
+use super::rules::{Event, Met};
 use crate::harness::stix;
 
 /// A row, with the columns that rules read.
@@ -53,7 +53,7 @@ impl Row {
         let value = self.observable_value.clone();
         let none = String::new;
         let of_length = |digits| if value.len() == digits { value.clone() } else { String::new() };
-        let firewall = |file_hash, destination_ip, request_url, is_ssl| Log::CommonSecurityLog {
+        let firewall = |file_hash, destination_ip, request_url, is_ssl| Met::CommonSecurityLog {
             file_hash,
             destination_ip,
             request_url,
@@ -61,27 +61,27 @@ impl Row {
         };
         let logs = match self.kind() {
             "file" => {
-                let applocker = (value.len() == 64).then(|| Log::SecurityEvent { file_hash: value.clone() });
-                let defender = Log::DeviceFileEvents { sha1: of_length(40), sha256: of_length(64) };
+                let applocker = (value.len() == 64).then(|| Met::SecurityEvent { file_hash: value.clone() });
+                let defender = Met::DeviceFileEvents { sha1: of_length(40), sha256: of_length(64) };
                 let logs = [defender, firewall(value.clone(), none(), none(), false)];
                 logs.into_iter().chain(applocker).collect()
             }
             "ipv4-addr" | "ipv6-addr" => vec![
-                Log::DeviceNetworkEvents { remote_ip: value.clone(), remote_url: none() },
-                Log::NetworkSession { destination_ip: value.clone() },
+                Met::DeviceNetworkEvents { remote_ip: value.clone(), remote_url: none() },
+                Met::NetworkSession { destination_ip: value.clone() },
                 firewall(none(), value.clone(), none(), false),
             ],
             "domain-name" => vec![
-                Log::DeviceNetworkEvents { remote_ip: none(), remote_url: format!("https://{value}/") },
-                Log::Dns { query: value.clone() },
-                Log::WebSession { url: format!("https://{value}/x") },
+                Met::DeviceNetworkEvents { remote_ip: none(), remote_url: format!("https://{value}/") },
+                Met::Dns { query: value.clone() },
+                Met::WebSession { url: format!("https://{value}/x") },
                 firewall(none(), none(), format!("http://{value}/"), false),
             ],
             _ => vec![
-                Log::DeviceNetworkEvents { remote_ip: none(), remote_url: value.clone() },
-                Log::WebSession { url: value.clone() },
-                Log::EmailUrlInfo { url: value.clone(), domain: none() },
-                Log::UrlClickEvents { url: value.clone() },
+                Met::DeviceNetworkEvents { remote_ip: none(), remote_url: value.clone() },
+                Met::WebSession { url: value.clone() },
+                Met::EmailUrlInfo { url: value.clone(), domain: none() },
+                Met::UrlClickEvents { url: value.clone() },
                 firewall(none(), none(), value.clone(), value.starts_with("https")),
             ],
         };

@@ -8,7 +8,7 @@ use super::row::Row;
 
 /// What a log says, by the table that the rules read.
 #[derive(Clone, Debug)]
-pub enum Log {
+pub enum Met {
     DeviceFileEvents { sha1: String, sha256: String },
     SecurityEvent { file_hash: String },
     CommonSecurityLog { file_hash: String, destination_ip: String, request_url: String, is_ssl: bool },
@@ -24,7 +24,7 @@ pub enum Log {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub at: DateTime<Utc>,
-    pub log: Log,
+    pub log: Met,
 }
 
 /// `dt_lookBack` and `ioc_lookBack`, the same in all of them.
@@ -36,7 +36,7 @@ pub struct Rule {
     pub name: &'static str,
     /// Whether rows with these words in their description are left out.
     pub heeds_states: bool,
-    compares: fn(&Row, &Log) -> bool,
+    compares: fn(&Row, &Met) -> bool,
 }
 
 pub const RULES: [Rule; 14] = [
@@ -45,7 +45,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI map File Hash to DeviceFileEvents Event",
         heeds_states: true,
         compares: |row, log| match log {
-            Log::DeviceFileEvents { sha1, sha256 } => {
+            Met::DeviceFileEvents { sha1, sha256 } => {
                 row.kind() == "file" && [sha1, sha256].contains(&&row.observable_value)
             }
             _ => false,
@@ -56,7 +56,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI map File Hash to Security Event",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::SecurityEvent { file_hash } => {
+            Met::SecurityEvent { file_hash } => {
                 row.kind() == "file" && row.observable_value.to_uppercase() == file_hash.to_uppercase()
             }
             _ => false,
@@ -67,7 +67,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI map File Hash to CommonSecurityLog Event",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::CommonSecurityLog { file_hash, .. } => {
+            Met::CommonSecurityLog { file_hash, .. } => {
                 let value = &row.observable_value;
                 row.kind() == "file" && [value.to_lowercase(), value.to_uppercase()].contains(file_hash)
             }
@@ -79,7 +79,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map IP Entity to DeviceNetworkEvents",
         heeds_states: true,
         compares: |row, log| match log {
-            Log::DeviceNetworkEvents { remote_ip, .. } => address(row).as_ref() == Some(remote_ip),
+            Met::DeviceNetworkEvents { remote_ip, .. } => address(row).as_ref() == Some(remote_ip),
             _ => false,
         },
     },
@@ -88,7 +88,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map IP entity to Network Session Events (ASIM Network Session schema)",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::NetworkSession { destination_ip } => address(row).as_ref() == Some(destination_ip),
+            Met::NetworkSession { destination_ip } => address(row).as_ref() == Some(destination_ip),
             _ => false,
         },
     },
@@ -97,7 +97,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map IP Entity to CommonSecurityLog",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::CommonSecurityLog { destination_ip, .. } => {
+            Met::CommonSecurityLog { destination_ip, .. } => {
                 address(row).is_some_and(|address| !address.contains(':') && address == *destination_ip)
             }
             _ => false,
@@ -108,7 +108,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map Domain Entity to DeviceNetworkEvents",
         heeds_states: true,
         compares: |row, log| match log {
-            Log::DeviceNetworkEvents { remote_url, .. } => {
+            Met::DeviceNetworkEvents { remote_url, .. } => {
                 row.kind() == "domain-name"
                     && Some(row.observable_value.to_lowercase()) == host(&remote_url.to_lowercase())
             }
@@ -120,7 +120,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI map Domain entity to Dns Events (ASIM DNS Schema)",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::Dns { query } => row.kind() == "domain-name" && row.observable_value == *query,
+            Met::Dns { query } => row.kind() == "domain-name" && row.observable_value == *query,
             _ => false,
         },
     },
@@ -129,7 +129,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI map Domain entity to Web Session Events (ASIM Web Session schema)",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::WebSession { url } => {
+            Met::WebSession { url } => {
                 let domain = match row.kind() {
                     "domain-name" => Some(row.observable_value.to_lowercase()),
                     "url" => row.observable_value.split(['?', '/']).nth(2).map(str::to_owned),
@@ -145,7 +145,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map URL Entity to DeviceNetworkEvents",
         heeds_states: true,
         compares: |row, log| match log {
-            Log::DeviceNetworkEvents { remote_url, .. } => {
+            Met::DeviceNetworkEvents { remote_url, .. } => {
                 row.kind() == "url" && row.observable_value.to_lowercase() == remote_url.to_lowercase()
             }
             _ => false,
@@ -157,7 +157,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map URL Entity to UrlClickEvents",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::UrlClickEvents { url } => {
+            Met::UrlClickEvents { url } => {
                 let (value, chain) = (&row.observable_value, url.to_lowercase());
                 let occurs = [url, &chain].contains(&&value.to_lowercase());
                 row.kind() == "url" && occurs && [url, &chain].contains(&value)
@@ -170,7 +170,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map URL Entity to EmailUrlInfo",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::EmailUrlInfo { url, domain } => {
+            Met::EmailUrlInfo { url, domain } => {
                 let value = &row.observable_value;
                 let occurs = [url, domain].contains(&&value.to_lowercase());
                 row.kind() == "url" && occurs && [url, domain].contains(&value)
@@ -183,7 +183,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI Map URL Entity to PaloAlto Data",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::CommonSecurityLog { request_url, is_ssl, .. } => {
+            Met::CommonSecurityLog { request_url, is_ssl, .. } => {
                 let scheme = if *is_ssl { "https://" } else { "http://" };
                 let begins = request_url.to_lowercase().starts_with(scheme);
                 let url = if begins { request_url.clone() } else { format!("{scheme}{request_url}") };
@@ -198,7 +198,7 @@ pub const RULES: [Rule; 14] = [
         name: "TI map Domain entity to CommonSecurityLog",
         heeds_states: false,
         compares: |row, log| match log {
-            Log::CommonSecurityLog { request_url, .. } => {
+            Met::CommonSecurityLog { request_url, .. } => {
                 row.kind() == "domain-name" && Some(row.observable_value.clone()) == host(request_url)
             }
             _ => false,
