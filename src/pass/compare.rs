@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{engine::Engine, exclusions::ListError};
 use crate::{
@@ -95,6 +95,7 @@ impl Engine {
         let span = span([here, there], length, at);
         let (mut comparer, mut gaps) = (Comparer::default(), BTreeSet::new());
         for (side, source) in [(Side::Here, here), (Side::There, there)] {
+            info!("{} is read from {} to {}", source.label(), span.from, span.to);
             let reading = Comparing { source, side, policies: &policies, span, deadline };
             gaps.append(&mut reading.read(&mut comparer).await.map_err(|halted| match halted {
                 Halted::OutOfTime => CompareError::Stopped,
@@ -144,7 +145,7 @@ impl Comparing<'_> {
         while let Some(planned) = progress.next_window(now, limits) {
             deadline.check()?;
             let Window { from, to } = planned.window;
-            info!("reading {} from {from} to {to}", source.label());
+            debug!("reading {} from {from} to {to}", source.label());
             match self.read_window(&planned, comparer).await {
                 Ok(account) => _ = progress.settle(&planned, &account, now, limits)?,
                 // A shorter window has fewer later pages.
