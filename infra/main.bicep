@@ -82,12 +82,24 @@ param matiKey string = ''
 @description('Secret of Mandiant\'s API key. Empty: the vault holds it already.')
 @secure()
 param matiSecret string = ''
+@description('API key of Google Threat Intelligence. Empty: the vault holds it already, or Mandiant is the source.')
+@secure()
+param gtiApiKey string = ''
 @description('Secret of the app registration that uploads. Empty: the managed identity uploads.')
 @secure()
 param azureClientSecret string = ''
 
 // The source
 
+@description('Where the indicators come from: mandiant is Mandiant Advantage, gti the hourly threat lists of Google Threat Intelligence.')
+@allowed(['mandiant', 'gti'])
+param source string = 'mandiant'
+@description('Where Google Threat Intelligence\'s API is.')
+param gtiBaseUrl string = 'https://www.virustotal.com/api/v3'
+@description('Ids of threat lists, with commas between. Empty: every list that the licence gives.')
+param gtiLists string = ''
+@description('Filter that Google Threat Intelligence applies. Empty: none; a filter by score would hide the record that retracts.')
+param gtiQuery string = ''
 @description('Where Mandiant\'s API is. https://www.virustotal.com/api/v3/mati is Google Threat Intelligence\'s compatible one.')
 param matiBaseUrl string = 'https://api.intelligence.mandiant.com'
 @description('How the API is asked: bearer fetches a token, basic sends key and secret each time, apikey sends the key alone, which is the only way at Google Threat Intelligence.')
@@ -124,6 +136,16 @@ param hashMinimumThreatScore string = ''
 @description('What becomes of a record that Mandiant did not rate: include judges it by confidence alone, exclude drops it.')
 @allowed(['include', 'exclude'])
 param missingThreatScore string = 'include'
+@description('What becomes of a record without any confidence: include judges it by its threat score alone, exclude drops it.')
+@allowed(['include', 'exclude'])
+param missingConfidence string = 'include'
+@description('Lowest severity with which an indicator is wanted; a record without one passes. Empty: any.')
+@allowed(['', 'low', 'medium', 'high'])
+param minimumSeverity string = ''
+@description('Drops what the source itself calls benign.')
+param excludeBenign bool = true
+@description('Drops what the source calls infrastructure that many share.')
+param excludePervasive bool = true
 @description('Drops an indicator all of whose sources are open source.')
 param excludeOsint bool = true
 @description('Values that are never sent, with commas between: host names with all below them, addresses, ranges, URLs by their beginning, digests. Longer lists are files in the state container, in exclusions/.')
@@ -184,6 +206,12 @@ param indicatorExpiration string = ''
 param defaultAction string = 'alert'
 @description('For Defender: only audit, whatever the action.')
 param passiveOnly bool = false
+@description('Hours between two good passes in which nothing that is held may lapse; at most half the shortest validity.')
+@minValue(1)
+@maxValue(720)
+param renewalSlack int = 48
+@description('Your price of a gigabyte of rows, for mati-sync cost. Empty: none.')
+param pricePerGb string = ''
 @description('Skips what the destination already holds unchanged.')
 param enableDeduplication bool = true
 @description('Retracts what no longer passes the filters.')
@@ -363,6 +391,7 @@ module secrets 'modules/secrets.bicep' = {
     vaultName: vaultName
     matiKey: matiKey
     matiSecret: matiSecret
+    gtiApiKey: gtiApiKey
     azureClientSecret: azureClientSecret
     secretName: keyVaultKeyName
     identityId: identity.id
@@ -389,6 +418,10 @@ module network 'modules/network.bicep' = if (isPrivate) {
 
 // One plain object, and no union: so a snapshot shows each setting on a line of its own.
 var settings = {
+  SOURCE: source
+  GTI_BASE_URL: gtiBaseUrl
+  GTI_LISTS: gtiLists
+  GTI_QUERY: gtiQuery
   MATI_BASE_URL: matiBaseUrl
   MATI_AUTH: matiAuth
   INITIAL_LOOKBACK: string(initialLookback)
@@ -403,6 +436,10 @@ var settings = {
   HASH_MINIMUM_CONFIDENCE: hashMinimumConfidence
   HASH_MINIMUM_THREAT_SCORE: hashMinimumThreatScore
   MISSING_THREAT_SCORE: missingThreatScore
+  MISSING_CONFIDENCE: missingConfidence
+  MINIMUM_SEVERITY: minimumSeverity
+  EXCLUDE_BENIGN: string(excludeBenign)
+  EXCLUDE_PERVASIVE: string(excludePervasive)
   EXCLUDE_OSINT: string(excludeOsint)
   EXCLUDE: exclude
   EXCLUDE_VITAL: string(excludeVital)
@@ -422,6 +459,8 @@ var settings = {
   TARGET_APPLICATION: targetApplication
   DEFAULT_ACTION: defaultAction
   PASSIVE_ONLY: string(passiveOnly)
+  RENEWAL_SLACK: string(renewalSlack)
+  PRICE_PER_GB: pricePerGb
   ENABLE_DEDUPLICATION: string(enableDeduplication)
   EXPIRE_RETRACTED: string(expireRetracted)
   TLP_LEVEL: tlpLevel

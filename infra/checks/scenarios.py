@@ -71,7 +71,8 @@ def secrets(found):
         shown = set(re.findall(r"parameters\('(\w+)'\)|SECRET-", json.dumps(one)))
         if shown and one.get("type") != VAULT_SECRET:
             yield f"{one.get('name', 'an output')} shows a secret"
-    wanted = {"mati-key": "matiKey", "mati-secret": "matiSecret", "azure-client-secret": "azureClientSecret"}
+    wanted = {"mati-key": "matiKey", "mati-secret": "matiSecret", "gti-api-key": "gtiApiKey",
+              "azure-client-secret": "azureClientSecret"}
     there = {one["name"].split("/")[1]: one["properties"]["value"] for one in found.of(VAULT_SECRET)}
     if there != {name: f"[parameters('{value}')]" for name, value in wanted.items()}:
         yield f"the secrets in the vault are {there}"

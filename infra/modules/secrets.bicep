@@ -8,6 +8,9 @@ param matiKey string
 @description('Secret of Mandiant\'s API key. Empty: the vault holds it already, or none is needed.')
 @secure()
 param matiSecret string
+@description('API key of Google Threat Intelligence. Empty: the vault holds it already, or none is needed.')
+@secure()
+param gtiApiKey string
 @description('Secret of the app registration that uploads. Empty: there is none, or the vault holds it already.')
 @secure()
 param azureClientSecret string
@@ -38,6 +41,15 @@ resource secret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empty(mati
   name: secretName
   properties: {
     value: matiSecret
+    contentType: 'text/plain'
+  }
+}
+
+resource gtiKey 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empty(gtiApiKey)) {
+  parent: vault
+  name: 'gti-api-key'
+  properties: {
+    value: gtiApiKey
     contentType: 'text/plain'
   }
 }

@@ -4,6 +4,7 @@ mod arguments;
 mod compare;
 pub mod cost;
 mod exclusions;
+mod explain;
 pub mod out;
 mod show;
 mod watch;
@@ -27,7 +28,7 @@ use crate::{
     check::{self, Finding, Scope, Verdict},
     clock::Deadline,
     domain::{
-        entry::{Handle, Known, State},
+        entry::{Handle, Known},
         observable::Key,
         outcome::End,
         report::Report,
@@ -65,6 +66,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         | Command::Cost
         | Command::Status
         | Command::Compare { .. }
+        | Command::Explain { .. }
         | Command::Exclusions(_)
         | Command::State(_) => return None,
     }
@@ -125,6 +127,9 @@ pub async fn run(
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
         Command::Compare { with, days } => return compare::run(&with, days, engine, output, stop).await,
+        Command::Explain { value } => {
+            return explain::explain(&value, engine, output, &Deadline::unlimited(stop)).await;
+        }
         Command::Cost => cost_of(engine, circumstances, stop).await,
         Command::Exclusions(ExclusionsCommand::Test { value }) => {
             return exclusions::test(&value, engine, output).await;
@@ -272,19 +277,8 @@ async fn export(engine: &Engine, lane: &str) -> Result<ExitCode, StateError> {
 fn export_line(Known { entry, handle }: &Known) -> serde_json::Value {
     json!({
         "id": entry.key.stix_id(),
-        "state": match entry.state() {
-            State::Held => "held",
-            State::Rejected => "rejected",
-            State::UpdateRejected => "update_rejected",
-            State::Retracted => "retracted",
-            State::RetractionRejected => "retraction_rejected",
-            State::Unwanted => "unwanted",
-            State::Condemned => "confirmed",
-            State::Foreign => "foreign",
-            State::Absent => "absent",
-            State::Waiting => "waiting",
-            State::Confirmed => "creation_confirmed",
-        },
+        "type": entry.indicator_type(),
+        "state": entry.state().to_string(),
         "known_as": handle.map(|handle| match handle {
             Handle::Foreign(id) => Key(id).stix_id(),
             Handle::Numbered { id, .. } => id.to_string(),

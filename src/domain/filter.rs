@@ -26,6 +26,39 @@ pub enum DropReason {
     Uncategorized,
 }
 
+impl DropReason {
+    pub const ALL: [Self; 11] = [
+        Self::Malformed,
+        Self::Type,
+        Self::Excluded,
+        Self::Benign,
+        Self::Pervasive,
+        Self::Confidence,
+        Self::ThreatScore,
+        Self::Severity,
+        Self::Attribution,
+        Self::Osint,
+        Self::Uncategorized,
+    ];
+
+    /// As in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Type => "type",
+            Self::Excluded => "excluded",
+            Self::Benign => "benign",
+            Self::Pervasive => "pervasive",
+            Self::Confidence => "confidence",
+            Self::ThreatScore => "threat_score",
+            Self::Severity => "severity",
+            Self::Attribution => "attribution",
+            Self::Osint => "osint",
+            Self::Uncategorized => "uncategorized",
+        }
+    }
+}
+
 /// The lowest scores, 0–100, with which an indicator is wanted. It must meet both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Threshold {
@@ -140,7 +173,7 @@ impl Filter {
     }
 
     /// The confidence that the indicator must have.
-    fn minimum_confidence(&self, indicator: &Indicator) -> u8 {
+    pub(super) fn minimum_confidence(&self, indicator: &Indicator) -> u8 {
         let of_type = self.thresholds.of(indicator.observable.indicator_type()).confidence;
         self.attribution.threshold(indicator).unwrap_or(of_type)
     }

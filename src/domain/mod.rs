@@ -12,6 +12,7 @@ pub mod decision;
 pub mod entry;
 pub mod exclusions;
 pub mod expiry;
+pub mod explain;
 pub mod fates;
 pub mod feeds;
 pub mod filter;

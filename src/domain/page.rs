@@ -1,5 +1,7 @@
 //! One page of a source's records, as every source gives it.
 
+use uuid::Uuid;
+
 use super::{filter::DropReason, indicator::Indicator};
 
 /// A whole page.
@@ -20,4 +22,17 @@ pub struct Unusable {
     pub detail: String,
     /// The indicator that an earlier version would have made of it: a lane may still hold that.
     pub held_as: Option<Box<Indicator>>,
+}
+
+/// An id of the source's, such as `ipv4--…`; ours begin otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceId(pub String);
+
+impl SourceId {
+    /// `text`, if it has the form of one.
+    pub fn of(text: &str) -> Option<Self> {
+        let (kind, id) = text.split_once("--")?;
+        let is_word = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        (is_word && kind != "indicator" && Uuid::try_parse(id).is_ok()).then(|| Self(text.to_owned()))
+    }
 }

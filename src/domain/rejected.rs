@@ -11,6 +11,8 @@ const LONGEST: usize = 300;
 /// What a person needs to know of a rejected record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRecord {
+    /// What it is about, if that can be told.
+    about: Option<Observable>,
     pub at: Option<DateTime<Utc>>,
     /// What the indicator is about, or its id where that cannot be told.
     pub value: String,
@@ -23,12 +25,24 @@ impl RejectedRecord {
         let line: Value = serde_json::from_str(line).unwrap_or_default();
         let text = |name: &str| line.get(name).and_then(Value::as_str);
         let about = line.pointer("/indicator/observable").cloned();
-        let about = about.and_then(|about| serde_json::from_value(about).ok()).and_then(value);
+        let about: Option<Observable> = about.and_then(|about| serde_json::from_value(about).ok());
+        let shown = about.clone().and_then(value);
         let id = || text("id").or(text("source_id")).unwrap_or("unknown").to_owned();
         Self {
+            about,
             at: text("at").and_then(|at| at.parse().ok()),
-            value: cut(&about.unwrap_or_else(id)),
+            value: cut(&shown.unwrap_or_else(id)),
             reason: cut(text("reason").unwrap_or("its line in the file of rejected records is damaged")),
+        }
+    }
+
+    /// Whether it is about `observable`, or about the same file.
+    pub fn is_about(&self, observable: &Observable) -> bool {
+        match (&self.about, observable) {
+            (Some(Observable::File(mine)), Observable::File(theirs)) => {
+                mine.all().any(|(hash_type, digest)| theirs.get(hash_type) == Some(digest))
+            }
+            (about, observable) => about.as_ref() == Some(observable),
         }
     }
 }

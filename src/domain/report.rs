@@ -102,7 +102,7 @@ pub struct WithheldExample {
 
 impl WithheldReport {
     /// The most examples.
-    const EXAMPLES: usize = 100;
+    pub const EXAMPLES: usize = 100;
 
     /// Adds an example, as long as there are few. `example` is called only then.
     pub fn add_example(&mut self, example: impl FnOnce() -> WithheldExample) {

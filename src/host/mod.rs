@@ -87,7 +87,7 @@ async fn invoke(
             "SyncTimer" => server.timer(&id, body, &deadline).await,
             "SyncContinue" => server.message(&id, body, &deadline).await,
             "SyncNow" => server.sync_now(body).await,
-            "Status" => server.status(body).await,
+            "Status" => server.status(body, &deadline).await,
             _ => return reply::not_found(&format!("there is no function {function}")),
         }
         .into()
@@ -177,7 +177,7 @@ impl Server {
         }
     }
 
-    async fn status(&self, body: Arrival) -> Reply {
+    async fn status(&self, body: Arrival, deadline: &Deadline) -> Reply {
         let invocation = match body {
             Ok(invocation) => invocation,
             Err(unreadable) => return Reply::http(unreadable.into()),
@@ -205,6 +205,9 @@ impl Server {
                 Ok(comparison) => view.comparison(comparison.as_ref()),
                 Err(error) => view.unavailable(&error),
             });
+        }
+        if let Some(value) = request.query("value") {
+            return Reply::http(view.explanation(&engine.explain(value, deadline).await));
         }
         let answer = match request.query("run") {
             Some(run_id) => match engine.report_of(run_id).await {

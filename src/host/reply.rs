@@ -66,11 +66,11 @@ impl HttpAnswer {
         Self { status, content_type: "application/json", headers: Vec::new(), body: format!("{body:#}\n") }
     }
 
-    /// A page that asks for nothing and runs nothing: of styles only the one that knows the `nonce`. It is loaded again
-    /// after `refresh` seconds.
+    /// A page that asks for nothing and runs nothing: of styles only the one that knows the `nonce`. Its form leads back to
+    /// it. It is loaded again after `refresh` seconds.
     pub fn html(status: u16, body: String, nonce: &str, refresh: Option<u32>) -> Self {
         let policy = format!(
-            "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
         );
         let mut headers = vec![
             ("Content-Security-Policy", policy),

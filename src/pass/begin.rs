@@ -4,12 +4,12 @@ use chrono::TimeDelta;
 use tracing::info;
 
 use super::{
-    context::Context, creations, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger,
+    Lane, context::Context, creations, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger,
     rejections::retry, retractions,
 };
 use crate::domain::{
     purpose::{Backfill, Purpose},
-    window::whole_second,
+    window::{Limits, whole_second},
 };
 
 /// A refresh reads at least as much again.
@@ -40,7 +40,7 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
         retry::retry_rejected(ledger, delivery).await?;
     }
     if order.confirm_retraction {
-        retractions::confirm(ledger, refresh_span(&context)).await?;
+        retractions::confirm(ledger, refresh_span(context.lane, context.source.limits())).await?;
     }
     if order.confirm_creation {
         creations::confirm(ledger).await?;
@@ -102,8 +102,8 @@ fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> b
     if !has_changed && !exclusions_have_changed && !progress.wants_refresh(now, period) {
         return false;
     }
-    let span = refresh_span(&context);
     let limits = source.limits();
+    let span = refresh_span(lane, limits);
     if !limits.recalls {
         return has_changed && read_again(ledger, span);
     }
@@ -148,6 +148,6 @@ fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
 }
 
 /// How far back a refresh reads.
-fn refresh_span(context: &Context<'_>) -> TimeDelta {
-    context.lane.initial_lookback.max(SHORTEST_REFRESH).min(context.source.limits().reach)
+pub(super) fn refresh_span(lane: &Lane, limits: Limits) -> TimeDelta {
+    lane.initial_lookback.max(SHORTEST_REFRESH).min(limits.reach)
 }

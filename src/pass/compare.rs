@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info, warn};
 
-use super::{engine::Engine, exclusions::ListError};
+use super::{engine::Engine, lists::ListError};
 use crate::{
     clock::{Deadline, OutOfTime},
     domain::{

@@ -1,16 +1,9 @@
-//! What must never be sent: the lists read for a pass, and what is held and became excluded since.
-//!
-//! A list that cannot be read in full ends every lane before it begins: to send in spite of it would be the outage that
-//! it is there to prevent.
-
-use std::sync::Arc;
+//! What is held and became excluded since the lane heard of the lists last.
 
 use tracing::{info, warn};
 
 use super::{
-    Lane,
     delivery::{Delivery, Until},
-    engine::Engine,
     halt::Halt,
     ledger::Ledger,
     retractions,
@@ -18,7 +11,7 @@ use super::{
 use crate::{
     destination::{ApiError, Reconciliation},
     domain::{
-        exclusions::{Builder, Class, Difference, Exclusions, Fingerprints, Lists, Unreadable},
+        exclusions::{Class, Difference, Fingerprints},
         inventory::Held,
         observable::Observable,
         plan::plan_excluded,
@@ -27,61 +20,10 @@ use crate::{
         purpose::Purpose,
         window::Range,
     },
-    state::{error::StateError, store::Store},
 };
 
 /// So many values that are held are retracted before what became of them is committed.
 const PAGE: usize = 1000;
-
-/// Why the lists cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ListError {
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error(
-        "nothing is sent, because a list of exclusions cannot be read. {0}; mend that line, or remove the list"
-    )]
-    Unreadable(Unreadable),
-}
-
-impl From<ListError> for Halt {
-    fn from(error: ListError) -> Self {
-        match error {
-            ListError::State(error) => error.into(),
-            unreadable @ ListError::Unreadable(_) => Self::Failed(unreadable.to_string()),
-        }
-    }
-}
-
-impl Engine {
-    /// Reads every list.
-    ///
-    /// # Errors
-    /// One cannot be read in full.
-    pub async fn lists(&self) -> Result<Arc<Lists>, ListError> {
-        self.lists_in(&(self.open_store)()?).await
-    }
-
-    pub(super) async fn lists_in(&self, store: &Store) -> Result<Arc<Lists>, ListError> {
-        let mut builder = Builder::default();
-        builder.inline(&self.exclude).map_err(ListError::Unreadable)?;
-        for name in store.exclusion_lists().await? {
-            let Some(bytes) = store.exclusion_list(&name).await? else { continue };
-            builder.file(&name, &bytes).map_err(ListError::Unreadable)?;
-        }
-        Ok(Arc::new(builder.build().map_err(ListError::Unreadable)?))
-    }
-
-    /// What the lanes of a pass decide by, with the lists as they stand.
-    pub(super) async fn policies(&self, store: &Store, lanes: &[&Lane]) -> Result<Vec<Policy>, ListError> {
-        let lists = self.lists_in(store).await?;
-        let policy = |lane: &&Lane| {
-            let exclusions = Exclusions { lists: Arc::clone(&lists), ..lane.policy.exclusions };
-            Policy { exclusions, ..lane.policy.clone() }
-        };
-        Ok(lanes.iter().map(policy).collect())
-    }
-}
 
 /// Retracts what became excluded, as far as it can be found without reading the source. True if a refresh is to find the
 /// rest, or what is excluded no longer.

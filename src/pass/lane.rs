@@ -292,7 +292,10 @@ fn report(
             counts.left += ledger.surveyed;
             let progress = &ledger.state.progress;
             let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
-            let withheld = WithheldReport { retracted, ..ledger.withheld };
+            let mut withheld = WithheldReport { retracted, ..ledger.withheld };
+            for example in ledger.unwanted.into_iter().filter(|_| retracted > 0) {
+                withheld.add_example(|| example);
+            }
             let watermark = Some(progress.watermark);
             let Ledger { by_type, matchable, excluded_by, losses, remarks, .. } = ledger;
             (counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks)

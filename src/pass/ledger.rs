@@ -13,7 +13,7 @@ use crate::{
         outcome::{Change, Counts, Rejection},
         plan::Planned,
         progress::{Adoption, Progress},
-        report::{ByType, WithheldReport},
+        report::{ByType, WithheldExample, WithheldReport},
         tally,
     },
     http::traffic::Traffic,
@@ -34,6 +34,8 @@ pub(super) struct Ledger<'a> {
     pub excluded_by: BTreeMap<String, u64>,
     /// What waits for confirmation, as far as this pass met it.
     pub withheld: WithheldReport,
+    /// Of the retractions that were withheld or marked, the first ones: told if any wait in the end.
+    pub unwanted: Vec<WithheldExample>,
     /// What was held when a dry run began.
     pub held_before: tally::ByType,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
@@ -60,6 +62,7 @@ impl<'a> Ledger<'a> {
             matchable: context.lane.destination.has_rules().then_some(0),
             excluded_by: BTreeMap::new(),
             withheld: WithheldReport::default(),
+            unwanted: Vec::new(),
             held_before: tally::ByType::default(),
             surveyed: 0,
             unsettled: HashSet::new(),

@@ -24,6 +24,8 @@ mod days;
 mod delivery;
 mod engine;
 mod exclusions;
+mod explain;
+mod explained;
 mod feeds;
 mod forecast;
 mod foreign;
@@ -31,6 +33,7 @@ pub mod gauge;
 mod halt;
 mod lane;
 mod ledger;
+mod lists;
 mod pages;
 mod participation;
 mod reading;
@@ -56,7 +59,8 @@ pub use self::{
     compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
-    exclusions::ListError,
+    explained::Explanation,
+    lists::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
     work::{MessageKind, QueueMessage, Work},
 };

@@ -12,8 +12,9 @@ use crate::domain::{
     filter::DropReason,
     outcome::Change,
     plan::{Plan, Planned},
-    policy::Circumstances,
+    policy::{Circumstances, Policy},
     purpose::Purpose,
+    report::{WithheldExample, WithheldReport},
     retraction_limit::{Claim, Permit},
     window::Range,
     withheld::Withheld,
@@ -50,6 +51,9 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         if let Some(entry) = entry.filter(|_| item.change == Change::Retracted) {
             let entry = entry.decided_by(item.decider).in_state(State::Unwanted);
             plan.notes.push(Known { entry, handle: item.handle });
+            if ledger.unwanted.len() < WithheldReport::EXAMPLES {
+                ledger.unwanted.push(example(&item, ledger.context.policy));
+            }
             let names = ledger.context.policy.names(&item.indicator);
             ledger.unsettled.extend(names.into_iter().map(|name| name.key));
         }
@@ -62,6 +66,19 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         // How many wait in all is counted when the window ends.
         let waiting = ledger.state.progress.withheld.unwrap_or_default();
         ledger.state.progress.withheld = Some(waiting);
+    }
+}
+
+/// What waits, and the numbers that speak against it.
+fn example(item: &Planned, policy: &Policy) -> WithheldExample {
+    let reason = match item.reason {
+        Some(DropReason::Malformed) | None => DropReason::Malformed.word().to_owned(),
+        Some(reason) => format!("{}: {}", reason.word(), policy.verdict(&item.indicator).detail),
+    };
+    WithheldExample {
+        value: item.subject().value.into_owned(),
+        indicator_type: item.indicator.observable.indicator_type(),
+        reason,
     }
 }
 
@@ -127,10 +144,9 @@ pub(super) async fn confirm(ledger: &mut Ledger<'_>, span: TimeDelta) -> Result<
     if count == 0 {
         warn!(lane = context.lane.name, "no retraction waits for confirmation");
     }
-    info!(
-        lane = context.lane.name,
-        "{count} indicators that are no longer wanted are retracted, as confirmed"
-    );
+    let done = format!("{count} indicators that are no longer wanted are retracted, as confirmed");
+    info!(lane = context.lane.name, "{done}");
+    ledger.remarks.push(done);
     let run_id = format!("{}-confirmed", context.pass.run_id);
     let progress = &mut ledger.state.progress;
     progress.schedule_refresh(run_id, Purpose::Confirmation, now, span, context.source.limits());

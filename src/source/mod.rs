@@ -15,7 +15,8 @@ use crate::{
     domain::{
         feeds::{Account, Quota},
         indicator::Provider,
-        page::Page,
+        observable::Observable,
+        page::{Page, SourceId},
         problem::Problem,
         window::{Limits, PlannedWindow},
     },
@@ -37,6 +38,17 @@ pub struct Standing {
     pub at: Option<DateTime<Utc>>,
     /// How much of what it lets us ask is used.
     pub quota: Option<Quota>,
+}
+
+/// What is looked up.
+pub enum Wanted {
+    Value {
+        /// As we spell it, and as it was given.
+        spellings: Vec<String>,
+        /// `None`: it is none that could be sent.
+        observable: Option<Observable>,
+    },
+    Id(SourceId),
 }
 
 /// Why the next page of a window did not come.
@@ -112,6 +124,28 @@ impl Source {
             }
             Self::Gti(client) => {
                 Reader::Gti(gti::reader::Reader::new(Arc::clone(client), *window, feeds.clone()))
+            }
+        }
+    }
+
+    /// What the source says now of one value, or of the record with an id of its own: one look-up.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub async fn look_up(&self, wanted: &Wanted, deadline: &Deadline) -> Result<Page, SourceError> {
+        match (self, wanted) {
+            (Self::Mandiant(client), Wanted::Value { spellings, .. }) => {
+                client.look_up(spellings, deadline).await.map_err(|failed| explained(failed, false))
+            }
+            (Self::Mandiant(client), Wanted::Id(id)) => {
+                client.look_up_id(id, deadline).await.map_err(|failed| explained(failed, false))
+            }
+            (Self::Gti(client), Wanted::Value { observable: Some(observable), .. }) => {
+                client.look_up(observable, deadline).await.map_err(stalled)
+            }
+            (Self::Gti(_), _) => {
+                let problem = format!("{} knows no such value", self.label());
+                Err(SourceError::Stalled(problem.into()))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! `mati-sync check` and `GET /api/status?check=true`: each fault of a connection is told with what to do about it,
 //! and keeps no other connection from being tried.
 
+mod lists;
 mod proof;
 
 use std::time::Duration;

@@ -21,6 +21,7 @@ mod digests;
 mod documents;
 mod domain;
 mod exclusions;
+mod explain;
 mod faults;
 mod flood;
 mod fuzz;

@@ -13,6 +13,7 @@ mod running;
 mod secrets;
 mod stop;
 mod terminal;
+mod values;
 
 use std::{path::Path, time::Duration};
 

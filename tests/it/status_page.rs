@@ -6,6 +6,7 @@ mod document;
 mod links;
 mod states;
 mod trouble;
+mod values;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -7,6 +7,7 @@ use mati_sync::domain::{
     days::Day,
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
+    exclusions::{Builder, Exclusions, Fingerprints},
     fingerprint::Fingerprint,
     manifest_format,
     observable::IndicatorType,
@@ -297,4 +298,53 @@ fn comparison_version_1() {
     assert_eq!(comparison.types[&IndicatorType::Fqdn].both, 6);
     assert_eq!((comparison.scores[0].from, comparison.lanes["sentinel"].lost), (-20, 9));
     assert_eq!(serde_json::to_value(&comparison).unwrap(), stored, "nothing is lost in reading and writing");
+}
+
+/// A lane that heard of lists of exclusions, and asks its workspace for what they cover.
+#[test]
+fn progress_with_exclusions() {
+    let bytes = fixture("progress-exclusions.json");
+    let progress: Progress = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(progress.exclusions.as_deref(), Some("0123456789abcdef"));
+    assert_eq!(progress.sweep.as_ref().unwrap().skip_token.as_deref(), Some("page-3"));
+    let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
+    assert_eq!(
+        again,
+        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(),
+        "nothing is lost or added"
+    );
+}
+
+/// `exclusions.bin`: an entry of each kind that a list can have. Another form of it would be a change of every list.
+#[test]
+fn known_exclusions_version_1() {
+    let mut builder = Builder::default();
+    let plain = format!(
+        "own.example\n*.below.example\n203.0.113.7\n198.51.100.0/24\n2001:db8::7\n2001:db8:1::/48\n\
+         https://own.example/a\nshared.example/ours\n{}\n{}\n{}\n",
+        "a".repeat(32),
+        "b".repeat(40),
+        "c".repeat(64)
+    );
+    builder.file("own.txt", plain.as_bytes()).unwrap();
+    for list in [
+        r#"{"type": "string", "matching_attributes": ["domain"], "list": ["name.example"]}"#,
+        r#"{"type": "string", "matching_attributes": ["url"], "list": ["https://exact.example/a"]}"#,
+        r#"{"type": "substring", "list": ["part"]}"#,
+        r#"{"type": "regex", "list": ["/^own[0-9]/i"]}"#,
+    ] {
+        builder.file("list.json", list.as_bytes()).unwrap();
+    }
+    let lists = std::sync::Arc::new(builder.build().unwrap());
+    let known = Exclusions { lists, ..Exclusions::default() }.fingerprints();
+    let written: Vec<String> = known
+        .to_bytes()
+        .chunks(8)
+        .map(|number| number.iter().map(|byte| format!("{byte:02x}")).collect())
+        .collect();
+    let stored = fixture("exclusions-v1.bin");
+    let golden: Vec<String> =
+        stored.chunks(8).map(|number| number.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+    assert_eq!(written, golden);
+    assert_eq!(Fingerprints::from_bytes(&stored), known);
 }

@@ -4,6 +4,7 @@ using '../../main.bicep'
 param deployedAt = '2026-01-02T03:04:05Z'
 param matiKey = 'SECRET-key'
 param matiSecret = 'SECRET-secret'
+param gtiApiKey = 'SECRET-gti'
 param azureClientSecret = 'SECRET-client'
 param hostingPlan = 'flex-private'
 param fixedOutboundAddress = true

@@ -4,7 +4,7 @@ use std::{net::IpAddr, slice::ChunksExact};
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::{Exclusions, Lists, entry::Types, prefixes, texts::Kind, vital};
+use super::{Exclusions, Lists, prefixes, texts::Kind, types::Types, vital};
 use crate::domain::observable::{HashType, Hashes, IndicatorType, Observable};
 
 /// What an entry may cover, as far as it decides whether all of it can be found at once.

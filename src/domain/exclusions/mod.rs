@@ -11,6 +11,7 @@ mod plain;
 mod prefixes;
 mod ranges;
 mod texts;
+mod types;
 mod vital;
 mod warning_list;
 
@@ -21,11 +22,12 @@ pub use self::{
     vital::{ADDRESSES, ALONE, NAME as VITAL, WHOLE},
 };
 use self::{
-    entry::{Entry, Parsed, Range, Types},
+    entry::{Entry, Parsed, Range},
     patterns::Patterns,
     prefixes::Prefixes,
     ranges::Ranges,
     texts::{Kind, Texts},
+    types::Types,
 };
 use super::{
     observable::{Hashes, Observable},

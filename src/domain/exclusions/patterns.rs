@@ -4,7 +4,7 @@
 use aho_corasick::AhoCorasick;
 use regex::bytes::{RegexSet, RegexSetBuilder};
 
-use super::{Place, entry::Types};
+use super::{Place, types::Types};
 
 /// The entries that bind the same types.
 struct Group {

@@ -1,8 +1,9 @@
 //! Plain lists: one value a line.
 
 use super::{
-    entry::{self, Entry, Parsed, Types, bytes},
+    entry::{self, Entry, Parsed, bytes},
     prefixes::Prefix,
+    types::Types,
 };
 
 /// The longest value that a message repeats, in characters.

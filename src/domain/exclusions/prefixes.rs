@@ -5,7 +5,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Place, entry::Types, index::Index};
+use super::{Place, index::Index, types::Types};
 use crate::domain::spelling;
 
 const NONE: u32 = u32::MAX;

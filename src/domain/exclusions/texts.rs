@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{Place, entry::Types, index::Index};
+use super::{Place, index::Index, types::Types};
 
 /// What a text is, and what it excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

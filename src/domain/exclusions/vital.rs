@@ -7,8 +7,9 @@ use std::sync::LazyLock;
 
 use super::{
     Builder, Lists,
-    entry::{Entry, Parsed, Types, bytes},
+    entry::{Entry, Parsed, bytes},
     plain,
+    types::Types,
 };
 use crate::domain::{observable::IndicatorType, trivial::TRIVIAL};
 

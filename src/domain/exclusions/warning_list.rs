@@ -6,8 +6,9 @@
 use serde::de::DeserializeOwned;
 
 use super::{
-    entry::{self, Entry, Parsed, Types, bytes},
+    entry::{self, Entry, Parsed, bytes},
     plain::number,
+    types::Types,
 };
 use crate::domain::{observable::IndicatorType, spelling};
 

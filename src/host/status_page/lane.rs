@@ -14,7 +14,7 @@ use crate::{
         health::Health,
         outcome::Counts,
         rejected::RejectedRecord,
-        report::Report,
+        report::{Report, WithheldReport},
         tally::Tally,
     },
     pass::{LaneCost, LaneDetail, LaneOverview, Overview},
@@ -237,11 +237,36 @@ pub struct RejectedRow {
 pub fn rejected(overview: &Overview) -> Vec<RejectedRow> {
     let lanes =
         overview.lanes.iter().filter_map(|(name, lane)| Some((name, lane.as_ref()?.detail.as_ref()?)));
-    let row = |name: &str, RejectedRecord { at, value, reason }: &RejectedRecord| RejectedRow {
+    let row = |name: &str, RejectedRecord { at, value, reason, .. }: &RejectedRecord| RejectedRow {
         lane: shown(name),
         at: *at,
         value: cut(value, 100),
         reason: cut(reason, 200),
     };
     lanes.flat_map(|(name, detail)| detail.rejected.iter().map(move |record| row(name, record))).collect()
+}
+
+/// An indicator that waits for confirmation, as a row.
+pub struct WaitingRow {
+    pub lane: String,
+    pub value: String,
+    pub kind: &'static str,
+    pub reason: String,
+}
+
+/// Of what waits for confirmation, the first ones that the newest pass named which named any.
+pub fn waiting(overview: &Overview) -> Vec<WaitingRow> {
+    let waits = |lane: &LaneOverview| lane.withheld.is_some() || lane.waiting.is_some();
+    let lanes = overview.lanes.iter().filter(|(_, lane)| lane.as_ref().is_some_and(waits));
+    let rows = lanes.flat_map(|(name, _)| {
+        let reports = overview.runs.iter().filter_map(|report| report.lanes.get(name));
+        let examples = reports.map(|lane| &lane.withheld.examples).find(|examples| !examples.is_empty());
+        examples.into_iter().flatten().take(WithheldReport::EXAMPLES).map(|example| WaitingRow {
+            lane: shown(name),
+            value: cut(&example.value, 100),
+            kind: example.indicator_type.name(),
+            reason: cut(&example.reason, 200),
+        })
+    });
+    rows.collect()
 }

@@ -19,6 +19,11 @@ impl Links {
         Self { key: request.query("code").map(str::to_owned) }
     }
 
+    /// The function key of the page's address, which a form hands on.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// All lanes and the newest passes.
     pub fn overview(&self) -> String {
         self.to(&[])

@@ -5,6 +5,7 @@
 //! this file; every text in them passes [`words::Visible`].
 
 mod cause;
+mod explain;
 mod lane;
 mod links;
 mod overview;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Frame, Mood, Page,
     cause::{self, Task},
-    lane::{self, Fact, RejectedRow, Section},
+    lane::{self, Fact, RejectedRow, Section, WaitingRow},
     links::Links,
     passes::{self, Row},
     trend,
@@ -33,6 +33,7 @@ pub struct OverviewPage<'a> {
     facts: Vec<Fact>,
     passes: Vec<Row>,
     sections: Vec<Section>,
+    waiting: Vec<WaitingRow>,
     rejected: Vec<RejectedRow>,
     at: DateTime<Utc>,
     chart: (u32, u32),
@@ -85,6 +86,7 @@ pub fn page<'a>(
             .filter(|(_, lane, health)| lane.is_some() || *health != Health::Unknown)
             .map(|(name, lane, health)| lane::section(name, *lane, health, overview))
             .collect(),
+        waiting: lane::waiting(overview),
         rejected: lane::rejected(overview),
         at: overview.at,
         chart: (trend::WIDTH, trend::HEIGHT),

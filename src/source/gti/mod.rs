@@ -4,6 +4,7 @@ pub mod client;
 pub mod convert;
 pub mod error;
 pub mod lists;
+mod look_up;
 pub mod merge;
 mod package;
 mod probe;

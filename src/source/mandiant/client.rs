@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::{body::Bytes, http::Request};
+use axum::{
+    body::Bytes,
+    http::{HeaderValue, Method, Request, header::CONTENT_TYPE},
+};
 use tracing::warn;
 
 use super::{
@@ -34,33 +37,50 @@ impl Client {
         Self { access, secrets, query }
     }
 
-    /// Answers `GET {path}`, whatever its status, except that a rejection is first met with a new token and then
-    /// with new secrets.
+    /// Answers `GET` of the feed, see [`Client::ask`].
     ///
     /// # Errors
     /// No answer, or a rejection that holds.
     pub(super) async fn get(&self, parameters: &str) -> Result<Answer, MandiantError> {
+        self.ask(&format!("{}?{parameters}", self.feed()), None).await
+    }
+
+    /// Answers a request, whatever the status, except that a rejection is first met with a new token and then with new
+    /// secrets. With a body, which is JSON, it is a `POST`.
+    ///
+    /// # Errors
+    /// No answer, or a rejection that holds.
+    pub(super) async fn ask(&self, url: &str, body: Option<&Bytes>) -> Result<Answer, MandiantError> {
         let secrets = self.secrets.get().await?;
-        match self.try_get(parameters, &secrets).await {
+        match self.try_ask(url, body, &secrets).await {
             Err(MandiantError::Unauthorized { .. }) => {}
             other => return other,
         }
         self.access.forget();
-        let rejection = match self.try_get(parameters, &secrets).await {
+        let rejection = match self.try_ask(url, body, &secrets).await {
             Err(rejection @ MandiantError::Unauthorized { .. }) => rejection,
             other => return other,
         };
         let Some(renewed) = self.secrets.renew(&secrets).await? else { return Err(rejection) };
         warn!("Mandiant rejected the API key; the key vault has a newer one, which is tried now");
         self.access.forget();
-        self.try_get(parameters, &renewed).await
+        self.try_ask(url, body, &renewed).await
     }
 
-    async fn try_get(&self, parameters: &str, secrets: &Secrets) -> Result<Answer, MandiantError> {
+    async fn try_ask(
+        &self,
+        url: &str,
+        body: Option<&Bytes>,
+        secrets: &Secrets,
+    ) -> Result<Answer, MandiantError> {
         let credentials = Credentials { key: secrets.mati_key.clone(), secret: secrets.mati_secret.clone() };
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = uri(&format!("{}?{parameters}", self.feed()))?;
+        let mut request = Request::new(body.cloned().unwrap_or_default());
+        *request.uri_mut() = uri(url)?;
         common_headers(request.headers_mut());
+        if body.is_some() {
+            *request.method_mut() = Method::POST;
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
         self.access.authorize(&mut request, &credentials).await?;
         let answer = self.access.transport.fetch(request, TIMEOUT, LIMIT_BYTES).await?;
         match self.access.rejection(&answer, "/v4/indicator") {
@@ -70,7 +90,7 @@ impl Client {
     }
 
     /// Google's compatible API serves the feed right beneath its base path; Mandiant's own has a version there.
-    fn feed(&self) -> String {
+    pub(super) fn feed(&self) -> String {
         let base = &self.access.base_url;
         let has_path = base.split("://").nth(1).is_some_and(|rest| rest.contains('/'));
         if has_path { format!("{base}/indicator") } else { format!("{base}/v4/indicator") }

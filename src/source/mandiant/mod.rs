@@ -5,6 +5,7 @@ pub mod client;
 pub mod convert;
 pub mod date;
 pub mod error;
+mod look_up;
 pub mod page;
 mod probe;
 pub mod reader;

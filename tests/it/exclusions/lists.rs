@@ -240,11 +240,11 @@ fn the_built_in_list_is_documented_and_every_entry_counts() {
     );
 }
 
-/// Lists fetched by hand, where somebody names a folder of them: every one that is published can be read.
+/// Every list that is published can be read. They are not ours to keep: fetch them, and name their folder in
+/// WARNING_LISTS.
 #[test]
-#[ignore = "the lists are not ours to keep: fetch them, and name their folder in WARNING_LISTS"]
 fn published_lists_can_be_read() {
-    let folder = std::env::var_os("WARNING_LISTS").expect("a folder of warning lists");
+    let Some(folder) = std::env::var_os("WARNING_LISTS") else { return };
     let mut builder = Builder::default();
     let mut count = 0;
     for file in std::fs::read_dir(folder).unwrap() {

@@ -35,9 +35,12 @@ struct Truth {
     by_analyst: bool,
 }
 
+/// What a list gives in each hour.
+type Packages = BTreeMap<DateTime<Utc>, Vec<(String, Truth)>>;
+
 /// What was listed, by value and hour, in all lists.
 #[derive(Default)]
-struct Listed(BTreeMap<String, BTreeMap<DateTime<Utc>, Vec<(String, Truth)>>>);
+struct Listed(BTreeMap<String, Packages>);
 
 impl Listed {
     fn put(&mut self, world: &World, dice: &mut Dice, at: DateTime<Utc>) {

@@ -97,21 +97,19 @@ fn url(value: &str) -> Option<String> {
     Some(format!("{}://{}/{path}", parsed.scheme(), name.trim_end_matches('.')))
 }
 
-/// The MD5 of a file or, where it is none, the strongest of the others; nothing for the empty file.
+/// The strongest digest of a file; nothing for the empty file.
 fn file(json: &serde_json::Map<String, Value>, value: &str) -> Option<(&'static str, String)> {
     if value == "d41d8cd98f00b204e9800998ecf8427e" {
         return None;
     }
-    if value.len() == 32 {
-        return Some(("file:hashes.MD5", value.to_lowercase()));
-    }
-    let hashes = json.get("associated_hashes")?.as_array()?;
     let digest = |kind: &str| {
+        let hashes = json.get("associated_hashes")?.as_array()?;
         let of_kind = hashes.iter().find(|hash| hash["type"] == kind)?;
         of_kind["value"].as_str().filter(|value| !value.is_empty()).map(str::to_lowercase)
     };
+    let md5 = (value.len() == 32).then(|| ("file:hashes.MD5", value.to_lowercase()));
     let sha256 = digest("sha256").map(|digest| ("file:hashes.'SHA-256'", digest));
-    sha256.or_else(|| digest("sha1").map(|digest| ("file:hashes.'SHA-1'", digest)))
+    sha256.or_else(|| digest("sha1").map(|digest| ("file:hashes.'SHA-1'", digest))).or(md5)
 }
 
 fn public_ipv4(value: &str) -> Option<String> {

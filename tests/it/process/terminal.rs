@@ -19,11 +19,11 @@ use mati_sync::{
     state::{directory::DirectoryHome, home::Home, store::Store},
 };
 
-async fn mati_sync(arguments: &[&str], environment: &Settings) -> Output {
+pub(super) async fn mati_sync(arguments: &[&str], environment: &Settings) -> Output {
     Command::new(EXECUTABLE).args(arguments).env_clear().envs(environment).output().await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Everything a page may consist of. None of it loads, sends or runs anything.
+/// Everything a page may consist of. None of it loads or runs anything, and a form has no address but the page's own.
 const ELEMENTS: &[&str] = &[
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "h1", "h2",
     "h3", "p", "strong", "span", "code", "time", "br", "ul", "li", "dl", "div", "dt", "dd", "table", "a",
-    "caption", "thead", "tbody", "tr", "th", "td", "svg", "path",
+    "caption", "thead", "tbody", "tr", "th", "td", "svg", "path", "form", "label", "input", "button",
 ];
 const ATTRIBUTES: &[&str] = &[
     "lang",
@@ -30,6 +30,13 @@ const ATTRIBUTES: &[&str] = &[
     "d",
     "href",
     "data-label",
+    "method",
+    "for",
+    "type",
+    "value",
+    "required",
+    "autocomplete",
+    "spellcheck",
 ];
 
 enum Node {
@@ -105,7 +112,10 @@ impl Document {
             }
             let element = element(tag.trim_end_matches('/'));
             if tag.ends_with('/') {
-                assert!(["meta", "br"].contains(&element.name.as_str()), "<{tag}> is not closed in HTML");
+                assert!(
+                    ["meta", "br", "input"].contains(&element.name.as_str()),
+                    "<{tag}> is not closed in HTML"
+                );
                 open.last_mut().unwrap().children.push(Node::Element(element));
             } else {
                 open.push(element);

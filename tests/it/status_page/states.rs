@@ -124,6 +124,9 @@ async fn every_state_is_a_sound_page_without_violations() {
     let run_id = month.tick().await.run_id;
     page(&month, json!({ "run": run_id }), "state-pass").await;
     keep("state-pass");
+    let known = month.mandiant.oldest(1).remove(0);
+    page(&month, json!({ "value": known.value() }), "state-explain").await;
+    keep("state-explain");
     page(&month, json!({ "check": "true" }), "state-checks").await;
     keep("state-checks");
     page(&month, json!({ "runbook": "mandiant" }), "state-runbook").await;

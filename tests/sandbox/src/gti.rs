@@ -103,6 +103,10 @@ impl Gti {
         Router::new()
             .route("/api/v3/threat_lists/{list}/{package}", get(answer))
             .route("/api/v3/users/{key}/overall_quotas", get(answer))
+            .route("/api/v3/files/{id}", get(answer))
+            .route("/api/v3/urls/{id}", get(answer))
+            .route("/api/v3/domains/{id}", get(answer))
+            .route("/api/v3/ip_addresses/{id}", get(answer))
             .with_state(self.clone())
     }
 
@@ -183,6 +187,9 @@ impl Service {
         let answer =
             match self.knobs.answer_override.as_ref().and_then(|answer| answer(number, &list, &package)) {
                 Some((status, body)) => Answer { status, retry_after: None, body, records: 0 },
+                None if matches!(segments[..], [kind, _] if kind != "users") => {
+                    self.object(segments[1], headers)
+                }
                 None if list.is_empty() => self.quotas(segments.get(1).copied().unwrap_or_default(), headers),
                 None => self.package(&list, &package, &parameters, headers),
             };
@@ -243,6 +250,24 @@ impl Service {
             "api_requests_daily": of(allowed, used),
             "api_requests_monthly": of(allowed * 30, used),
         }}))
+    }
+
+    /// The object with this id, as the newest package shows it: of a file any digest, of a URL its base64.
+    fn object(&mut self, id: &str, headers: &HeaderMap) -> Answer {
+        if let Err(refusal) = self.admit(headers) {
+            return refusal;
+        }
+        let is_it = |record: &&Value| {
+            let data = &record["data"];
+            let names = ["md5", "sha1", "sha256"].map(|name| &data["attributes"][name]);
+            let url = data["attributes"]["url"].as_str().map(query::url_id);
+            data["id"] == id || names.iter().any(|name| *name == id) || url.as_deref() == Some(id)
+        };
+        let newest_first = self.packages.iter().rev();
+        match newest_first.flat_map(|(_, records)| records.iter().rev()).find(is_it) {
+            Some(record) => Answer { records: 1, ..Answer::ok(record) },
+            None => Answer::error(404, "NotFoundError", "Not found"),
+        }
     }
 
     fn package(

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::knobs::{Filters, Knobs};
@@ -11,6 +12,11 @@ pub(super) fn parameters(query: &str) -> BTreeMap<String, String> {
     let uri = format!("http://unused/?{query}");
     let parsed = uri.parse().ok().and_then(|uri| axum::extract::Query::try_from_uri(&uri).ok());
     parsed.map(|axum::extract::Query(parameters)| parameters).unwrap_or_default()
+}
+
+/// By which the service knows a URL.
+pub(super) fn url_id(url: &str) -> String {
+    URL_SAFE_NO_PAD.encode(url)
 }
 
 /// A sound request of a package.

@@ -23,6 +23,8 @@ pub(super) struct Document {
     pub osint_only: bool,
     kind: String,
     value: String,
+    /// Of a file.
+    digests: Vec<String>,
     /// The record without its optional blocks and without the closing brace.
     head: String,
     /// `"name":…` of each optional block the record has, in the order of [`OPTIONAL`].
@@ -43,6 +45,7 @@ impl Document {
             osint_only: record.osint_only(),
             kind: record.kind().to_owned(),
             value: record.value().to_lowercase(),
+            digests: digests(json),
             head: format!("{{{}", plain.join(",")),
             blocks: OPTIONAL.map(|name| json.get_key_value(name).map(|entry| write(entry).into())),
         }
@@ -78,8 +81,15 @@ impl Document {
 
     /// Look-ups by value find every case variant.
     pub fn is(&self, kind: Option<&str>, value: &str) -> bool {
-        self.value == value.to_lowercase() && kind.is_none_or(|kind| kind == self.kind)
+        let value = value.to_lowercase();
+        let is_named = self.value == value || self.digests.contains(&value);
+        is_named && kind.is_none_or(|kind| kind == self.kind)
     }
+}
+
+fn digests(json: &Map<String, Value>) -> Vec<String> {
+    let listed = json.get("associated_hashes").and_then(Value::as_array).into_iter().flatten();
+    listed.filter_map(|hash| hash["value"].as_str()).map(str::to_lowercase).collect()
 }
 
 fn append(text: &mut String, member: &str) {

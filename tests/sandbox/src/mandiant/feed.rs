@@ -49,7 +49,10 @@ impl Service {
             Some((status, headers, body)) => Answer { status, headers, body, records: 0 },
             None => self
                 .admit(uri.path(), headers)
-                .and_then(|()| self.read(&parameters))
+                .and_then(|()| match uri.path().split_once("indicator/") {
+                    Some((_, id)) => self.record(id, &parameters),
+                    None => self.read(&parameters),
+                })
                 .unwrap_or_else(Answer::from),
         };
         self.requests.push(FeedRequest {
@@ -76,6 +79,43 @@ impl Service {
             }
             _ => self.start_query(&parameters, flags),
         }
+    }
+
+    /// The record with an id, alone.
+    fn record(&self, id: &str, parameters: &Parameters) -> Result<Answer, Refusal> {
+        let flags = Flags::parse(parameters).map_err(Refusal::bad_request)?;
+        let document =
+            self.documents.get(id).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not found"))?;
+        let mut text = String::new();
+        document.write(flags, &mut text);
+        Ok(Answer { records: 1, ..Answer::new(StatusCode::OK, text) })
+    }
+
+    /// `POST` of `{"requests":[{"values":[…]}]}`: every record of one of the values, in whatever case, and files by any
+    /// digest.
+    pub(super) fn by_values(&mut self, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Answer {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let values: Vec<&str> = body["requests"][0]["values"]
+            .as_array()
+            .map(|values| values.iter().filter_map(Value::as_str).collect())
+            .unwrap_or_default();
+        let flag = |name: &str, plain| body[name].as_bool().unwrap_or(plain);
+        let flags = Flags {
+            threat_rating: flag("include_threat_rating", false),
+            category: flag("include_category", false),
+            campaigns: flag("include_campaigns", false),
+            reports: flag("include_reports", false),
+            misp: flag("include_misp", true),
+        };
+        let is_asked = |document: &&Arc<Document>| values.iter().any(|value| document.is(None, value));
+        let answer = self.admit(uri.path(), headers).map(|()| {
+            let found: Vec<_> = self.documents.values().filter(is_asked).cloned().collect();
+            match found.is_empty() {
+                true => nothing(EndOfData::NoContent204),
+                false => page(&found, flags, None),
+            }
+        });
+        answer.unwrap_or_else(Answer::from)
     }
 
     fn look_up(&self, kind: Option<&str>, value: &str, flags: Flags) -> Answer {

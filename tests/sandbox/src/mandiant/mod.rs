@@ -121,9 +121,11 @@ impl Mandiant {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/token", post(token))
-            .route("/v4/indicator", get(answer))
+            .route("/v4/indicator", get(answer).post(by_values))
+            .route("/v4/indicator/{id}", get(answer))
             .route("/v4/entitlements", get(answer))
-            .route("/api/v3/mati/indicator", get(answer))
+            .route("/api/v3/mati/indicator", get(answer).post(by_values))
+            .route("/api/v3/mati/indicator/{id}", get(answer))
             .route("/api/v3/mati/v4/indicator", get(answer))
             .with_state(self.clone())
     }
@@ -264,6 +266,16 @@ async fn token(
 ) -> Response<Body> {
     let form = form.map(|Form(form)| form).unwrap_or_default();
     mandiant.service().token(&headers, &form).into_response(false)
+}
+
+/// Single values, of which the body names several.
+async fn by_values(
+    extract::State(mandiant): extract::State<Mandiant>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    mandiant.service().by_values(&uri, &headers, &body).into_response(false)
 }
 
 async fn answer(

@@ -140,6 +140,14 @@ impl Stage {
         bail!("the rerun did not end within {PATIENCE:?}")
     }
 
+    /// What is known of an address.
+    pub async fn explain(&self, address: &str) -> Result<serde_json::Value> {
+        let place = format!("/api/status?value={address}");
+        let answer = self.client.get(format!("{}{place}", self.http_base())).send().await?;
+        ensure!(answer.status() == 200, "GET {place} answered {}", answer.status());
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
     async fn report(&self, place: &str) -> Result<Report> {
         let answer = self.client.get(format!("{}{place}", self.http_base())).send().await?;
         ensure!(answer.status() == 200, "GET {place} answered {}", answer.status());

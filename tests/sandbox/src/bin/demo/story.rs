@@ -176,8 +176,15 @@ impl Story<'_> {
         }
         self.compare()?;
         let each = if self.stage.lanes.len() > 1 { " at each" } else { "" };
+        let said = self.stage.explain(value).await?;
+        let (detail, held) = (&said["decision"]["detail"], &said["lanes"]["sentinel"]["held"]);
+        ensure!(detail == "own.txt, line 2 excludes it" && *held == false, "explain says {said:#}");
         let value = readable(&record);
         say("fifth pass", format!("{value} became excluded by own.txt, line 2: 1 retracted{each}"));
+        say(
+            "",
+            format!("GET /api/status?value={value} explains it: {}", detail.as_str().unwrap_or_default()),
+        );
         Ok(())
     }
 
