@@ -139,8 +139,7 @@ param missingThreatScore string = 'include'
 @description('What becomes of a record without any confidence: include judges it by its threat score alone, exclude drops it.')
 @allowed(['include', 'exclude'])
 param missingConfidence string = 'include'
-@description('Lowest severity with which an indicator is wanted; a record without one passes. Empty: any.')
-@allowed(['', 'low', 'medium', 'high'])
+@description('Lowest severity with which an indicator is wanted: low, medium or high; a record without one passes. Empty: any.')
 param minimumSeverity string = ''
 @description('Drops what the source itself calls benign.')
 param excludeBenign bool = true
