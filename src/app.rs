@@ -96,14 +96,15 @@ impl App {
                 .reached_at(settings.azure.endpoint.clone())
         };
         let platform = Arc::new(identity(settings.azure.platform()));
-        let secrets = Arc::new(secret_store(&settings, transport, &platform));
+        let secrets = Arc::new(secret_store(&settings, settings.source_kind, transport, &platform));
         let app_registration = match settings.azure.uploader(settings.azure.has_app_registration()) {
             principal @ Principal::App { .. } => Some(identity(principal)),
             Principal::ManagedIdentity { .. } | Principal::AzureCli => None,
         };
         let uploader =
             Arc::new(UploadIdentity::new(app_registration, Arc::clone(&platform), Arc::clone(&secrets)));
-        let source = source(&settings, transport, clock, secrets);
+        let source = source(&settings, settings.source_kind, transport, clock, secrets);
+        let other = other_source(&settings, transport, clock, &platform);
         let provider = source.provider();
         let sentinel = settings.sentinel.iter();
         let sentinel = sentinel
@@ -114,6 +115,7 @@ impl App {
         let engine = Engine {
             clock: Arc::clone(clock),
             source,
+            other,
             lanes: sentinel.chain(defender).collect(),
             exclude: settings.exclude.clone(),
             open_store: open_store(&settings, transport, clock, platform),
@@ -130,10 +132,16 @@ impl App {
     }
 }
 
-/// Where the secrets are, by the settings; `platform` is the identity that reads Key Vault.
-pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<Identity>) -> SecretStore {
-    let Settings { source_kind, source, gti, azure, key_vault, .. } = settings;
-    let is_gti = *source_kind == SourceKind::Gti;
+/// Where the secrets are, by the settings, with those of a source of this `kind`; `platform` is the identity that reads
+/// Key Vault.
+pub fn secret_store(
+    settings: &Settings,
+    kind: SourceKind,
+    transport: &Transport,
+    platform: &Arc<Identity>,
+) -> SecretStore {
+    let Settings { source, gti, azure, key_vault, .. } = settings;
+    let is_gti = kind == SourceKind::Gti;
     let from = |setting, given: &Option<SecretString>, name: &str| SecretSource {
         setting,
         given: given.clone(),
@@ -158,13 +166,31 @@ pub fn secret_store(settings: &Settings, transport: &Transport, platform: &Arc<I
     SecretStore::new(sources, vault)
 }
 
+/// The source that the one of the settings can be compared with.
+fn other_source(
+    settings: &Settings,
+    transport: &Transport,
+    clock: &SharedClock,
+    platform: &Arc<Identity>,
+) -> Result<Source, String> {
+    let kind = settings.source_kind.other();
+    if let Some(missing) = settings.missing_access(kind) {
+        return Err(format!(
+            "{missing} is not set, and a comparison reads both sources: set it, or KEY_VAULT_URL to read it from Key Vault"
+        ));
+    }
+    let secrets = Arc::new(secret_store(settings, kind, transport, platform));
+    Ok(source(settings, kind, transport, clock, secrets))
+}
+
 fn source(
     settings: &Settings,
+    kind: SourceKind,
     transport: &Transport,
     clock: &SharedClock,
     secrets: Arc<SecretStore>,
 ) -> Source {
-    if settings.source_kind == SourceKind::Gti {
+    if kind == SourceKind::Gti {
         let base_url = settings.gti.base_url.as_str().trim_end_matches('/').to_owned();
         let (lists, query) = (settings.gti.lists.clone(), settings.gti.query.clone());
         let client =

@@ -15,6 +15,7 @@ use crate::{
         exclusions::{ListSize, VITAL},
         expiry::Lapse,
         problem::Problem,
+        progress::Progress,
         rows::grouped,
         schedule::{self, Schedule},
         tally::Tally,
@@ -260,8 +261,9 @@ fn change_probe(engine: &Engine) -> Probe<'_> {
         let (store, now) = ((engine.open_store)()?, engine.clock.now());
         let mut told = Vec::new();
         for lane in &engine.lanes {
-            let progress = store.progress(lane.name).await?;
-            if progress.is_some_and(|progress| progress.settings_hash != lane.settings_hash) {
+            let Some(progress) = store.progress(lane.name).await? else { continue };
+            told.extend(source_change(engine, lane, &progress));
+            if progress.settings_hash != lane.settings_hash {
                 let manifest = engine.manifest(lane.name).await?;
                 let files = Tally::of(manifest.entries(), now).held.hash;
                 told.push(format!(
@@ -278,6 +280,26 @@ fn change_probe(engine: &Engine) -> Probe<'_> {
         Ok(changes.await.unwrap_or_else(|_| unknown.to_owned()))
     };
     Probe::new("changes", "the settings were compared with those of the last pass", attempt)
+}
+
+/// What follows if the source is another one since the last pass.
+fn source_change(engine: &Engine, lane: &Lane, progress: &Progress) -> Option<String> {
+    let (now, before) = (engine.source.name(), progress.source.as_deref()?);
+    if now == before {
+        return None;
+    }
+    let (old, new) = (&progress.target, &lane.target);
+    // At Defender the name is that of a host.
+    if lane.name == "sentinel" && old.place == new.place && old.name != new.name {
+        return Some(format!(
+            "SOURCE and SOURCE_SYSTEM have both changed: Sentinel keeps indicators apart by SOURCE_SYSTEM, so the lane begins anew as {:?} and sends everything again, and what it sent as {:?} is neither renewed nor retracted; set SOURCE_SYSTEM to {:?} again",
+            new.name, old.name, old.name
+        ));
+    }
+    Some(format!(
+        "the source of {} is {now} now, and was {before}: the next pass begins where that one stood, at {}",
+        lane.name, progress.watermark
+    ))
 }
 
 /// The lists of what is never sent, with their sizes.

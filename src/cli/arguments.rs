@@ -66,6 +66,7 @@ Examples:
   mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
+  mati-sync compare --with gti                              what a change of source would add and take away
   mati-sync explain 203.0.113.7                             why a value is sent or not, and where it is held
   mati-sync cost                                            rows and gigabytes a month, by cause
   MINIMUM_CONFIDENCE=60 mati-sync cost                      what another setting would make of that
@@ -75,6 +76,7 @@ Examples:
 
 Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
 Exit status of check: 0 nothing failed; 1 something failed.
+Exit status of compare: 0 both sources were read; 1 one of them could not be.
 Exit status of explain: 0 whatever the answer is; 1 when something could not be found out.
 Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
 
@@ -108,6 +110,15 @@ pub enum Command {
     },
     /// Shows how far each lane is, and the newest passes; exits with 1 if something is wrong.
     Status,
+    /// Compares the source with another one before it takes its place: reads both, sends nothing, keeps the result.
+    Compare {
+        /// The other source.
+        #[arg(long, value_name = "SOURCE", value_parser = ["gti", "mandiant"])]
+        with: String,
+        /// How many days are read of each (1–7).
+        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
+        days: u32,
+    },
     /// Explains a value: what the source says, what was decided by which numbers, where it is held, and what comes next.
     Explain {
         /// An address, a host name, a URL, a digest of a file, or an id.

@@ -1,6 +1,7 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
 mod arguments;
+mod compare;
 pub mod cost;
 mod exclusions;
 mod explain;
@@ -64,6 +65,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         | Command::Check { .. }
         | Command::Cost
         | Command::Status
+        | Command::Compare { .. }
         | Command::Explain { .. }
         | Command::Exclusions(_)
         | Command::State(_) => return None,
@@ -124,6 +126,7 @@ pub async fn run(
         Command::Check { canary } => return checked(engine, circumstances, canary).await,
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
+        Command::Compare { with, days } => return compare::run(&with, days, engine, output, stop).await,
         Command::Explain { value } => {
             return explain::explain(&value, engine, output, &Deadline::unlimited(stop)).await;
         }

@@ -4,6 +4,7 @@ pub mod attribution;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
+pub mod comparison;
 pub mod cost;
 pub mod days;
 pub mod deciding_record;

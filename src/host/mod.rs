@@ -200,6 +200,12 @@ impl Server {
                 return Reply::http(view.faults(faults, self.schedule.as_deref()));
             }
         };
+        if request.is_set("compare") {
+            return Reply::http(match engine.comparison().await {
+                Ok(comparison) => view.comparison(comparison.as_ref()),
+                Err(error) => view.unavailable(&error),
+            });
+        }
         if let Some(value) = request.query("value") {
             return Reply::http(view.explanation(&engine.explain(value, deadline).await));
         }

@@ -31,6 +31,8 @@ pub type OpenStore = Box<dyn Fn() -> Result<Store, StateError> + Send + Sync>;
 pub struct Engine {
     pub clock: SharedClock,
     pub source: Source,
+    /// The source that this one can be compared with, or why the settings do not give access to it.
+    pub other: Result<Source, String>,
     pub lanes: Vec<Lane>,
     /// The values of `EXCLUDE`.
     pub exclude: String,

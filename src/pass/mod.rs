@@ -14,6 +14,7 @@
 //! commits what is settled, releases the lease and asks to be continued.
 
 mod begin;
+mod compare;
 mod context;
 mod continuation;
 mod control;
@@ -55,6 +56,7 @@ use crate::{
 };
 
 pub use self::{
+    compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
     explained::Explanation,

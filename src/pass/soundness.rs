@@ -95,6 +95,7 @@ mod tests {
             requests: Vec::new(),
             aside: Vec::new(),
             running: None,
+            comparison: None,
             runs: runs.iter().map(run).collect(),
         }
     }

@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{cost::LaneCost, engine::Engine};
 use crate::{
     domain::{
+        comparison::Comparison,
         days::Day,
         feeds::{Feeds, NotedLoss, Quota},
         manifest::Manifest,
@@ -52,6 +53,9 @@ pub struct Overview {
     /// The pass that is running, if one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub running: Option<Holder>,
+    /// The last comparison of two sources, if one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
     /// The newest passes, newest first.
     pub runs: Vec<Report>,
 }
@@ -149,7 +153,22 @@ impl Engine {
             }
         }
         let (running, runs) = (store.running().await?, store.newest_reports(SHOWN).await?);
-        Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, runs })
+        let comparison = match store.comparison().await {
+            Err(error @ StateError::Damaged { .. }) => {
+                warn!("{error}");
+                None
+            }
+            read => read?,
+        };
+        Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, comparison, runs })
+    }
+
+    /// The last comparison of two sources, if one was made.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub async fn comparison(&self) -> Result<Option<Comparison>, StateError> {
+        (self.open_store)()?.comparison().await
     }
 
     /// Where every lane stands, and the newest passes. Every manifest is read whole.

@@ -147,6 +147,18 @@ impl Settings {
         };
         reader.finish().map(|notices| Self { notices, ..settings })
     }
+
+    /// The setting without which the source of this `kind` cannot be read, if it is missing.
+    pub fn missing_access(&self, kind: SourceKind) -> Option<&'static str> {
+        let Self { source, gti, key_vault, .. } = self;
+        let needed = match kind {
+            SourceKind::Mandiant if source.auth == Auth::ApiKey => vec![("MATI_KEY", &source.key)],
+            SourceKind::Mandiant => vec![("MATI_KEY", &source.key), ("MATI_SECRET", &source.secret)],
+            SourceKind::Gti => vec![("GTI_API_KEY", &gti.key)],
+        };
+        let mut missing = needed.into_iter().filter(|(_, given)| given.is_none() && key_vault.is_none());
+        missing.next().map(|(name, _)| name)
+    }
 }
 
 /// The level of a word of LOG_LEVEL: those of `tracing`, and Azure's for the same (learn.microsoft.com, "How to

@@ -30,6 +30,16 @@ pub enum SourceKind {
     Gti,
 }
 
+impl SourceKind {
+    /// The one that this one can be compared with.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Mandiant => Self::Gti,
+            Self::Gti => Self::Mandiant,
+        }
+    }
+}
+
 pub(super) fn kind(reader: &Reader<'_>) -> SourceKind {
     let kinds = [("mandiant", SourceKind::Mandiant), ("gti", SourceKind::Gti)];
     reader.choice("SOURCE", &kinds).unwrap_or(SourceKind::Mandiant)

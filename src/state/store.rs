@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Deadline,
     domain::{
+        comparison::Comparison,
         days::Day,
         exclusions::Fingerprints,
         indicator::Indicator,
@@ -30,6 +31,7 @@ use crate::{
 /// Where files go that cannot be used.
 pub(super) const ASIDE: &str = "aside/";
 const RUNS: &str = "runs/";
+const COMPARISON: &str = "compare.json";
 /// The user's lists of what is never sent.
 const EXCLUSIONS: &str = "exclusions/";
 /// Reports kept.
@@ -229,6 +231,15 @@ impl Store {
         let bytes = format!("[\n{}\n]\n", rows.join(",\n")).into_bytes();
         self.home.write(&format!("lanes/{lane}/days.json"), bytes, Condition::Always).await?;
         Ok(())
+    }
+
+    /// The last comparison of two sources, if one was made.
+    pub async fn comparison(&self) -> Result<Option<Comparison>, StateError> {
+        self.read_json(COMPARISON).await
+    }
+
+    pub async fn write_comparison(&self, comparison: &Comparison) -> Result<(), StateError> {
+        self.write_json(COMPARISON, comparison).await
     }
 
     /// The names of the user's lists.

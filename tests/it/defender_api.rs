@@ -56,7 +56,7 @@ impl Bench {
         let settings = Arc::new(Settings::parse(&vars).unwrap());
         let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
         let platform = Arc::new(identity(settings.azure.platform()));
-        let secrets = Arc::new(secret_store(&settings, &world.transport(), &platform));
+        let secrets = Arc::new(secret_store(&settings, settings.source_kind, &world.transport(), &platform));
         let app = identity(settings.azure.uploader(true));
         let own = settings.defender.clone().unwrap();
         let defender = Defender {

@@ -3,6 +3,7 @@
 mod access;
 mod change;
 mod chaos;
+mod compare;
 mod properties;
 mod records;
 mod split;

@@ -45,7 +45,7 @@ fn inventory_of(world: &World) -> Inventory {
     let (settings, clock) = (Arc::new(world.settings()), Arc::clone(&world.clock) as SharedClock);
     let identity = |principal| Identity::new(principal, world.transport(), Arc::clone(&clock));
     let platform = Arc::new(identity(settings.azure.platform()));
-    let secrets = secret_store(&settings, &world.transport(), &platform);
+    let secrets = secret_store(&settings, settings.source_kind, &world.transport(), &platform);
     let app = identity(settings.azure.uploader(true));
     let resource =
         settings.sentinel.as_ref().and_then(|sentinel| sentinel.resource.as_ref()).expect("the world adopts");

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
+    comparison::Comparison,
     days::Day,
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
@@ -287,6 +288,16 @@ fn progress_with_feeds() {
         serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(),
         "nothing is lost or added"
     );
+}
+
+/// The last comparison of two sources.
+#[test]
+fn comparison_version_1() {
+    let stored: serde_json::Value = serde_json::from_slice(&fixture("compare-v1.json")).unwrap();
+    let comparison: Comparison = serde_json::from_value(stored.clone()).unwrap();
+    assert_eq!(comparison.types[&IndicatorType::Fqdn].both, 6);
+    assert_eq!((comparison.scores[0].from, comparison.lanes["sentinel"].lost), (-20, 9));
+    assert_eq!(serde_json::to_value(&comparison).unwrap(), stored, "nothing is lost in reading and writing");
 }
 
 /// A lane that heard of lists of exclusions, and asks its workspace for what they cover.

@@ -43,6 +43,11 @@ impl Links {
         self.to(&[("check", "true")])
     }
 
+    /// The last comparison of two sources.
+    pub fn comparison(&self) -> String {
+        self.to(&[("compare", "true")])
+    }
+
     pub fn runbook(&self, section: &str) -> String {
         self.to(&[("runbook", section)])
     }
@@ -65,7 +70,8 @@ mod tests {
         let with = Links { key: Some("a+b/c==&run=x".to_owned()) };
         let key = "code=a%2Bb%2Fc%3D%3D%26run%3Dx";
         assert_eq!(with.run("20260302T1-0001"), format!("?run=20260302T1-0001&{key}"));
-        for link in [with.overview(), with.still(), with.check(), with.runbook("mandiant")] {
+        for link in [with.overview(), with.still(), with.check(), with.comparison(), with.runbook("mandiant")]
+        {
             assert!(link.ends_with(key), "a link without the key");
         }
         let without = Links { key: None };

@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     check::{self, Finding, Verdict},
-    domain::{report::Report, schedule},
+    domain::{comparison::Comparison, report::Report, schedule},
     host::{invocation::HttpRequest, reply::HttpAnswer},
     pass::{Overview, RunStatus, StateError},
     settings::Faults,
@@ -242,6 +242,26 @@ impl View {
         };
         let headline = capitalized(&check::headline(findings));
         Checks { frame: Frame::new(mood, headline, &self.links), findings }.answer(200)
+    }
+
+    /// The last comparison of two sources.
+    pub fn comparison(&self, comparison: Option<&Comparison>) -> HttpAnswer {
+        let Some(comparison) = comparison else {
+            let reason = "no two sources were compared yet; run mati-sync compare";
+            return self.notice(404, HttpAnswer::error(404, reason), |links| Notice {
+                frame: Frame::new(Mood::Open, "No two sources were compared yet", links),
+                heading: "What to do now",
+                introduction: vec!["Run ".into(), Piece::Code("mati-sync compare".to_owned()), ".".into()],
+                list: Vec::new(),
+            });
+        };
+        let json = HttpAnswer::json(200, &json!(comparison));
+        self.notice(200, json, |links| Notice {
+            frame: Frame::new(Mood::Plain, "Two sources, compared", links),
+            heading: "What each would bring",
+            introduction: vec!["Values that today's settings admit.".into()],
+            list: comparison.sentences().iter().map(|sentence| cut(sentence, 1000)).collect(),
+        })
     }
 
     /// The sections of the runbook, or the one that is asked for.

@@ -167,6 +167,10 @@ fn facts(
             facts.push(Fact::new(name, vec![count(number as u64).into()]));
         }
     }
+    if let Some(comparison) = &overview.comparison {
+        let text = format!("{} and {}, {}", comparison.here, comparison.there, readable(&comparison.at));
+        facts.push(Fact::new("Comparison", vec![Piece::Link(Link { href: links.comparison(), text })]));
+    }
     if let Some(run) = overview.runs.iter().find(|run| is_well && !run.dry_run && run.end.is_failure()) {
         let message =
             run.lanes.values().filter(|lane| lane.end.is_failure()).find_map(|lane| lane.message.as_ref());

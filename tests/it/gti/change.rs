@@ -1,7 +1,10 @@
 //! From one source to the other, and back.
 
 use chrono::TimeDelta;
-use mati_sync::domain::outcome::End;
+use mati_sync::{
+    check,
+    domain::outcome::{Counts, End},
+};
 use sandbox::{corpus::Record, gti::Ioc};
 
 use super::{hours_ago, lane, pass_hours};
@@ -59,4 +62,86 @@ async fn a_gap_between_the_sources_is_a_loss() {
     let [loss] = &report.losses[..] else { panic!("{report:#?}") };
     assert!(loss.from <= stood && loss.from > stood - TimeDelta::hours(1), "{report:#?}");
     assert_eq!((report.end, loss.to), (End::CaughtUp, hours_ago(&world, 7 * 24)));
+}
+
+/// Two sources that partly list the same, four passes, the change, four passes, and back: at each step the workspace has
+/// what one of them listed last, each value under one id, and what both list is valid in every hour.
+#[tokio::test(start_paused = true)]
+async fn a_change_of_source_and_the_way_back_leave_no_hole() {
+    let mut world = World::new();
+    for value in ["both.example", "mandiant.example"] {
+        world.mandiant.put(Record::fqdn(value).updated(world.ago(TimeDelta::hours(5))));
+    }
+    world.tick().await;
+    let ids = ["both.example", "mandiant.example"].map(|value| world.object(value)["id"].clone());
+    let mut sent = four_days(&world).await;
+    assert_eq!((sent.created, sent.updated), (0, 0), "{sent:?}");
+    let before = world.object("mandiant.example");
+
+    gti(&mut world);
+    sent = four_days(&world).await;
+    assert_eq!((sent.created, sent.updated, sent.retracted), (1, 1, 0), "{sent:?}");
+    assert_eq!(world.held(), ["both.example", "gti.example", "mandiant.example"]);
+    sent = four_days(&world).await;
+    assert_eq!((sent.created, sent.updated, sent.retracted), (0, 0, 0), "{sent:?}");
+    assert_eq!(world.object("mandiant.example"), before, "neither renewed nor retracted");
+    assert_eq!(world.held(), ["both.example", "gti.example"], "what is not listed any more aged out");
+    let before = world.object("gti.example");
+
+    world.set("SOURCE", "mandiant");
+    sent = four_days(&world).await;
+    // What had aged out is known still, and becomes valid again.
+    assert_eq!((sent.created, sent.updated, sent.retracted), (0, 1, 0), "{sent:?}");
+    assert_eq!(world.object("gti.example"), before, "neither renewed nor retracted");
+    assert_eq!(world.held(), ["both.example", "gti.example", "mandiant.example"]);
+    assert_eq!(["both.example", "mandiant.example"].map(|value| world.object(value)["id"].clone()), ids);
+    assert_eq!(world.sentinel.stored().len(), 3, "no value has a second id");
+}
+
+/// A pass a day, and what the four of them sent. Google lists its values again each day, whoever asks.
+async fn four_days(world: &World) -> Counts {
+    let mut sent = Counts::default();
+    for _ in 0..4 {
+        for _ in 0..24 {
+            pass_hours(1).await;
+            assert!(world.held().contains(&"both.example".to_owned()), "it lapsed at {}", world.now());
+        }
+        for value in ["both.example", "gti.example"] {
+            world.gti.put("malware", hours_ago(world, 4), &Ioc::domain(value));
+        }
+        let report = world.tick().await;
+        assert_eq!(report.end, End::CaughtUp, "{report:#?}");
+        assert!(report.losses.is_empty(), "{report:#?}");
+        let counts = report.totals();
+        sent.created += counts.created;
+        sent.updated += counts.updated;
+        sent.retracted += counts.retracted;
+    }
+    sent
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_tells_what_a_change_of_source_brings() {
+    let mut world = World::new();
+    let stood = lane(&world.tick().await).watermark.unwrap();
+    let changes = async |world: &World| {
+        let findings = check::run(&world.start().engine, None).await;
+        findings.into_iter().find(|finding| finding.check == "changes").expect("it is checked").result
+    };
+    assert_eq!(changes(&world).await, "nothing has changed");
+    gti(&mut world);
+    assert_eq!(
+        changes(&world).await,
+        format!(
+            "the source of sentinel is gti now, and was mandiant: the next pass begins where that one stood, at {stood}"
+        )
+    );
+    world.set("SOURCE_SYSTEM", "Google");
+    let told = changes(&world).await;
+    assert!(told.starts_with("SOURCE and SOURCE_SYSTEM have both changed"), "{told}");
+    assert!(told.ends_with("set SOURCE_SYSTEM to \"Mandiant\" again"), "{told}");
+
+    // Once that is done, there is nothing left to warn of.
+    world.tick().await;
+    assert_eq!(changes(&world).await, "nothing has changed");
 }

@@ -2,14 +2,15 @@
 
 use std::process::Output;
 
-use sandbox::host::Settings;
+use chrono::TimeDelta;
+use sandbox::{corpus::Record, gti::Ioc, host::Settings};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{
     Bench, EXECUTABLE, assert_keeps_secrets,
     corpus::{held, records, wanted},
-    count, uploaded,
+    count, now, uploaded,
 };
 
 async fn mati_sync(arguments: &[&str], environment: &Settings) -> Output {
@@ -139,4 +140,36 @@ async fn a_check_says_of_each_connection_whether_it_is_well() {
         assert!(lines.contains(name), "{lines}");
     }
     assert_keeps_secrets(lines);
+}
+
+#[tokio::test]
+async fn two_sources_are_compared_and_what_is_missing_is_named() {
+    let bench = Bench::new().await;
+    let recent = |record: Record| record.updated(now() - TimeDelta::hours(5));
+    bench.world.mandiant.put(recent(Record::fqdn("both.example")));
+    bench.world.mandiant.put(recent(Record::fqdn("here.example")));
+    bench.world.gti.put("malware", now() - TimeDelta::hours(5), &Ioc::domain("both.example"));
+    let both = |arguments: &'static [&'static str]| {
+        let mut settings = bench.settings.clone();
+        settings.extend(bench.world.gti_settings());
+        settings.insert("SOURCE".into(), "mandiant".into());
+        async move { mati_sync(arguments, &settings).await }
+    };
+    let compared = both(&["compare", "--with", "gti", "--days", "1", "--json"]).await;
+    assert_eq!(compared.status.code(), Some(0), "{}", text(&compared.stderr));
+    let answer: Value = serde_json::from_slice(&compared.stdout).unwrap();
+    assert_eq!(answer["types"]["fqdn"], json!({ "here": 1, "there": 0, "both": 1 }));
+    assert_eq!(answer["lanes"]["sentinel"], json!({ "gained": 0, "lost": 1 }));
+    let table = both(&["compare", "--with", "gti", "--days", "1"]).await;
+    assert!(text(&table.stdout).contains("sentinel: gti would add 0 and take away 1\n"));
+    for mistake in [&["compare", "--with", "gti", "--days", "8"][..], &["compare", "--with", "taxii"]] {
+        assert_eq!(mati_sync(mistake, &bench.settings).await.status.code(), Some(2));
+    }
+
+    let alone = mati_sync(&["compare", "--with", "gti"], &bench.settings).await;
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(text(&alone.stderr).contains("GTI_API_KEY is not set"), "{}", text(&alone.stderr));
+    let same = mati_sync(&["compare", "--with", "mandiant"], &bench.settings).await;
+    assert_eq!(same.status.code(), Some(1));
+    assert!(bench.world.sentinel.requests().is_empty(), "nothing is sent");
 }
