@@ -10,6 +10,7 @@ const ELEMENTS: &[&str] = &[
     "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "h1", "h2",
     "h3", "p", "strong", "span", "code", "time", "br", "ul", "li", "dl", "div", "dt", "dd", "table", "a",
     "caption", "thead", "tbody", "tr", "th", "td", "svg", "path", "form", "label", "input", "button",
+    "details", "summary",
 ];
 const ATTRIBUTES: &[&str] = &[
     "lang",
