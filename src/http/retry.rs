@@ -89,9 +89,14 @@ where
     F: Future<Output = Result<T, RetryError<E>>>,
 {
     let mut waits = patience.waits();
+    let mut failed_before = None;
     loop {
         let error = match attempt().await {
             Err(RetryError::GaveUp(error)) => error,
+            // The try that was cut off says nothing itself; what the one before it met is why there is no time left.
+            Err(RetryError::OutOfTime(OutOfTime { last_error })) => {
+                return Err(OutOfTime { last_error: last_error.or(failed_before) }.into());
+            }
             ended => return ended,
         };
         if !error.is_transient() {
@@ -105,8 +110,9 @@ where
         }
         let wait = wait.max(asked);
         on_retry(&error, wait);
+        failed_before = Some(error.to_string());
         if deadline.sleep(wait).await.is_err() {
-            return Err(OutOfTime { last_error: Some(error.to_string()) }.into());
+            return Err(OutOfTime { last_error: failed_before }.into());
         }
     }
 }
@@ -122,6 +128,41 @@ mod tests {
     /// A thread is seeded by itself, as a process is.
     fn of_a_new_thread() -> Vec<Duration> {
         std::thread::spawn(waits).join().unwrap()
+    }
+
+    #[derive(Debug)]
+    struct Down;
+
+    impl std::fmt::Display for Down {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("it is down")
+        }
+    }
+
+    impl Transient for Down {
+        fn is_transient(&self) -> bool {
+            true
+        }
+
+        fn retry_after(&self) -> Option<Duration> {
+            None
+        }
+    }
+
+    /// A service that answers no request: whether the deadline falls into a wait or into a request is chance.
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_is_cut_off_tells_what_the_one_before_it_met() {
+        for limit in [45, 90] {
+            let deadline = Deadline::after(Duration::from_secs(limit));
+            let attempt = || async {
+                let silence = tokio::time::sleep(Duration::from_secs(40));
+                deadline.within(silence).await?;
+                Err::<(), _>(RetryError::GaveUp(Down))
+            };
+            let ended = retry(Patience::SERVICE, &deadline, attempt, |_, _| {}).await;
+            let Err(RetryError::OutOfTime(out_of_time)) = ended else { panic!("{ended:?}") };
+            assert_eq!(out_of_time.last_error.as_deref(), Some("it is down"), "{limit}");
+        }
     }
 
     /// Instances that failed together must not come back together.

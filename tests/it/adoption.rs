@@ -54,7 +54,7 @@ async fn what_was_adopted_lives_on_like_everything_else() {
     world.tick().await;
     lose_the_state(&world);
     world.tick().await;
-    // Renewed in time, and taken back when it drops.
+    // Renewed in time, and retracted when it drops.
     for _ in 0..10 {
         tokio::time::advance(DAY).await;
         let report = world.tick().await;
@@ -68,7 +68,7 @@ async fn what_was_adopted_lives_on_like_everything_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_dropped_before_the_state_was_lost_is_taken_back() {
+async fn what_dropped_before_the_state_was_lost_is_retracted() {
     let world = world();
     world.tick().await;
     lose_the_state(&world);
@@ -97,7 +97,7 @@ async fn another_products_indicators_are_updated_under_their_own_ids() {
     assert_eq!(report.totals().updated, 1, "{report:#?}");
     let object = world.object("198.51.100.7");
     assert_eq!((object["id"].as_str(), object["confidence"].as_i64()), (Some(THEIR_ID), Some(97)));
-    // Also after the manifest was written and read, and when it is taken back.
+    // Also after the manifest was written and read, and when it is retracted.
     world.mandiant.put(Record::ipv4("198.51.100.7").updated(world.now()).mscore(7));
     tokio::time::advance(Duration::from_secs(7200)).await;
     let report = world.tick().await;

@@ -269,19 +269,19 @@ fn acquires(request: &Request<Bytes>) -> bool {
 
 /// What goes wrong is said without the signature, which is as good as a key.
 #[tokio::test]
-async fn refusals_are_told_without_secrets() {
+async fn rejections_are_told_without_secrets() {
     let azurite = Azurite::plain();
-    let refused = Place::by_key(&connection_string(&azurite.endpoint, "c2VjcmV0")).open().prepare().await;
+    let rejected = Place::by_key(&connection_string(&azurite.endpoint, "c2VjcmV0")).open().prepare().await;
     assert!(
-        matches!(&refused, Err(StateError::Rejected(text)) if text.message.contains("AzureWebJobsStorage")),
-        "{refused:?}"
+        matches!(&rejected, Err(StateError::Rejected(text)) if text.message.contains("AzureWebJobsStorage")),
+        "{rejected:?}"
     );
 
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let nobody = format!("http://{port}/devstoreaccount1");
     let unreachable = Place::by_key(&connection_string(&nobody, "c2VjcmV0")).open().prepare().await;
     assert!(matches!(&unreachable, Err(StateError::Unavailable(_))), "{unreachable:?}");
-    for error in [refused, unreachable] {
+    for error in [rejected, unreachable] {
         let message = error.unwrap_err().to_string();
         assert!(message.contains("127.0.0.1"), "{message}");
         assert!(!message.contains("sig=") && !message.contains("c2VjcmV0"), "{message}");

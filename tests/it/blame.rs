@@ -1,4 +1,4 @@
-//! Who is at fault, and whose an indicator is: refused records and a destination that refuses everything; values that
+//! Who is at fault, and whose an indicator is: rejected records and a destination that rejects everything; values that
 //! another application holds; harmful values that an earlier version delivered.
 
 use std::{sync::Arc, time::Duration};
@@ -39,23 +39,23 @@ fn recent(world: &World, value: &str) -> Record {
     Record::ipv4(value).updated(world.ago(TimeDelta::minutes(5)))
 }
 
-/// One good indicator is delivered to both; from then on every request with one of `bad` in it is refused whole.
+/// One good indicator is delivered to both; from then on every request with one of `bad` in it is rejected whole.
 async fn with_one_delivered(bad: fn(&str) -> bool) -> World {
     let world = world("sentinel,defender");
     world.mandiant.put(Record::ipv4("198.51.100.1").updated(world.ago(TimeDelta::hours(3))));
     assert_eq!(world.tick().await.end, End::CaughtUp);
-    refuse_whole(&world, bad);
+    reject_whole(&world, bad);
     tokio::time::advance(HOUR).await;
     world
 }
 
-fn refuse_whole(world: &World, bad: fn(&str) -> bool) {
+fn reject_whole(world: &World, bad: fn(&str) -> bool) {
     world.sentinel.knobs(|knobs| {
-        knobs.refuse_whole =
+        knobs.reject_whole =
             Some(Arc::new(move |object| bad(object["name"].as_str()?).then(|| "no such thing".to_owned())));
     });
     world.defender.knobs(|knobs| {
-        knobs.refuse_whole = Some(Arc::new(move |indicator| {
+        knobs.reject_whole = Some(Arc::new(move |indicator| {
             bad(indicator["indicatorValue"].as_str()?).then(|| "no such thing".to_owned())
         }));
     });
@@ -63,13 +63,13 @@ fn refuse_whole(world: &World, bad: fn(&str) -> bool) {
 
 #[tokio::test(start_paused = true)]
 async fn records_are_at_fault_when_the_destination_takes_what_it_holds() {
-    for refused in [1, 3, 20] {
+    for rejected in [1, 3, 20] {
         let world = with_one_delivered(|value| value.starts_with("198.51.101.")).await;
-        world.mandiant.put_all((1..=refused).map(|n| recent(&world, &format!("198.51.101.{n}"))));
+        world.mandiant.put_all((1..=rejected).map(|n| recent(&world, &format!("198.51.101.{n}"))));
         let report = world.tick().await;
         for lane in ["sentinel", "defender"] {
             assert_eq!(report.lanes[lane].end, End::CaughtUp, "{report:#?}");
-            assert_eq!(counts(&report, lane).rejected, refused, "{lane}: {report:#?}");
+            assert_eq!(counts(&report, lane).rejected, rejected, "{lane}: {report:#?}");
         }
         let watermark = report.lanes["sentinel"].watermark;
         tokio::time::advance(HOUR).await;
@@ -78,7 +78,7 @@ async fn records_are_at_fault_when_the_destination_takes_what_it_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_blamed_when_the_destination_refuses_what_it_holds_as_well() {
+async fn nobody_is_blamed_when_the_destination_rejects_what_it_holds_as_well() {
     for count in [1, 3, 20] {
         let world = with_one_delivered(|_| true).await;
         world.mandiant.put_all((1..=count).map(|n| recent(&world, &format!("198.51.101.{n}"))));
@@ -91,7 +91,7 @@ async fn nobody_is_blamed_when_the_destination_refuses_what_it_holds_as_well() {
                 "{before:#?}"
             );
         }
-        refuse_whole(&world, |_| false);
+        reject_whole(&world, |_| false);
         tokio::time::advance(HOUR).await;
         let report = world.tick().await;
         assert_eq!(counts(&report, "sentinel").created, count, "the watermark had stayed: {report:#?}");
@@ -102,7 +102,7 @@ async fn nobody_is_blamed_when_the_destination_refuses_what_it_holds_as_well() {
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_holds_nothing_has_no_control_and_stalls() {
     let world = world("sentinel,defender");
-    refuse_whole(&world, |_| true);
+    reject_whole(&world, |_| true);
     world.mandiant.put(recent(&world, "198.51.100.1"));
     let report = world.tick().await;
     for lane in ["sentinel", "defender"] {
@@ -170,7 +170,7 @@ async fn what_another_application_held_is_delivered_in_the_pass_after_that_ends(
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_place_of_what_gave_way_to_a_refused_newcomer_is_filled_in_the_next_pass() {
+async fn the_place_of_what_gave_way_to_a_rejected_newcomer_is_filled_in_the_next_pass() {
     let mut world = world("defender");
     world.set("DEFENDER_INDICATOR_LIMIT", "3");
     let at = world.ago(TimeDelta::hours(3));
@@ -228,7 +228,7 @@ async fn a_harmful_value_goes_from_defender_at_once_however_many_there_are() {
             "description": "ours", "application": "mati-sync", "externalId": id})
     };
     world.defender.put(ours("com", "DomainName", &key.stix_id()));
-    // More than a lane takes back unasked; and of some nothing is known any more.
+    // More than a lane retracts unasked; and of some nothing is known any more.
     for n in 0..150 {
         world.defender.put(ours(&format!("http://192.168.{n}.1/x"), "Url", "unknown"));
     }
@@ -247,7 +247,7 @@ async fn a_harmful_value_goes_from_defender_at_once_however_many_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_harmful_value_is_taken_back_at_sentinel_when_it_is_read() {
+async fn a_harmful_value_is_retracted_at_sentinel_when_it_is_read() {
     let world = world("sentinel");
     world.mandiant.put(Record::ipv4("198.51.100.1").updated(world.ago(TimeDelta::hours(3))));
     world.tick().await;
@@ -299,10 +299,10 @@ async fn a_value_in_a_former_spelling_gives_way_to_the_present_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_names_a_kind_speaks_about_such_records() {
+async fn a_rejection_that_names_a_kind_speaks_about_such_records() {
     let world = with_one_delivered(|_| false).await;
     world.defender.knobs(|knobs| {
-        knobs.refuse_whole = Some(Arc::new(|_| Some("Indicator type FileMd5 is not supported".to_owned())));
+        knobs.reject_whole = Some(Arc::new(|_| Some("Indicator type FileMd5 is not supported".to_owned())));
     });
     let at = world.ago(TimeDelta::minutes(5));
     let file = |digit: &str| Record::file(Some(&digit.repeat(32)), None, None).updated(at);

@@ -114,9 +114,9 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     assert!(left.iter().all(|name| name == "lease" || name == "write.lock"), "{left:?}");
 }
 
-/// A service that refuses, and what is then said of it.
+/// A service that rejects, and what is then said of it.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_with_what_to_do_and_keeps_no_other_check_from_being_made() {
+async fn a_rejection_is_told_with_what_to_do_and_keeps_no_other_check_from_being_made() {
     let forbidden = |body: &str| {
         Fault::AnswerBefore(StatusCode::FORBIDDEN, HeaderMap::new(), body.as_bytes().to_vec().into())
     };

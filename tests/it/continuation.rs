@@ -71,7 +71,7 @@ async fn a_request_that_stalls_is_not_hidden_by_a_stale_message() {
     let world = world().await;
     let order = to("sentinel", RunOptions { lookback_days: Some(20), ..RunOptions::default() });
     world.start().engine.accept(order).await.expect("it is durable");
-    // Three requests fit into the tick's pass; what comes after is refused until the storm is over.
+    // Three requests fit into the tick's pass; what comes after is rejected until the storm is over.
     let mandiant = world.mandiant.clone();
     let sentinel = world.sentinel.clone();
     world.net.on_request(move |_| {
@@ -92,13 +92,13 @@ async fn a_request_that_stalls_is_not_hidden_by_a_stale_message() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_stalls_at_another_lane_fails_the_chain() {
     let world = world().await;
-    let refused = || Answer { status: 403, headers: Vec::new(), body: String::new() };
+    let rejected = || Answer { status: 403, headers: Vec::new(), body: String::new() };
     let order = to("defender", RunOptions { rebuild: true, ..RunOptions::default() });
     world.start().engine.accept(order).await.expect("it is durable");
     let (sentinel, defender) = (world.sentinel.clone(), world.defender.clone());
     world.net.on_request(move |_| {
         if sentinel.requests().len() >= 3 {
-            defender.knobs(|knobs| knobs.script = std::iter::repeat_n(refused(), 1).collect());
+            defender.knobs(|knobs| knobs.script = std::iter::repeat_n(rejected(), 1).collect());
         }
         None
     });

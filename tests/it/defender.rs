@@ -342,8 +342,8 @@ async fn a_chain_in_which_one_lane_paused_and_the_other_stalled_fails_at_its_end
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "2");
     fill(&world, 0..900);
     world.defender.knobs(|knobs| {
-        let refusal = sandbox::sentinel::Answer { status: 403, headers: Vec::new(), body: String::new() };
-        knobs.script = std::iter::repeat_n(refusal, 50).collect();
+        let rejection = sandbox::sentinel::Answer { status: 403, headers: Vec::new(), body: String::new() };
+        knobs.script = std::iter::repeat_n(rejection, 50).collect();
     });
     let limit = Duration::from_secs(120);
     let mut ended = world.run(mati_sync::pass::Work::Timer, limit).await;

@@ -136,7 +136,7 @@ fn held(delivery: &RecordOutcome) -> u64 {
 
 fn reason(delivery: &RecordOutcome) -> &str {
     match delivery {
-        RecordOutcome::Rejected(refusal) => &refusal.reason,
+        RecordOutcome::Rejected(rejection) => &rejection.reason,
         other => panic!("{other:?}"),
     }
 }
@@ -189,7 +189,7 @@ async fn every_record_of_an_import_has_its_own_outcome() {
     bench.world.defender.put(json!({"indicatorValue": "theirs.example", "indicatorType": "DomainName"}));
     bench.knobs(|knobs| {
         knobs.capacity = 3;
-        knobs.refuse_md5 = true;
+        knobs.reject_md5 = true;
         knobs.reverse_answers = true;
         knobs.reject =
             Some(Arc::new(|item| (item["indicatorValue"] == "1.example").then(|| "Not this.".into())));
@@ -227,15 +227,15 @@ async fn nothing_is_sent_where_nothing_is_left_to_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_refused_whole_says_so() {
+async fn a_request_that_is_rejected_whole_says_so() {
     let bench = Bench::new();
     bench.knobs(|knobs| {
-        knobs.refuse_whole =
+        knobs.reject_whole =
             Some(Arc::new(|item| (item["indicatorValue"] == "1.example").then(|| "Bad one.".into())));
     });
-    let Err(ApiError::Rejected(refusal)) = bench.import(&bench.domains(3)).await else { panic!("taken") };
-    assert_eq!(refusal.reason, "400: BadRequest: Bad one.");
-    assert!(refusal.request_id.is_some());
+    let Err(ApiError::Rejected(rejection)) = bench.import(&bench.domains(3)).await else { panic!("taken") };
+    assert_eq!(rejection.reason, "400: BadRequest: Bad one.");
+    assert!(rejection.request_id.is_some());
     // Our clock is slow: by theirs, all of it has ended.
     bench.world.clock.jump(TimeDelta::days(-8));
     let behind: Vec<Planned> = bench
@@ -243,8 +243,8 @@ async fn a_request_that_is_refused_whole_says_so() {
         .into_iter()
         .map(|item| Planned { valid_until: bench.world.ago(TimeDelta::days(1)), ..item })
         .collect();
-    let Err(ApiError::Rejected(refusal)) = bench.import(&behind).await else { panic!("taken") };
-    assert!(refusal.reason.contains("is inactive"), "{refusal}");
+    let Err(ApiError::Rejected(rejection)) = bench.import(&behind).await else { panic!("taken") };
+    assert!(rejection.reason.contains("is inactive"), "{rejection}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +279,7 @@ async fn no_minute_and_no_hour_holds_too_many_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_tokens_are_renewed_and_a_missing_permission_is_named() {
+async fn rejected_tokens_are_renewed_and_a_missing_permission_is_named() {
     let bench = Bench::new();
     let one = bench.domains(1);
     bench.import(&one).await.unwrap();

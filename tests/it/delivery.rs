@@ -165,7 +165,7 @@ async fn one_value_in_many_spellings_is_one_indicator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_records_are_set_aside_with_their_reason_and_the_others_arrive() {
+async fn rejected_records_are_set_aside_with_their_reason_and_the_others_arrive() {
     let world = World::new();
     let at = world.ago(TimeDelta::hours(3));
     let records = |confidence| {
@@ -203,7 +203,7 @@ async fn one_record_that_spoils_the_request_is_found_and_the_others_arrive() {
     let at = world.ago(TimeDelta::hours(3));
     world.mandiant.put_all((1..=100).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(at)));
     world.sentinel.knobs(|knobs| {
-        knobs.refuse_whole =
+        knobs.reject_whole =
             Some(Arc::new(|object| object["pattern"].as_str()?.contains(".1'").then(|| "bad".to_owned())));
     });
     let report = world.tick().await;
@@ -215,12 +215,12 @@ async fn one_record_that_spoils_the_request_is_found_and_the_others_arrive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_every_request_is_refused_no_record_is_blamed() {
+async fn when_every_request_is_rejected_no_record_is_blamed() {
     let world = World::new();
     let at = world.ago(TimeDelta::hours(3));
     world.mandiant.put_all((1..=200).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(at)));
     world.sentinel.knobs(|knobs| {
-        knobs.refuse_whole = Some(Arc::new(|_| Some("sourcesystem is not allowed".to_owned())))
+        knobs.reject_whole = Some(Arc::new(|_| Some("sourcesystem is not allowed".to_owned())))
     });
     let report = world.tick().await;
     assert_eq!(
@@ -229,7 +229,7 @@ async fn when_every_request_is_refused_no_record_is_blamed() {
         "{report:#?}"
     );
     assert!(report.message.contains("sourcesystem is not allowed"), "{}", report.message);
-    world.sentinel.knobs(|knobs| knobs.refuse_whole = None);
+    world.sentinel.knobs(|knobs| knobs.reject_whole = None);
     assert_eq!(world.tick().await.totals().created, 200, "nothing was lost");
 }
 
@@ -247,7 +247,7 @@ async fn throttling_is_waited_out_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_says_which_role_is_missing() {
+async fn a_rejection_says_which_role_is_missing() {
     let world = World::new();
     world.mandiant.put(Record::ipv4("198.51.100.1").updated(world.ago(TimeDelta::hours(3))));
     world.sentinel.authorize(|_, _| sandbox::sentinel::Authorization::Forbidden);
@@ -260,7 +260,7 @@ async fn a_refusal_says_which_role_is_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_refused_is_renewed_once() {
+async fn a_token_that_is_rejected_is_renewed_once() {
     let world = World::new();
     world.mandiant.put_all(
         (1..=250).map(|n| Record::ipv4(&format!("198.51.100.{n}")).updated(world.ago(TimeDelta::hours(3)))),

@@ -80,7 +80,7 @@ async fn a_file_that_gains_a_digest_leaves_the_former_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_file_that_is_cleared_when_it_gains_a_digest_is_taken_back() {
+async fn a_file_that_is_cleared_when_it_gains_a_digest_is_retracted() {
     let world = world("sha256");
     put(&world, DAY * 2, None, None, 90);
     tick(&world).await;

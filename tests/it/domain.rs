@@ -152,10 +152,10 @@ proptest! {
         prop_assert!(rest.is_empty(), "a second reading sends nothing: {:?}", rest);
     }
 
-    /// Circumstances again after a change of mind: whatever is held, is known and is no longer wanted is taken back, and a
+    /// Circumstances again after a change of mind: whatever is held, is known and is no longer wanted is retracted, and a
     /// third reading changes nothing.
     #[test]
-    fn what_is_no_longer_wanted_is_taken_back_once(page in prop::collection::vec(indicator(), 0..80), stricter in 80..=86_u8) {
+    fn what_is_no_longer_wanted_is_retracted_once(page in prop::collection::vec(indicator(), 0..80), stricter in 80..=86_u8) {
         let (mut policy, mut manifest, mut counts) = (policy(), Manifest::default(), Counts::default());
         let read = |policy: &Policy, manifest: &mut Manifest, counts: &mut Counts| plan(page.clone(), policy, manifest, counts);
         read(&policy, &mut manifest, &mut counts).iter().for_each(|item| manifest.put(item.acknowledged(None)));
@@ -288,7 +288,7 @@ proptest! {
 }
 
 #[test]
-fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
+fn a_step_that_leaves_a_gap_is_rejected_and_changes_nothing() {
     let target = DestinationId { place: "w".to_owned(), name: "s".to_owned() };
     let mut progress =
         Progress::new(target, String::new(), start() - TimeDelta::days(3), start(), LIMITS.longest);
@@ -300,7 +300,7 @@ fn a_step_that_leaves_a_gap_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn local_addresses_and_malformed_values_are_refused() {
+fn local_addresses_and_malformed_values_are_rejected() {
     for value in [
         "10.1.2.3",
         "127.0.0.1",

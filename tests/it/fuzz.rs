@@ -1,4 +1,4 @@
-//! Whatever comes from outside is decoded or refused: nothing panics, nothing hangs.
+//! Whatever comes from outside is decoded or rejected: nothing panics, nothing hangs.
 
 mod answers;
 
@@ -134,7 +134,7 @@ proptest! {
     }
 
     #[test]
-    fn any_time_limit_is_read_or_refused(text in "-?[0-9]{0,20}[.:]?[0-9]{0,20}(:[0-9]{0,20}){0,3}") {
+    fn any_time_limit_is_read_or_rejected(text in "-?[0-9]{0,20}[.:]?[0-9]{0,20}(:[0-9]{0,20}){0,3}") {
         let _ = function_timeout(&text);
     }
 
@@ -145,7 +145,7 @@ proptest! {
 
     /// Also with a checksum that is right, which a defect of the writer would have.
     #[test]
-    fn any_bytes_are_a_segment_or_refused(
+    fn any_bytes_are_a_segment_or_rejected(
         bytes in vec(any::<u8>(), 0..300),
         version in 0..6_u16,
         numbers in (0..9_u32, 0..3_u32),

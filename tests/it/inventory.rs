@@ -247,10 +247,10 @@ async fn a_list_that_runs_in_circles_or_runs_out_is_an_error() {
     let inventory = inventory_of(&world);
     world.resource_manager.knobs(|knobs| knobs.token_pages = Some(1));
     let first = page(&inventory, None).await.unwrap();
-    let ApiError::Rejected(refusal) = page(&inventory, first.next.as_deref()).await.unwrap_err() else {
+    let ApiError::Rejected(rejection) = page(&inventory, first.next.as_deref()).await.unwrap_err() else {
         panic!()
     };
-    assert!(refusal.reason.contains("expired"), "{refusal}");
+    assert!(rejection.reason.contains("expired"), "{rejection}");
 
     world.resource_manager.knobs(|knobs| (knobs.token_pages, knobs.loops) = (None, true));
     let first = page(&inventory, None).await.unwrap();

@@ -47,7 +47,7 @@ async fn created_of_an_object_never_moves_and_is_never_before_there_were_compute
     let created = world.object(&address(1))["created"].clone();
     assert_eq!(world.object(&address(2))["created"], created, "a record without a sound time has it too");
     assert!(created.as_str() > Some("1970"), "{created}");
-    // Updated by a record that was first seen at another time, taken back, brought again, and sent after a loss of state.
+    // Updated by a record that was first seen at another time, retracted, brought again, and sent after a loss of state.
     for (days, mscore) in [(200, 95), (1, 10), (400, 90)] {
         tokio::time::advance(HOUR).await;
         let record = seen(days).updated(world.ago(TimeDelta::minutes(9))).mscore(mscore);
@@ -124,7 +124,7 @@ async fn a_lowered_threshold_brings_what_it_now_admits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_raised_threshold_takes_back_what_it_no_longer_admits() {
+async fn a_raised_threshold_retracts_what_it_no_longer_admits() {
     let mut world = World::new();
     fill(&world, 0..50, 2, 90);
     fill(&world, 50..80, 20, 82);
@@ -173,7 +173,7 @@ async fn a_drop_of_mandiants_score_takes_the_indicator_back_and_its_rise_brings_
 }
 
 #[tokio::test(start_paused = true)]
-async fn osint_that_loses_its_better_source_is_taken_back() {
+async fn osint_that_loses_its_better_source_is_retracted() {
     let world = World::new();
     let at = |days| world.ago(TimeDelta::days(days));
     let known = Record::fqdn("bad.example").sources(&[("Mandiant", false, &[]), ("urlhaus", true, &[])]);
@@ -211,7 +211,7 @@ async fn a_field_that_is_missing_takes_nothing_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_expire_retracted_off_nothing_is_taken_back_and_the_source_filters() {
+async fn with_expire_retracted_off_nothing_is_retracted_and_the_source_filters() {
     let mut world = World::new();
     world.set("EXPIRE_RETRACTED", "false");
     fill(&world, 0..50, 2, 90);
@@ -298,7 +298,7 @@ async fn a_flood_of_drops_in_the_live_feed_is_not_believed_either() {
         "{report:#?}"
     );
     assert_eq!(world.held().len(), 400);
-    // Mandiant mends it; the next refresh finds nothing to take back.
+    // Mandiant mends it; the next refresh finds nothing to retract.
     fill(&world, 0..300, 0, 95);
     tokio::time::advance(4 * DAY).await;
     let report = world.tick().await;
@@ -334,7 +334,7 @@ async fn a_state_of_the_former_default_is_refreshed_once_and_each_file_gives_way
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_records_are_offered_again_when_asked() {
+async fn rejected_records_are_offered_again_when_asked() {
     let world = World::new();
     fill(&world, 0..20, 2, 90);
     world.sentinel.knobs(|knobs| {
@@ -361,7 +361,7 @@ async fn refused_records_are_offered_again_when_asked() {
     });
     let second = world.command(order.clone()).await;
     assert_eq!((second.totals().created, second.totals().rejected), (1, 1), "{second:#?}");
-    assert!(!file.exists(), "what is still refused stands in the file of the pass that tried it");
+    assert!(!file.exists(), "what is still rejected stands in the file of the pass that tried it");
     let file = folder.join(format!("{}.jsonl", second.run_id));
     assert_eq!(std::fs::read_to_string(&file).unwrap().lines().count(), 1);
 

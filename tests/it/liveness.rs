@@ -2,7 +2,7 @@
 
 mod clock;
 mod lease;
-mod refusals;
+mod rejections;
 mod requests;
 mod source;
 

@@ -1,4 +1,4 @@
-//! Whose an indicator is: several records of one value, what was refused of it, and times that cannot be true.
+//! Whose an indicator is: several records of one value, what was rejected of it, and times that cannot be true.
 //!
 //! Of the records of one value that the source still lists, the one updated last decides, for or against: to the
 //! second, and of equals by the source's id. A held one is renewed by any record that admits it; a retracted one comes
@@ -49,15 +49,15 @@ async fn look_back(world: &World) -> Report {
     world.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await
 }
 
-/// Offers what was refused again, when the live feed no longer reads the newest states over and over.
+/// Offers what was rejected again, when the live feed no longer reads the newest states over and over.
 async fn retry(world: &World) -> Report {
     tokio::time::advance(HOUR).await;
     world.tick().await;
     world.command(RunOptions { retry_rejected: true, ..RunOptions::default() }).await
 }
 
-/// The destinations refuse whatever is sent about the value.
-fn refuse(world: &World) {
+/// The destinations reject whatever is sent about the value.
+fn reject(world: &World) {
     world.sentinel.knobs(|knobs| {
         knobs.reject = Some(Arc::new(|object| {
             object["pattern"].as_str()?.contains(VALUE).then(|| "not today".to_owned())
@@ -193,13 +193,13 @@ async fn two_records_of_one_second_do_not_take_turns() {
     }
 }
 
-/// A retraction that the destination refuses, with the reason on file.
-async fn refused_retraction() -> World {
+/// A retraction that the destination rejects, with the reason on file.
+async fn rejected_retraction() -> World {
     let world = World::new();
     world.mandiant.put(record("1", world.ago(DAY * 2), 90));
     world.tick().await;
     tokio::time::advance(HOUR).await;
-    refuse(&world);
+    reject(&world);
     world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 10));
     let report = world.tick().await;
     assert_eq!((report.totals().rejected, is_held(&world)), (1, true), "{report:#?}");
@@ -209,19 +209,19 @@ async fn refused_retraction() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_retraction_is_made_at_the_next_reading() {
-    let world = refused_retraction().await;
+async fn a_rejected_retraction_is_made_at_the_next_reading() {
+    let world = rejected_retraction().await;
     heal(&world);
     let report = look_back(&world).await;
     assert_eq!((report.end, is_held(&world)), (End::CaughtUp, false), "{report:#?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_retraction_is_made_when_refused_records_are_retried() {
-    let world = refused_retraction().await;
+async fn a_rejected_retraction_is_made_when_rejected_records_are_retried() {
+    let world = rejected_retraction().await;
     let report = retry(&world).await;
     let left = lines(&world, "sentinel");
-    assert!(is_held(&world) && !left.is_empty(), "still refused: {left:?} {report:#?}");
+    assert!(is_held(&world) && !left.is_empty(), "still rejected: {left:?} {report:#?}");
     heal(&world);
     let report = retry(&world).await;
     assert_eq!((report.end, is_held(&world)), (End::CaughtUp, false), "{report:#?}");
@@ -230,8 +230,8 @@ async fn a_refused_retraction_is_made_when_refused_records_are_retried() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_stays_until_what_it_stands_for_was_done() {
-    let world = refused_retraction().await;
-    // Another refused record, which is accepted now.
+    let world = rejected_retraction().await;
+    // Another rejected record, which is accepted now.
     let good = Record::fqdn("good.example").updated(world.ago(TimeDelta::minutes(10)));
     world.mandiant.put(good);
     world.sentinel.knobs(|knobs| knobs.reject = Some(Arc::new(|_| Some("not today".to_owned()))));
@@ -239,21 +239,21 @@ async fn a_line_stays_until_what_it_stands_for_was_done() {
     let before = lines(&world, "sentinel");
     assert!(before.iter().any(|line| line.contains("good.example")), "{before:?}");
     assert!(before.iter().any(|line| line.contains(VALUE)), "{before:?}");
-    refuse(&world);
+    reject(&world);
     let report = retry(&world).await;
     let left = lines(&world, "sentinel");
     assert!(!left.is_empty() && left.iter().all(|line| line.contains(VALUE)), "{left:?} {report:#?}");
     assert_eq!(world.held().len(), 2, "{report:#?}");
 }
 
-/// An update that the destinations refuse: they hold the earlier content.
-async fn refused_update(targets: &str) -> World {
+/// An update that the destinations reject: they hold the earlier content.
+async fn rejected_update(targets: &str) -> World {
     let mut world = World::new();
     world.set("TARGET_APPLICATION", targets);
     world.mandiant.put(record("1", world.ago(DAY * 2), 95));
     world.tick().await;
     tokio::time::advance(HOUR).await;
-    refuse(&world);
+    reject(&world);
     world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 85));
     let report = world.tick().await;
     assert!(report.lanes.values().all(|lane| lane.counts.rejected == 1), "{report:#?}");
@@ -262,8 +262,8 @@ async fn refused_update(targets: &str) -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_update_is_made_at_the_next_reading() {
-    let world = refused_update("sentinel,defender").await;
+async fn a_rejected_update_is_made_at_the_next_reading() {
+    let world = rejected_update("sentinel,defender").await;
     heal(&world);
     let report = look_back(&world).await;
     assert_eq!((report.end, &world.object(VALUE)["confidence"]), (End::CaughtUp, &85.into()), "{report:#?}");
@@ -272,8 +272,8 @@ async fn a_refused_update_is_made_at_the_next_reading() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_update_is_made_when_refused_records_are_retried() {
-    let world = refused_update("sentinel,defender").await;
+async fn a_rejected_update_is_made_when_rejected_records_are_retried() {
+    let world = rejected_update("sentinel,defender").await;
     heal(&world);
     let report = retry(&world).await;
     assert_eq!((report.end, &world.object(VALUE)["confidence"]), (End::CaughtUp, &85.into()), "{report:#?}");
@@ -281,12 +281,12 @@ async fn a_refused_update_is_made_when_refused_records_are_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_longer_wanted_goes_although_its_update_was_refused() {
-    let mut world = refused_update("sentinel,defender").await;
-    // Only the settings change: the record is the one that was refused.
+async fn what_is_no_longer_wanted_goes_although_its_update_was_rejected() {
+    let mut world = rejected_update("sentinel,defender").await;
+    // Only the settings change: the record is the one that was rejected.
     world.set("MINIMUM_CONFIDENCE", "90");
     let report = world.tick().await;
-    assert!(!defender_holds(&world), "a deletion by its number was never refused: {report:#?}");
+    assert!(!defender_holds(&world), "a deletion by its number was never rejected: {report:#?}");
     heal(&world);
     tokio::time::advance(HOUR).await;
     look_back(&world).await;
@@ -296,7 +296,7 @@ async fn what_is_no_longer_wanted_goes_although_its_update_was_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_does_not_deliver_what_a_newer_state_contradicts() {
     let world = World::new();
-    refuse(&world);
+    reject(&world);
     world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 90));
     let report = world.tick().await;
     assert_eq!(report.totals().rejected, 1, "{report:#?}");
@@ -314,7 +314,7 @@ async fn a_retry_does_not_deliver_what_a_newer_state_contradicts() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_offers_what_was_touched_since_without_a_change() {
     let world = World::new();
-    refuse(&world);
+    reject(&world);
     world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 90));
     let report = world.tick().await;
     assert_eq!(report.totals().rejected, 1, "{report:#?}");
@@ -334,7 +334,7 @@ async fn a_retry_does_not_bring_back_what_was_retracted_in_the_same_minute() {
     world.tick().await;
     tokio::time::advance(HOUR).await;
     let minute = world.now() - TimeDelta::minutes(4);
-    refuse(&world);
+    reject(&world);
     world.mandiant.put(record("1", minute + TimeDelta::seconds(10), 95));
     let report = world.tick().await;
     assert_eq!(report.totals().rejected, 1, "{report:#?}");
@@ -350,7 +350,7 @@ async fn a_retry_does_not_bring_back_what_was_retracted_in_the_same_minute() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_asks_which_of_two_records_decides() {
     let world = World::new();
-    refuse(&world);
+    reject(&world);
     world.mandiant.put(record("1", world.ago(TimeDelta::minutes(10)), 90));
     world.tick().await;
     tokio::time::advance(HOUR).await;

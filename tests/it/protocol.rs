@@ -129,7 +129,7 @@ async fn a_manual_rerun_goes_through_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_makes_no_sense_is_refused_with_what_is_known() {
+async fn a_body_that_makes_no_sense_is_rejected_with_what_is_known() {
     let world = World::new();
     let app = serve(&world);
     let long = format!("{{\"dry_run\": {}true}}", " ".repeat(70_000));

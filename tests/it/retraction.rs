@@ -1,4 +1,4 @@
-//! The brake on retractions: how much a lane takes back unasked, what waits, and what a confirmation covers.
+//! The limit on retractions: how much a lane retracts unasked, what waits, and what a confirmation covers.
 //!
 //! The measure is a fifth of what the lane held when the last 24 hours began, or 100 where that is more, summed over
 //! those hours.
@@ -71,7 +71,7 @@ fn confirm() -> RunOptions {
 }
 
 /// Runs `change` when a window that begins a month back is opened for the second time: a refresh surveys in its first
-/// reading and takes back in its second.
+/// reading and retracts in its second.
 fn before_the_second_reading(world: &World, change: impl FnOnce(&Mandiant) + Send + 'static) {
     let opened = Mutex::new(HashSet::new());
     let change = Mutex::new(Some(change));
@@ -91,7 +91,7 @@ fn before_the_second_reading(world: &World, change: impl FnOnce(&Mandiant) + Sen
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_reading_takes_back_what_was_surveyed_and_a_tenth() {
+async fn a_second_reading_retracts_what_was_surveyed_and_a_tenth() {
     let mut world = World::new();
     put(&world, 0..990, DAY * 2, 95);
     put(&world, 990..1000, DAY * 3, 82);
@@ -111,7 +111,7 @@ async fn a_second_reading_takes_back_what_was_surveyed_and_a_tenth() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_reading_takes_back_no_more_than_that_although_the_brake_would_let_it() {
+async fn a_second_reading_retracts_no_more_than_that_although_the_limit_would_let_it() {
     let mut world = World::new();
     put(&world, 0..990, DAY * 2, 95);
     put(&world, 990..1000, DAY * 3, 82);
@@ -148,7 +148,7 @@ async fn with_many_expired() -> World {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_expired_does_not_widen_the_brake_of_the_live_feed() {
+async fn what_has_expired_does_not_widen_the_limit_of_the_live_feed() {
     let world = with_many_expired().await;
     lower(&world, 3050..3550);
     let report = world.tick().await;
@@ -159,7 +159,7 @@ async fn what_has_expired_does_not_widen_the_brake_of_the_live_feed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_expired_does_not_widen_the_brake_of_a_refresh() {
+async fn what_has_expired_does_not_widen_the_limit_of_a_refresh() {
     let mut world = with_many_expired().await;
     world.set("MINIMUM_CONFIDENCE", "90");
     let report = world.tick().await;
@@ -169,7 +169,7 @@ async fn what_has_expired_does_not_widen_the_brake_of_a_refresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_refused_or_taken_back_does_not_widen_the_brake() {
+async fn what_was_rejected_or_retracted_does_not_widen_the_limit() {
     let world = World::new();
     world.sentinel.knobs(|knobs| {
         knobs.reject = Some(Arc::new(|object| {
@@ -189,7 +189,7 @@ async fn what_was_refused_or_taken_back_does_not_widen_the_brake() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_brake_holds_over_many_passes() {
+async fn the_limit_holds_over_many_passes() {
     let world = held_for_a_day(1000).await;
     let mut ends = Vec::new();
     for hour in 0..6 {
@@ -204,7 +204,7 @@ async fn the_brake_holds_over_many_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_brake_that_was_used_up_is_free_again_a_day_later() {
+async fn a_limit_that_was_used_up_is_free_again_a_day_later() {
     let world = held_for_a_day(1000).await;
     lower(&world, 0..190);
     let report = world.tick().await;
@@ -259,7 +259,7 @@ async fn a_lane_that_waits_takes_nothing_back_in_the_next_pass() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_brake_holds_over_the_pages_of_one_second() {
+async fn the_limit_holds_over_the_pages_of_one_second() {
     let world = held_for_a_day(2500).await;
     world.mandiant.set(|knobs| knobs.longest_page = 450);
     lower(&world, 0..900);
@@ -284,7 +284,7 @@ async fn the_number_told_is_that_of_the_indicators_that_wait() {
         let next = world.tick().await;
         assert!(next.end == End::Stalled && tells(&next, waiting), "{waiting} wait: {}", next.message);
     }
-    // One of them is wanted again: what is taken back is that much less.
+    // One of them is wanted again: what is retracted is that much less.
     put(&world, 0..1, TimeDelta::minutes(3), 95);
     let report = world.command(confirm()).await;
     assert_eq!((report.end, world.held().len()), (End::CaughtUp, 301), "{report:#?}");

@@ -1,4 +1,4 @@
-//! Settings: all faults at once, older spellings, and what is refused rather than ignored.
+//! Settings: all faults at once, older spellings, and what is rejected rather than ignored.
 
 mod hosts;
 mod names;

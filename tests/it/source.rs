@@ -42,7 +42,7 @@ async fn every_form_of_the_end_of_data_is_understood() {
 #[tokio::test(start_paused = true)]
 async fn the_requests_are_those_of_the_fact_sheet() {
     let mut world = World::new();
-    // Where nothing is taken back, the source may leave out what the settings do not admit.
+    // Where nothing is retracted, the source may leave out what the settings do not admit.
     world.set("URL_MINIMUM_CONFIDENCE", "65").set("INITIAL_LOOKBACK", "-1").set("EXPIRE_RETRACTED", "false");
     world.mandiant.put_all(records(&world, 1500));
     world.tick().await;
@@ -67,7 +67,7 @@ async fn the_requests_are_those_of_the_fact_sheet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_drops_are_taken_back_the_source_leaves_nothing_out() {
+async fn where_drops_are_retracted_the_source_leaves_nothing_out() {
     let world = World::new();
     world.mandiant.put_all(records(&world, 10));
     world.tick().await;
@@ -140,7 +140,7 @@ async fn a_cursor_that_does_not_move_on_ends_the_lane() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_is_renewed_once_and_then_both_causes_are_named() {
+async fn a_rejected_token_is_renewed_once_and_then_both_causes_are_named() {
     for status in [401, 403] {
         let world = World::new();
         world.mandiant.put_all(records(&world, 1500));

@@ -249,8 +249,8 @@ async fn lines_that_stay_outlive_their_file_in_a_container() {
     };
     world.defender.knobs(|knobs| {
         knobs.reject = Some(Arc::new(|object| {
-            let is_refused = [WEAK, STRONG].contains(&object["indicatorValue"].as_str()?);
-            is_refused.then(|| "not today".to_owned())
+            let is_rejected = [WEAK, STRONG].contains(&object["indicatorValue"].as_str()?);
+            is_rejected.then(|| "not today".to_owned())
         }));
     });
     let lines = || -> Vec<String> {
@@ -305,7 +305,7 @@ async fn what_is_kept_no_longer_is_removed_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn storage_that_refuses_us_says_what_to_look_at() {
+async fn storage_that_rejects_us_says_what_to_look_at() {
     let (world, blobs) = World::with_blobs();
     blobs.forbid(true);
     let report = world.tick().await;

@@ -87,14 +87,14 @@ async fn an_hour_passes() {
     tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
 }
 
-/// Some records of every type, two of which Sentinel refuses, and hourly passes.
+/// Some records of every type, two of which Sentinel rejects, and hourly passes.
 async fn busy(hours: u32) -> World {
     let mut world = world();
     world.set("SYNC_CRON", "0 45 * * * *");
     world.sentinel.knobs(|knobs| {
         knobs.reject = Some(std::sync::Arc::new(|object: &Value| {
             let pattern = object["pattern"].as_str().unwrap_or_default();
-            pattern.contains("refuse").then(|| format!("this is not <b>wanted</b> here: {pattern}"))
+            pattern.contains("reject").then(|| format!("this is not <b>wanted</b> here: {pattern}"))
         }));
     });
     for hour in 0..hours {
@@ -105,7 +105,7 @@ async fn busy(hours: u32) -> World {
         world.mandiant.put(Record::fqdn(&format!("evil-{hour}.example")).updated(at));
         world.mandiant.put(Record::url(&format!("http://evil-{hour}.example/a?b=<c>&d")).updated(at));
         if hour % 20 == 3 {
-            world.mandiant.put(Record::fqdn(&format!("refuse-{hour}.example")).updated(at));
+            world.mandiant.put(Record::fqdn(&format!("reject-{hour}.example")).updated(at));
         }
         world.tick().await;
         an_hour_passes().await;
@@ -166,7 +166,7 @@ async fn when_all_is_well_the_page_says_since_when_and_what_is_held() {
     assert!(sentinel.starts_with("Microsoft Sentinel caught up"), "{sentinel}");
     let rejected = page.section("rejected");
     assert!(rejected.contains("this is not <b>wanted</b> here"), "{rejected}");
-    assert!(rejected.contains("refuse-23.example") && rejected.contains("refuse-3.example"));
+    assert!(rejected.contains("reject-23.example") && rejected.contains("reject-3.example"));
     assert!(!rejected.contains("Defender"), "{rejected}");
     assert!(sentinel.contains("In the last 30 days: ") && sentinel.contains(" rejected."), "{sentinel}");
     // One trend for each destination, with the number of each day in words and the days below it.

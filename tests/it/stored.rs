@@ -184,10 +184,10 @@ fn progress_schema_4() {
     assert_eq!(progress.reread.unwrap().to_rfc3339(), "2026-03-02T11:50:00+00:00");
     assert_eq!(progress.continues.as_deref(), Some("20260402T120000000Z-0002"));
     let now = "2026-04-02T12:00:00Z".parse().unwrap();
-    let mut brake = Unasked::default();
-    brake.note_held(now - TimeDelta::hours(30), 1000);
-    brake.note_retracted(now - TimeDelta::hours(2), 150);
-    assert_eq!((progress.unasked.retractions_left(now, None), &progress.unasked), (50, &brake));
+    let mut limit = Unasked::default();
+    limit.note_held(now - TimeDelta::hours(30), 1000);
+    limit.note_retracted(now - TimeDelta::hours(2), 150);
+    assert_eq!((progress.unasked.retractions_left(now, None), &progress.unasked), (50, &limit));
     let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
     let stored: serde_json::Value = serde_json::from_slice(&fixture("progress-v4.json")).unwrap();
     assert_eq!(again, stored, "nothing is lost in reading and writing");

@@ -1,4 +1,4 @@
-//! Deletions, of which one missing id makes the API refuse all.
+//! Deletions, of which one missing id makes the API reject all.
 
 use std::sync::Arc;
 
@@ -52,7 +52,7 @@ async fn hundreds_of_missing_ids_cost_a_few_requests() {
     }
     bench.delete(&ids).await.unwrap();
     assert!(bench.world.defender.stored().is_empty());
-    assert_eq!(bench.requests().len(), 4, "refused, listed to the end, deleted");
+    assert_eq!(bench.requests().len(), 4, "rejected, listed to the end, deleted");
 }
 
 #[tokio::test(start_paused = true)]

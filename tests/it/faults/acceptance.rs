@@ -78,8 +78,8 @@ async fn one_odd_entry_of_sentinel_s_errors_costs_one_record_and_no_storm() {
         fill(&world, 100);
         // Sentinel takes all but one, and says so in its odd way, however the request is cut.
         let bad = "198.0.0.8";
-        let refusal = (index.clone(), messages.clone());
-        world.net.host("api.ti.sentinel.azure.com", odd_entries(&world, bad, refusal));
+        let rejection = (index.clone(), messages.clone());
+        world.net.host("api.ti.sentinel.azure.com", odd_entries(&world, bad, rejection));
         let report = world.tick().await;
         let totals = report.totals();
         assert_eq!(
@@ -92,7 +92,7 @@ async fn one_odd_entry_of_sentinel_s_errors_costs_one_record_and_no_storm() {
     }
 }
 
-/// Sentinel, which refuses the object of `value`, and whose list of errors is odd.
+/// Sentinel, which rejects the object of `value`, and whose list of errors is odd.
 fn odd_entries(world: &World, value: &'static str, (index, messages): (Value, Value)) -> axum::Router {
     world.sentinel.knobs(|knobs| {
         knobs.reject =
@@ -167,7 +167,7 @@ async fn resource_manager_s_200_with_an_error_inside_is_no_empty_workspace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn redirects_and_pages_of_an_edge_are_told_from_each_api_s_refusals() {
+async fn redirects_and_pages_of_an_edge_are_told_from_each_api_s_rejections() {
     let location =
         HeaderMap::from_iter([(header::LOCATION, "https://login.example/sso?x=hush".parse().unwrap())]);
     let redirect = Fault::AnswerBefore(StatusCode::FOUND, location, Default::default());
@@ -245,8 +245,8 @@ async fn an_answer_of_api_management_s_quota_stalls_until_it_is_over_and_is_no_m
     fill(&world, 10);
     let body =
         r#"{"statusCode":403,"message":"Out of call volume quota. Quota will be replenished in 00:00:40."}"#;
-    let refusal = Answer { status: 403, headers: Vec::new(), body: body.to_owned() };
-    world.sentinel.knobs(|knobs| knobs.script = [refusal].into());
+    let rejection = Answer { status: 403, headers: Vec::new(), body: body.to_owned() };
+    world.sentinel.knobs(|knobs| knobs.script = [rejection].into());
     let began = world.now();
     recovers(&world).await;
     assert!((world.now() - began).num_seconds() >= 40, "it was waited for");

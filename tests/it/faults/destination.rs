@@ -1,4 +1,4 @@
-//! Sentinel throttles, refuses, breaks, and loses its answers.
+//! Sentinel throttles, rejects, breaks, and loses its answers.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -174,7 +174,7 @@ async fn a_request_too_large_is_cut_until_it_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_refused_also_when_new_stalls() {
+async fn a_token_that_is_rejected_also_when_new_stalls() {
     let world = World::new();
     fill(&world, 1500);
     world.sentinel.authorize(|_, _| Authorization::Unauthenticated);

@@ -1,4 +1,4 @@
-//! Entra ID and Key Vault refuse, or are down; the message says which setting or role it is about.
+//! Entra ID and Key Vault reject, or are down; the message says which setting or role it is about.
 
 use mati_sync::{domain::outcome::End, pass::Work};
 use sandbox::{
@@ -101,7 +101,7 @@ fn with_vault() -> (World, KeyVault) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_vault_that_refuses_us_says_which_role_is_missing() {
+async fn a_vault_that_rejects_us_says_which_role_is_missing() {
     let (world, vault) = with_vault();
     fill(&world, 300);
     vault.forbid(true);

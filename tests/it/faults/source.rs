@@ -1,4 +1,4 @@
-//! Mandiant refuses, throttles, breaks, or is slow.
+//! Mandiant rejects, throttles, breaks, or is slow.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::harness::world::World;
 const EMPTY_DAYS: usize = 29;
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_in_the_middle_of_a_window_keeps_what_was_delivered() {
+async fn a_rejection_in_the_middle_of_a_window_keeps_what_was_delivered() {
     for status in [401, 403] {
         let world = World::new();
         fill(&world, 2500);

@@ -71,7 +71,7 @@ async fn a_200_without_a_token_or_a_secret_is_asked_again_and_blames_no_setting_
 }
 
 #[tokio::test(start_paused = true)]
-async fn redirects_and_pages_of_a_proxy_are_told_from_a_refusal() {
+async fn redirects_and_pages_of_a_proxy_are_told_from_a_rejection() {
     let to = [(header::LOCATION, "https://login.example/sso?x=hush")];
     let html = [(header::CONTENT_TYPE, "text/html")];
     for (authority, setting) in

@@ -77,11 +77,11 @@ fn any_status() -> impl Strategy<Value = u16> {
 }
 
 /// What cannot be taken for an acceptance of `sent` records, however it looks.
-fn any_refusal(sent: usize) -> impl Strategy<Value = Answer> {
+fn any_rejection(sent: usize) -> impl Strategy<Value = Answer> {
     let throttled =
         any::<u64>().prop_map(|seconds| format!("{{\"message\":\"Try again in {seconds} seconds.\"}}"));
     let body = prop_oneof![throttled, any_json().prop_map(|value| value.to_string()), any::<String>()];
-    let refused = (any_status().prop_filter("200 has its own forms", |status| *status != 200), body);
+    let rejected = (any_status().prop_filter("200 has its own forms", |status| *status != 200), body);
     let all = move |reason: Value| json!({ "errors": (0..sent).map(|n| json!({ "recordIndex": n, "errorMessages": reason })).collect::<Vec<_>>() });
     let beyond = (0..5_usize)
         .prop_map(move |more| json!({ "errors": [{ "recordIndex": sent + more, "errorMessages": [] }] }));
@@ -96,7 +96,7 @@ fn any_refusal(sent: usize) -> impl Strategy<Value = Answer> {
         not_ours,
     ];
     let partial = (Just(200), partial.prop_map(|value| value.to_string()));
-    (prop_oneof![refused, partial], any_headers()).prop_map(|((status, body), headers)| Answer {
+    (prop_oneof![rejected, partial], any_headers()).prop_map(|((status, body), headers)| Answer {
         status,
         headers,
         body,
@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn no_record_counts_as_sent_that_was_not_accepted(script in vec(any_refusal(20), 1..12)) {
+    fn no_record_counts_as_sent_that_was_not_accepted(script in vec(any_rejection(20), 1..12)) {
         on_the_paused_clock(async {
             let mut world = World::new();
             world.set("INITIAL_LOOKBACK", "1");

@@ -33,9 +33,9 @@ async fn a_full_answer_is_asked_for_in_parts_until_none_is_full() {
 #[tokio::test(start_paused = true)]
 async fn what_is_still_full_is_delivered_and_the_hour_told() {
     for (types, bands) in [
-        (Filters::Taken, Filters::Refused),
+        (Filters::Taken, Filters::Rejected),
         (Filters::Taken, Filters::Ignored),
-        (Filters::Refused, Filters::Taken),
+        (Filters::Rejected, Filters::Taken),
         (Filters::Ignored, Filters::Ignored),
     ] {
         let mut world = world();

@@ -166,8 +166,8 @@ async fn a_chain_whose_first_hop_had_a_stalled_lane_is_shown_whole() {
     world.set("TARGET_APPLICATION", "sentinel,defender").set("SENTINEL_REQUESTS_PER_MINUTE", "2");
     put(&world, 0..1000, TimeDelta::hours(2));
     world.defender.knobs(|knobs| {
-        let refused = || sandbox::sentinel::Answer { status: 403, headers: Vec::new(), body: String::new() };
-        knobs.script = std::iter::repeat_with(refused).take(3).collect();
+        let rejected = || sandbox::sentinel::Answer { status: 403, headers: Vec::new(), body: String::new() };
+        knobs.script = std::iter::repeat_with(rejected).take(3).collect();
     });
     let limit = LIMIT.mul_f64(0.2);
     let first = world.run(Work::Timer, limit).await;

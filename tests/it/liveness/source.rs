@@ -144,10 +144,10 @@ async fn an_uploads_stall_after_lost_pages_leaves_the_windows_as_long_as_they_ar
     // In the first half of a window of a day.
     put(&world, 0..2500, TimeDelta::hours(20));
     // The later pages are lost, and the window starts again three times. Then some that were indexed late stand at both
-    // of its ends, and Sentinel refuses us.
+    // of its ends, and Sentinel rejects us.
     const TRIES: usize = 4;
-    let (pages, is_refusing) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(true)));
-    let (refusing, mandiant) = (Arc::clone(&is_refusing), world.mandiant.clone());
+    let (pages, is_rejecting) = (AtomicUsize::new(0), Arc::new(AtomicBool::new(true)));
+    let (rejecting, mandiant) = (Arc::clone(&is_rejecting), world.mandiant.clone());
     let ends = [20 * 60 - 1, 20 * 60 + 43].map(|age| world.ago(TimeDelta::minutes(age)));
     world.net.on_request(move |exchange| {
         if is_later_page(exchange) {
@@ -162,14 +162,14 @@ async fn an_uploads_stall_after_lost_pages_leaves_the_windows_as_long_as_they_ar
             return (page < TRIES).then(|| Fault::status(400));
         }
         let has_lost = pages.load(Ordering::Relaxed) >= TRIES;
-        (is_upload(exchange) && has_lost && refusing.load(Ordering::Relaxed)).then(|| Fault::status(403))
+        (is_upload(exchange) && has_lost && rejecting.load(Ordering::Relaxed)).then(|| Fault::status(403))
     });
     let report = world.tick().await;
     assert_eq!(report.end, End::Stalled, "{report:#?}");
     assert!(report.message.contains("Sentinel"), "{}", report.message);
     let seconds = progress(&world).await.window_seconds;
     assert!(seconds >= LIMITS.longest.num_seconds() / 4, "windows of {seconds} s");
-    is_refusing.store(false, Ordering::Relaxed);
+    is_rejecting.store(false, Ordering::Relaxed);
     assert_eq!(world.chain(LIMIT).await.last().unwrap().end, End::CaughtUp);
     assert_eq!(world.held().len(), 2502);
 }

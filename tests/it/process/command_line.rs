@@ -84,9 +84,9 @@ async fn a_settings_file_serves_where_the_environment_has_nothing() {
     assert!(uploaded(&report(&mati_sync(&["--settings", file, "sync"], &environment).await)) > 0);
 
     environment.insert("INCLUDE_FQDN".into(), "perhaps".into());
-    let refused = mati_sync(&["sync", "--settings", file], &environment).await;
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(text(&refused.stderr).contains("INCLUDE_FQDN"), "{}", text(&refused.stderr));
+    let rejected = mati_sync(&["sync", "--settings", file], &environment).await;
+    assert_eq!(rejected.status.code(), Some(1));
+    assert!(text(&rejected.stderr).contains("INCLUDE_FQDN"), "{}", text(&rejected.stderr));
 }
 
 #[tokio::test]
@@ -96,9 +96,9 @@ async fn bad_settings_are_told_all_at_once() {
     bench.settings.insert("INITIAL_LOOKBACK".into(), "90".into());
     bench.settings.insert("SENTINEL_BASE_URL".into(), "http://sentinel.example".into());
     for arguments in [&["sync"][..], &["status"], &["state", "export"]] {
-        let refused = mati_sync(arguments, &bench.settings).await;
-        assert_eq!(refused.status.code(), Some(1));
-        let faults = text(&refused.stderr);
+        let rejected = mati_sync(arguments, &bench.settings).await;
+        assert_eq!(rejected.status.code(), Some(1));
+        let faults = text(&rejected.stderr);
         for name in ["MATI_SECRET", "INITIAL_LOOKBACK", "SENTINEL_BASE_URL"] {
             assert_eq!(faults.lines().filter(|line| line.contains(name)).count(), 1, "{faults}");
         }
@@ -124,9 +124,9 @@ async fn a_check_says_of_each_connection_whether_it_is_well() {
     assert!(bench.world.sentinel.requests().is_empty() && bench.world.defender.stored().is_empty());
 
     bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
-    let refused = mati_sync(&["check"], &bench.settings).await;
-    let lines = text(&refused.stdout);
-    assert_eq!(refused.status.code(), Some(1), "{lines}");
+    let rejected = mati_sync(&["check"], &bench.settings).await;
+    let lines = text(&rejected.stdout);
+    assert_eq!(rejected.status.code(), Some(1), "{lines}");
     let failed: Vec<&str> = lines.lines().filter(|line| line.starts_with("failed ")).collect();
     assert!(failed.len() == 1 && failed[0].contains("MATI_SECRET is wrong"), "{lines}");
     assert!(!lines.contains("a-secret-nobody-knows"));

@@ -120,7 +120,7 @@ async fn a_manual_rerun_goes_through_the_queue(bench: &Bench, host: &Host) {
     host.assert_disciplined();
 }
 
-async fn what_was_refused_is_accepted_when_it_is_offered_again(bench: &Bench, host: &Host) {
+async fn what_was_rejected_is_accepted_when_it_is_offered_again(bench: &Bench, host: &Host) {
     let at = now() - chrono::TimeDelta::hours(3);
     let address = |n: u8| sandbox::corpus::Record::ipv4(&format!("198.51.100.{n}")).updated(at);
     bench.world.mandiant.put_all((1..=6).map(address));
@@ -138,7 +138,7 @@ async fn what_was_refused_is_accepted_when_it_is_offered_again(bench: &Bench, ho
     assert_eq!(held(&bench.world.sentinel).len(), 6);
 }
 
-async fn what_makes_no_sense_is_refused_and_starts_nothing(_: &Bench, host: &Host) {
+async fn what_makes_no_sense_is_rejected_and_starts_nothing(_: &Bench, host: &Host) {
     let unknown = host.request(Method::GET, "/api/status?run=20260101T000000000Z-0000").send().await.unwrap();
     assert_eq!(unknown.status(), 404);
     let spaces = |count: usize| format!("{{}}{}", " ".repeat(count));
@@ -216,8 +216,8 @@ macro_rules! scenarios {
 scenarios!(
     exactly_what_is_wanted_arrives_and_only_once,
     a_manual_rerun_goes_through_the_queue,
-    what_was_refused_is_accepted_when_it_is_offered_again,
-    what_makes_no_sense_is_refused_and_starts_nothing,
+    what_was_rejected_is_accepted_when_it_is_offered_again,
+    what_makes_no_sense_is_rejected_and_starts_nothing,
 );
 
 /// Whoever points the tests at a running host is told what is not tried there; a new module must be in the list.

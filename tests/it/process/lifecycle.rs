@@ -104,7 +104,7 @@ async fn the_legacy_upload_api_takes_the_same() {
 }
 
 #[tokio::test]
-async fn a_raised_threshold_that_would_take_back_too_much_waits_for_somebodys_word() {
+async fn a_raised_threshold_that_would_retract_too_much_waits_for_somebodys_word() {
     let mut bench = Bench::new().await;
     fill(&bench, 1..=20, 95);
     fill(&bench, 21..=150, 82);

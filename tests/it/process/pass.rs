@@ -78,8 +78,8 @@ async fn no_secret_shows_however_much_is_logged() {
     bench.settings.insert("LOG_LEVEL".into(), "trace".into());
     bench.world.mandiant.put_all(records(5, 300, 0.3));
     bench.world.sentinel.knobs(|knobs| {
-        let refusal = |status| Answer { status, body: "no".into(), ..Answer::default() };
-        knobs.script = [401, 503, 400].map(refusal).into();
+        let rejection = |status| Answer { status, body: "no".into(), ..Answer::default() };
+        knobs.script = [401, 503, 400].map(rejection).into();
     });
     let host = bench.host().await;
 

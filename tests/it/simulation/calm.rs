@@ -42,7 +42,7 @@ impl Simulation {
         self.count_resent(chaos);
         self.check_live(chaos).await;
         // Two refreshes find out what the live feed cannot show, and give the places that became free at Defender to the
-        // best of the others. What was refused for a while is offered in between.
+        // best of the others. What was rejected for a while is offered in between.
         for _ in 0..2 {
             tokio::time::sleep(PERIOD).await;
             self.catch_up().await;
@@ -57,7 +57,7 @@ impl Simulation {
     }
 
     /// What the live feed alone must have brought about, without a refresh that heals it: all but values of several
-    /// records, and those that were refused.
+    /// records, and those that were rejected.
     async fn check_live(&self, chaos: &Chaos) {
         if self.is_jumpy {
             return;
@@ -214,15 +214,20 @@ impl Simulation {
         oracle::check_checkpoint(&self.world, watermark, from_the_start, &truth.wanted());
         if !self.is_jumpy {
             let day = self.began + TimeDelta::days(1);
-            oracle::check_brake(&self.world, self.confirmed_at.map_or(day, |at| at.min(day)));
+            oracle::check_retraction_limit(&self.world, self.confirmed_at.map_or(day, |at| at.min(day)));
         }
-        oracle::check_refused(&self.world, &truth, &self.stored("lanes/sentinel/rejected/"), "");
+        oracle::check_rejected(&self.world, &truth, &self.stored("lanes/sentinel/rejected/"), "");
         if let Some(second) = &self.second {
             second.reckon(&self.world, &truth, self.fenced);
             // Where room is scarce, not everything is offered.
             if second.limit == 15_000 {
-                let refused = self.stored("lanes/defender/rejected/");
-                oracle::check_refused(&self.world, &truth, &refused, &self.stored("lanes/defender/foreign"));
+                let rejected = self.stored("lanes/defender/rejected/");
+                oracle::check_rejected(
+                    &self.world,
+                    &truth,
+                    &rejected,
+                    &self.stored("lanes/defender/foreign"),
+                );
             }
         }
         self.tally

@@ -9,12 +9,12 @@ use serde_json::json;
 use super::{chaos::Chaos, dice::Dice};
 use crate::harness::world::TestClock;
 
-/// Whether the destinations refuse this value for ever.
-pub fn is_refused(value: &str) -> bool {
+/// Whether the destinations reject this value for ever.
+pub fn is_rejected(value: &str) -> bool {
     value.ends_with(".13")
 }
 
-/// Whether they refuse it as long as the chaos lasts.
+/// Whether they reject it as long as the chaos lasts.
 pub fn heals(value: &str) -> bool {
     value.ends_with(".14")
 }

@@ -10,7 +10,7 @@ use mati_sync::domain::{manifest::Manifest, observable::Key};
 use sandbox::corpus::Record;
 use serde_json::Value;
 
-use super::nature::{is_refused, sha256, strongest};
+use super::nature::{is_rejected, sha256, strongest};
 use crate::harness::{stix, world::World};
 
 /// What the feed calls for at the end, by the settings of then. Written anew, so that it does not share our program's
@@ -42,7 +42,7 @@ impl Truth {
     }
 
     pub fn is_wanted(&self, record: &Record) -> bool {
-        record.indexed_mscore() >= self.threshold && !is_refused(record.value())
+        record.indexed_mscore() >= self.threshold && !is_rejected(record.value())
     }
 
     /// Those about which the feed is not silent.
@@ -141,15 +141,15 @@ pub fn check_resent(world: &World, allowed: u64) -> u64 {
     resent
 }
 
-/// A lane of less than a day takes back no more than 100 unasked: when the last 24 hours began, it held nothing. Files
+/// A lane of less than a day retracts no more than 100 unasked: when the last 24 hours began, it held nothing. Files
 /// are left out, because a digest that gives way to another is not counted.
-pub fn check_brake(world: &World, confirmed_at: DateTime<Utc>) {
+pub fn check_retraction_limit(world: &World, confirmed_at: DateTime<Utc>) {
     let log = world.sentinel.log();
     let is_file = |object: &Value| object["pattern"].as_str().is_some_and(|text| text.starts_with("[file"));
     let log = log.iter().filter(|row| row.at < confirmed_at && !is_file(&row.object));
     let unasked = log.filter(|row| until(&row.object) <= row.at);
     let ids: HashSet<&String> = unasked.map(|row| &row.id).collect();
-    assert!(ids.len() <= 100, "{} were taken back in less than a day, and nobody confirmed it", ids.len());
+    assert!(ids.len() <= 100, "{} were retracted in less than a day, and nobody confirmed it", ids.len());
 }
 
 /// No 60 seconds hold more requests than permitted, wherever one starts to count.
@@ -245,22 +245,22 @@ pub fn check_defender(world: &World, truth: &Truth, limit: usize) {
     );
 }
 
-/// Every record that decides, is wanted and is refused is set aside with its reason. What another application holds at
-/// Defender is not offered there and cannot be refused: it is in `remembered`, to be offered when that ends.
-pub fn check_refused(world: &World, truth: &Truth, lines: &str, remembered: &str) {
+/// Every record that decides, is wanted and is rejected is set aside with its reason. What another application holds at
+/// Defender is not offered there and cannot be rejected: it is in `remembered`, to be offered when that ends.
+pub fn check_rejected(world: &World, truth: &Truth, lines: &str, remembered: &str) {
     let stored = world.defender.stored();
     let is_theirs = |value: &str| {
         let mut theirs = stored.values().filter(|held| held["application"] != "mati-sync");
         theirs.any(|held| held["indicatorValue"] == value)
     };
     let admitted = truth.decided().filter(|record| record.indexed_mscore() >= truth.threshold);
-    for record in admitted.filter(|record| is_refused(record.value())) {
+    for record in admitted.filter(|record| is_rejected(record.value())) {
         let quoted = format!("\"{}\"", record.value());
         match lines.lines().find(|line| line.contains(&quoted)) {
-            Some(line) => assert!(line.contains("refused for ever"), "no reason in {line}"),
+            Some(line) => assert!(line.contains("rejected for ever"), "no reason in {line}"),
             None => assert!(
                 is_theirs(record.value()) && remembered.contains(&quoted),
-                "{} was refused and is not set aside",
+                "{} was rejected and is not set aside",
                 record.value()
             ),
         }

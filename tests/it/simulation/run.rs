@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::{
     chaos::{Chaos, unleash},
     dice::Dice,
-    nature::{Nature, heals, is_refused, record, value},
+    nature::{Nature, heals, is_rejected, record, value},
     second::Second,
     tally::Tally,
 };
@@ -54,10 +54,10 @@ pub struct Simulation {
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
-/// Why a destination refuses a value, for ever or while the chaos lasts.
-pub fn refusal(value: &str, is_chaos: bool) -> Option<String> {
-    let is_refused = is_refused(value) || is_chaos && heals(value);
-    is_refused.then(|| "refused for ever".to_owned())
+/// Why a destination rejects a value, for ever or while the chaos lasts.
+pub fn rejection(value: &str, is_chaos: bool) -> Option<String> {
+    let is_rejected = is_rejected(value) || is_chaos && heals(value);
+    is_rejected.then(|| "rejected for ever".to_owned())
 }
 
 pub async fn simulate(seed: u64) -> Tally {
@@ -71,7 +71,7 @@ pub async fn simulate(seed: u64) -> Tally {
     world.set("HASH_INDICATOR_EXPIRATION", "7");
     world.sentinel.knobs(|knobs| {
         knobs.quota = per_minute as usize;
-        knobs.reject = Some(Arc::new(|object| refusal(object["name"].as_str()?, true)));
+        knobs.reject = Some(Arc::new(|object| rejection(object["name"].as_str()?, true)));
     });
     let blobs = dice.chance(0.7).then(|| {
         let clock = Arc::clone(&world.clock);
@@ -164,10 +164,10 @@ impl Simulation {
         living.await;
         self.world.clock.jump(-self.off);
         self.world.sentinel.knobs(|knobs| {
-            knobs.reject = Some(Arc::new(|object| refusal(object["name"].as_str()?, false)));
+            knobs.reject = Some(Arc::new(|object| rejection(object["name"].as_str()?, false)));
         });
         if let Some(second) = &self.second {
-            second.refuse(&self.world, false);
+            second.reject(&self.world, false);
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     chaos::Chaos,
     dice::Dice,
     oracle::{self, Truth},
-    run::{IN_FLIGHT, refusal},
+    run::{IN_FLIGHT, rejection},
 };
 use crate::harness::world::World;
 
@@ -32,17 +32,17 @@ impl Second {
             .set("TARGET_APPLICATION", "sentinel,defender")
             .set("DEFENDER_INDICATOR_LIMIT", &limit.to_string());
         let second = Self { limit, sent: Arc::default() };
-        second.refuse(world, true);
+        second.reject(world, true);
         second
     }
 
-    /// Makes Defender refuse what it refuses for ever, and in the chaos also what heals; the rest is written down.
-    pub fn refuse(&self, world: &World, is_chaos: bool) {
+    /// Makes Defender reject what it rejects for ever, and in the chaos also what heals; the rest is written down.
+    pub fn reject(&self, world: &World, is_chaos: bool) {
         let log = Arc::clone(&self.sent);
         world.defender.knobs(|knobs| {
             knobs.reject = Some(Arc::new(move |indicator| {
                 let value = indicator["indicatorValue"].as_str()?;
-                if let Some(reason) = refusal(value, is_chaos) {
+                if let Some(reason) = rejection(value, is_chaos) {
                     return Some(reason);
                 }
                 let content = format!("{value} {}", indicator["description"]);

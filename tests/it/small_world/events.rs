@@ -73,7 +73,7 @@ pub enum Event {
     Withdraw(Id),
     /// The file's record gains its stronger digests, or loses them.
     Digest,
-    /// The destinations refuse whatever is sent about value A.
+    /// The destinations reject whatever is sent about value A.
     Refuse,
     Heal,
     /// A pass an hour later.
@@ -105,7 +105,7 @@ impl Event {
                 matches!((before, self), (Self::Emit(_), Self::Lower(_) | Self::Digest))
             }
             (Some(first), Some(second)) => first.thing() <= second.thing(),
-            // Refusals begin and end before the feed changes.
+            // Rejections begin and end before the feed changes.
             (Some(_), None) => self.is_pass(),
             (None, _) => match (before, self) {
                 (Self::Refuse | Self::Heal, Self::Refuse | Self::Heal) => false,
@@ -135,7 +135,7 @@ impl fmt::Display for Event {
             Self::Raise(id) => write!(f, "raise {id:?}"),
             Self::Withdraw(id) => write!(f, "withdraw {id:?}"),
             Self::Digest => write!(f, "gain or lose a digest"),
-            Self::Refuse => write!(f, "refuse A"),
+            Self::Refuse => write!(f, "reject A"),
             Self::Heal => write!(f, "heal"),
             Self::Pass(Stop::Never) => write!(f, "pass"),
             Self::Pass(stop) => write!(f, "pass ({stop:?})"),

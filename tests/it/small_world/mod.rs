@@ -61,13 +61,13 @@ const STARTS: [Start; 5] = [
         lengths: [3, 3],
     },
     Start {
-        // A was delivered, and is refused from now on.
+        // A was delivered, and is rejected from now on.
         events: &[Event::Emit(Id::A1), PASS, Event::Refuse],
         records: &[Id::A1, Id::A2],
         lengths: [2, 3],
     },
     Start {
-        // A was refused when it was new.
+        // A was rejected when it was new.
         events: &[Event::Refuse, Event::Emit(Id::A1), PASS],
         records: &[Id::A1],
         lengths: [2, 3],
@@ -96,13 +96,13 @@ fn next_events(start: &Start, here: &Snapshot, before: Option<Event>) -> Vec<Eve
         }
     }
     if start.records.contains(&Id::A1) {
-        events.push(if here.refusing { Event::Heal } else { Event::Refuse });
+        events.push(if here.rejecting { Event::Heal } else { Event::Refuse });
     }
     events.extend([PASS, Event::Refresh(Stop::Never), Event::Refresh(Stop::Killed)]);
     if here.is_fresh {
         events.extend([Stop::Killed, Stop::Paused].map(Event::Pass));
     }
-    if here.has_refused() {
+    if here.has_rejected() {
         events.push(Event::Request(Request::RetryRejected));
     }
     events.extend([Request::Lookback, Request::ConfirmRetraction].map(Event::Request));

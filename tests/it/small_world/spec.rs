@@ -2,7 +2,7 @@
 //!
 //! Of the records of one thing that the source lists, the one updated last decides, for or against. A thing that is
 //! decided for is held with the content of that record, a file at Sentinel under both its stronger digests and at Defender
-//! under the strongest; one that is decided against is not held, and neither is a former digest. A thing that is listed no longer is not taken back: it ages out.
+//! under the strongest; one that is decided against is not held, and neither is a former digest. A thing that is listed no longer is not retracted: it ages out.
 //! Defender has room for two: the best of those that are decided for.
 
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ pub struct Past {
     pub readings: u8,
     /// For so many refreshes Sentinel may hold what a killed pass sent and could not note.
     pub orphaned: u8,
-    /// Something of it was refused once: a retry offers it although the source lists it no longer.
-    pub was_refused: bool,
+    /// Something of it was rejected once: a retry offers it although the source lists it no longer.
+    pub was_rejected: bool,
     /// A record left the feed, and no whole reading has found out.
     pub is_withdrawn: bool,
 }
@@ -54,7 +54,7 @@ fn thing(
     let held: Vec<&Held> = held.iter().filter(|held| held.thing == thing).collect();
     match decider(feed, thing) {
         // A file is valid for 90 days, a value for a week.
-        None if !is_calm || thing == Thing::File || past.was_refused || past.orphaned > 0 => Ok(()),
+        None if !is_calm || thing == Thing::File || past.was_rejected || past.orphaned > 0 => Ok(()),
         None if held.is_empty() => Ok(()),
         None => Err(format!("should have aged out: {held:?}")),
         Some(_) if past.readings > 1 || past.orphaned > 0 => Ok(()),
@@ -68,7 +68,7 @@ fn thing(
             let are_all = held.len() == wanted.len();
             match are_wanted {
                 true if past.readings > 0 || are_all && are_current => Ok(()),
-                true if held.is_empty() && (past.was_refused && !is_calm || !has_room) => Ok(()),
+                true if held.is_empty() && (past.was_rejected && !is_calm || !has_room) => Ok(()),
                 _ => Err(format!("{listed:?} decides, and held are {held:?}")),
             }
         }
@@ -87,12 +87,12 @@ pub fn sentinel(
 ) -> Result<(), String> {
     for (about, past) in pasts {
         thing(feed, *about, *past, held, Listed::at_sentinel, true, is_calm)?;
-        // A record may have spoken against it before it fell silent, and been refused: a retry does what it asked for.
-        if decider(feed, *about).is_none() && !past.was_refused {
+        // A record may have spoken against it before it fell silent, and been rejected: a retry does what it asked for.
+        if decider(feed, *about).is_none() && !past.was_rejected {
             let mut before = before.iter().filter(|before| before.thing == *about);
             let lost = before.find(|before| !held.iter().any(|held| held.value == before.value));
             if let Some(lost) = lost {
-                return Err(format!("{lost:?} was taken back although the source is silent"));
+                return Err(format!("{lost:?} was retracted although the source is silent"));
             }
         }
     }

@@ -36,7 +36,7 @@ const PERIOD: TimeDelta = TimeDelta::minutes(85 * 60);
 pub struct Snapshot {
     at: DateTime<Utc>,
     pub feed: Feed,
-    pub refusing: bool,
+    pub rejecting: bool,
     pasts: BTreeMap<Thing, Past>,
     pub is_fresh: bool,
     sentinel: BTreeMap<(String, String), Value>,
@@ -45,13 +45,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Whether refused records are set aside.
-    pub fn has_refused(&self) -> bool {
-        has_refused(&self.files, "")
+    /// Whether rejected records are set aside.
+    pub fn has_rejected(&self) -> bool {
+        has_rejected(&self.files, "")
     }
 }
 
-fn has_refused(files: &BTreeMap<PathBuf, Vec<u8>>, lane: &str) -> bool {
+fn has_rejected(files: &BTreeMap<PathBuf, Vec<u8>>, lane: &str) -> bool {
     let is_of = |name: &PathBuf| lane.is_empty() || name.iter().any(|part| part == lane);
     files.keys().any(|name| name.extension().is_some_and(|extension| extension == "jsonl") && is_of(name))
 }
@@ -66,7 +66,7 @@ pub struct Stage {
     /// The time of the last event.
     at: DateTime<Utc>,
     feed: Feed,
-    refusing: bool,
+    rejecting: bool,
     pasts: BTreeMap<Thing, Past>,
     /// The feed changed since the last pass that read it to its end.
     is_fresh: bool,
@@ -112,7 +112,7 @@ impl Stage {
             files: BTreeMap::new(),
             at,
             feed: Feed::new(),
-            refusing: false,
+            rejecting: false,
             pasts: Thing::ALL.map(|thing| (thing, Past::default())).into(),
             is_fresh: false,
             passes: 0,
@@ -123,7 +123,7 @@ impl Stage {
         Snapshot {
             at: self.at,
             feed: self.feed.clone(),
-            refusing: self.refusing,
+            rejecting: self.rejecting,
             pasts: self.pasts.clone(),
             is_fresh: self.is_fresh,
             sentinel: self.network.sentinel.stored(),
@@ -133,13 +133,13 @@ impl Stage {
     }
 
     pub fn restore(&mut self, snapshot: &Snapshot) {
-        let Snapshot { at, feed, refusing, pasts, is_fresh, sentinel, defender, files } = snapshot.clone();
+        let Snapshot { at, feed, rejecting, pasts, is_fresh, sentinel, defender, files } = snapshot.clone();
         (self.at, self.feed, self.pasts, self.is_fresh) = (at, feed, pasts, is_fresh);
         self.time.set(at);
         self.network.sentinel.restore(sentinel);
         self.network.defender.restore(defender);
         self.list();
-        self.refuse(refusing);
+        self.reject(rejecting);
         for name in self.files.keys().filter(|name| !files.contains_key(*name)) {
             fs::remove_file(name).expect("it was read");
         }
@@ -166,8 +166,8 @@ impl Stage {
                 let past = self.pasts.entry(id.thing()).or_default();
                 (past.readings, past.is_withdrawn) = (2, true);
             }
-            Event::Refuse => self.refuse(true),
-            Event::Heal => self.refuse(false),
+            Event::Refuse => self.reject(true),
+            Event::Heal => self.reject(false),
             Event::Pass(stop) => return self.pass(Work::Timer, TimeDelta::hours(1), stop, false).await,
             Event::Refresh(stop) => return self.pass(Work::Timer, PERIOD, stop, false).await,
             Event::Request(request) => {
@@ -184,19 +184,19 @@ impl Stage {
         Ok(())
     }
 
-    /// Nothing changes any more, and nothing is refused: after two refreshes everything must be in order. Between them
-    /// refused records are retried, for one that was refused when it was new is not offered again unasked.
+    /// Nothing changes any more, and nothing is rejected: after two refreshes everything must be in order. Between them
+    /// rejected records are retried, for one that was rejected when it was new is not offered again unasked.
     ///
     /// # Errors
     /// It is not.
     pub async fn calm(&mut self) -> Result<(), String> {
-        self.refuse(false);
+        self.reject(false);
         self.step(Event::Refresh(Stop::Never)).await?;
-        if has_refused(&self.files, "") {
+        if has_rejected(&self.files, "") {
             self.step(Event::Request(Request::RetryRejected)).await?;
             // At Defender one for which there is no room is still wanted.
-            if has_refused(&self.files, "sentinel") {
-                return Err("lines of refused records stay that nobody refuses".to_owned());
+            if has_rejected(&self.files, "sentinel") {
+                return Err("lines of rejected records stay that nobody rejects".to_owned());
             }
         }
         self.pass(Work::Timer, PERIOD, Stop::Never, true).await
@@ -228,21 +228,22 @@ impl Stage {
         self.network.list(self.feed.values().map(Listed::record).collect());
     }
 
-    fn refuse(&mut self, refusing: bool) {
-        self.refusing = refusing;
-        let refused = |value: &Value| value.as_str().is_some_and(|text| text.contains("a.example"));
+    fn reject(&mut self, rejecting: bool) {
+        self.rejecting = rejecting;
+        let rejected = |value: &Value| value.as_str().is_some_and(|text| text.contains("a.example"));
         self.network.sentinel.knobs(|knobs| {
             knobs.reject = None;
-            if refusing {
+            if rejecting {
                 knobs.reject =
-                    Some(Arc::new(move |object| refused(&object["pattern"]).then(|| "no".to_owned())));
+                    Some(Arc::new(move |object| rejected(&object["pattern"]).then(|| "no".to_owned())));
             }
         });
         self.network.defender.knobs(|knobs| {
             knobs.reject = None;
-            if refusing {
-                knobs.reject =
-                    Some(Arc::new(move |object| refused(&object["indicatorValue"]).then(|| "no".to_owned())));
+            if rejecting {
+                knobs.reject = Some(Arc::new(move |object| {
+                    rejected(&object["indicatorValue"]).then(|| "no".to_owned())
+                }));
             }
         });
     }
@@ -265,9 +266,9 @@ impl Stage {
         let ended = tokio::time::timeout(killed, running).await;
         self.network.is_killing.store(false, Ordering::Relaxed);
         self.remember();
-        if self.refusing {
+        if self.rejecting {
             let past = self.pasts.entry(Thing::A).or_default();
-            (past.readings, past.was_refused) = (2, true);
+            (past.readings, past.was_rejected) = (2, true);
         }
         if stop == Stop::Killed {
             for listed in self.feed.values() {
@@ -285,8 +286,8 @@ impl Stage {
             return Ok(());
         }
         for (thing, past) in self.pasts.iter_mut() {
-            let is_refused = self.refusing && *thing == Thing::A;
-            if (reads_all || lookback) && !is_refused {
+            let is_rejected = self.rejecting && *thing == Thing::A;
+            if (reads_all || lookback) && !is_rejected {
                 // A lookback is no refresh: it brings nothing back.
                 past.readings = past.readings.saturating_sub(1).max(u8::from(lookback && past.readings > 0));
                 past.is_withdrawn = false;

@@ -1,7 +1,7 @@
 //! A page taken apart, and what every page must keep to.
 //!
 //! Our pages are written so that XML's rules hold too: each element is closed, each value quoted. That makes a reader
-//! of a few lines exact: whatever would be markup to a browser is markup here, or the page is refused.
+//! of a few lines exact: whatever would be markup to a browser is markup here, or the page is rejected.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -197,7 +197,7 @@ proptest! {
         prop_assert_eq!(is_harmful(SubjectKind::Ipv6, &groups), judge_address(v6.into()).err(), "as Defender lists it");
     }
 
-    /// What an earlier version sent is found again: its spelling is read as today's value, or is refused.
+    /// What an earlier version sent is found again: its spelling is read as today's value, or is rejected.
     #[test]
     fn legacy_spellings_lead_to_today_s(text in anything()) {
         for (kind, legacy_type) in ["ipv4", "ipv6", "fqdn", "url"].into_iter().zip(IndicatorType::ALL) {

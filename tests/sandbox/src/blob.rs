@@ -85,7 +85,7 @@ impl BlobService {
         });
     }
 
-    /// Whether every caller is refused for want of a role (403 AuthorizationPermissionMismatch).
+    /// Whether every caller is rejected for want of a role (403 AuthorizationPermissionMismatch).
     pub fn forbid(&self, forbidden: bool) {
         self.lock().forbidden = forbidden;
     }

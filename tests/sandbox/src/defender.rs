@@ -1,9 +1,9 @@
 //! Microsoft Defender for Endpoint's indicators API: import, batch deletion, the list.
 //!
-//! What is documented or was recorded is kept to the letter: routes, limits, what refuses a whole request and what
+//! What is documented or was recorded is kept to the letter: routes, limits, what rejects a whole request and what
 //! a single indicator, the texts of a full tenant, of an indicator that has ended and of too many requests. Where
 //! nothing is known the stand-in is the stricter one, or [`Knobs`] decide. Names that the API would pass over in
-//! silence are refused, because whoever sends them means something by it.
+//! silence are rejected, because whoever sends them means something by it.
 
 mod check;
 mod holdings;
@@ -189,11 +189,11 @@ impl Defender {
             (Some(answer), _) => answer.into_response(),
             (None, Some(operation)) => self
                 .perform(operation, &head.uri, &head.headers, &body, &mut note)
-                .unwrap_or_else(Refusal::into_response),
+                .unwrap_or_else(Rejection::into_response),
             (None, None) => {
                 let text =
                     format!("No HTTP resource was found that matches the request {}.", head.uri.path());
-                Refusal::new(StatusCode::NOT_FOUND, "NotFound", text).into_response()
+                Rejection::new(StatusCode::NOT_FOUND, "NotFound", text).into_response()
             }
         };
         note.status = response.status().as_u16();
@@ -209,32 +209,32 @@ impl Defender {
         headers: &HeaderMap,
         body: &Bytes,
         note: &mut IndicatorsRequest,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         let now = (self.now)();
         // Asked outside our lock: the check may look at anything, this model included.
         let authorize = Arc::clone(&self.inner.lock().unwrap().authorize);
         if !bearer(headers).is_some_and(|token| authorize(token)) {
             let text = "Invalid Authorization payload. Failure: the token is missing, expired or another's.";
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "Unauthorized", text));
+            return Err(Rejection::new(StatusCode::UNAUTHORIZED, "Unauthorized", text));
         }
         let mut inner = self.present();
         let inner = &mut *inner;
         if !inner.knobs.permission {
             let text = "Missing application roles. API required roles: Ti.ReadWrite,Ti.ReadWrite.All, \
                         application roles: .";
-            return Err(Refusal::new(StatusCode::FORBIDDEN, "Forbidden", text));
+            return Err(Rejection::new(StatusCode::FORBIDDEN, "Forbidden", text));
         }
         inner.quota.take(now, &inner.knobs)?;
         if inner.knobs.max_body.is_some_and(|most| body.len() > most) {
             let text = "Request body is too large.";
-            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text));
+            return Err(Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLarge", text));
         }
         let json = headers
             .get(header::CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         if operation != Operation::List && !json {
             let text = "Unsupported Media Type";
-            return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
+            return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", text));
         }
         match operation {
             Operation::Import => inner.import(check::indicators(body, now)?, now, note),
@@ -250,14 +250,14 @@ impl Inner {
         indicators: Vec<Value>,
         now: DateTime<Utc>,
         note: &mut IndicatorsRequest,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         note.items = indicators.len();
         let knobs = &self.knobs;
         for indicator in &indicators {
-            let fault = check::fault(indicator, knobs.refuse_md5).filter(|_| knobs.bad_value_is_bad_request);
-            let judged = || knobs.refuse_whole.as_ref()?(indicator).map(|text| ("BadRequest", text));
+            let fault = check::fault(indicator, knobs.reject_md5).filter(|_| knobs.bad_value_is_bad_request);
+            let judged = || knobs.reject_whole.as_ref()?(indicator).map(|text| ("BadRequest", text));
             if let Some((code, text)) = fault.or_else(judged) {
-                return Err(Refusal::bad(code, text));
+                return Err(Rejection::bad(code, text));
             }
         }
         let mut answers = Vec::new();
@@ -281,7 +281,7 @@ impl Inner {
 
     /// Stores one indicator, or says why not.
     fn take(&mut self, indicator: Value, now: DateTime<Utc>) -> Result<u64, String> {
-        if let Some((_, text)) = check::fault(&indicator, self.knobs.refuse_md5) {
+        if let Some((_, text)) = check::fault(&indicator, self.knobs.reject_md5) {
             return Err(text);
         }
         if let Some(text) = self.knobs.reject.as_ref().and_then(|judge| judge(&indicator)) {
@@ -297,17 +297,17 @@ impl Inner {
         Ok(self.holdings.put(indicator, now))
     }
 
-    fn delete(&mut self, ids: &[u64], note: &mut IndicatorsRequest) -> Result<Response, Refusal> {
+    fn delete(&mut self, ids: &[u64], note: &mut IndicatorsRequest) -> Result<Response, Rejection> {
         note.items = ids.len();
         if !self.holdings.delete(ids) {
             let text = "One or more of the indicators were not found.";
-            return Err(Refusal::new(StatusCode::NOT_FOUND, "NotFound", text));
+            return Err(Rejection::new(StatusCode::NOT_FOUND, "NotFound", text));
         }
         note.accepted = ids.len();
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 
-    fn list(&self, uri: &Uri, note: &mut IndicatorsRequest) -> Result<Response, Refusal> {
+    fn list(&self, uri: &Uri, note: &mut IndicatorsRequest) -> Result<Response, Rejection> {
         let query = query::Query::read(uri)?;
         let page = query.page(self.holdings.all(), self.knobs.page);
         note.accepted = page.values.len();
@@ -325,14 +325,14 @@ async fn serve(State(defender): State<Defender>, request: Request) -> Response {
 }
 
 /// A whole request turned away.
-struct Refusal {
+struct Rejection {
     status: StatusCode,
     code: String,
     text: String,
     retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl Rejection {
     fn new(status: StatusCode, code: &str, text: impl Into<String>) -> Self {
         Self { status, code: code.into(), text: text.into(), retry_after: None }
     }
@@ -342,7 +342,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         // The target is what Microsoft's support finds the request by.
         let error = json!({"code": self.code, "message": self.text, "target": Uuid::new_v4().to_string()});

@@ -47,7 +47,7 @@ pub struct Issued {
 
 /// One request for a token that was turned down: its AADSTS number, or the status where there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Rejected {
     pub at: DateTime<Utc>,
     pub code: u32,
 }
@@ -64,7 +64,7 @@ pub struct Knobs {
     /// Whether the system-assigned identity is switched on.
     pub system_identity: bool,
     /// Every managed identity request is answered with this status and message.
-    pub refuse_identity: Option<(StatusCode, String)>,
+    pub reject_identity: Option<(StatusCode, String)>,
     /// Client ids whose secret has expired (7000222).
     pub expired_secrets: BTreeSet<String>,
 }
@@ -76,7 +76,7 @@ impl Default for Knobs {
             identity_lifetime: TimeDelta::hours(24),
             identity_header: "sandbox-identity".into(),
             system_identity: true,
-            refuse_identity: None,
+            reject_identity: None,
             expired_secrets: BTreeSet::new(),
         }
     }
@@ -95,7 +95,7 @@ struct Inner {
     identities: BTreeSet<String>,
     tokens: HashMap<String, Token>,
     issued: Vec<Issued>,
-    refused: Vec<Refused>,
+    rejected: Vec<Rejected>,
     knobs: Knobs,
 }
 
@@ -146,8 +146,8 @@ impl Entra {
     }
 
     /// Every request turned down so far, oldest first.
-    pub fn refused(&self) -> Vec<Refused> {
-        self.inner.lock().unwrap().refused.clone()
+    pub fn rejected(&self) -> Vec<Rejected> {
+        self.inner.lock().unwrap().rejected.clone()
     }
 
     /// Whether `bearer` was issued here for `audience`, has not expired and was not revoked.
@@ -203,9 +203,9 @@ impl Entra {
         (token, expires)
     }
 
-    fn note_refusal(&self, code: u32) {
+    fn note_rejection(&self, code: u32) {
         let at = (self.now)();
-        self.inner.lock().unwrap().refused.push(Refused { at, code });
+        self.inner.lock().unwrap().rejected.push(Rejected { at, code });
     }
 }
 
@@ -222,14 +222,14 @@ fn unsigned(claims: &Value) -> String {
 }
 
 /// Why the authority turns a request down (Entra's error code reference).
-struct Refusal {
+struct Rejection {
     status: StatusCode,
     error: &'static str,
     code: u32,
     text: String,
 }
 
-impl Refusal {
+impl Rejection {
     fn new(status: StatusCode, error: &'static str, code: u32, text: impl Into<String>) -> Self {
         Self { status, error, code, text: text.into() }
     }
@@ -247,22 +247,25 @@ async fn token(
 ) -> Response {
     match entra.grant(&tenant, &form) {
         Ok(answer) => Json(answer).into_response(),
-        Err(refusal) => {
-            entra.note_refusal(refusal.code);
-            entra.refusal_answer(&refusal)
+        Err(rejection) => {
+            entra.note_rejection(rejection.code);
+            entra.rejection_answer(&rejection)
         }
     }
 }
 
 impl Entra {
-    fn grant(&self, tenant: &str, form: &HashMap<String, String>) -> Result<Value, Refusal> {
+    fn grant(&self, tenant: &str, form: &HashMap<String, String>) -> Result<Value, Rejection> {
         let field = |name: &str| {
-            form.get(name).map(String::as_str).filter(|v| !v.is_empty()).ok_or_else(|| Refusal::missing(name))
+            form.get(name)
+                .map(String::as_str)
+                .filter(|v| !v.is_empty())
+                .ok_or_else(|| Rejection::missing(name))
         };
         let bad = StatusCode::BAD_REQUEST;
         if field("grant_type")? != "client_credentials" {
             let text = "The app requested an unsupported grant type.";
-            return Err(Refusal::new(bad, "unsupported_grant_type", 70003, text));
+            return Err(Rejection::new(bad, "unsupported_grant_type", 70003, text));
         }
         let (client_id, scope) = (field("client_id")?, field("scope")?);
         self.check_app(tenant, client_id, form.get("client_secret").map_or("", String::as_str))?;
@@ -272,7 +275,7 @@ impl Entra {
                 "The provided value for the input parameter 'scope' is not valid. The scope {scope} is not \
                  valid."
             );
-            return Err(Refusal::new(bad, "invalid_scope", 70011, text));
+            return Err(Rejection::new(bad, "invalid_scope", 70011, text));
         }
         let (token, expires) = self.issue(Kind::App, tenant, client_id, scope);
         let seconds = (expires - (self.now)()).num_seconds();
@@ -281,22 +284,22 @@ impl Entra {
         }))
     }
 
-    fn check_app(&self, tenant: &str, client_id: &str, secret: &str) -> Result<(), Refusal> {
+    fn check_app(&self, tenant: &str, client_id: &str, secret: &str) -> Result<(), Rejection> {
         let inner = self.inner.lock().unwrap();
         let Some(apps) = inner.apps.get(tenant) else {
             let text =
                 format!("Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID.");
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_request", 90002, text));
+            return Err(Rejection::new(StatusCode::BAD_REQUEST, "invalid_request", 90002, text));
         };
         let Some(known) = apps.get(client_id) else {
             let text = format!(
                 "Application with identifier '{client_id}' was not found in the directory '{tenant}'."
             );
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700016, text));
+            return Err(Rejection::new(StatusCode::BAD_REQUEST, "unauthorized_client", 700016, text));
         };
         // `invalid_client` is a 401 in RFC 6749 §5.2 and in most recorded answers.
         let wrong =
-            |code, text: String| Err(Refusal::new(StatusCode::UNAUTHORIZED, "invalid_client", code, text));
+            |code, text: String| Err(Rejection::new(StatusCode::UNAUTHORIZED, "invalid_client", code, text));
         if known != secret {
             let text = format!(
                 "Invalid client secret provided. Ensure the secret being sent in the request is the client \
@@ -313,8 +316,8 @@ impl Entra {
         Ok(())
     }
 
-    fn refusal_answer(&self, refusal: &Refusal) -> Response {
-        let Refusal { status, error, code, text } = refusal;
+    fn rejection_answer(&self, rejection: &Rejection) -> Response {
+        let Rejection { status, error, code, text } = rejection;
         let (trace, correlation) = (Uuid::new_v4().to_string(), Uuid::new_v4().to_string());
         let timestamp = (self.now)().format("%Y-%m-%d %H:%M:%SZ").to_string();
         // Line breaks as in Microsoft's sample: a client that borrows this text unescaped stumbles over them.

@@ -254,8 +254,8 @@ impl Service {
 
     /// The object with this id, as the newest package shows it: of a file any digest, of a URL its base64.
     fn object(&mut self, id: &str, headers: &HeaderMap) -> Answer {
-        if let Err(refusal) = self.admit(headers) {
-            return refusal;
+        if let Err(rejection) = self.admit(headers) {
+            return rejection;
         }
         let is_it = |record: &&Value| {
             let data = &record["data"];
@@ -277,8 +277,8 @@ impl Service {
         parameters: &BTreeMap<String, String>,
         headers: &HeaderMap,
     ) -> Answer {
-        if let Err(refusal) = self.admit(headers) {
-            return refusal;
+        if let Err(rejection) = self.admit(headers) {
+            return rejection;
         }
         let question = match Question::of(parameters, &self.knobs) {
             Ok(question) => question,

@@ -125,7 +125,7 @@ impl KeyVault {
         }
         let mut inner = self.inner.lock().unwrap();
         if inner.forbidden {
-            // The shape of Azure's role-based refusal, which an operator sees when the role is missing.
+            // The shape of Azure's role-based rejection, which an operator sees when the role is missing.
             let text = format!(
                 "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny \
                  assignments or role definitions were changed recently, please observe propagation time.\r\n\

@@ -69,14 +69,14 @@ impl Fault {
 /// Why a call over [`Net`] failed, in the words a client would see.
 #[derive(Debug)]
 pub enum NetError {
-    Refused,
+    Rejected,
     Reset,
 }
 
 impl std::fmt::Display for NetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Refused => "connection refused",
+            Self::Rejected => "connection refused",
             Self::Reset => "connection reset by peer",
         })
     }
@@ -122,7 +122,7 @@ impl Net {
         let (router, fault) = self.admit(&request)?;
         match fault {
             None => Ok(answer(router, request).await),
-            Some(Fault::Refuse) => Err(NetError::Refused),
+            Some(Fault::Refuse) => Err(NetError::Rejected),
             Some(Fault::ResetBefore) => Err(NetError::Reset),
             Some(Fault::ResetAfter) => {
                 answer(router, request).await;
@@ -166,7 +166,7 @@ impl Net {
         let router = inner.hosts.get(&authority).cloned();
         drop(inner);
         let fault = hooks.iter().find_map(|hook| hook(&exchange));
-        Ok((router.ok_or(NetError::Refused)?, fault))
+        Ok((router.ok_or(NetError::Rejected)?, fault))
     }
 }
 

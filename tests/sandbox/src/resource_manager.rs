@@ -182,7 +182,7 @@ impl ResourceManager {
                     listed = page["value"].as_array().map_or(0, Vec::len);
                     Json(page).into_response()
                 }
-                Err(refusal) => refusal.into_response(),
+                Err(rejection) => rejection.into_response(),
             },
         };
         let body = serde_json::from_slice(&body).unwrap_or_default();
@@ -192,7 +192,13 @@ impl ResourceManager {
     }
 
     /// In the order of the real one: who asks, how often, for what, and whether they may.
-    fn query(&self, method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Result<Value, Refusal> {
+    fn query(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<Value, Rejection> {
         let now = (self.now)();
         // Asked outside our lock: the check may look at anything, this model included.
         let authorize = Arc::clone(&self.inner.lock().unwrap().authorize);
@@ -200,13 +206,13 @@ impl ResourceManager {
             bearer(headers).map_or(Authorization::Unauthenticated, |token| authorize(token, now));
         if authorization == Authorization::Unauthenticated {
             let text = "The access token is missing, invalid or expired.";
-            return Err(refusal(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text));
+            return Err(rejection(StatusCode::UNAUTHORIZED, "InvalidAuthenticationToken", text));
         }
         self.inner.lock().unwrap().take_from_bucket(now)?;
         self.find(uri)?;
         if method != Method::POST {
             let text = format!("The requested resource does not support http method '{method}'.");
-            return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &text));
+            return Err(rejection(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", &text));
         }
         if authorization == Authorization::Forbidden {
             let text = format!(
@@ -216,7 +222,7 @@ impl ResourceManager {
                  scope is invalid. If access was recently granted, please refresh your credentials.",
                 self.scope()
             );
-            return Err(refusal(StatusCode::FORBIDDEN, "AuthorizationFailed", &text));
+            return Err(rejection(StatusCode::FORBIDDEN, "AuthorizationFailed", &text));
         }
         let body: Value = serde_json::from_slice(body)
             .ok()
@@ -238,8 +244,8 @@ impl ResourceManager {
     }
 
     /// Whether a URL leads to our workspace's list, or which part of it leads nowhere.
-    fn find(&self, uri: &Uri) -> Result<(), Refusal> {
-        let not_found = |code: &str, text: String| Err(refusal(StatusCode::NOT_FOUND, code, &text));
+    fn find(&self, uri: &Uri) -> Result<(), Rejection> {
+        let not_found = |code: &str, text: String| Err(rejection(StatusCode::NOT_FOUND, code, &text));
         let path = listing::percent_decoded(uri.path());
         let (ours, theirs) = (self.path(), path.split('/').collect::<Vec<_>>());
         let ours: Vec<&str> = ours.split('/').collect();
@@ -273,12 +279,12 @@ impl ResourceManager {
             uri.query().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("api-version="));
         match version {
             Some("2025-09-01") => Ok(()),
-            Some(version) => Err(refusal(
+            Some(version) => Err(rejection(
                 StatusCode::BAD_REQUEST,
                 "InvalidApiVersionParameter",
                 &format!("The api-version '{version}' is invalid."),
             )),
-            None => Err(refusal(
+            None => Err(rejection(
                 StatusCode::BAD_REQUEST,
                 "MissingApiVersionParameter",
                 "The api-version query parameter (?api-version=) is required for all requests.",
@@ -288,7 +294,7 @@ impl ResourceManager {
 }
 
 impl Inner {
-    fn take_from_bucket(&mut self, now: DateTime<Utc>) -> Result<(), Refusal> {
+    fn take_from_bucket(&mut self, now: DateTime<Utc>) -> Result<(), Rejection> {
         let refill = self.knobs.refill;
         let full_at = self.full_at.max(now) + refill;
         let wait = full_at - refill * i32::try_from(self.knobs.bucket).expect("a small bucket") - now;
@@ -299,8 +305,8 @@ impl Inner {
         let seconds = (wait.num_milliseconds() as u64).div_ceil(1000);
         let text = "Number of requests for the subscription and the operation exceeded its limit. Please try again \
                     later.";
-        let refusal = refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", text);
-        Err(Refusal { retry_after: Some(seconds), ..refusal })
+        let rejection = rejection(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", text);
+        Err(Rejection { retry_after: Some(seconds), ..rejection })
     }
 }
 
@@ -309,21 +315,21 @@ async fn serve(State(manager): State<ResourceManager>, request: Request) -> Resp
 }
 
 /// A request turned away.
-struct Refusal {
+struct Rejection {
     status: StatusCode,
     retry_after: Option<u64>,
     body: Value,
 }
 
-fn refusal(status: StatusCode, code: &str, message: &str) -> Refusal {
-    Refusal { status, retry_after: None, body: json!({"error": {"code": code, "message": message}}) }
+fn rejection(status: StatusCode, code: &str, message: &str) -> Rejection {
+    Rejection { status, retry_after: None, body: json!({"error": {"code": code, "message": message}}) }
 }
 
-fn bad_request(message: &str) -> Refusal {
-    refusal(StatusCode::BAD_REQUEST, "BadRequest", message)
+fn bad_request(message: &str) -> Rejection {
+    rejection(StatusCode::BAD_REQUEST, "BadRequest", message)
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         if let Some(seconds) = self.retry_after {

@@ -79,10 +79,10 @@ type Judge = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
 /// What a test may change while the stand-in runs.
 #[derive(Clone)]
 pub struct Knobs {
-    /// Names the message with which one object is refused; the others of its request are stored.
+    /// Names the message with which one object is rejected; the others of its request are stored.
     pub reject: Option<Judge>,
     /// Names the message with which one object makes the whole request a 400.
-    pub refuse_whole: Option<Judge>,
+    pub reject_whole: Option<Judge>,
     /// Whether a request none of whose objects is good answers 400 instead of 200: it is not documented.
     pub all_invalid_is_bad_request: bool,
     /// The status that carries `UnauthorizedAccess`: it was seen in the field without its status.
@@ -105,7 +105,7 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             reject: None,
-            refuse_whole: None,
+            reject_whole: None,
             all_invalid_is_bad_request: false,
             forbidden_status: 403,
             quota: 100,
@@ -224,7 +224,7 @@ impl Sentinel {
             (Some(answer), _) => answer.into_response(),
             (None, Some((api, workspace))) if head.method == Method::POST => self
                 .upload(api, &workspace, &head.headers, &body, &mut note)
-                .unwrap_or_else(Refusal::into_response),
+                .unwrap_or_else(Rejection::into_response),
             (None, _) => gateway(StatusCode::NOT_FOUND, "Resource not found").into_response(),
         };
         note.status = response.status().as_u16();
@@ -242,7 +242,7 @@ impl Sentinel {
         headers: &HeaderMap,
         body: &Bytes,
         note: &mut UploadRequest,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         let now = (self.now)();
         // Asked outside our lock: the check may look at anything, this model included.
         let authorize = Arc::clone(&self.inner.lock().unwrap().authorize);
@@ -287,7 +287,7 @@ impl Sentinel {
         if upload.objects.len() > MOST_OBJECTS {
             return Err(bad(&format!("A request may carry at most {MOST_OBJECTS} objects.")));
         }
-        if let Some(judge) = &inner.knobs.refuse_whole
+        if let Some(judge) = &inner.knobs.reject_whole
             && let Some(text) = upload.objects.iter().find_map(|object| judge(object))
         {
             return Err(bad(&text));
@@ -298,7 +298,7 @@ impl Sentinel {
 
 impl Inner {
     /// Lets a request through unless the window is full. A request that is turned away does not count.
-    fn take_from_quota(&mut self, now: DateTime<Utc>) -> Result<(), Refusal> {
+    fn take_from_quota(&mut self, now: DateTime<Utc>) -> Result<(), Rejection> {
         let length = TimeDelta::seconds(60);
         while self.window.front().is_some_and(|first| now - *first >= length) {
             self.window.pop_front();
@@ -312,7 +312,7 @@ impl Inner {
         let seconds = (free.num_milliseconds() as u64).div_ceil(1000).max(1);
         let text = format!("Rate limit is exceeded. Try again in {seconds} seconds.");
         let retry_after = self.knobs.retry_after_header.then_some(seconds);
-        Err(Refusal { retry_after, ..gateway(StatusCode::TOO_MANY_REQUESTS, &text) })
+        Err(Rejection { retry_after, ..gateway(StatusCode::TOO_MANY_REQUESTS, &text) })
     }
 
     /// Stores the good objects and reports the others by their place in the request.
@@ -370,13 +370,13 @@ impl IntoResponse for Answer {
 }
 
 /// A whole request turned away.
-struct Refusal {
+struct Rejection {
     status: StatusCode,
     retry_after: Option<u64>,
     body: Value,
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body)).into_response();
         if let Some(seconds) = self.retry_after {
@@ -386,15 +386,15 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// A refusal in the shape of API Management, which stands before the service.
-fn gateway(status: StatusCode, message: &str) -> Refusal {
+/// A rejection in the shape of API Management, which stands before the service.
+fn gateway(status: StatusCode, message: &str) -> Rejection {
     let body = json!({"statusCode": status.as_u16(), "message": message});
-    Refusal { status, retry_after: None, body }
+    Rejection { status, retry_after: None, body }
 }
 
-/// A refusal in the service's own shape.
-fn service(status: StatusCode, code: &str, message: &str) -> Refusal {
+/// A rejection in the service's own shape.
+fn service(status: StatusCode, code: &str, message: &str) -> Rejection {
     let error =
         json!({"code": code, "message": message, "details": [], "target": null, "additionalInfo": null});
-    Refusal { status, retry_after: None, body: json!({"error": error}) }
+    Rejection { status, retry_after: None, body: json!({"error": error}) }
 }

@@ -33,7 +33,7 @@ impl Tls {
     /// `names` are DNS names or IP addresses, e.g. `localhost`, `127.0.0.1`, `*.vault.azure.net`.
     pub fn new(names: &[&str]) -> Self {
         let authority_key = KeyPair::generate().expect("generate a key");
-        let mut authority = CertificateParams::new(Vec::new()).expect("no names to refuse");
+        let mut authority = CertificateParams::new(Vec::new()).expect("no names to reject");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.distinguished_name.push(rcgen::DnType::CommonName, "mati-sync sandbox");
         let authority_certificate = authority.self_signed(&authority_key).expect("sign the authority");
@@ -94,7 +94,7 @@ impl axum::serve::Listener for TlsListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            // A client that refuses our certificate or hangs up is its own trouble: take the next one.
+            // A client that rejects our certificate or hangs up is its own trouble: take the next one.
             let Ok((stream, address)) = self.listener.accept().await else { continue };
             self.connections.fetch_add(1, Ordering::Relaxed);
             if let Ok(stream) = self.acceptor.accept(stream).await {

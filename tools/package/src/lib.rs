@@ -1,4 +1,4 @@
-//! The package that a function app is deployed from: what goes in, how it is written, what it is refused for.
+//! The package that a function app is deployed from: what goes in, how it is written, what it is rejected for.
 //!
 //! The same input gives the same bytes, so that anybody can build a release again and compare.
 

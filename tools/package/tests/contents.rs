@@ -19,7 +19,7 @@ fn app(files: &[&str]) -> TempDir {
     folder
 }
 
-fn refusal(folder: &TempDir) -> String {
+fn rejection(folder: &TempDir) -> String {
     contents(folder.path()).unwrap_err().to_string()
 }
 
@@ -44,7 +44,7 @@ fn of_this_repository_host_json_the_functions_and_the_licences_go_in() {
 fn the_licences_alone_are_no_app() {
     let folder = app(&["LICENSE", "NOTICE", "THIRD-PARTY.txt"]);
     fs::remove_dir_all(folder.path().join("Tick")).unwrap();
-    assert!(refusal(&folder).contains("no function"));
+    assert!(rejection(&folder).contains("no function"));
 }
 
 #[test]
@@ -62,8 +62,8 @@ fn an_executable_beside_host_json_is_not_taken_for_a_stray_file() {
 #[test]
 fn a_file_that_nobody_thought_of_is_an_error() {
     for stray in [".env", "notes.txt", "Tick/password", "Tick/deeper/function.json", "function.json"] {
-        let refusal = refusal(&app(&[stray]));
-        assert!(refusal.starts_with(stray) && refusal.contains(".funcignore"), "{refusal}");
+        let rejection = rejection(&app(&[stray]));
+        assert!(rejection.starts_with(stray) && rejection.contains(".funcignore"), "{rejection}");
     }
 }
 
@@ -72,7 +72,7 @@ fn a_file_that_nobody_thought_of_is_an_error() {
 fn a_link_is_not_followed() {
     let folder = app(&[]);
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("Tick/passwd")).unwrap();
-    assert!(refusal(&folder).starts_with("Tick/passwd"));
+    assert!(rejection(&folder).starts_with("Tick/passwd"));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn half_an_app_is_an_error() {
     for (missing, said) in parts {
         let folder = app(&[]);
         fs::remove_file(folder.path().join(missing)).unwrap();
-        let refusal = refusal(&folder);
-        assert!(refusal.contains(said), "{refusal}");
+        let rejection = rejection(&folder);
+        assert!(rejection.contains(said), "{rejection}");
     }
 }

@@ -27,7 +27,7 @@ fn forged(from: &[u8], to: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn refusal(executable: &[u8]) -> String {
+fn rejection(executable: &[u8]) -> String {
     format!("{:#}", Linkage::read(executable).unwrap_err())
 }
 
@@ -42,8 +42,8 @@ fn an_executable_needs_the_newest_of_the_versions_it_names() {
     let linkage = Linkage::Dynamic(needed);
     linkage.check(needed).unwrap();
     let older = Glibc { minor: needed.minor - 1, ..needed };
-    let refusal = linkage.check(older).unwrap_err().to_string();
-    assert!(refusal.contains(&needed.to_string()) && refusal.contains(&older.to_string()), "{refusal}");
+    let rejection = linkage.check(older).unwrap_err().to_string();
+    assert!(rejection.contains(&needed.to_string()) && rejection.contains(&older.to_string()), "{rejection}");
 }
 
 /// Binutils read the same file.
@@ -87,13 +87,13 @@ fn a_static_executable_needs_nothing() {
 }
 
 #[test]
-fn what_would_not_start_at_all_is_refused() {
+fn what_would_not_start_at_all_is_rejected() {
     let musl = forged(b"/lib64/ld-linux-x86-64.so.2", b"/lib64/ld-musl-x86_64.so.12");
-    assert!(refusal(&musl).contains("ld-musl"), "{}", refusal(&musl));
+    assert!(rejection(&musl).contains("ld-musl"), "{}", rejection(&musl));
     let mut other_machine = own();
     // 183 is 64-bit ARM.
     other_machine[18] = 183;
-    assert!(refusal(&other_machine).contains("x86-64"));
-    assert!(refusal(b"#!/bin/sh\n").contains("not an executable"));
-    assert!(refusal(&own()[..200]).len() > 10);
+    assert!(rejection(&other_machine).contains("x86-64"));
+    assert!(rejection(b"#!/bin/sh\n").contains("not an executable"));
+    assert!(rejection(&own()[..200]).len() > 10);
 }

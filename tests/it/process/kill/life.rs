@@ -90,7 +90,7 @@ impl Life {
         let (arrivals, arrived) = watch::channel(0);
         bench.world.sentinel.knobs(|knobs| {
             knobs.delay = Duration::from_millis(40);
-            // Refuses nothing, and counts.
+            // Rejects nothing, and counts.
             knobs.reject = Some(Arc::new(move |_| {
                 arrivals.send_modify(|count| *count += 1);
                 None
@@ -262,7 +262,7 @@ impl Life {
         let progress = store.progress("sentinel").await.expect("progress can be read")?;
         let manifest = app.engine.manifest("sentinel").await.expect("the manifest can be read");
         let entries = manifest.entries();
-        assert!(entries.iter().all(|entry| entry.state() == State::Held), "Sentinel refuses nothing");
+        assert!(entries.iter().all(|entry| entry.state() == State::Held), "Sentinel rejects nothing");
         Some((entries.iter().map(|entry| entry.key.stix_id()).collect(), progress.watermark))
     }
 

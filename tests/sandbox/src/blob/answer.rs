@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use quick_xml::escape::escape;
 use uuid::Uuid;
 
-/// A refusal, as the service's reference of error codes lists them: its status, the code clients branch on,
+/// A rejection, as the service's reference of error codes lists them: its status, the code clients branch on,
 /// and a sentence for people.
 #[derive(Clone, Copy, Debug)]
 pub struct Error {

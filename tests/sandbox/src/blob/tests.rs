@@ -238,20 +238,20 @@ async fn append_blobs_grow_only_at_their_end() {
         let of = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
         (status, answered, of("x-ms-blob-append-offset"), of("x-ms-blob-committed-block-count"))
     };
-    let refused = |status: u16, code: &str| (status, code.to_owned(), String::new(), String::new());
+    let rejected = |status: u16, code: &str| (status, code.to_owned(), String::new(), String::new());
     let (grows, block) = (("x-ms-blob-type", "AppendBlob"), ("x-ms-blob-type", "BlockBlob"));
-    assert_eq!(append("state/log", "0", "x").await, refused(404, "BlobNotFound"));
+    assert_eq!(append("state/log", "0", "x").await, rejected(404, "BlobNotFound"));
     assert_eq!(call(&service, "PUT", "state/log", &[grows], "x").await.0, 400, "it begins empty");
     assert_eq!(call(&service, "PUT", "state/log", &[grows], "").await.0, 201);
     let again = call(&service, "PUT", "state/log", &[grows, ("if-none-match", "*")], "").await;
     assert_eq!((again.0, code(&again.1)), (409, "BlobAlreadyExists"));
 
     assert_eq!(append("state/log", "0", "one ").await, (201, String::new(), "0".into(), "1".into()));
-    assert_eq!(append("state/log", "0", "one ").await, refused(412, "AppendPositionConditionNotMet"));
-    assert_eq!(append("state/log", "9", "two").await, refused(412, "AppendPositionConditionNotMet"));
+    assert_eq!(append("state/log", "0", "one ").await, rejected(412, "AppendPositionConditionNotMet"));
+    assert_eq!(append("state/log", "9", "two").await, rejected(412, "AppendPositionConditionNotMet"));
     assert_eq!(append("state/log", "4", "two").await, (201, String::new(), "4".into(), "2".into()));
-    assert_eq!(append("state/log", "7", "").await, refused(400, "InvalidHeaderValue"));
-    assert_eq!(append("state/run.json", "2", "x").await, refused(409, "InvalidBlobType"));
+    assert_eq!(append("state/log", "7", "").await, rejected(400, "InvalidHeaderValue"));
+    assert_eq!(append("state/run.json", "2", "x").await, rejected(409, "InvalidBlobType"));
     let most = [("x-ms-blob-condition-maxsize", "8")];
     let (status, headers, _) = call(&service, "PUT", "state/log?comp=appendblock", &most, "xx").await;
     assert_eq!((status, code(&headers)), (412, "MaxBlobSizeConditionNotMet"));
@@ -270,7 +270,7 @@ async fn append_blobs_grow_only_at_their_end() {
         201,
         "Put Blob replaces any kind"
     );
-    assert_eq!(append("state/log", "5", "x").await, refused(409, "InvalidBlobType"));
+    assert_eq!(append("state/log", "5", "x").await, rejected(409, "InvalidBlobType"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{MOST_PER_REQUEST, Refusal};
+use super::{MOST_PER_REQUEST, Rejection};
 
 const REQUIRED: &[&str] = &["indicatorValue", "indicatorType", "action", "title", "description"];
 const OPTIONAL: &[&str] = &[
@@ -24,18 +24,18 @@ const TYPES: &[&str] =
 const ACTIONS: &[&str] = &["Warn", "Block", "Audit", "BlockAndRemediate", "Allowed"];
 const SEVERITIES: &[&str] = &["Informational", "Low", "Medium", "High"];
 
-/// The lengths, in characters, beyond which connectors saw refusals.
+/// The lengths, in characters, beyond which connectors saw rejections.
 const LONGEST: &[(&str, usize)] = &[("indicatorValue", 800), ("title", 4000), ("description", 99)];
 
 /// The indicators of an import, as far as all of them are some. One of them can spoil the whole request.
-pub(super) fn indicators(body: &[u8], now: DateTime<Utc>) -> Result<Vec<Value>, Refusal> {
+pub(super) fn indicators(body: &[u8], now: DateTime<Utc>) -> Result<Vec<Value>, Rejection> {
     let indicators = array(body, "Indicators")?;
     for indicator in &indicators {
         shape(indicator)?;
         let end = indicator["expirationTime"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
         if end.is_some_and(|end| end <= now) {
             let value = indicator["indicatorValue"].as_str().unwrap_or_default();
-            return Err(Refusal::bad(
+            return Err(Rejection::bad(
                 "BadRequest",
                 format!(
                     "Indicator {value} is inactive. (Expiration time should be set to a future date time)"
@@ -47,36 +47,41 @@ pub(super) fn indicators(body: &[u8], now: DateTime<Utc>) -> Result<Vec<Value>, 
 }
 
 /// The ids of a deletion: numbers, written as texts.
-pub(super) fn ids(body: &[u8]) -> Result<Vec<u64>, Refusal> {
+pub(super) fn ids(body: &[u8]) -> Result<Vec<u64>, Rejection> {
     let number = |id: &Value| id.as_str()?.parse().ok();
     array(body, "IndicatorIds")?
         .iter()
-        .map(|id| number(id).ok_or_else(|| Refusal::bad("InvalidInput", format!("{id} is no indicator id."))))
+        .map(|id| {
+            number(id).ok_or_else(|| Rejection::bad("InvalidInput", format!("{id} is no indicator id.")))
+        })
         .collect()
 }
 
 /// The one array of a body, under exactly this name.
-fn array(body: &[u8], name: &str) -> Result<Vec<Value>, Refusal> {
+fn array(body: &[u8], name: &str) -> Result<Vec<Value>, Rejection> {
     let body = serde_json::from_slice::<Map<String, Value>>(body).unwrap_or_default();
     let Some(Value::Array(items)) = body.get(name) else {
-        return Err(Refusal::bad("InvalidRequestBody", "Request body is incorrect"));
+        return Err(Rejection::bad("InvalidRequestBody", "Request body is incorrect"));
     };
     match items.len() {
-        0 => Err(Refusal::bad("InvalidInput", format!("{name} is empty."))),
+        0 => Err(Rejection::bad("InvalidInput", format!("{name} is empty."))),
         many if many > MOST_PER_REQUEST => {
             let text = format!("The batch has {many} items; the maximum is {MOST_PER_REQUEST}.");
-            Err(Refusal::bad("MaximumBatchSizeExceeded", text))
+            Err(Rejection::bad("MaximumBatchSizeExceeded", text))
         }
         _ => Ok(items.clone()),
     }
 }
 
 /// Names, which have a case, and types.
-fn shape(indicator: &Value) -> Result<(), Refusal> {
-    let incorrect = || Refusal::bad("InvalidRequestBody", "Request body is incorrect");
+fn shape(indicator: &Value) -> Result<(), Rejection> {
+    let incorrect = || Rejection::bad("InvalidRequestBody", "Request body is incorrect");
     let names = indicator.as_object().ok_or_else(incorrect)?;
     if let Some(missing) = REQUIRED.iter().find(|name| names.get(**name).is_none_or(Value::is_null)) {
-        return Err(Refusal::bad("MissingRequiredParameter", format!("The parameter {missing} is missing.")));
+        return Err(Rejection::bad(
+            "MissingRequiredParameter",
+            format!("The parameter {missing} is missing."),
+        ));
     }
     if names.keys().any(|name| !REQUIRED.contains(&name.as_str()) && !OPTIONAL.contains(&name.as_str())) {
         return Err(incorrect());
@@ -100,7 +105,7 @@ fn shape(indicator: &Value) -> Result<(), Refusal> {
 }
 
 /// Why the API does not take an indicator, as a code and a sentence.
-pub(super) fn fault(indicator: &Value, refuse_md5: bool) -> Option<(&'static str, String)> {
+pub(super) fn fault(indicator: &Value, reject_md5: bool) -> Option<(&'static str, String)> {
     let text = |name: &str| indicator[name].as_str().unwrap_or_default();
     let (value, kind, action) = (text("indicatorValue"), text("indicatorType"), text("action"));
     let input = |text: String| Some(("InvalidInput", text));
@@ -121,7 +126,7 @@ pub(super) fn fault(indicator: &Value, refuse_md5: bool) -> Option<(&'static str
         (!is_sound).then(|| ("InvalidHashValue", format!("{value} is no {kind}.")))
     };
     match kind {
-        "FileMd5" if refuse_md5 => input("The indicator type FileMd5 is not supported.".into()),
+        "FileMd5" if reject_md5 => input("The indicator type FileMd5 is not supported.".into()),
         "FileMd5" => digest(32),
         "FileSha1" | "CertificateThumbprint" => digest(40),
         "FileSha256" => digest(64),

@@ -16,12 +16,12 @@ pub struct Knobs {
     /// Names the reason for which one indicator fails; the others of its request are stored.
     pub reject: Option<Judge>,
     /// Names the message with which one indicator makes the whole import a 400.
-    pub refuse_whole: Option<Judge>,
+    pub reject_whole: Option<Judge>,
     /// Whether a value the API does not take makes the whole import a 400: both were seen, and neither is
     /// documented.
     pub bad_value_is_bad_request: bool,
     /// Whether `FileMd5` is such a value: by the documentation it is not, by a connector's code it is.
-    pub refuse_md5: bool,
+    pub reject_md5: bool,
     /// The most indicators the tenant holds.
     pub capacity: usize,
     /// Requests allowed in any 60 s and in any hour. The documentation counts operations apart, with 30 a minute
@@ -50,9 +50,9 @@ impl Default for Knobs {
     fn default() -> Self {
         Self {
             reject: None,
-            refuse_whole: None,
+            reject_whole: None,
             bad_value_is_bad_request: false,
-            refuse_md5: false,
+            reject_md5: false,
             capacity: 15_000,
             per_minute: 30,
             per_hour: 1_500,

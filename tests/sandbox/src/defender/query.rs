@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use axum::{extract, http::Uri};
 use serde_json::Value;
 
-use super::Refusal;
+use super::Rejection;
 
 /// The most indicators on one page.
 pub(super) const MOST_PER_PAGE: usize = 10_000;
@@ -31,8 +31,8 @@ pub(super) struct Page {
 }
 
 impl Query {
-    pub(super) fn read(uri: &Uri) -> Result<Self, Refusal> {
-        let odata = |text: String| Refusal::bad("ODataError", text);
+    pub(super) fn read(uri: &Uri) -> Result<Self, Rejection> {
+        let odata = |text: String| Rejection::bad("ODataError", text);
         let query = extract::Query::<HashMap<String, String>>::try_from_uri(uri)
             .map_err(|error| odata(error.to_string()))?
             .0;

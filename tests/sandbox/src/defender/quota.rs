@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Knobs, Refusal};
+use super::{Knobs, Rejection};
 
 /// When the requests of the last hour were let through.
 #[derive(Default)]
@@ -13,7 +13,7 @@ pub(super) struct Quota(VecDeque<DateTime<Utc>>);
 
 impl Quota {
     /// Lets a request through unless a window is full. A request that is turned away does not count.
-    pub(super) fn take(&mut self, now: DateTime<Utc>, knobs: &Knobs) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, now: DateTime<Utc>, knobs: &Knobs) -> Result<(), Rejection> {
         while self.0.front().is_some_and(|first| now - *first >= TimeDelta::hours(1)) {
             self.0.pop_front();
         }
@@ -34,9 +34,9 @@ impl Quota {
                  Destination+TenantID+AppID. You can send requests again in {seconds} seconds."
             );
             let retry_after = knobs.retry_after_header.then_some(seconds);
-            return Err(Refusal {
+            return Err(Rejection {
                 retry_after,
-                ..Refusal::new(StatusCode::TOO_MANY_REQUESTS, "429", message)
+                ..Rejection::new(StatusCode::TOO_MANY_REQUESTS, "429", message)
             });
         }
         self.0.push_back(now);

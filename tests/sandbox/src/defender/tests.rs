@@ -140,7 +140,7 @@ async fn bad_values_fail_alone_or_all_together() {
     assert_eq!((status, failed), (200, [[true; 11].to_vec(), [false; 5].to_vec()].concat()), "{answer:#}");
     assert_eq!((defender.stored().len(), defender.requests()[0].accepted), (5, 5));
 
-    defender.knobs(|knobs| (knobs.bad_value_is_bad_request, knobs.refuse_md5) = (true, true));
+    defender.knobs(|knobs| (knobs.bad_value_is_bad_request, knobs.reject_md5) = (true, true));
     for indicator in bad.iter().chain([&good[2]]) {
         let (status, answer) = import(&defender, vec![good[0].clone(), indicator.clone()]).await;
         assert_eq!(status, 400, "{answer:#}");
@@ -153,7 +153,7 @@ async fn bad_values_fail_alone_or_all_together() {
     let two = vec![with(indicator("z.example"), "title", "no"), indicator("a.example")];
     let (_, answer) = import(&defender, two.clone()).await;
     assert_eq!(failures(&answer), [None, Some("Not this.")]);
-    defender.knobs(|knobs| knobs.refuse_whole = Some(Arc::new(|_| Some("None of them.".into()))));
+    defender.knobs(|knobs| knobs.reject_whole = Some(Arc::new(|_| Some("None of them.".into()))));
     assert_eq!(import(&defender, two).await.1["error"]["message"], "None of them.");
 }
 

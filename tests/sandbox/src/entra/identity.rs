@@ -23,14 +23,14 @@ pub(super) async fn token(
     match entra.grant_identity(&query, &headers) {
         Ok(answer) => Json(answer).into_response(),
         Err((status, message)) => {
-            entra.note_refusal(status.as_u16().into());
+            entra.note_rejection(status.as_u16().into());
             (status, Json(json!({"statusCode": status.as_u16(), "message": message}))).into_response()
         }
     }
 }
 
 impl Entra {
-    /// App Service's protocol of 2019-08-01. The statuses of its refusals are not documented, save that
+    /// App Service's protocol of 2019-08-01. The statuses of its rejections are not documented, save that
     /// clients read 400 as "not assigned".
     fn grant_identity(
         &self,
@@ -45,8 +45,8 @@ impl Entra {
             if proof != Some(inner.knobs.identity_header.as_bytes()) {
                 return Err((StatusCode::UNAUTHORIZED, "The identity header is missing or wrong.".into()));
             }
-            if let Some(refusal) = &inner.knobs.refuse_identity {
-                return Err(refusal.clone());
+            if let Some(rejection) = &inner.knobs.reject_identity {
+                return Err(rejection.clone());
             }
             let assigned = match client_id {
                 "" => inner.knobs.system_identity,
@@ -64,7 +64,7 @@ impl Entra {
             return bad("The resource is missing.");
         };
         let (token, expires) = self.issue(Kind::ManagedIdentity, &tenant, client_id, resource);
-        // `expires_on` is a string of Unix seconds and there is no `expires_in`: clients refuse a number here.
+        // `expires_on` is a string of Unix seconds and there is no `expires_in`: clients reject a number here.
         Ok(json!({
             "access_token": token,
             "expires_on": expires.timestamp().to_string(),

@@ -62,7 +62,7 @@ async fn an_app_gets_a_token_that_lives_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_carry_their_number() {
+async fn rejections_carry_their_number() {
     let entra = entra();
     let scope = "https://management.azure.com/.default";
     let cases = [
@@ -77,7 +77,7 @@ async fn refusals_carry_their_number() {
         assert_eq!((answered.as_u16(), &body["error_codes"][0]), (status, &json!(code)), "{form}");
         assert!(body["error_description"].as_str().unwrap().starts_with(&format!("AADSTS{code}: ")));
     }
-    assert_eq!(entra.refused().len(), 5);
+    assert_eq!(entra.rejected().len(), 5);
 
     entra.knobs(|knobs| knobs.expired_secrets = ["app".to_string()].into());
     let (_, body) = ask_app(&entra, TENANT, &form("app", "s3cret%26", scope)).await;
@@ -102,7 +102,7 @@ async fn managed_identities_answer_with_a_string_of_seconds() {
     assert_eq!(ask_identity(&entra, &named, "sandbox-identity").await.0, StatusCode::BAD_REQUEST);
     entra.identity("id-1");
     assert_eq!(ask_identity(&entra, &named, "sandbox-identity").await.0, StatusCode::OK);
-    entra.knobs(|knobs| knobs.refuse_identity = Some((StatusCode::BAD_REQUEST, "not assigned".into())));
+    entra.knobs(|knobs| knobs.reject_identity = Some((StatusCode::BAD_REQUEST, "not assigned".into())));
     assert_eq!(ask_identity(&entra, query, "sandbox-identity").await.1["message"], "not assigned");
     assert_eq!(
         entra.issued().iter().map(|issued| issued.kind).collect::<Vec<_>>(),

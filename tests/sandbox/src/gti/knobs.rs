@@ -34,7 +34,7 @@ pub enum Factors {
 pub enum Filters {
     Taken,
     /// 400.
-    Refused,
+    Rejected,
     /// The answer is as if it had not been asked for.
     Ignored,
 }

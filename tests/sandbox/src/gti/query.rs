@@ -38,7 +38,7 @@ impl Question {
             }
             match knobs.types {
                 Filters::Taken => question.kind = Some(kind.clone()),
-                Filters::Refused => return Err("Invalid argument: type".into()),
+                Filters::Rejected => return Err("Invalid argument: type".into()),
                 Filters::Ignored => {}
             }
         }
@@ -46,7 +46,7 @@ impl Question {
             let Some(bound) = term.strip_prefix("gti_score:") else { continue };
             match knobs.bands {
                 Filters::Taken => {}
-                Filters::Refused => return Err(format!("Invalid argument: query {term}")),
+                Filters::Rejected => return Err(format!("Invalid argument: query {term}")),
                 Filters::Ignored => continue,
             }
             match (bound.strip_suffix('+'), bound.strip_suffix('-')) {

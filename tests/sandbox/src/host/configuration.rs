@@ -91,7 +91,7 @@ pub(super) struct QueueOptions {
 }
 
 impl Configuration {
-    /// Reads the app under `root`; whatever the host would refuse at its start is an error here.
+    /// Reads the app under `root`; whatever the host would reject at its start is an error here.
     pub fn read(root: &Path, settings: &Settings) -> Result<Self> {
         let root = std::path::absolute(root)?;
         let keys = Keys::read(&root.join("host.json"), settings)?;
@@ -311,7 +311,7 @@ fn expand(text: &str, settings: &Settings) -> String {
     replace(text, |name| Ok(settings.get(name).cloned().unwrap_or_default())).unwrap_or_default()
 }
 
-/// `%NAME%` from the app settings, unknown names refused.
+/// `%NAME%` from the app settings, unknown names rejected.
 pub(super) fn resolve(text: &str, settings: &Settings) -> Result<String> {
     replace(text, |name| {
         let known = settings.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));

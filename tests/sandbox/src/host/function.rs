@@ -149,8 +149,8 @@ impl FunctionFile {
         }
         let (input, trigger) = trigger.context("No trigger binding specified.")?;
         let retry = self.retry.as_ref().map(RetryFile::read).transpose()?;
-        let refused = retry.is_some() && matches!(trigger, Trigger::Queue { .. });
-        ensure!(!refused, "the queue trigger supports no retry policy");
+        let rejected = retry.is_some() && matches!(trigger, Trigger::Queue { .. });
+        ensure!(!rejected, "the queue trigger supports no retry policy");
         Ok((!self.disabled).then_some(Function { name, input, trigger, outputs, retry }))
     }
 }

@@ -139,7 +139,7 @@ impl Inner {
     }
 
     /// Answers at once and runs in the background. A timer function run like this does not hold the lock of
-    /// its schedule: it can overlap the scheduled run. Seen: a body that is not said to be JSON is refused, one without
+    /// its schedule: it can overlap the scheduled run. Seen: a body that is not said to be JSON is rejected, one without
     /// `input` runs, and an HTTP function is called without a request and fails.
     fn run_by_hand(self: Arc<Self>, function: Function, asked: &Asked) -> Response {
         let content_type =

@@ -8,7 +8,7 @@ use chrono::Duration;
 use rand::RngExt;
 use serde_json::json;
 
-use super::{Answer, Refusal, Service};
+use super::{Answer, Rejection, Service};
 
 const TOKEN_LENGTH: usize = 64;
 
@@ -16,16 +16,16 @@ impl Service {
     /// `POST /token`: the OAuth client credentials grant.
     pub(super) fn token(&mut self, headers: &HeaderMap, form: &HashMap<String, String>) -> Answer {
         self.token_requests += 1;
-        let refusal = |status, error: &str, description: &str| {
+        let rejection = |status, error: &str, description: &str| {
             Answer::new(status, json!({"error": error, "error_description": description}).to_string())
         };
         if !self.basic(headers) {
             let description = "Client authentication failed";
-            return refusal(StatusCode::UNAUTHORIZED, "invalid_client", description);
+            return rejection(StatusCode::UNAUTHORIZED, "invalid_client", description);
         }
         if form.get("grant_type").map(String::as_str) != Some("client_credentials") {
             let description = "The grant type has to be client_credentials";
-            return refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", description);
+            return rejection(StatusCode::BAD_REQUEST, "unsupported_grant_type", description);
         }
         let token: String = (0..TOKEN_LENGTH)
             .map(|_| char::from(b"0123456789abcdef"[self.dice.random_range(0..16)]))
@@ -38,14 +38,14 @@ impl Service {
     }
 
     /// Lets a request of the API proper in, or says why not.
-    pub(super) fn admit(&mut self, path: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(super) fn admit(&mut self, path: &str, headers: &HeaderMap) -> Result<(), Rejection> {
         if self.knobs.require_app_name && !headers.contains_key("x-app-name") {
-            return Err(Refusal::bad_request("X-App-Name is missing"));
+            return Err(Rejection::bad_request("X-App-Name is missing"));
         }
         let by_key = headers.get("x-apikey").is_some_and(|key| key == self.knobs.key.as_str());
         let compatible = path.starts_with("/api/v3/");
         if !by_key && (compatible || !self.bearer(headers) && !self.basic(headers)) {
-            return Err(Refusal {
+            return Err(Rejection {
                 status: self.knobs.unauthorized_status,
                 body: self.knobs.unauthorized_body.clone(),
                 retry_after: None,
@@ -64,8 +64,8 @@ impl Service {
         authorization(headers, "Basic") == Some(&expected)
     }
 
-    /// Counts a request against the quota. What is refused does not count.
-    fn count(&mut self) -> Result<(), Refusal> {
+    /// Counts a request against the quota. What is rejected does not count.
+    fn count(&mut self) -> Result<(), Rejection> {
         let Some(quota) = self.knobs.quota else { return Ok(()) };
         let now = (self.now)();
         while self.counted.front().is_some_and(|at| now - at >= Duration::minutes(1)) {
@@ -75,14 +75,14 @@ impl Service {
             self.counted.push_back(now);
             return Ok(());
         }
-        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+        let mut rejection = Rejection::new(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
         if quota.retry_after {
             // With a quota of none at all there is no first request to wait for.
             let free = self.counted.front().map_or(now, |at| *at) + Duration::minutes(1);
             let seconds = (free - now).num_milliseconds().max(0).unsigned_abs().div_ceil(1000);
-            refusal.retry_after = Some(seconds);
+            rejection.retry_after = Some(seconds);
         }
-        Err(refusal)
+        Err(rejection)
     }
 }
 

@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 use serde_json::{Value, json};
 
 use super::{
-    Answer, FeedRequest, Refusal, Service, cursor,
+    Answer, FeedRequest, Rejection, Service, cursor,
     document::Document,
     knobs::{EndOfData, FiltersBesideNext, LaterFlags, UsedCursor},
     query::{Filters, Flags, Order, Parameters},
@@ -38,7 +38,7 @@ impl Service {
             let entitlements = json!({"entitlements": [{"name": "Threat Intelligence", "active": true}]});
             return match self.admit(uri.path(), headers) {
                 Ok(()) => Answer::new(StatusCode::OK, entitlements.to_string()),
-                Err(refusal) => refusal.into(),
+                Err(rejection) => rejection.into(),
             };
         }
         let parameters = Query::<Vec<(String, String)>>::try_from_uri(uri);
@@ -66,11 +66,11 @@ impl Service {
         answer
     }
 
-    fn read(&mut self, parameters: &Parameters) -> Result<Answer, Refusal> {
+    fn read(&mut self, parameters: &Parameters) -> Result<Answer, Rejection> {
         let heeded = |(name, _): &(&String, &String)| !self.knobs.ignored_parameters.contains(*name);
         let parameters: Parameters =
             parameters.iter().filter(heeded).map(|(name, value)| (name.clone(), value.clone())).collect();
-        let flags = Flags::parse(&parameters).map_err(Refusal::bad_request)?;
+        let flags = Flags::parse(&parameters).map_err(Rejection::bad_request)?;
         self.forget_stale_snapshots();
         match (parameters.get("next"), parameters.get("value")) {
             (Some(next), _) if !next.is_empty() => self.continue_query(next, &parameters, flags),
@@ -82,10 +82,10 @@ impl Service {
     }
 
     /// The record with an id, alone.
-    fn record(&self, id: &str, parameters: &Parameters) -> Result<Answer, Refusal> {
-        let flags = Flags::parse(parameters).map_err(Refusal::bad_request)?;
+    fn record(&self, id: &str, parameters: &Parameters) -> Result<Answer, Rejection> {
+        let flags = Flags::parse(parameters).map_err(Rejection::bad_request)?;
         let document =
-            self.documents.get(id).ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "not found"))?;
+            self.documents.get(id).ok_or_else(|| Rejection::new(StatusCode::NOT_FOUND, "not found"))?;
         let mut text = String::new();
         document.write(flags, &mut text);
         Ok(Answer { records: 1, ..Answer::new(StatusCode::OK, text) })
@@ -127,11 +127,11 @@ impl Service {
         }
     }
 
-    fn start_query(&mut self, parameters: &Parameters, flags: Flags) -> Result<Answer, Refusal> {
+    fn start_query(&mut self, parameters: &Parameters, flags: Flags) -> Result<Answer, Rejection> {
         let now = (self.now)();
         let knobs = &self.knobs;
         let filters = Filters::parse(parameters, now, knobs.limit_behaviour, knobs.unrated_pass)
-            .map_err(Refusal::bad_request)?;
+            .map_err(Rejection::bad_request)?;
         let mut documents: Vec<_> =
             self.documents.values().filter(|document| filters.admit(document)).cloned().collect();
         // Without a sort the order is not to be relied on, and with one it is open among ties.
@@ -158,8 +158,8 @@ impl Service {
         next: &str,
         parameters: &Parameters,
         flags: Flags,
-    ) -> Result<Answer, Refusal> {
-        let stale = Refusal::new(self.knobs.stale_cursor_status, "The cursor is not known, or no longer");
+    ) -> Result<Answer, Rejection> {
+        let stale = Rejection::new(self.knobs.stale_cursor_status, "The cursor is not known, or no longer");
         let Some((scroll, asked)) = cursor::decode(next) else { return Err(stale) };
         let Some(index) = self.snapshots.iter().position(|snapshot| snapshot.scroll == scroll) else {
             return Err(stale);
@@ -167,14 +167,14 @@ impl Service {
         let snapshot = &mut self.snapshots[index];
         let filtered = Filters::NAMES.iter().any(|name| parameters.contains_key(*name));
         let number = match (self.knobs.filters_beside_next, self.knobs.used_cursor) {
-            (FiltersBesideNext::Refused, _) if filtered => {
-                return Err(Refusal::bad_request("next must be the only parameter"));
+            (FiltersBesideNext::Rejected, _) if filtered => {
+                return Err(Rejection::bad_request("next must be the only parameter"));
             }
             (FiltersBesideNext::Restarted, _) if filtered => 1,
             (_, UsedCursor::SamePage) => asked,
             (_, UsedCursor::NextPage) => asked.max(snapshot.position),
-            (_, UsedCursor::Refused) if asked == snapshot.position => asked,
-            (_, UsedCursor::Refused) => return Err(stale),
+            (_, UsedCursor::Rejected) if asked == snapshot.position => asked,
+            (_, UsedCursor::Rejected) => return Err(stale),
         };
         snapshot.used = (self.now)();
         snapshot.position = number + 1;

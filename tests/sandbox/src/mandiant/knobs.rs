@@ -62,7 +62,7 @@ pub enum LaterFlags {
 pub enum LimitBehaviour {
     /// 400.
     #[default]
-    Refused,
+    Rejected,
     /// Pages of 1000.
     Clamped,
 }
@@ -74,7 +74,7 @@ pub enum FiltersBesideNext {
     #[default]
     Ignored,
     /// 400.
-    Refused,
+    Rejected,
     /// The query starts anew at its first page; a client in the field once looped for ever on this.
     Restarted,
 }
@@ -88,7 +88,7 @@ pub enum UsedCursor {
     /// It gives the following page, as an Elasticsearch scroll would: who repeats a request loses a page.
     NextPage,
     /// It is answered like a stale one.
-    Refused,
+    Rejected,
 }
 
 /// How many requests are answered within any minute; the others get 429.

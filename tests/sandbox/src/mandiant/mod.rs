@@ -181,7 +181,7 @@ impl Mandiant {
         self.service().requests.clone()
     }
 
-    /// How often a token was asked for, refusals included.
+    /// How often a token was asked for, rejections included.
     pub fn token_requests(&self) -> usize {
         self.service().token_requests
     }
@@ -202,13 +202,13 @@ impl Mandiant {
 
 /// Why a request is not served. The service's own texts were never published; nobody should read anything
 /// from these.
-struct Refusal {
+struct Rejection {
     status: StatusCode,
     body: String,
     retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl Rejection {
     fn new(status: StatusCode, message: &str) -> Self {
         Self { status, body: serde_json::json!({"error": message}).to_string(), retry_after: None }
     }
@@ -249,10 +249,10 @@ impl Answer {
     }
 }
 
-impl From<Refusal> for Answer {
-    fn from(refusal: Refusal) -> Self {
-        let mut answer = Self::new(refusal.status, refusal.body);
-        if let Some(seconds) = refusal.retry_after {
+impl From<Rejection> for Answer {
+    fn from(rejection: Rejection) -> Self {
+        let mut answer = Self::new(rejection.status, rejection.body);
+        if let Some(seconds) = rejection.retry_after {
             answer.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer

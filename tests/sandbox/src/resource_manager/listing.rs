@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Refusal, ResourceManager, bad_request};
+use super::{Rejection, ResourceManager, bad_request};
 
 /// What a token leads through: the list as it was when its first page was asked for.
 pub struct Listing {
@@ -30,7 +30,7 @@ pub fn planted(source: &str, stix_id: &str, pattern: &str, confidence: u8, valid
 
 impl ResourceManager {
     /// The page that `body` asks for.
-    pub(super) fn list(&self, body: &Value, now: DateTime<Utc>) -> Result<Value, Refusal> {
+    pub(super) fn list(&self, body: &Value, now: DateTime<Utc>) -> Result<Value, Rejection> {
         let (number, offset) = match &body["skipToken"] {
             Value::Null => (self.begin(body, now), 0),
             Value::String(text) if !text.is_empty() => {

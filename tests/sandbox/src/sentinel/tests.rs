@@ -102,7 +102,7 @@ async fn bad_objects_are_reported_by_their_place_and_the_rest_is_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whole_requests_are_refused() {
+async fn whole_requests_are_rejected() {
     let sentinel = sentinel();
     let upload_as = |source: &str| json!({"sourcesystem": source, "stixobjects": [indicator(1)]}).to_string();
     let cases = [
@@ -117,7 +117,7 @@ async fn whole_requests_are_refused() {
     }
     assert_eq!(upload(&sentinel, (0..101).map(indicator).collect()).await.0, 400);
     sentinel.knobs(|knobs| {
-        knobs.refuse_whole =
+        knobs.reject_whole =
             Some(Arc::new(|object| (object["id"] == indicator(2)["id"]).then(|| "Bad one.".into())))
     });
     let (status, _, body) = upload(&sentinel, vec![indicator(1), indicator(2)]).await;

@@ -163,7 +163,7 @@ async fn falls(stage: &Stage, report: &Report, hour: impl Fn(i64) -> DateTime<Ut
     for lane in &stage.lanes {
         ensure!(report.count(*lane, "retracted") == 1, "{}", report.message());
     }
-    let fates: Vec<_> = stage.lanes.iter().map(|lane| lane.taken_back()).collect();
+    let fates: Vec<_> = stage.lanes.iter().map(|lane| lane.retracted()).collect();
     say("the next hour", format!("198[.]51[.]100[.]7: threat score 90 → 20: {}", fates.join(", ")));
     Ok(())
 }

@@ -28,7 +28,7 @@ impl Lane {
     }
 
     /// What becomes there of an indicator that is no longer wanted.
-    pub fn taken_back(self) -> &'static str {
+    pub fn retracted(self) -> &'static str {
         match self {
             Self::Sentinel => "retracted at Sentinel",
             Self::Defender => "deleted at Defender",

@@ -63,9 +63,9 @@ impl Story<'_> {
             say("", format!("not uploaded: {}", report.reasons(first)));
         }
         for lane in &stage.lanes {
-            let refused = report.count(*lane, "rejected");
-            if refused > 0 {
-                say("", format!("not taken by {}, kept with the reason: {refused}", lane.title()));
+            let rejected = report.count(*lane, "rejected");
+            if rejected > 0 {
+                say("", format!("not taken by {}, kept with the reason: {rejected}", lane.title()));
             }
         }
 
@@ -153,7 +153,7 @@ impl Story<'_> {
             held.remove(&id);
         }
         self.compare()?;
-        let fates: Vec<_> = self.stage.lanes.iter().map(|lane| lane.taken_back()).collect();
+        let fates: Vec<_> = self.stage.lanes.iter().map(|lane| lane.retracted()).collect();
         let before = before.map_or("none".to_owned(), |score| score.to_string());
         let what = format!("{value}: threat score {before} → 10");
         say("fourth pass", format!("one record's score fell ({what}): {}", fates.join(", ")));

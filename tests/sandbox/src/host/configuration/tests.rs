@@ -82,7 +82,7 @@ fn app_settings_override_the_file() {
 }
 
 #[test]
-fn what_the_host_refuses_is_refused() {
+fn what_the_host_rejects_is_rejected() {
     assert!(App::new(json!({"version": "2.0"})).fault(&[]).contains("Missing worker Description."));
     let app = App::new(host());
     let executable = ("AzureFunctionsJobHost__customHandler__description__defaultExecutablePath", "");

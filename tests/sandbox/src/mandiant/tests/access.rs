@@ -12,8 +12,8 @@ async fn tokens_are_given_expire_and_can_be_revoked() {
         assert!(status != StatusCode::OK || body.ends_with(b"\n"));
         (status, serde_json::from_slice::<Value>(&body).unwrap())
     };
-    let (status, refusal) = ask("wrong", "grant_type=client_credentials").await;
-    assert_eq!((status, &refusal["error"]), (StatusCode::UNAUTHORIZED, &json!("invalid_client")));
+    let (status, rejection) = ask("wrong", "grant_type=client_credentials").await;
+    assert_eq!((status, &rejection["error"]), (StatusCode::UNAUTHORIZED, &json!("invalid_client")));
     assert_eq!(ask("sandbox-secret", "grant_type=password").await.0, StatusCode::BAD_REQUEST);
     let (_, granted) = ask("sandbox-secret", "grant_type=client_credentials&scope=").await;
     let token = granted["access_token"].as_str().unwrap();

@@ -86,7 +86,7 @@ async fn cursors_can_misbehave() {
     assert_eq!(get(&mandiant, &next).await.1, second);
     let filtered = format!("{next}&{}", since(900_000));
     assert_eq!(get(&mandiant, &filtered).await.1, second);
-    mandiant.set(|knobs| knobs.filters_beside_next = FiltersBesideNext::Refused);
+    mandiant.set(|knobs| knobs.filters_beside_next = FiltersBesideNext::Rejected);
     assert_eq!(get(&mandiant, &filtered).await.0, StatusCode::BAD_REQUEST);
     mandiant.set(|knobs| knobs.filters_beside_next = FiltersBesideNext::Restarted);
     assert_eq!(get(&mandiant, &filtered).await.1, first);
@@ -95,7 +95,7 @@ async fn cursors_can_misbehave() {
     assert_eq!(get(&mandiant, &next).await.1, second);
     let (_, third) = get(&mandiant, &next).await;
     assert_eq!((ids(&third).len(), ids(&third) == ids(&second)), (2, false));
-    mandiant.set(|knobs| knobs.used_cursor = UsedCursor::Refused);
+    mandiant.set(|knobs| knobs.used_cursor = UsedCursor::Rejected);
     assert_eq!(get(&mandiant, &next).await.0, StatusCode::NOT_FOUND);
 
     mandiant.set(|knobs| *knobs = Knobs { cursor_loop_from: Some(2), ..Knobs::default() });

@@ -94,7 +94,7 @@ async fn filters_and_the_window_are_applied() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_parameters_are_refused_and_unknown_ones_ignored() {
+async fn bad_parameters_are_rejected_and_unknown_ones_ignored() {
     let mandiant = service(3);
     for query in [
         "",

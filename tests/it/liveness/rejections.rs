@@ -1,4 +1,4 @@
-//! Refused records on file are appended.
+//! Rejected records on file are appended.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::harness::world::World;
 const FOLDER: &str = "mandiant-threat-intel/lanes/sentinel/rejected/";
 
 /// Sentinel takes of every twenty objects one.
-fn refuse(world: &World) {
+fn reject(world: &World) {
     world.sentinel.knobs(|knobs| {
         knobs.reject = Some(Arc::new(|object: &Value| {
             let is_taken = object["name"].as_str()?.ends_with("0");
@@ -35,23 +35,23 @@ fn retry() -> RunOptions {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_is_written_once() {
+async fn what_is_rejected_is_written_once() {
     let (world, blobs) = World::with_blobs();
-    refuse(&world);
+    reject(&world);
     put(&world, 0..5000, TimeDelta::hours(2));
     let report = world.tick().await;
-    let refused = report.totals().rejected;
-    assert!(report.end == End::CaughtUp && refused > 4000, "{report:#?}");
+    let rejected = report.totals().rejected;
+    assert!(report.end == End::CaughtUp && rejected > 4000, "{report:#?}");
     let size: usize = files(&blobs).iter().map(|(_, content)| content.len()).sum();
     let lines: usize = files(&blobs).iter().map(|(_, content)| content.lines().count()).sum();
-    assert_eq!(lines as u64, refused, "each has its line");
+    assert_eq!(lines as u64, rejected, "each has its line");
     let written = blobs.bytes_written();
-    assert!(written < size as u64 * 3 / 2, "{written} bytes were written for {size} of refused records");
+    assert!(written < size as u64 * 3 / 2, "{written} bytes were written for {size} of rejected records");
 
     // Nor is what is left of a file written again with each page that is offered.
     world.sentinel.knobs(|knobs| knobs.reject = None);
     let report = world.command(retry()).await;
-    assert_eq!((report.end, report.totals().created), (End::CaughtUp, refused), "{report:#?}");
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, rejected), "{report:#?}");
     assert_eq!((world.held().len(), files(&blobs)), (5000, Vec::new()));
     let again = blobs.bytes_written() - written;
     assert!(again < size as u64 / 2, "{again} bytes were written for {size} of records that were accepted");
@@ -61,7 +61,7 @@ async fn what_is_refused_is_written_once() {
 async fn a_request_that_runs_again_begins_another_file() {
     let (world, blobs) = World::with_blobs();
     put(&world, 0..40, TimeDelta::hours(2));
-    refuse(&world);
+    reject(&world);
     world.tick().await;
     // Its first try died, and left a file as earlier versions wrote it: nothing can be added to it.
     let message =
@@ -86,9 +86,9 @@ async fn a_request_that_runs_again_begins_another_file() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_that_runs_out_of_time_leaves_what_it_did_not_offer() {
     let (mut world, blobs) = World::with_blobs();
-    refuse(&world);
+    reject(&world);
     put(&world, 0..2500, TimeDelta::hours(2));
-    let refused = world.tick().await.totals().rejected as usize;
+    let rejected = world.tick().await.totals().rejected as usize;
     world.sentinel.knobs(|knobs| knobs.reject = None);
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "2");
     let message = world.start().engine.accept(retry()).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_retry_that_runs_out_of_time_leaves_what_it_did_not_offer() {
     assert_eq!(ended.reports[0].end, End::Paused, "{ended:#?}");
     let sent = ended.reports[0].totals().created as usize;
     let left: usize = files(&blobs).iter().map(|(_, content)| content.lines().count()).sum();
-    assert!(left < refused && left + sent >= refused, "{left} and {sent} of {refused}");
+    assert!(left < rejected && left + sent >= rejected, "{left} and {sent} of {rejected}");
     world.set("SENTINEL_REQUESTS_PER_MINUTE", "100");
     let ended = world.run(Work::Timer, LIMIT).await;
     assert!(ended.reports.iter().all(|report| report.end == End::CaughtUp), "{ended:#?}");
