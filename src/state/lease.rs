@@ -150,13 +150,9 @@ impl Lease {
     /// `deadline`, and not beyond the time for which the pass may begin anything new: what waited for its place under a
     /// rate limit is not sent either once another instance may be sending under the same limit.
     pub fn bound(&self, deadline: &Deadline) -> Deadline {
-        match &self.hold {
-            Hold::Directory { .. } => deadline.clone(),
-            Hold::Blob { term, .. } => {
-                let term = Arc::clone(term);
-                deadline.while_permitted(move || !term.is_lost() && !term.note_lapse())
-            }
-        }
+        let Hold::Blob { term, .. } = &self.hold else { return deadline.clone() };
+        let term = Arc::clone(term);
+        deadline.while_permitted(move || !term.is_lost() && !term.note_lapse())
     }
 
     /// Makes sure that the lease is held, before a write. One that ran out is acquired again, which succeeds unless
