@@ -261,13 +261,21 @@ async fn lines_that_stay_outlive_their_file_in_a_container() {
     let holds = |world: &World, address: &str| {
         world.defender.stored().values().any(|held| held["indicatorValue"] == address)
     };
-    world.mandiant.put_all([record(WEAK, 0, 80), record(STRONG, 1, 95)]);
-    world.tick().await;
-    assert_eq!(lines().len(), 2);
+    let retry = RunOptions { retry_rejected: true, ..RunOptions::default() };
+    // One after the other, and then rejected once more in this order: what stays later is how the file begins.
+    for rejected in [record(WEAK, 0, 80), record(STRONG, 1, 95)] {
+        world.mandiant.put(rejected);
+        world.command(RunOptions { lookback_days: Some(2), ..RunOptions::default() }).await;
+    }
+    world.command(retry.clone()).await;
+    let both = lines();
+    assert!(
+        matches!(&both[..], [first, second] if first.contains(WEAK) && second.contains(STRONG)),
+        "{both:?}"
+    );
     world.mandiant.put_all([record("198.51.100.3", 2, 90), record("198.51.100.4", 3, 90)]);
     world.command(RunOptions { lookback_days: Some(2), ..RunOptions::default() }).await;
     world.defender.knobs(|knobs| knobs.reject = None);
-    let retry = RunOptions { retry_rejected: true, ..RunOptions::default() };
     world.command(retry.clone()).await;
     assert!(holds(&world, STRONG) && !holds(&world, WEAK), "there is room for the better one only");
     let left = lines();
