@@ -10,6 +10,7 @@ mod patterns;
 mod plain;
 mod prefixes;
 mod ranges;
+mod sorted;
 mod texts;
 mod types;
 mod vital;
@@ -22,7 +23,7 @@ pub use self::{
     vital::{ADDRESSES, ALONE, NAME as VITAL, WHOLE},
 };
 use self::{
-    entry::{Entry, Parsed, Range},
+    entry::{Entry, LONGEST_DIGEST, Parsed, Range},
     patterns::Patterns,
     prefixes::Prefixes,
     ranges::Ranges,
@@ -244,7 +245,8 @@ impl Lists {
             Observable::Url(url) => self.url(url, types),
             Observable::File(hashes) => return self.file(hashes, types),
         };
-        let place = place.or_else(|| self.patterns.find(&text_of(observable)?, types));
+        let matched = || self.patterns.find(&text_of(observable)?, types);
+        let place = place.or_else(|| if self.patterns.is_empty() { None } else { matched() });
         place.map(|place| self.hit(place))
     }
 
@@ -254,8 +256,9 @@ impl Lists {
 
     fn file(&self, hashes: &Hashes, types: Types) -> Option<Hit<'_>> {
         let place = hashes.all().find_map(|(_, digest)| {
-            let bytes = entry::bytes(digest)?;
-            let listed = self.texts.find(&[Kind::Digest], &bytes, types);
+            let mut space = [0; LONGEST_DIGEST];
+            let bytes = entry::decoded(digest, &mut space);
+            let listed = self.texts.find(&[Kind::Digest], bytes, types);
             listed.or_else(|| self.patterns.find(digest, types))
         });
         place.map(|place| self.hit(place))
