@@ -176,7 +176,7 @@ proptest! {
         prop_assert!(read(&policy, &mut manifest, &mut counts).is_empty());
     }
 
-    /// Whatever comes, in whatever pages: the limit is kept, and at the end nobody outside is better than anybody
+    /// Whatever comes, in whatever pages: the limit is kept, and at the end no indicator outside is better than any
     /// inside.
     #[test]
     fn the_best_have_room(pages in prop::collection::vec(prop::collection::vec(indicator(), 0..30), 0..6), limit in 0..20_usize) {

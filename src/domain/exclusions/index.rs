@@ -1,23 +1,20 @@
-//! Items sorted by a hash, found through the hash's first bits.
-//!
-//! Most values are in no list. So each bucket has a word in which two bits are set for each of its hashes, and a value
-//! whose bits are not set needs nothing else: all words together fit into a processor's cache.
+//! Items sorted by a hash, found through the hash's first bits. Most values are in no list, which a filter tells alone.
 
 use std::ops::Range;
+
+use super::filter::Filter;
 
 /// Items and where those of each hash stand.
 pub(super) struct Index<T> {
     items: Vec<(u32, T)>,
-    /// Of each bucket, which is the hashes that start with the same bits.
-    words: Vec<u64>,
-    /// Where the buckets begin, and at the end how many items there are.
+    filter: Filter,
+    /// Where the filter's buckets begin, and at the end how many items there are.
     starts: Vec<u32>,
-    shift: u32,
 }
 
 impl<T> Default for Index<T> {
     fn default() -> Self {
-        Self { items: Vec::new(), words: Vec::new(), starts: Vec::new(), shift: 0 }
+        Self { items: Vec::new(), filter: Filter::default(), starts: Vec::new() }
     }
 }
 
@@ -25,22 +22,17 @@ impl<T> Index<T> {
     /// Of items that are sorted by their hash.
     pub fn of(mut items: Vec<(u32, T)>) -> Self {
         items.shrink_to_fit();
-        let bits = (items.len() / 4).max(2).ilog2() + 1;
-        let shift = 32 - bits;
-        let mut words = vec![0; 1 << bits];
-        for (hash, _) in &items {
-            words[(hash >> shift) as usize] |= marks(*hash);
-        }
-        let mut starts = Vec::with_capacity(words.len() + 1);
+        let filter = Filter::of(items.len(), items.iter().map(|(hash, _)| *hash));
+        let mut starts = Vec::with_capacity(filter.buckets() + 1);
         let mut place = 0;
-        for bucket in 0..1_u32 << bits {
-            while items.get(place).is_some_and(|(hash, _)| hash >> shift < bucket) {
+        for bucket in 0..filter.buckets() {
+            while items.get(place).is_some_and(|(hash, _)| filter.bucket(*hash) < bucket) {
                 place += 1;
             }
             starts.push(u32::try_from(place).expect("a list has fewer entries"));
         }
         starts.push(u32::try_from(items.len()).expect("a list has fewer entries"));
-        Self { items, words, starts, shift }
+        Self { items, filter, starts }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -49,13 +41,10 @@ impl<T> Index<T> {
 
     /// The places of the items with this hash.
     pub fn places(&self, hash: u32) -> Range<usize> {
-        if self.items.is_empty() {
+        if self.items.is_empty() || !self.filter.may_have(hash) {
             return 0..0;
         }
-        let bucket = (hash >> self.shift) as usize;
-        if self.words[bucket] & marks(hash) != marks(hash) {
-            return 0..0;
-        }
+        let bucket = self.filter.bucket(hash);
         let (start, end) = (self.starts[bucket] as usize, self.starts[bucket + 1] as usize);
         let items = &self.items[start..end];
         let first = items.iter().take_while(|(known, _)| *known < hash).count();
@@ -72,11 +61,6 @@ impl<T> Index<T> {
     pub fn items(&self) -> impl Iterator<Item = &T> {
         self.items.iter().map(|(_, item)| item)
     }
-}
-
-/// Two bits out of the hash's last, which tell no bucket unless there are more than a million.
-fn marks(hash: u32) -> u64 {
-    1 << (hash % 64) | 1 << (hash / 64 % 64)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod change;
 mod entry;
+mod filter;
 mod index;
 mod patterns;
 mod plain;
@@ -298,7 +299,7 @@ impl Lists {
     }
 }
 
-fn find<T: Copy + Ord>(ranges: &[(Types, Ranges<T>)], value: T, types: Types) -> Option<Place> {
+fn find<T: Copy + Ord + Into<u128>>(ranges: &[(Types, Ranges<T>)], value: T, types: Types) -> Option<Place> {
     ranges.iter().filter(|(bound, _)| bound.contains(types)).find_map(|(_, ranges)| ranges.find(value))
 }
 

@@ -32,8 +32,8 @@ impl<T: Copy + Ord> Sorted<T> {
         for row in self.rows.iter().rev() {
             // What fills a block up leads behind the last.
             let block = place.min(row.len().checked_sub(1)?);
-            let count: usize = row[block].iter().map(|known| usize::from(*known <= value)).sum();
-            place = block * WIDTH + count.checked_sub(1)?;
+            let count: u8 = row[block].iter().map(|known| u8::from(*known <= value)).sum();
+            place = block * WIDTH + usize::from(count.checked_sub(1)?);
         }
         Some(place.min(self.len - 1))
     }
