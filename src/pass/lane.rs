@@ -104,7 +104,11 @@ fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
     Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
-async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
+/// The lane's state as it is stored.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
     let Context { store, lane, pass, source, .. } = context;
     let origin = Origin {
         target: lane.target.clone(),

@@ -13,6 +13,7 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, releases the lease and asks to be continued.
 
+mod asked;
 mod begin;
 mod compare;
 mod context;
@@ -38,11 +39,13 @@ mod pages;
 mod participation;
 mod reading;
 mod reconciliation;
+mod rehearsal;
 mod rejections;
 mod reruns;
 mod retractions;
 mod selecting;
 mod soundness;
+mod standing;
 mod status;
 mod status_body;
 mod windows;

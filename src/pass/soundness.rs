@@ -1,11 +1,8 @@
 //! Whether the program as a whole is well, for a monitoring system that asks.
 
-use chrono::{DateTime, Utc};
-
 use super::status::Overview;
 use crate::domain::{
-    health::{Health, Spell},
-    report::Report,
+    health::{Health, Silence, Spell},
     schedule::Schedule,
 };
 
@@ -33,7 +30,10 @@ impl Overview {
             if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {
                 complaints.push(format!("{name} has a manifest that cannot be read: {problem}"));
             }
-            if let Some(since) = schedule.as_ref().and_then(|schedule| self.silent_since(name, schedule)) {
+            let silence =
+                schedule.as_ref().and_then(|schedule| Silence::of(&self.runs, Some(name), schedule));
+            let is_silent = |silence: &Silence| silence.is_long(self.at) && self.running.is_none();
+            if let Some(Silence { since, .. }) = silence.filter(is_silent) {
                 complaints.push(format!(
                     "{name} had no pass since {}, and the timer should have fired twice; check that the function app runs",
                     since.format("%Y-%m-%d %H:%M UTC")
@@ -50,15 +50,6 @@ impl Overview {
         let since = since.format("%Y-%m-%d %H:%M UTC");
         (!spell.is_well()).then(|| format!("{lane} is {} since {since}{why}", end.word()))
     }
-
-    /// When the lane's newest pass began, if the timer should have fired twice since then.
-    fn silent_since(&self, lane: &str, schedule: &Schedule) -> Option<DateTime<Utc>> {
-        let took_part =
-            |run: &&Report| !run.dry_run && (run.lanes.is_empty() || run.lanes.contains_key(lane));
-        let newest = self.runs.iter().filter(took_part).map(|run| run.started_at).max()?;
-        let second = schedule.next_after(schedule.next_after(newest)?)?;
-        (second < self.at && self.running.is_none()).then_some(newest)
-    }
 }
 
 #[cfg(test)]
@@ -68,7 +59,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         outcome::End,
-        report::{LaneReport, Trigger},
+        report::{LaneReport, Report, Trigger},
     };
     use crate::state::object::Holder;
 

@@ -31,6 +31,7 @@ mod inventory;
 mod life;
 mod lifecycle;
 mod liveness;
+mod log_lines;
 mod model;
 mod ownership;
 mod portable;

@@ -12,7 +12,7 @@
 //! - A report whose sum is not right; an invocation that ends after the host's limit; a stale message that is
 //!   acted upon; a lane that does not catch up when nothing is wrong any more.
 //! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
-//! - More is retracted within a day than the retraction limit permits, and nobody confirmed it.
+//! - More is retracted within a day than the retraction limit permits, and no operator confirmed it.
 //! - Another application's indicator at Defender was changed.
 //!
 //! # What does not

@@ -13,9 +13,16 @@ use crate::{
         entry::Handle,
         fingerprint::Fingerprint,
         inventory::{Held, InventoryPage, Owner, PassedOver},
+        page::{About, UNREADABLE},
     },
-    http::unexpected::{error, object},
+    http::{
+        text::cut,
+        unexpected::{error, object},
+    },
 };
+
+/// So much of a pattern is written to the log, in characters.
+const LONGEST: usize = 200;
 
 /// An answer that is no page, or not one to go on from; the sentence says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,9 +92,12 @@ pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result
     for item in page.value {
         let id = [&item["properties"]["externalId"], &item["name"]];
         let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
+        // STIX says what an indicator is about in its pattern, which names the type too.
+        let text = |value: &Value| cut(value.as_str().unwrap_or(UNREADABLE).to_owned(), LONGEST);
+        let about = About { value: text(&item["properties"]["pattern"]), kind: text(&item["kind"]) };
         match read(item, source_system, now) {
             Ok(indicator) => held.push(indicator),
-            Err(reason) => passed_over.push(PassedOver { id, reason }),
+            Err(reason) => passed_over.push(PassedOver { id, about, reason }),
         }
     }
     Ok(InventoryPage { held, passed_over, next })

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        health::{Health, Spell, overdue},
+        health::{Health, Silence, Spell},
         report::Report,
         schedule::Schedule,
     },
@@ -65,7 +65,8 @@ pub fn page<'a>(
         })
         .collect();
     let parsed = schedule.and_then(Schedule::parse);
-    let due = parsed.as_ref().and_then(|parsed| overdue(&overview.runs, parsed, overview.at));
+    let silence = parsed.as_ref().and_then(|parsed| Silence::of(&overview.runs, None, parsed));
+    let due = silence.filter(|silence| silence.is_late(overview.at)).map(|silence| silence.due);
     let tasks = cause::tasks(overview, &spells, schedule, due.filter(|_| overview.running.is_none()), links);
     let mut frame = headline(overview, &tasks, &spells, links);
     frame.refreshes = refreshes;

@@ -77,7 +77,7 @@ impl TestClock {
         self.offset_seconds.fetch_add(delta.num_seconds(), Ordering::Relaxed);
     }
 
-    /// What o'clock it is in truth, whatever our clock says.
+    /// The true time, whatever our clock says.
     pub fn true_time(&self) -> DateTime<Utc> {
         self.start + self.origin.elapsed()
     }
@@ -190,7 +190,7 @@ impl World {
         (world, blobs)
     }
 
-    /// What o'clock it is in truth.
+    /// The true time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.true_time()
     }

@@ -45,12 +45,12 @@ pub struct Simulation {
     pub overdue: u64,
     /// MINIMUM_CONFIDENCE.
     pub threshold: i64,
-    /// Whether somebody changes the settings now and then.
+    /// Whether an operator changes the settings now and then.
     pub is_fickle: bool,
     /// Whether our clock jumps now and then, and how far it is off.
     pub is_jumpy: bool,
     pub off: TimeDelta,
-    /// When somebody first confirmed retractions, if ever.
+    /// When an operator first confirmed retractions, if ever.
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
@@ -171,7 +171,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody changes a setting, whatever is under way: everything is to be read again.
+    /// An operator changes a setting, whatever is under way: everything is to be read again.
     fn change_settings(&mut self) {
         if !self.is_fickle || self.dice.chance(0.6) {
             return;
@@ -218,7 +218,7 @@ impl Simulation {
         }
     }
 
-    /// A tick, a message (perhaps delivered twice), or somebody's request.
+    /// A tick, a message (perhaps delivered twice), or an operator's request.
     async fn work(&mut self) -> Work {
         if !self.queue.is_empty() && self.dice.chance(0.6) {
             let message =

@@ -103,7 +103,7 @@ struct Inner {
     planted: BTreeMap<(String, String), Value>,
     listings: Vec<listing::Listing>,
     queries: Vec<Query>,
-    /// When the bucket is full again, if nobody asks.
+    /// When the bucket is full again, if no request comes.
     full_at: DateTime<Utc>,
 }
 
