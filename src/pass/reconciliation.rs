@@ -1,14 +1,16 @@
 //! The manifest against what the destination holds in truth: adopted when a lane begins, compared in each pass where the
 //! destination can be asked at any time; and what the destination has room for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use tracing::{debug, info, warn};
 
 use super::{foreign, halt::Halt, ledger::Ledger};
 use crate::{
     destination::{ApiError, Reconciliation},
     domain::{
+        arrival::Sighting,
         capacity::{Admitted, Capacity},
         entry::{Handle, Known, State},
         inventory::{Held, InventoryPage, Owner, found, gone, missing},
@@ -34,6 +36,8 @@ pub(super) struct Reconciler {
     foreign: HashSet<String>,
     /// Some of ours made way for better ones in this pass.
     made_way: bool,
+    /// The end of validity of each of ours, where the list was read that shows them and arrival is verified.
+    shown: Option<HashMap<Key, Option<DateTime<Utc>>>>,
 }
 
 /// What of a page is sent, and what is settled without being sent.
@@ -63,6 +67,16 @@ impl Reconciler {
     /// Whether another application holds what is compared as this.
     pub fn is_foreign(&self, compared_as: &str) -> bool {
         self.foreign.contains(compared_as)
+    }
+
+    /// How the destination's list showed the indicator of `key`.
+    pub fn sighting(&self, key: Key) -> Sighting {
+        match &self.shown {
+            Some(shown) => {
+                shown.get(&key).map_or(Sighting::NotShown, |until| Sighting::Shown { until: *until })
+            }
+            None => Sighting::Unclear,
+        }
     }
 
     /// Notes that one is no longer held, which leaves room for another.
@@ -165,6 +179,9 @@ impl Reconciler {
         let (now, total) = (ledger.now(), held.len());
         let others = held.iter().filter(|held| held.owner == Owner::Other);
         self.foreign = others.map(|held| held.compared_as.clone()).collect();
+        let ours = held.iter().filter(|held| held.owner == Owner::Us);
+        let ours = ours.filter_map(|held| Some((held.key?, held.valid_until)));
+        self.shown = lane.verifies_arrival.then(|| ours.collect());
         ledger.state.progress.swept = RULES;
         let manifest = &ledger.state.manifest;
         let removed = removed.into_iter().filter_map(|key| manifest.get(key));

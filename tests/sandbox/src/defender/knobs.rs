@@ -17,6 +17,8 @@ pub struct Knobs {
     pub reject: Option<Judge>,
     /// Names the message with which one indicator makes the whole import a 400.
     pub reject_whole: Option<Judge>,
+    /// Whether an import is acknowledged and nothing of it ever shown.
+    pub lose: Option<Arc<dyn Fn(&[Value]) -> bool + Send + Sync>>,
     /// Whether a value the API does not take makes the whole import a 400: both were seen, and neither is
     /// documented.
     pub bad_value_is_bad_request: bool,
@@ -51,6 +53,7 @@ impl Default for Knobs {
         Self {
             reject: None,
             reject_whole: None,
+            lose: None,
             bad_value_is_bad_request: false,
             reject_md5: false,
             capacity: 15_000,
