@@ -28,6 +28,8 @@ const KEYS: usize = 4_000;
 /// So many requests may have been offered again without having been seen: where nothing arrives at all, sending
 /// everything once more helps nobody, and each row costs.
 const OFFERED_AGAIN: usize = 10;
+/// What was offered again and lost once more is offered after that time, where others arrive.
+const REPEATED_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// `lanes/<lane>/arrival.json`: what the lane looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct Arrivals {
     /// When the newest of what is, or was, looked for was acknowledged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<DateTime<Utc>>,
+    /// When the newest of what was seen was acknowledged: up to then the destination shows what it takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seen: Option<DateTime<Utc>>,
     /// One indicator for each request, the oldest first.
     pub awaited: Vec<Awaited>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,9 +66,16 @@ pub struct Awaited {
     /// When its request was offered again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offered: Option<DateTime<Utc>>,
-    /// The keys of its whole request by the end of validity with which they were sent; none once it was offered again.
+    /// The keys of its whole request by the end of validity with which they were sent.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub request: BTreeMap<u32, Vec<Key>>,
+}
+
+/// A request that is to be offered again.
+pub struct Offer {
+    pub request: BTreeMap<u32, Vec<Key>>,
+    /// It was before, and has not arrived either.
+    pub is_repeated: bool,
 }
 
 /// An indicator of a reserved name, sent where nothing else was: it tells a source that is silent from a destination that
@@ -113,13 +125,14 @@ impl Arrivals {
         self.awaited.retain(|awaited| awaited.is_expected(entry(awaited.key), now));
     }
 
-    /// Looks for these as well, as far as there is room.
+    /// Looks for these as well, as far as there is room. What was missing and is sent again is looked for already.
     pub fn await_all(&mut self, sample: Vec<Awaited>) {
         self.acknowledged = sample.iter().map(|awaited| awaited.acknowledged).chain(self.acknowledged).max();
         let mut keys: usize = self.awaited.iter().map(Awaited::keys).sum();
         for awaited in sample {
+            let is_known = self.missing().any(|missing| awaited.has(missing.key));
             keys += awaited.keys();
-            if keys <= KEYS {
+            if keys <= KEYS && !is_known {
                 self.awaited.push(awaited);
             }
         }
@@ -130,26 +143,33 @@ impl Arrivals {
         self.awaited.iter().filter(|awaited| awaited.missing.is_some())
     }
 
-    /// Chooses at `now` which requests of what is missing are offered again, and notes it. Returns their keys, by the end
-    /// of validity with which they were sent.
-    pub fn offer_again(&mut self, now: DateTime<Utc>) -> Vec<BTreeMap<u32, Vec<Key>>> {
+    /// Chooses at `now` which requests of what is missing are offered again, and notes it. One that was offered before is
+    /// offered once more if what was acknowledged later has been seen.
+    pub fn offer_again(&mut self, now: DateTime<Utc>) -> Vec<Offer> {
         let offered = self.awaited.iter().filter(|awaited| awaited.offered.is_some()).count();
-        let missing = self.awaited.iter_mut();
-        let missing = missing.filter(|awaited| awaited.missing.is_some() && awaited.offered.is_none());
-        let chosen = missing.take(OFFERED_AGAIN.saturating_sub(offered)).map(|awaited| {
-            awaited.offered = Some(now);
-            std::mem::take(&mut awaited.request)
-        });
-        chosen.collect()
+        let mut left = OFFERED_AGAIN.saturating_sub(offered);
+        let (seen, mut offers) = (self.seen, Vec::new());
+        for awaited in self.awaited.iter_mut().filter(|awaited| awaited.missing.is_some()) {
+            let is_due = match awaited.offered {
+                Some(offered) => offered + REPEATED_AFTER <= now && seen.is_some_and(|seen| seen > offered),
+                None => left > 0,
+            };
+            if is_due {
+                let is_repeated = awaited.offered.replace(now).is_some();
+                left -= usize::from(!is_repeated);
+                offers.push(Offer { request: awaited.request.clone(), is_repeated });
+            }
+        }
+        offers
     }
 
-    /// Whether a canary is due at `now` in a lane that began at `created`: nothing is looked for, and nothing was
-    /// acknowledged for a day.
+    /// Whether a canary is due at `now` in a lane that began at `created`: nothing was acknowledged for a day, and what
+    /// was before is seen or missing.
     pub fn wants_canary(&self, created: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
         let last = self.acknowledged.into_iter().chain(self.canary.map(|canary| canary.acknowledged)).max();
         // One in the future was noted by a clock that was ahead.
         let is_quiet = last.or(created).is_none_or(|last| last + QUIET <= now || last > now);
-        self.awaited.is_empty() && is_quiet
+        self.awaited.iter().all(|awaited| awaited.missing.is_some()) && is_quiet
     }
 
     /// Notes that a canary was acknowledged at `now`.
@@ -163,8 +183,9 @@ impl Arrivals {
     pub fn look_at(&mut self, place: usize, sighting: Sighting, now: DateTime<Utc>) -> Looked {
         let looked = self.awaited[place].look(sighting, now);
         if let Looked::Seen { .. } = looked {
-            let seen = self.awaited.remove(place);
-            self.canary = self.canary.filter(|canary| canary.acknowledged > seen.acknowledged);
+            let seen = self.awaited.remove(place).acknowledged;
+            self.seen = self.seen.max(Some(seen));
+            self.canary = self.canary.filter(|canary| canary.acknowledged > seen);
         }
         looked
     }
@@ -183,7 +204,9 @@ impl Arrivals {
             _ => {
                 self.acknowledged = self.acknowledged.max(Some(acknowledged));
                 self.canary = None;
-                return matches!(sighting, Sighting::Shown { .. }).then_some(CanaryState::Seen);
+                let is_seen = matches!(sighting, Sighting::Shown { .. });
+                self.seen = self.seen.max(is_seen.then_some(acknowledged));
+                return is_seen.then_some(CanaryState::Seen);
             }
         }
         Some(if canary.missing.is_some() { CanaryState::Missing } else { CanaryState::Awaited })
@@ -233,6 +256,11 @@ impl Awaited {
             offered: None,
             request: keys,
         })
+    }
+
+    /// Whether this was acknowledged in the same request.
+    fn has(&self, key: Key) -> bool {
+        self.request.values().flatten().any(|one| *one == key)
     }
 
     /// How many keys are remembered for it.

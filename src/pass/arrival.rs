@@ -3,7 +3,7 @@
 //!
 //! A look that fails fails nothing, and proves nothing: it is told, and made again in the next pass.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
@@ -13,10 +13,9 @@ use crate::{
     clock::Deadline,
     destination::{ApiError, Reconciliation},
     domain::{
-        arrival::{Arrivals, Awaited, CanaryState, Looked, Sighting},
+        arrival::{Arrivals, Awaited, CanaryState, Looked, Offer, Sighting},
         entry::{Known, State},
         fingerprint::Fingerprint,
-        observable::Key,
         purpose::{Backfill, Purpose},
     },
     http::traffic::Traffic,
@@ -92,7 +91,7 @@ pub(super) async fn conclude<'a>(
     {
         warn!(lane = context.lane.name, "what is to be looked for was not written: {error}");
     }
-    if ledger.arrival.remark.is_none() {
+    if ledger.arrival.remark.is_none() || ledger.arrival.report.missing == 0 {
         ledger.arrival.remark = remark(ledger);
     }
 }
@@ -135,8 +134,11 @@ async fn look(ledger: &mut Ledger<'_>, reconciler: &Reconciler, wanted: impl Fn(
         }
         place += 1;
     }
-    let missing = ledger.arrival.known.missing().count() as u64;
-    ledger.arrival.report.missing = ledger.arrival.report.missing.max(missing);
+    let (missing, canary) = (ledger.arrival.known.missing().count() as u64, ledger.arrival.known.canary);
+    let report = &mut ledger.arrival.report;
+    report.missing = report.missing.max(missing);
+    // What was seen after it says what the canary was to say.
+    report.canary = report.canary.filter(|state| canary.is_some() || *state == CanaryState::Seen);
 }
 
 /// How the destination shows `awaited`: by its list, or asked for it alone.
@@ -149,7 +151,7 @@ async fn sighting(
     let destination = &ledger.context.lane.destination;
     match destination.reconciliation() {
         Reconciliation::Never => Ok(Sighting::Unclear),
-        Reconciliation::EachPass => Ok(reconciler.sighting(awaited.key)),
+        Reconciliation::EachPass => Ok(reconciler.sighting(awaited.key, awaited.acknowledged)),
         // What looking takes is no part of what delivering takes.
         Reconciliation::AtFirst => destination.look_up(awaited.id, deadline, &Traffic::default()).await,
     }
@@ -166,18 +168,21 @@ fn note_problem(ledger: &mut Ledger<'_>, problem: &str) {
 /// that the rest of the request arrived is not known.
 async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     let now = ledger.now();
-    let requests = ledger.arrival.known.offer_again(now);
+    let offers = ledger.arrival.known.offer_again(now);
     ledger.arrival.remark = remark(ledger);
-    if requests.is_empty() {
+    if offers.is_empty() {
         return Ok(());
     }
-    let mut doubtful = Vec::new();
-    for (number, request) in requests.into_iter().enumerate() {
-        let (known, range) = doubt(ledger, &request, now);
+    let (mut doubtful, mut ranges) = (Vec::new(), Vec::new());
+    for offer in &offers {
+        let (known, range) = doubt(ledger, offer, now);
         doubtful.extend(known);
-        let Some((first, last)) = range else { continue };
+        ranges.extend(range);
+    }
+    let end = ledger.context.source.limits().end(now);
+    for (number, (first, last)) in joined(ranges).into_iter().enumerate() {
         let run_id = format!("{}-missing-{}", ledger.context.pass.run_id, number + 1);
-        let to = (last + TimeDelta::seconds(1)).min(ledger.context.source.limits().end(now));
+        let to = (last + TimeDelta::seconds(1)).min(end);
         let from = first.min(to);
         let backfill = Backfill { run_id, purpose: Purpose::Lookback, from, to, position: from };
         ledger.state.progress.backfills.push(backfill);
@@ -186,20 +191,20 @@ async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     ledger.commit(doubtful).await
 }
 
-/// The entries of a request that are held as they were sent, in doubt; and the times between which the source updated
+/// The entries of a request that are held as they were sent last, in doubt; and the times between which the source updated
 /// what was in it.
 #[expect(clippy::type_complexity, reason = "two results of one walk")]
 fn doubt(
     ledger: &Ledger<'_>,
-    request: &BTreeMap<u32, Vec<Key>>,
+    offer: &Offer,
     now: DateTime<Utc>,
 ) -> (Vec<Known>, Option<(DateTime<Utc>, DateTime<Utc>)>) {
     let manifest = &ledger.state.manifest;
-    let keys = request.iter().flat_map(|(until, keys)| keys.iter().map(move |key| (*until, *key)));
+    let keys = offer.request.iter().flat_map(|(until, keys)| keys.iter().map(move |key| (*until, *key)));
     let (mut doubtful, mut times) = (Vec::new(), Vec::new());
     for (until, key) in keys {
         let Some(mut entry) = manifest.get(key).copied() else { continue };
-        let is_as_sent = entry.valid_until == until && entry.is_held(now);
+        let is_as_sent = (offer.is_repeated || entry.valid_until == until) && entry.is_held(now);
         if is_as_sent && !entry.state().is_decided_against() {
             entry.fingerprint = Fingerprint::VOID;
             doubtful.push(Known { entry, handle: manifest.handle(key) });
@@ -210,6 +215,19 @@ fn doubt(
     }
     let range = times.iter().min().copied().zip(times.iter().max().copied());
     (doubtful, range)
+}
+
+/// Ranges of time, in their order, those that overlap as one.
+fn joined(mut ranges: Vec<(DateTime<Utc>, DateTime<Utc>)>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|(from, to), (_, before)| {
+        let overlaps = *from <= *before;
+        if overlaps {
+            *before = (*before).max(*to);
+        }
+        overlaps
+    });
+    ranges
 }
 
 /// What people should know of what has not arrived.

@@ -36,8 +36,8 @@ pub(super) struct Reconciler {
     foreign: HashSet<String>,
     /// Some of ours made way for better ones in this pass.
     made_way: bool,
-    /// The end of validity of each of ours, where the list was read that shows them and arrival is verified.
-    shown: Option<HashMap<Key, Option<DateTime<Utc>>>>,
+    /// When the list was read that shows ours, and the end of validity of each, where arrival is verified.
+    shown: Option<(DateTime<Utc>, HashMap<Key, Option<DateTime<Utc>>>)>,
 }
 
 /// What of a page is sent, and what is settled without being sent.
@@ -69,13 +69,13 @@ impl Reconciler {
         self.foreign.contains(compared_as)
     }
 
-    /// How the destination's list showed the indicator of `key`.
-    pub fn sighting(&self, key: Key) -> Sighting {
+    /// How the destination's list showed the indicator of `key`; it can tell nothing of what was acknowledged later.
+    pub fn sighting(&self, key: Key, acknowledged: DateTime<Utc>) -> Sighting {
         match &self.shown {
-            Some(shown) => {
+            Some((at, shown)) if acknowledged <= *at => {
                 shown.get(&key).map_or(Sighting::NotShown, |until| Sighting::Shown { until: *until })
             }
-            None => Sighting::Unclear,
+            _ => Sighting::Unclear,
         }
     }
 
@@ -181,7 +181,7 @@ impl Reconciler {
         self.foreign = others.map(|held| held.compared_as.clone()).collect();
         let ours = held.iter().filter(|held| held.owner == Owner::Us);
         let ours = ours.filter_map(|held| Some((held.key?, held.valid_until)));
-        self.shown = lane.verifies_arrival.then(|| ours.collect());
+        self.shown = lane.verifies_arrival.then(|| (now, ours.collect()));
         ledger.state.progress.swept = RULES;
         let manifest = &ledger.state.manifest;
         let removed = removed.into_iter().filter_map(|key| manifest.get(key));

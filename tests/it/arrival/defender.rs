@@ -40,7 +40,10 @@ async fn a_lost_import_is_found_by_one_reading_of_the_list_and_healed() {
     assert_eq!((of_defender(&report), lists(&world)), ((0, 0, 0), before), "nothing is awaited");
 
     lose_imports(&world, |number| number == 1);
-    list(&world, 100, 10);
+    tokio::time::advance(HOUR).await;
+    // Longer ago than the next pass reads again by itself.
+    let at = world.ago(TimeDelta::minutes(40));
+    world.mandiant.put_all((100..110).map(|n| Record::ipv4(&address(n)).updated(at).mscore(95)));
     assert_eq!(world.tick().await.totals().created, 10);
     assert_eq!(world.defender.stored().len(), 20);
     for _ in 0..2 {
