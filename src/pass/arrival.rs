@@ -25,6 +25,9 @@ use crate::{
 /// The time for all looks at once: a destination that answers slowly is asked for the rest in the next pass.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// From the first time to the last.
+type Span = (DateTime<Utc>, DateTime<Utc>);
+
 /// Looks for what earlier passes delivered, and notes what is to be offered again.
 ///
 /// # Errors
@@ -193,12 +196,7 @@ async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
 
 /// The entries of a request that are held as they were sent last, in doubt; and the times between which the source updated
 /// what was in it.
-#[expect(clippy::type_complexity, reason = "two results of one walk")]
-fn doubt(
-    ledger: &Ledger<'_>,
-    offer: &Offer,
-    now: DateTime<Utc>,
-) -> (Vec<Known>, Option<(DateTime<Utc>, DateTime<Utc>)>) {
+fn doubt(ledger: &Ledger<'_>, offer: &Offer, now: DateTime<Utc>) -> (Vec<Known>, Option<Span>) {
     let manifest = &ledger.state.manifest;
     let keys = offer.request.iter().flat_map(|(until, keys)| keys.iter().map(move |key| (*until, *key)));
     let (mut doubtful, mut times) = (Vec::new(), Vec::new());
@@ -218,7 +216,7 @@ fn doubt(
 }
 
 /// Ranges of time, in their order, those that overlap as one.
-fn joined(mut ranges: Vec<(DateTime<Utc>, DateTime<Utc>)>) -> Vec<(DateTime<Utc>, DateTime<Utc>)> {
+fn joined(mut ranges: Vec<Span>) -> Vec<Span> {
     ranges.sort_unstable();
     ranges.dedup_by(|(from, to), (_, before)| {
         let overlaps = *from <= *before;

@@ -36,8 +36,16 @@ pub(super) struct Reconciler {
     foreign: HashSet<String>,
     /// Some of ours made way for better ones in this pass.
     made_way: bool,
-    /// When the list was read that shows ours, and the end of validity of each, where arrival is verified.
-    shown: Option<(DateTime<Utc>, HashMap<Key, Option<DateTime<Utc>>>)>,
+    /// Where arrival is verified, once the list was read.
+    shown: Option<Shown>,
+}
+
+/// What the destination's list shows of ours.
+struct Shown {
+    /// When it was read.
+    at: DateTime<Utc>,
+    /// The end of validity of each.
+    until: HashMap<Key, Option<DateTime<Utc>>>,
 }
 
 /// What of a page is sent, and what is settled without being sent.
@@ -72,8 +80,8 @@ impl Reconciler {
     /// How the destination's list showed the indicator of `key`; it can tell nothing of what was acknowledged later.
     pub fn sighting(&self, key: Key, acknowledged: DateTime<Utc>) -> Sighting {
         match &self.shown {
-            Some((at, shown)) if acknowledged <= *at => {
-                shown.get(&key).map_or(Sighting::NotShown, |until| Sighting::Shown { until: *until })
+            Some(Shown { at, until }) if acknowledged <= *at => {
+                until.get(&key).map_or(Sighting::NotShown, |until| Sighting::Shown { until: *until })
             }
             _ => Sighting::Unclear,
         }
@@ -181,7 +189,7 @@ impl Reconciler {
         self.foreign = others.map(|held| held.compared_as.clone()).collect();
         let ours = held.iter().filter(|held| held.owner == Owner::Us);
         let ours = ours.filter_map(|held| Some((held.key?, held.valid_until)));
-        self.shown = lane.verifies_arrival.then(|| (now, ours.collect()));
+        self.shown = lane.verifies_arrival.then(|| Shown { at: now, until: ours.collect() });
         ledger.state.progress.swept = RULES;
         let manifest = &ledger.state.manifest;
         let removed = removed.into_iter().filter_map(|key| manifest.get(key));
