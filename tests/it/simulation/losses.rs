@@ -32,7 +32,8 @@ impl Losses {
             knobs.lose = Some(Arc::new(move |objects| {
                 let mut left = left.lock().unwrap();
                 // A retraction that is lost ends with the validity of what it was to end.
-                if !objects.iter().all(|object| is_valid(object, &clock)) || lost.lock().unwrap().len() > 0 {
+                if !objects.iter().all(|object| is_valid(object, &clock)) || !lost.lock().unwrap().is_empty()
+                {
                     return false;
                 }
                 if *left > 0 {
