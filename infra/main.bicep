@@ -55,7 +55,7 @@ param retentionDays int = 90
 param storageAccountId string = ''
 @description('Resource id of a key vault to use, with Azure RBAC. Empty: a new one.')
 param keyVaultId string = ''
-@description('Alert rules for silence, stalled passes, rejected records and an old checkpoint.')
+@description('Alert rules for silence, stalled passes, rejected records, what was accepted and has not arrived, and an old checkpoint.')
 param withAlerts bool = true
 @description('Where the alerts send a mail. Empty: none.')
 param alertEmail string = ''
@@ -236,6 +236,8 @@ param azureWorkspaceName string = ''
 param azureSubscriptionId string = ''
 @description('For adoption: the resource group of the workspace.')
 param azureResourceGroupName string = ''
+@description('Look for a sample of what was acknowledged, and offer again what has not arrived. Empty: at Sentinel, if the three names before are given. true: at Defender too.')
+param verifyArrival string = ''
 @description('Another host of the upload API. Empty: that of the cloud.')
 param sentinelBaseUrl string = ''
 @description('Another path of the upload API, with {workspaceId} in it. Empty: that of the cloud.')
@@ -469,6 +471,7 @@ var settings = {
   AZURE_WORKSPACE_NAME: azureWorkspaceName
   AZURE_SUBSCRIPTION_ID: azureSubscriptionId
   AZURE_RESOURCE_GROUP_NAME: azureResourceGroupName
+  VERIFY_ARRIVAL: verifyArrival
   SENTINEL_BASE_URL: sentinelBaseUrl
   SENTINEL_UPLOAD_PATH: sentinelUploadPath
   DEFENDER_BASE_URL: defenderBaseUrl

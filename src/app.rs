@@ -270,6 +270,7 @@ fn sentinel_lane(
     let mut lane = lane("sentinel", settings, settings.hash_types, form, target, destination);
     // What names an actor is sent anew once, with the label; the rest is not.
     lane.policy.attributed_form = hash(&(form, ACTIVITY_GROUP));
+    lane.verifies_arrival = settings.verify_arrival.unwrap_or(true) && sentinel.resource.is_some();
     lane
 }
 
@@ -339,6 +340,7 @@ fn lane(
         target,
         initial_lookback: settings.initial_lookback,
         destination,
+        verifies_arrival: settings.verify_arrival == Some(true),
     }
 }
 

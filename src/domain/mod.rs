@@ -1,5 +1,6 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod arrival;
 pub mod attribution;
 pub mod capacity;
 pub mod clock_correction;
@@ -40,6 +41,7 @@ pub mod report;
 pub mod request;
 pub mod retraction_limit;
 pub mod rows;
+pub mod sample;
 pub mod schedule;
 pub mod selection;
 pub mod spelling;

@@ -6,10 +6,12 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    arrival::ArrivalReport,
     feeds::Loss,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
+    sample::Percentiles,
 };
 
 /// What made a pass run.
@@ -68,6 +70,12 @@ pub struct LaneReport {
     /// What waits for an operator's confirmation.
     #[serde(default)]
     pub withheld: WithheldReport,
+    /// What became of what was looked for at the destination.
+    #[serde(default)]
+    pub arrival: ArrivalReport,
+    /// From the source's update of a record to its acknowledgement, of what is new or changed in what is live.
+    #[serde(default)]
+    pub delivered: Percentiles,
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
@@ -138,6 +146,8 @@ impl LaneReport {
             excluded_by: BTreeMap::new(),
             watermark: None,
             withheld: WithheldReport::default(),
+            arrival: ArrivalReport::default(),
+            delivered: Percentiles::default(),
             cost: None,
             losses: Vec::new(),
             continues: None,
@@ -203,6 +213,8 @@ impl Report {
             };
             mine.counts += theirs.counts;
             mine.withheld.continued_by(&theirs.withheld);
+            mine.arrival.continued_by(&theirs.arrival);
+            mine.delivered = mine.delivered.max(theirs.delivered);
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }

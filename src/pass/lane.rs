@@ -7,6 +7,7 @@ use futures::FutureExt;
 use tracing::{info, warn};
 
 use super::{
+    arrival,
     begin::begin,
     context::Context,
     continuation::worth_a_continuation,
@@ -93,6 +94,7 @@ async fn run_lane<'a>(
     let mut delivery = Delivery::new();
     let worked = work(ledger, &mut delivery).await;
     let ended = settle(ledger, &mut delivery, continues, worked).await;
+    Box::pin(arrival::conclude(ledger, &mut delivery, &ended)).await;
     ledger.counts.left += delivery.open();
     ended
 }
@@ -284,10 +286,13 @@ fn shortened(ledger: &mut Ledger<'_>, planned: &PlannedWindow, out_of_time: Halt
 fn report(
     context: Context<'_>,
     traffic: &Traffic,
-    ledger: Option<Ledger<'_>>,
+    mut ledger: Option<Ledger<'_>>,
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
+    let arrival = ledger.as_mut().map(|ledger| std::mem::take(&mut ledger.arrival)).unwrap_or_default();
+    let not_arrived = arrival.remarks();
+    let (delivered, arrival) = arrival.conclude();
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
     let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
@@ -321,10 +326,12 @@ fn report(
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
-    let (end, message) = match ended.map_err(Halt::end) {
-        Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
-        Err((end, message)) => (end, Some(message)),
+    let (end, told) = match ended.map_err(Halt::end) {
+        Ok(()) => (End::CaughtUp, [remarks, not_arrived].concat()),
+        Err((End::Stalled, message)) => (End::Stalled, [vec![message], not_arrived].concat()),
+        Err((end, message)) => (end, vec![message]),
     };
+    let message = (!told.is_empty()).then(|| told.join(". "));
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
     let mut report = LaneReport {
         end,
@@ -335,6 +342,8 @@ fn report(
         excluded_by,
         watermark,
         withheld,
+        arrival,
+        delivered,
         cost: None,
         losses,
         continues,

@@ -13,6 +13,8 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, releases the lease and asks to be continued.
 
+mod acknowledged;
+mod arrival;
 mod asked;
 mod begin;
 mod compare;
@@ -74,6 +76,8 @@ pub use crate::state::{error::StateError, object::Holder};
 pub struct Lane {
     pub name: &'static str,
     pub destination: Destination,
+    /// Whether it is looked for what the destination acknowledged.
+    pub verifies_arrival: bool,
     pub policy: Policy,
     pub target: DestinationId,
     pub settings_hash: String,

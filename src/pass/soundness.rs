@@ -2,6 +2,7 @@
 
 use super::status::Overview;
 use crate::domain::{
+    arrival::ArrivalOverview,
     health::{Health, Silence, Spell},
     schedule::Schedule,
 };
@@ -25,6 +26,10 @@ impl Overview {
                 complaints.push(format!(
                     "{name} holds back new indicators until an operator confirms them (`mati-sync sync --confirm-creation`)"
                 ));
+            }
+            let arrival = lane.as_ref().and_then(|lane| lane.arrival.as_ref());
+            if let Some(complaint) = arrival.and_then(ArrivalOverview::complaint) {
+                complaints.push(format!("accepted but not arrived: {name} {complaint}"));
             }
             let detail = lane.as_ref().and_then(|lane| lane.detail.as_ref());
             if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {

@@ -80,6 +80,8 @@ pub struct Settings {
     /// `None`: no marking.
     pub tlp: Option<TlpLevel>,
     pub source_system: String,
+    /// Whether it is looked for what was acknowledged; `None`: where the workspace can be asked.
+    pub verify_arrival: Option<bool>,
     /// The destinations: at least one.
     pub sentinel: Option<SentinelSettings>,
     pub defender: Option<DefenderSettings>,
@@ -132,6 +134,7 @@ impl Settings {
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
             source_system: source_system(&reader),
+            verify_arrival: reader.parsed("VERIFY_ARRIVAL", "true, false, 1, 0", reader::flag),
             sentinel: SentinelSettings::read(&reader, azure.cloud, targets.sentinel),
             defender: DefenderSettings::read(&reader, azure.cloud, action, targets.defender),
             state: StateSettings::read(&reader, azure.cloud),
@@ -145,7 +148,18 @@ impl Settings {
             ),
             notices: Vec::new(),
         };
+        settings.check_arrival(&reader);
         reader.finish().map(|notices| Self { notices, ..settings })
+    }
+
+    /// Tells that a workspace cannot be asked that is to be asked.
+    fn check_arrival(&self, reader: &Reader<'_>) {
+        let cannot_ask = self.sentinel.as_ref().is_some_and(|sentinel| sentinel.resource.is_none());
+        if self.verify_arrival == Some(true) && cannot_ask {
+            reader.notice(
+                "VERIFY_ARRIVAL has no effect at Sentinel without AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME, by which the workspace can be asked",
+            );
+        }
     }
 
     /// The setting without which the source of this `kind` cannot be read, if it is missing.

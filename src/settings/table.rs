@@ -304,6 +304,13 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting("AZURE_SUBSCRIPTION_ID", "–", "The GUID of the workspace's subscription, for the adoption."),
     setting("AZURE_RESOURCE_GROUP_NAME", "–", "The workspace's resource group, for the adoption."),
+    setting(
+        "VERIFY_ARRIVAL",
+        "–",
+        "[Look for a sample](sentinel.md#arrival) of what was acknowledged, and offer again what has not arrived: \
+         `true` or `false`. Without it: at Sentinel, where the three settings above are given. `true`: at Defender \
+         too, by its list.",
+    ),
     setting("SENTINEL_BASE_URL", "by cloud", "Another host than that of `SENTINEL_API`."),
     setting(
         "SENTINEL_UPLOAD_PATH",

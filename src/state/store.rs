@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Deadline,
     domain::{
+        arrival::Arrivals,
         comparison::Comparison,
         days::Day,
         exclusions::Fingerprints,
@@ -231,6 +232,21 @@ impl Store {
         let bytes = format!("[\n{}\n]\n", rows.join(",\n")).into_bytes();
         self.home.write(&format!("lanes/{lane}/days.json"), bytes, Condition::Always).await?;
         Ok(())
+    }
+
+    /// What a lane waits to see at its destination.
+    pub async fn arrivals(&self, lane: &str) -> Result<Arrivals, StateError> {
+        Ok(self.read_json(&format!("lanes/{lane}/arrival.json")).await?.unwrap_or_default())
+    }
+
+    pub async fn write_arrivals(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        arrivals: &Arrivals,
+    ) -> Result<(), StateError> {
+        lease.hold().await?;
+        self.write_json(&format!("lanes/{lane}/arrival.json"), arrivals).await
     }
 
     /// The last comparison of two sources, if one was made.

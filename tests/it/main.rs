@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
 mod adoption;
+mod arrival;
 mod attribution;
 mod azurite;
 mod backlog;

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
+    arrival::Arrivals,
     comparison::Comparison,
     days::Day,
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
@@ -277,6 +278,21 @@ fn progress(name: &str) -> Progress {
     let progress: Progress = serde_json::from_value(stored.clone()).unwrap();
     assert_eq!(serde_json::to_value(&progress).unwrap(), stored, "{name}");
     progress
+}
+
+/// What waits to be seen; a file without it, or without some of it, is one of a lane that waits for nothing.
+#[test]
+fn arrival_version_1() {
+    let bytes = fixture("arrival-v1.json");
+    let arrivals: Arrivals = serde_json::from_slice(&bytes).unwrap();
+    let [missing, awaited] = arrivals.awaited.as_slice() else { panic!("{arrivals:?}") };
+    assert_eq!(missing.stix_id(), "indicator--0a0b0c0d-0e0f-4001-8002-030405060708");
+    assert_eq!((missing.request.len(), missing.offered), (2, missing.missing));
+    assert_eq!((awaited.value.as_str(), awaited.looked, awaited.missing), ("x.example", None, None));
+    assert!(arrivals.canary.unwrap().missing.is_some());
+    let again = serde_json::to_string_pretty(&arrivals).unwrap() + "\n";
+    assert_eq!(again.as_bytes(), bytes, "nothing is lost or added");
+    assert_eq!(serde_json::from_str::<Arrivals>("{}").unwrap(), Arrivals::default());
 }
 
 /// A lane of Google Threat Intelligence: its source, positions, missing packages, losses and quota.

@@ -23,7 +23,7 @@ const LATE: &str = "The timer does not fire. See that the function app runs, tha
 /// The longest cause in a headline, in characters.
 const HEADLINE: usize = 110;
 /// The longest message of a pass that is shown.
-const MESSAGE: usize = 700;
+pub const MESSAGE: usize = 700;
 
 /// Causes in a few words, by what their messages contain. Of every other message the first clause is taken.
 const KNOWN: [(&[&str], &str); 6] = [
@@ -48,7 +48,7 @@ pub struct Task {
 }
 
 impl Task {
-    fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
+    pub fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
         Self { headline: headline.into(), who: String::new(), since: None, text, runbook: None }
     }
 }
@@ -92,7 +92,7 @@ pub fn destinations(lanes: &[&str], all: usize) -> String {
 }
 
 /// As the first word of a line.
-fn capitalized(text: &str) -> String {
+pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -177,7 +177,7 @@ fn causes<'a>(spells: &[(&'a str, &'a Spell)], waits: impl Fn(&str) -> bool) -> 
     causes
 }
 
-fn to_runbook(links: &Links, section: &runbook::Section) -> Link {
+pub fn to_runbook(links: &Links, section: &runbook::Section) -> Link {
     Link { href: links.runbook(&section.name), text: format!("Runbook: {}", section.title) }
 }
 

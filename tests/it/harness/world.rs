@@ -163,8 +163,13 @@ impl World {
         self
     }
 
-    /// Tells where the workspace stands, so that it is asked what it holds.
+    /// Tells where the workspace stands, so that it is asked what it holds; what arrives is not looked for.
     pub fn adopts(&mut self) -> &mut Self {
+        self.verifies().set("VERIFY_ARRIVAL", "false")
+    }
+
+    /// The same, and what was acknowledged is looked for.
+    pub fn verifies(&mut self) -> &mut Self {
         self.set("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION)
             .set("AZURE_RESOURCE_GROUP_NAME", RESOURCE_GROUP)
             .set("AZURE_WORKSPACE_NAME", WORKSPACE_NAME)

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{
     chaos::{Chaos, unleash},
     dice::Dice,
+    losses::Losses,
     nature::{Nature, heals, is_rejected, record, value},
     second::Second,
     tally::Tally,
@@ -30,6 +31,7 @@ const HASH_TYPES: [&str; 3] = ["md5", "sha256", "sha256,md5"];
 pub struct Simulation {
     pub world: World,
     pub second: Option<Second>,
+    pub losses: Option<Losses>,
     pub blobs: Option<BlobService>,
     pub dice: Dice,
     pub per_minute: u64,
@@ -82,6 +84,8 @@ pub async fn simulate(seed: u64) -> Tally {
         world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
     }
     let second = dice.chance(0.4).then(|| Second::add(&mut world, &mut dice));
+    let mut own = Dice::new(seed ^ 0x105e);
+    let losses = own.chance(0.3).then(|| Losses::add(&mut world, &mut own));
     let count = dice.between(50, 900);
     let span = dice.pick(&[3600, 86_400, 2 * 86_400]);
     let start = world.ago(TimeDelta::minutes(10));
@@ -111,6 +115,7 @@ pub async fn simulate(seed: u64) -> Tally {
     let mut simulation = Simulation {
         world,
         second,
+        losses,
         blobs,
         dice,
         per_minute,
