@@ -66,6 +66,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
         message.push_str(&format!(". {lapse}"));
     }
+    report.held = held.map(|held| held.total());
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -317,6 +318,7 @@ fn report(
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
+    let waits = matches!(ended, Err(Halt::Withheld(_)));
     let (end, message) = match ended.map_err(Halt::end) {
         Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
         Err((end, message)) => (end, Some(message)),
@@ -332,6 +334,8 @@ fn report(
         watermark,
         withheld,
         cost: None,
+        waits,
+        held: None,
         losses,
         continues,
     };

@@ -42,9 +42,11 @@ mod rejections;
 mod reruns;
 mod retractions;
 mod selecting;
+mod signals;
 mod soundness;
 mod status;
 mod status_body;
+mod watchdog;
 mod windows;
 mod work;
 
@@ -62,6 +64,7 @@ pub use self::{
     explained::Explanation,
     lists::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
+    watchdog::Watchdog,
     work::{MessageKind, QueueMessage, Work},
 };
 /// Who is at work, and why state cannot be asked.

@@ -51,6 +51,7 @@ impl Engine {
                 }
                 Ok(false)
             }
+            MessageKind::Watchdog => self.has_cause(store, message).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::status::Overview;
 use crate::domain::{
-    health::{Health, Spell},
+    health::{Health, Spell, replaced_timer},
     report::Report,
     schedule::Schedule,
 };
@@ -39,6 +39,13 @@ impl Overview {
                     since.format("%Y-%m-%d %H:%M UTC")
                 ));
             }
+        }
+        if let Some(timer) = replaced_timer(&self.runs) {
+            let since =
+                timer.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+            complaints.push(format!(
+                "the timer started no pass{since}, and a watchdog message did; restart the function app, and look at the function SyncTimer"
+            ));
         }
         complaints
     }
@@ -86,6 +93,7 @@ mod tests {
                 message: String::new(),
                 continues: None,
                 losses: Vec::new(),
+                watchdog: None,
                 lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
             }
         };

@@ -15,9 +15,9 @@ use axum::{
     http::{Method, Request},
 };
 use mati_sync::{
+    azure::sas::ConnectionString,
     clock::{Clock, SystemClock},
     http::transport::Transport,
-    state::sas::ConnectionString,
 };
 use sandbox::tls::Tls;
 use tempfile::TempDir;
