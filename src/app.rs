@@ -61,6 +61,7 @@ const FORM: u32 = 1;
 const MATI_KEY: &str = "mati-key";
 const GTI_KEY: &str = "gti-api-key";
 const CLIENT_SECRET: &str = "azure-client-secret";
+const WEBHOOK: &str = "webhook-url";
 
 /// The program, ready to run passes.
 pub struct App {

@@ -103,7 +103,7 @@ pub(super) fn signals(settings: &Settings, transport: &Transport, platform: &Arc
         let url = metrics.url.as_str().to_owned();
         Metrics::new(url, metrics.headers, metrics.is_delta, metrics.resource, transport.clone())
     });
-    let vault = key_vault(settings, transport, platform);
+    let vault = key_vault(settings, transport, platform).map(|vault| (vault, super::WEBHOOK));
     let given = settings.signals.webhook.clone();
     Signals { webhook: Webhook::new(given, vault, settings::is_webhook, transport.clone()), metrics }
 }

@@ -18,8 +18,6 @@ use crate::{
 };
 
 const SETTING: &str = "WEBHOOK_URL";
-/// The key vault's name for it.
-const SECRET: &str = "webhook-url";
 const ANSWER_BYTES: usize = 64 * 1024;
 /// Where the workflows of Teams listen. They take cards alone.
 const WORKFLOWS: [&str; 4] =
@@ -29,8 +27,8 @@ const WORKFLOWS: [&str; 4] =
 pub struct Webhook {
     /// The address, if the settings have it.
     given: Option<SecretString>,
-    /// Where it may be otherwise.
-    vault: Option<KeyVault>,
+    /// Where it may be otherwise, and under which name.
+    vault: Option<(KeyVault, &'static str)>,
     /// Whether a text from the vault is an address that can be used.
     is_address: fn(&str) -> bool,
     transport: Transport,
@@ -41,7 +39,7 @@ impl Webhook {
     /// `None` where neither the settings nor a key vault can have the address.
     pub fn new(
         given: Option<SecretString>,
-        vault: Option<KeyVault>,
+        vault: Option<(KeyVault, &'static str)>,
         is_address: fn(&str) -> bool,
         transport: Transport,
     ) -> Option<Self> {
@@ -60,11 +58,11 @@ impl Webhook {
     /// # Errors
     /// The key vault cannot be read, or holds something else.
     pub async fn address(&self) -> Result<Option<SecretString>, String> {
-        let (None, Some(vault)) = (&self.given, &self.vault) else { return Ok(self.given.clone()) };
-        let read = vault.read(SECRET, SETTING).await.map_err(|error| error.to_string())?;
+        let (None, Some((vault, name))) = (&self.given, &self.vault) else { return Ok(self.given.clone()) };
+        let read = vault.read(name, SETTING).await.map_err(|error| error.to_string())?;
         match &read {
             Some(address) if !(self.is_address)(address.expose_secret()) => Err(format!(
-                "the key vault's secret {SECRET} is no address that can be used; accepted: an https:// URL"
+                "the key vault's secret {name} is no address that can be used; accepted: an https:// URL"
             )),
             _ => Ok(read),
         }
