@@ -210,10 +210,8 @@ impl HostQueue {
             .body(Bytes::from(body))
             .map_err(|_| QueueError::lasting(format!("{SETTINGS} does not give the address of a queue")))?;
         let answer = self.transport.fetch(request, TIMEOUT, ANSWER_BYTES).await.map_err(|error| {
-            let (is_transient, is_unreachable) = (
-                error.is_transient(),
-                matches!(error, HttpError::Connect { .. } | HttpError::Timeout { .. }),
-            );
+            let (is_transient, is_unreachable) =
+                (error.is_transient(), !matches!(error, HttpError::TooLarge { .. }));
             let problem = Problem::from(format!("the queue of {SETTINGS} cannot be reached: {error}"));
             QueueError { problem, is_transient, wait: None, is_unreachable }
         })?;
@@ -250,7 +248,10 @@ impl HostQueue {
     /// What an answer means that is not the one asked for.
     fn explained(&self, answer: &Answer, verb: &str) -> QueueError {
         let status = answer.status.as_u16();
-        if let Err(problem) = reached(answer, "the queue service", SETTINGS) {
+        // The service's own answers are XML, which elsewhere is a proxy's page, and have a code of their own.
+        if code(answer).is_empty()
+            && let Err(problem) = reached(answer, "the queue service", SETTINGS)
+        {
             return QueueError { is_transient: status >= 500, ..QueueError::lasting(problem) };
         }
         let says = match code(answer) {

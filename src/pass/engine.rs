@@ -211,7 +211,11 @@ impl Engine {
         }
         let is_request = matches!(work, Work::QueueMessage(QueueMessage { kind: MessageKind::Request, .. }));
         if !is_request {
-            ended.reports.push(self.run_pass(store, lease, pass, deadline, continuation).await);
+            let report = self.run_pass(store, lease, pass, deadline, continuation).await;
+            // The message that started it is all there is: the host is to deliver it again, and it goes on then.
+            let is_last = pass.trigger == Trigger::Watchdog && report.is_of_a_whole_pass();
+            ended.chain_failed |= is_last && report.watchdog.is_none();
+            ended.reports.push(report);
         }
         if lease.check().is_ok() {
             self.set_aside(store, lease).await?;

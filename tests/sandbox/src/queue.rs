@@ -114,6 +114,14 @@ impl QueueService {
         }
     }
 
+    /// Shows a message again after `delay`, as the host does after a failure.
+    pub fn put_back(&self, queue: &str, id: &str, delay: TimeDelta) {
+        let visible = (self.now)() + delay;
+        let mut inner = self.lock();
+        let messages = inner.queues.get_mut(queue).into_iter().flatten();
+        messages.filter(|message| message.id == id).for_each(|message| message.visible = visible);
+    }
+
     /// When the next message of a queue becomes visible.
     pub fn next_visible(&self, queue: &str) -> Option<DateTime<Utc>> {
         self.messages(queue).iter().map(|message| message.visible).min()
