@@ -144,7 +144,7 @@ impl Engine {
             Work::Timer | Work::Command(_) => None,
         };
         if let Some(message) = message
-            && !self.is_current(store, message).await?
+            && !self.is_current(store, message, ended).await?
         {
             info!("a message of {} has nothing left to do", message.run_id);
             return Ok(());
@@ -204,7 +204,7 @@ impl Engine {
     ) -> Result<(), StateError> {
         if let Work::QueueMessage(message) = work
             && message.kind == MessageKind::Watchdog
-            && !self.is_current(store, message).await?
+            && !self.is_current(store, message, ended).await?
         {
             info!("a pass ended while the watchdog message of {} waited for the lease", message.run_id);
             return Ok(());

@@ -9,7 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::{engine::Engine, work::QueueMessage};
+use super::{
+    engine::{Ended, Engine},
+    work::QueueMessage,
+};
 use crate::{
     azure::host_queue::{HostQueue, LONGEST_DELAY, QueueError},
     clock::Deadline,
@@ -109,7 +112,12 @@ impl Engine {
     }
 
     /// Whether a watchdog message is to start a pass: none ended since the one that left it.
-    pub(super) async fn has_cause(&self, store: &Store, message: &QueueMessage) -> Result<bool, StateError> {
+    pub(super) async fn has_cause(
+        &self,
+        store: &Store,
+        message: &QueueMessage,
+        ended: &mut Ended,
+    ) -> Result<bool, StateError> {
         let Some(watchdog) = self.watchdog.as_ref().filter(|watchdog| watchdog.is_on) else {
             info!("the timer is not meant to fire, so its watchdog does not watch");
             return Ok(false);
@@ -126,11 +134,12 @@ impl Engine {
         }
         let deadline = Deadline::after(LONGEST);
         newer.watchdog = watchdog.leave(&newer.run_id, now, left.min(watchdog.delay(now)), &deadline).await;
-        if newer.watchdog.is_none() {
-            return Err(StateError::Unavailable("a watchdog message could not be passed on".to_owned()));
+        match newer.watchdog {
+            // A second message finds that this one goes on.
+            Some(_) => store.write_report(&newer).await?,
+            // The host is to deliver it again.
+            None => ended.chain_failed = true,
         }
-        // A second message finds that this one goes on.
-        store.write_report(&newer).await?;
         Ok(false)
     }
 
