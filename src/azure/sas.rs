@@ -118,7 +118,7 @@ struct Scope {
 
 const BLOBS: Scope = Scope { permissions: "rwdlac", services: "b", resources: "sco" };
 /// To put messages, to make the queue for them, to look at what lies there, and to delete what a check put.
-const QUEUES: Scope = Scope { permissions: "rdac", services: "q", resources: "co" };
+const QUEUES: Scope = Scope { permissions: "rdacp", services: "q", resources: "co" };
 
 /// Whether `url` leads to this machine, as an emulator's does.
 fn is_loopback(url: &Url) -> bool {
@@ -211,7 +211,7 @@ mod tests {
             |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         assert_eq!(
             (part("ss"), part("sp"), part("srt")),
-            (Some("q".into()), Some("rdac".into()), Some("co".into()))
+            (Some("q".into()), Some("rdacp".into()), Some("co".into()))
         );
     }
 

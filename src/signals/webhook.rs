@@ -81,7 +81,7 @@ impl Webhook {
         let host = request.uri().host().unwrap_or_default().to_owned();
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let answer = self.transport.fetch(request, limit, ANSWER_BYTES).await;
-        let answer = answer.map_err(|error| format!("the webhook {}", unanswered(&error, &host)))?;
+        let answer = answer.map_err(|error| unanswered(&error, &host))?;
         let status = answer.status.as_u16();
         if answer.status.is_success() {
             return Ok(());
@@ -100,12 +100,12 @@ impl Webhook {
 /// Why nobody answered. The words of the libraries below may name the host.
 fn unanswered(error: &HttpError, host: &str) -> String {
     let told = match error {
-        HttpError::Connect { reason, .. } => format!("cannot be reached: {reason}"),
+        HttpError::Connect { reason, .. } => format!("the webhook cannot be reached: {reason}"),
         HttpError::Unanswered { reason, .. } | HttpError::Interrupted { reason, .. } => {
-            format!("did not answer: {reason}")
+            format!("the webhook did not answer: {reason}")
         }
-        HttpError::Timeout { .. } => "did not answer in time".to_owned(),
-        HttpError::TooLarge { .. } => "gave an answer that is too long".to_owned(),
+        HttpError::Timeout { .. } => "the webhook did not answer in time".to_owned(),
+        HttpError::TooLarge { .. } => "the webhook gave an answer that is too long".to_owned(),
     };
     if host.is_empty() { told } else { told.replace(host, "…") }
 }

@@ -1,11 +1,22 @@
 //! The queue of the host's storage account: how it lets us in, and what `check` says of it.
 
+use std::{sync::Arc, time::Duration};
+
 use chrono::TimeDelta;
-use mati_sync::check::{self, Finding, Verdict};
+use mati_sync::{
+    azure::{
+        host_queue::{Access, HostQueue, Poison},
+        sas::ConnectionString,
+    },
+    check::{self, Finding, Verdict},
+    clock::SystemClock,
+    http::transport::Transport,
+};
 use sandbox::net::Fault;
 
 use super::{QUEUE, deliver, next, pending, report, tick};
 use crate::harness::{
+    azurite::{ACCOUNT, Azurite, KEY},
     vault::{PLATFORM_TOKEN, with_key_vault},
     world::{QUEUES, World},
 };
@@ -118,4 +129,38 @@ async fn what_a_busy_queue_answers_is_asked_again() {
     let left = pending(&queues);
     assert_eq!(left.len(), 1);
     assert!(left[0].0 - world.now() <= TimeDelta::hours(2));
+}
+
+/// What the stand-in says, the real emulator says too.
+#[tokio::test]
+async fn the_real_emulator_takes_shows_and_deletes_messages() {
+    let azurite = Azurite::queues();
+    let text = format!(
+        "AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint=http://127.0.0.1:1/a;QueueEndpoint={}",
+        azurite.endpoint
+    );
+    let queue = |name: &'static str| HostQueue {
+        access: Access::Signed(Box::new(ConnectionString::parse(&text).unwrap())),
+        name,
+        transport: Transport::network(),
+        clock: Arc::new(SystemClock),
+    };
+    let (hour, week) = (Duration::from_secs(3600), Duration::from_secs(7 * 24 * 3600));
+    let ours = queue("mati-sync");
+    assert_eq!(ours.poison().await.unwrap(), Poison::default(), "there is no such queue yet");
+    // The queue is made with the first message, and the longest delay is taken.
+    let receipt = ours.put("one", week, week + week).await.unwrap().expect("a receipt");
+    assert_eq!(ours.delete(&receipt).await, Ok(()));
+    assert_eq!(ours.delete(&receipt).await, Ok(()), "it is gone already");
+    let given_up = queue("mati-sync-poison");
+    given_up.put("two <&>", Duration::ZERO, hour).await.unwrap();
+    given_up.put("not visible yet", hour, week).await.unwrap();
+    let poison = ours.poison().await.unwrap();
+    assert_eq!((poison.count, poison.texts), (2, vec!["two <&>".to_owned()]));
+    let wrong = text.replace(KEY, "d3Jvbmc=");
+    let wrong =
+        HostQueue { access: Access::Signed(Box::new(ConnectionString::parse(&wrong).unwrap())), ..ours };
+    let error = wrong.put("three", hour, week).await.unwrap_err().to_string();
+    assert!(error.contains("check the key or signature in AzureWebJobsStorage"), "{error}");
+    assert!(!error.contains("sig="), "{error}");
 }

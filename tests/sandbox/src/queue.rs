@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::to_bytes,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -141,7 +141,19 @@ impl QueueService {
         self.inner.lock().unwrap()
     }
 
-    fn admit(&self, headers: &HeaderMap, query: &BTreeMap<String, String>) -> Result<(), Response> {
+    fn admit(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        query: &BTreeMap<String, String>,
+    ) -> Result<(), Response> {
+        // To delete a message is to have processed it, as the real emulator says.
+        let permission = match method.as_str() {
+            "POST" => 'a',
+            "PUT" => 'c',
+            "DELETE" => 'p',
+            _ => 'r',
+        };
         let (trusted, forbidden) = {
             let inner = self.lock();
             (inner.trusted.clone(), inner.forbidden)
@@ -150,7 +162,8 @@ impl QueueService {
             (Some(check), Some(token)) if check(token) => headers.contains_key("x-ms-version"),
             (Some(_), _) => return Err(error(401, "InvalidAuthenticationInfo")),
             (None, _) => {
-                query.contains_key("sig") && query.get("ss").is_some_and(|services| services.contains('q'))
+                let has = |name, mark| query.get(name).is_some_and(|marks: &String| marks.contains(mark));
+                query.contains_key("sig") && has("ss", 'q') && has("sp", permission)
             }
         };
         match (is_let_in, forbidden) {
@@ -171,7 +184,7 @@ impl QueueService {
         let query: BTreeMap<String, String> =
             axum::extract::Query::try_from_uri(&head.uri).map(|query| query.0).unwrap_or_default();
         self.lock().requests.push(format!("{} {path}", head.method));
-        if let Err(rejection) = self.admit(&head.headers, &query) {
+        if let Err(rejection) = self.admit(&head.method, &head.headers, &query) {
             return rejection;
         }
         let body = to_bytes(body, 1 << 20).await.unwrap_or_default();
