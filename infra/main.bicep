@@ -88,6 +88,9 @@ param gtiApiKey string = ''
 @description('Secret of the app registration that uploads. Empty: the managed identity uploads.')
 @secure()
 param azureClientSecret string = ''
+@description('Address of a webhook that hears of every change, such as a workflow of Teams. Empty: none, or the vault holds it already.')
+@secure()
+param webhookUrl string = ''
 
 // The source
 
@@ -279,6 +282,8 @@ param syncCron string = ''
 param functionTimeout string = '00:10:00'
 @description('error, warn, info, debug, trace, or a filter by module.')
 param logLevel string = 'info'
+@description('Collector of OpenTelemetry that gets metrics over HTTP. Empty: none.')
+param otelExporterOtlpEndpoint string = ''
 
 var suffix = uniqueString(resourceGroup().id, nameSalt)
 var isFlex = hostingPlan != 'consumption'
@@ -394,6 +399,7 @@ module secrets 'modules/secrets.bicep' = {
     matiSecret: matiSecret
     gtiApiKey: gtiApiKey
     azureClientSecret: azureClientSecret
+    webhookUrl: webhookUrl
     secretName: keyVaultKeyName
     identityId: identity.id
     principalId: identity.properties.principalId
@@ -485,6 +491,7 @@ var settings = {
   STORAGE_CONTAINER_NAME: storageContainerName
   STORAGE_BLOB_ENDPOINT: storageBlobEndpoint
   LOG_LEVEL: logLevel
+  OTEL_EXPORTER_OTLP_ENDPOINT: otelExporterOtlpEndpoint
   IP_INDICATOR_EXPIRATION: isEach || ipIndicatorExpiration != 7 ? string(ipIndicatorExpiration) : ''
   FQDN_INDICATOR_EXPIRATION: isEach || fqdnIndicatorExpiration != 7 ? string(fqdnIndicatorExpiration) : ''
   URL_INDICATOR_EXPIRATION: isEach || urlIndicatorExpiration != 7 ? string(urlIndicatorExpiration) : ''

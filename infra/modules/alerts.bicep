@@ -25,6 +25,7 @@ var silence = replace(
   '{deployed}',
   deployedAt
 )
+var watchdog = replace(loadTextContent('../kql/alert-watchdog.kql'), '{app}', appName)
 var stalled = replace(loadTextContent('../kql/alert-stalled.kql'), '{app}', appName)
 var rejected = replace(loadTextContent('../kql/alert-rejected.kql'), '{app}', appName)
 var arrival = replace(loadTextContent('../kql/alert-arrival.kql'), '{app}', appName)
@@ -84,6 +85,44 @@ resource noPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
         {
           query: silence
           metricMeasureColumn: 'Silent'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource watchdogPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
+  name: '${appName}-watchdog'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: the timer does not fire'
+    description: 'The timer of ${appName} started no pass for twice its schedule, so a delayed message of an earlier pass did. Nothing is lost. Restart the app; if that does not help, look at the function SyncTimer.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT30M'
+    windowSize: 'PT1H'
+    autoMitigate: true
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: watchdog
+          metricMeasureColumn: 'Passes'
           timeAggregation: 'Total'
           operator: 'GreaterThan'
           threshold: 0

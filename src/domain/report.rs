@@ -15,13 +15,15 @@ use super::{
 };
 
 /// What made a pass run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     Timer,
     Manual,
     Continuation,
     Cli,
+    /// The delayed message of an earlier pass: no pass ended since.
+    Watchdog,
 }
 
 /// `runs/<run_id>.json`, the body of `GET /api/status?run=`, and the last log line of a pass.
@@ -41,6 +43,9 @@ pub struct Report {
     /// What the source could no longer give, or perhaps did not give in full.
     #[serde(default)]
     pub losses: Vec<Loss>,
+    /// When the watchdog message becomes visible that this pass left; absent if it left none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<DateTime<Utc>>,
     pub lanes: BTreeMap<String, LaneReport>,
 }
 
@@ -79,6 +84,12 @@ pub struct LaneReport {
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
+    /// Everything is done but what waits for an operator's confirmation.
+    #[serde(skip)]
+    pub waits: bool,
+    /// How many indicators the lane held at the end, if that can be told.
+    #[serde(skip)]
+    pub held: Option<u64>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
     pub losses: Vec<Loss>,
@@ -149,6 +160,8 @@ impl LaneReport {
             arrival: ArrivalReport::default(),
             delivered: Percentiles::default(),
             cost: None,
+            waits: false,
+            held: None,
             losses: Vec::new(),
             continues: None,
         }
@@ -161,6 +174,11 @@ impl LaneReport {
 }
 
 impl Report {
+    /// Whether a pass did its work, however that ended: it was no rehearsal, and no other pass kept it from working.
+    pub fn is_of_a_whole_pass(&self) -> bool {
+        !self.dry_run && !matches!(self.end, End::Skipped | End::Fenced)
+    }
+
     /// The sum of all lanes.
     pub fn totals(&self) -> Counts {
         let mut totals = Counts::default();

@@ -67,6 +67,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
         message.push_str(&format!(". {lapse}"));
     }
+    report.held = held.map(|held| held.total());
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -326,6 +327,7 @@ fn report(
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
+    let waits = matches!(ended, Err(Halt::Withheld(_)));
     let (end, told) = match ended.map_err(Halt::end) {
         Ok(()) => (End::CaughtUp, [remarks, not_arrived].concat()),
         Err((End::Stalled, message)) => (End::Stalled, [vec![message], not_arrived].concat()),
@@ -345,6 +347,8 @@ fn report(
         arrival,
         delivered,
         cost: None,
+        waits,
+        held: None,
         losses,
         continues,
     };

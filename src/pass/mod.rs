@@ -46,10 +46,12 @@ mod rejections;
 mod reruns;
 mod retractions;
 mod selecting;
+mod signals;
 mod soundness;
 mod standing;
 mod status;
 mod status_body;
+mod watchdog;
 mod windows;
 mod work;
 
@@ -67,6 +69,7 @@ pub use self::{
     explained::Explanation,
     lists::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
+    watchdog::Watchdog,
     work::{MessageKind, QueueMessage, Work},
 };
 /// Who is at work, and why state cannot be asked.

@@ -3,7 +3,7 @@
 use super::status::Overview;
 use crate::domain::{
     arrival::ArrivalOverview,
-    health::{Health, Silence, Spell},
+    health::{Health, Silence, Spell, replaced_timer},
     schedule::Schedule,
 };
 
@@ -45,6 +45,13 @@ impl Overview {
                 ));
             }
         }
+        if let Some(timer) = replaced_timer(&self.runs) {
+            let since =
+                timer.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+            complaints.push(format!(
+                "the timer started no pass{since}, and a watchdog message did; restart the function app, and look at the function SyncTimer"
+            ));
+        }
         complaints
     }
 
@@ -82,6 +89,7 @@ mod tests {
                 message: String::new(),
                 continues: None,
                 losses: Vec::new(),
+                watchdog: None,
                 lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
             }
         };

@@ -31,7 +31,7 @@ use crate::{
 
 /// Where files go that cannot be used.
 pub(super) const ASIDE: &str = "aside/";
-const RUNS: &str = "runs/";
+pub(super) const RUNS: &str = "runs/";
 const COMPARISON: &str = "compare.json";
 /// The user's lists of what is never sent.
 const EXCLUSIONS: &str = "exclusions/";
@@ -167,7 +167,7 @@ impl Store {
     }
 
     /// A report among others: one that cannot be read does not block them.
-    async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
+    pub(super) async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
         match self.read_json(name).await {
             Err(error @ StateError::Damaged { .. }) => {
                 warn!("{error}");
@@ -344,7 +344,7 @@ impl Store {
         Ok(())
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+    pub(super) async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
         let Some((bytes, _)) = self.home.read(name).await? else { return Ok(None) };
         let value = serde_json::from_slice(&bytes)
             .map_err(|error| StateError::Damaged { name: name.to_owned(), reason: error.to_string() })?;

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
     arrival::Arrivals,
     comparison::Comparison,
+    condition::{Condition, SignalMemory},
     days::Day,
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
@@ -12,9 +13,10 @@ use mati_sync::domain::{
     fingerprint::Fingerprint,
     manifest_format,
     observable::IndicatorType,
+    outcome::End,
     progress::{LastRefresh, Progress, SCHEMA},
     purpose::Purpose,
-    report::{Report, WithheldReport},
+    report::{Report, Trigger, WithheldReport},
     request::Request,
     unasked::Unasked,
     withheld::{WhyNew, Withheld},
@@ -357,4 +359,21 @@ fn known_exclusions_version_1() {
         stored.chunks(8).map(|number| number.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
     assert_eq!(written, golden);
     assert_eq!(Fingerprints::from_bytes(&stored), known);
+}
+
+/// What the webhook was told, what it was not, and the counters of the metrics.
+#[test]
+fn signals_version_1() {
+    let memory: SignalMemory = serde_json::from_slice(&fixture("signals-v1.json")).unwrap();
+    let lane = &memory.lanes.0["sentinel"];
+    assert_eq!((lane.condition, lane.told), (Condition::Waiting, Condition::Stalled));
+    assert_eq!(lane.losses[0].what, "ransomware");
+    let totals = memory.totals.as_ref().unwrap();
+    assert_eq!(totals.lanes["sentinel"].records["created"], 125);
+    assert_eq!(totals.passes[&Trigger::Watchdog][&End::CaughtUp].count, 1);
+    let mut written = serde_json::to_string_pretty(&memory).unwrap();
+    written.push('\n');
+    assert_eq!(written.as_bytes(), fixture("signals-v1.json"));
+    // A file of before there were any counters, or of nobody who is told.
+    assert_eq!(serde_json::from_str::<SignalMemory>("{}").unwrap(), SignalMemory::default());
 }

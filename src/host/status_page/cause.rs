@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         expiry::Lapse,
-        health::Spell,
+        health::{Spell, replaced_timer},
         schedule::{Schedule, fault},
         withheld::{WaitingCreations, Withheld},
     },
@@ -20,6 +20,7 @@ use crate::{
 /// What to do about a request that cannot be used.
 pub const SET_ASIDE: &str = "If a newer version wrote it, deploy that version and move the file back to requests/; otherwise send the request again and delete the file.";
 const LATE: &str = "The timer does not fire. See that the function app runs, that the function SyncTimer is enabled, and that SYNC_CRON and AzureWebJobsStorage are set.";
+const REPLACED: &str = "Each pass leaves a message that starts another one if the timer starts none for twice its schedule, so nothing is lost meanwhile. Restart the function app; if the timer still does not fire, look at the function SyncTimer in the portal and at SYNC_CRON.";
 /// The longest cause in a headline, in characters.
 const HEADLINE: usize = 110;
 /// The longest message of a pass that is shown.
@@ -290,6 +291,11 @@ fn timer(
             runbook,
             ..Task::new("The timer never fires", vec![cut(&fault, MESSAGE).into()])
         });
+    }
+    if let Some(timer) = replaced_timer(&overview.runs) {
+        let since = timer.map(|at| format!("Its last pass began at {}.", readable(&at)));
+        let headline = "The timer does not fire: a watchdog message started the newest pass";
+        return Some(Task { runbook, since, ..Task::new(headline, vec![REPLACED.into()]) });
     }
     let due = due?;
     let headline = format!("Late: a pass was due at {} and has not begun", readable(&due));

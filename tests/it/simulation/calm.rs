@@ -33,7 +33,7 @@ const PERIOD: Duration = Duration::from_secs(85 * 3600);
 
 impl Simulation {
     /// Nothing is wrong any more: everything must be caught up within some ticks.
-    pub async fn calm_down(&mut self, chaos: &Chaos) {
+    pub async fn calm_down(&mut self, seed: u64, chaos: &Chaos) {
         // A lease whose holder died runs out; the youngest records leave the source's lag.
         tokio::time::sleep(Duration::from_secs(180)).await;
         // Queues deliver again, and late.
@@ -43,6 +43,7 @@ impl Simulation {
         self.count_resent(chaos);
         self.wait_for_arrival().await;
         self.check_live(chaos).await;
+        self.lose_timer(seed).await;
         // Two refreshes find out what the live feed cannot show, and give the places that became free at Defender to the
         // best of the others. What was rejected for a while is offered in between.
         for _ in 0..2 {
