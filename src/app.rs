@@ -338,6 +338,7 @@ fn lane(
         policy,
         target,
         initial_lookback: settings.initial_lookback,
+        audit_every: settings.audit_every,
         destination,
     }
 }

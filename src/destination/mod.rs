@@ -5,7 +5,7 @@ pub mod sentinel;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 pub use crate::azure::api::ApiError;
@@ -14,7 +14,9 @@ use self::{defender::client::Defender, sentinel::client::Sentinel};
 use crate::{
     azure::api::Api,
     clock::Deadline,
-    domain::{inventory::InventoryPage, outcome::RecordOutcome, plan::Planned, policy::Policy},
+    domain::{
+        inventory::InventoryPage, outcome::RecordOutcome, plan::Planned, policy::Policy, shown::ShownPage,
+    },
     http::{probe::Probe, traffic::Traffic},
 };
 
@@ -155,6 +157,37 @@ impl Destination {
             }
             Self::Sentinel(_) => Ok(InventoryPage::default()),
             Self::Defender(defender) => defender.inventory(deadline, traffic).await,
+        }
+    }
+
+    /// How long after it took something it may not show it yet, where it can be audited.
+    ///
+    /// # Errors
+    /// It cannot be asked what it holds, and what to do about that.
+    pub fn audited_after(&self) -> Result<TimeDelta, &'static str> {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(_), .. }) => Ok(sentinel::inventory::LAG),
+            Self::Sentinel(_) => Err(sentinel::inventory::CANNOT_BE_AUDITED),
+            Self::Defender(_) => Ok(TimeDelta::zero()),
+        }
+    }
+
+    /// A page of what the destination shows of ours, to be compared with what was sent; as [`Destination::inventory`].
+    ///
+    /// # Errors
+    /// As [`Destination::inventory`].
+    pub async fn shown(
+        &self,
+        next: Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<ShownPage, ApiError> {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(inventory), style, .. }) => {
+                inventory.shown(style.provider, next, deadline, traffic).await
+            }
+            Self::Sentinel(_) => Ok(ShownPage::default()),
+            Self::Defender(defender) => defender.shown(deadline, traffic).await,
         }
     }
 

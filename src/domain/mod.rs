@@ -1,6 +1,7 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
 pub mod attribution;
+pub mod audit;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
@@ -16,6 +17,7 @@ pub mod explain;
 pub mod fates;
 pub mod feeds;
 pub mod filter;
+pub mod findings;
 pub mod fingerprint;
 pub mod handles;
 pub mod hashes;
@@ -42,6 +44,7 @@ pub mod retraction_limit;
 pub mod rows;
 pub mod schedule;
 pub mod selection;
+pub mod shown;
 pub mod spelling;
 pub mod tally;
 pub mod trivial;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     feeds::Loss,
+    findings::Findings,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
@@ -71,6 +72,9 @@ pub struct LaneReport {
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
+    /// What an audit, or its repair, came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Findings>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
     pub losses: Vec<Loss>,
@@ -139,6 +143,7 @@ impl LaneReport {
             watermark: None,
             withheld: WithheldReport::default(),
             cost: None,
+            audit: None,
             losses: Vec::new(),
             continues: None,
         }
@@ -210,6 +215,7 @@ impl Report {
             for (list, count) in &theirs.excluded_by {
                 *mine.excluded_by.entry(list.clone()).or_default() += count;
             }
+            mine.audit = theirs.audit.clone().or(mine.audit.take());
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

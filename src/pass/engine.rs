@@ -6,16 +6,17 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::{
-    Lane,
+    Lane, audit,
     context::Context,
     continuation::{Continuation, MOST_HOPS},
     gauge::Gauge,
     halt, lane,
-    work::{MessageKind, Pass, QueueMessage, Work},
+    work::{Audits, MessageKind, Pass, QueueMessage, Work},
 };
 use crate::{
     clock::{Deadline, OutOfTime, SharedClock},
     domain::{
+        findings::Audit,
         outcome::End,
         report::{LaneReport, Report, Trigger, run_id},
         request::RunOptions,
@@ -91,16 +92,18 @@ impl Engine {
     }
 
     pub(super) fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
-        let (trigger, order, continues) = match work {
-            Work::Timer => (Trigger::Timer, RunOptions::default(), None),
-            Work::Command(order) => (Trigger::Cli, order.clone(), None),
+        let order = RunOptions::default;
+        let (trigger, order, audits, continues) = match work {
+            Work::Timer => (Trigger::Timer, order(), Audits::WhenDue, None),
+            Work::Command(order) => (Trigger::Cli, order.clone(), Audits::Never, None),
+            Work::Repair => (Trigger::Cli, order(), Audits::Repair, None),
             Work::QueueMessage(message) => {
-                (Trigger::Continuation, RunOptions::default(), Some(message.clone()))
+                (Trigger::Continuation, order(), Audits::WhenDue, Some(message.clone()))
             }
         };
         let started_at = self.clock.now();
         let invocation_id = invocation_id.map(str::to_owned);
-        Pass { run_id: self.new_run_id(), trigger, order, started_at, invocation_id, continues }
+        Pass { run_id: self.new_run_id(), trigger, order, audits, started_at, invocation_id, continues }
     }
 
     async fn invoke(
@@ -291,6 +294,8 @@ impl Engine {
             let new: Vec<_> = new.cloned().collect();
             report.losses.extend(new);
         }
+        let audited = lanes.iter().filter_map(|(name, lane)| Some(((*name).to_owned(), lane.audit.clone()?)));
+        audit::keep(store, &Audit { lanes: audited.collect() }).await;
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
         report.message = report.sentence();
         if is_cut_off {

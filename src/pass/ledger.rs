@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
+use super::{audit::Repairing, context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
         feeds::Loss,
+        findings::Findings,
         observable::Key,
         outcome::{Change, Counts, Rejection},
         plan::Planned,
@@ -44,6 +45,10 @@ pub(super) struct Ledger<'a> {
     pub unsettled: HashSet<Key>,
     /// What this pass found that the source could no longer give.
     pub losses: Vec<Loss>,
+    /// What an audit of this pass, or its repair, came to.
+    pub audit: Option<Findings>,
+    /// The repair that this pass began.
+    pub repairing: Option<Repairing>,
     /// What people should know although the lane caught up.
     pub remarks: Vec<String>,
     rejections: RejectionLog,
@@ -67,6 +72,8 @@ impl<'a> Ledger<'a> {
             surveyed: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),
+            audit: None,
+            repairing: None,
             remarks: Vec::new(),
             rejections: RejectionLog::default(),
             movement,

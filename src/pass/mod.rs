@@ -13,6 +13,7 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, releases the lease and asks to be continued.
 
+mod audit;
 mod begin;
 mod compare;
 mod context;
@@ -56,6 +57,7 @@ use crate::{
 };
 
 pub use self::{
+    audit::AuditError,
     compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
@@ -75,4 +77,6 @@ pub struct Lane {
     pub target: DestinationId,
     pub settings_hash: String,
     pub initial_lookback: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
 }

@@ -6,20 +6,23 @@
 //! of adding a second one beside each.
 
 use axum::http::{Method, StatusCode};
-use chrono::{DateTime, Utc};
-use serde_json::json;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
 
 use super::{
     classify,
     resource::{Unclear, read_page},
+    shown,
 };
 use crate::{
     azure::api::{Api, ApiError, Call, Verdict},
     clock::Deadline,
     domain::{
+        indicator::Provider,
         inventory::InventoryPage,
         outcome::Rejection,
         problem::{Problem, Role},
+        shown::ShownPage,
     },
     http::{probe::Probe, text::percent_encoded, traffic::Traffic, transport::Answer},
 };
@@ -31,8 +34,16 @@ pub const REQUESTS_PER_MINUTE: u32 = 300;
 pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Indicators on a page. The most is not documented; the example asks for so many.
 const PAGE: usize = 100;
+/// An audit asks for indicators that ended so long ago too. All that ever ended would be many times what is valid.
+const ENDED: TimeDelta = TimeDelta::days(7);
 const SETTINGS: &str =
     "AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME and AZURE_RESOURCE_MANAGER_URL";
+
+/// A workspace shows an indicator through Resource Manager so long after its upload at the latest; Microsoft documents no
+/// time.
+pub const LAG: TimeDelta = TimeDelta::hours(3);
+/// Why a workspace cannot be asked what it holds.
+pub const CANNOT_BE_AUDITED: &str = "the workspace is not asked what it holds: set AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME, and give the identity that uploads the role Microsoft Sentinel Reader or Microsoft Sentinel Contributor on the workspace";
 
 /// What one workspace holds from one source.
 pub struct Inventory {
@@ -77,8 +88,44 @@ impl Inventory {
         deadline: &Deadline,
         traffic: &Traffic,
     ) -> Result<InventoryPage, ApiError> {
+        let filter = json!({"pageSize": PAGE, "sources": [self.source_system]});
+        let read_page = |body: &[u8]| read_page(body, &self.source_system, self.api.clock.now());
+        self.ask(filter, skip_token, read_page, |page| page.next.as_deref(), deadline, traffic).await
+    }
+
+    /// The same page as it is compared with what was sent: with indicators that ended or were revoked not long ago, to tell
+    /// them from those that are gone.
+    ///
+    /// # Errors
+    /// As [`Inventory::page`].
+    pub async fn shown(
+        &self,
+        provider: Provider,
+        skip_token: Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<ShownPage, ApiError> {
+        let ended = self.api.clock.now() - ENDED;
+        let filter = json!({
+            "pageSize": PAGE,
+            "sources": [self.source_system],
+            "includeDisabled": true,
+            "minValidUntil": ended.to_rfc3339_opts(SecondsFormat::Millis, true),
+        });
+        let read_page = |body: &[u8]| shown::read_page(body, &self.source_system, provider);
+        self.ask(filter, skip_token, read_page, |page| page.next.as_deref(), deadline, traffic).await
+    }
+
+    async fn ask<P>(
+        &self,
+        mut body: Value,
+        skip_token: Option<&str>,
+        read_page: impl Fn(&[u8]) -> Result<P, Unclear>,
+        next: impl Fn(&P) -> Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<P, ApiError> {
         // The token should know the filter, but the documentation does not promise it.
-        let mut body = json!({"pageSize": PAGE, "sources": [self.source_system]});
         if let Some(token) = skip_token {
             body["skipToken"] = token.into();
         }
@@ -89,10 +136,9 @@ impl Inventory {
             body: body.to_string().into(),
             parts: 1,
         };
-        let read =
-            |answer: &Answer| read(answer, &self.source_system, skip_token.is_some(), self.api.clock.now());
+        let read = |answer: &Answer| read(answer, &read_page, skip_token.is_some(), self.api.clock.now());
         let page = self.api.call(&call, read, deadline, traffic).await?;
-        if page.next.is_some() && page.next.as_deref() == skip_token {
+        if next(&page).is_some() && next(&page) == skip_token {
             return Err(ApiError::Stalled(
                 "Azure Resource Manager leads from a page of indicators to the same page again"
                     .to_owned()
@@ -104,10 +150,15 @@ impl Inventory {
 }
 
 /// Reads an answer given at `now` to a request with or without a token.
-fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc>) -> Verdict<InventoryPage> {
+fn read<P>(
+    answer: &Answer,
+    read_page: impl Fn(&[u8]) -> Result<P, Unclear>,
+    has_token: bool,
+    now: DateTime<Utc>,
+) -> Verdict<P> {
     // A page may be long: it is not read once more in search of an error.
     if answer.status == StatusCode::OK {
-        return match read_page(&answer.body, source_system, now) {
+        return match read_page(&answer.body) {
             Ok(page) => Verdict::Answered(page),
             Err(Unclear(reason)) => Verdict::Later { reason, wait: None, throttled: false },
         };
@@ -152,7 +203,8 @@ mod tests {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
         let status = StatusCode::from_u16(status).unwrap();
         let answer = Answer { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
-        read(&answer, "Mandiant", has_token, DateTime::UNIX_EPOCH)
+        let read_page = |body: &[u8]| read_page(body, "Mandiant", DateTime::UNIX_EPOCH);
+        read(&answer, read_page, has_token, DateTime::UNIX_EPOCH)
     }
 
     #[test]

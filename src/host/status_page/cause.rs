@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
+    audit,
     links::Links,
     runbook,
     words::{Link, Piece, ago, count, cut, readable, shown},
@@ -48,7 +49,7 @@ pub struct Task {
 }
 
 impl Task {
-    fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
+    pub fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
         Self { headline: headline.into(), who: String::new(), since: None, text, runbook: None }
     }
 }
@@ -129,6 +130,7 @@ pub fn tasks(
     }
     tasks.extend(confirmation(&withheld, all, links));
     tasks.extend(creation(&waiting, all, links));
+    tasks.extend(audit::tasks(overview, links));
     tasks.extend(damaged(overview, spells, links));
     tasks.extend(timer(overview, schedule, due, links));
     tasks.extend(overview.aside.iter().map(|name| {

@@ -3,6 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
+    audit,
     passes::Badge,
     trend::{self, Trend},
     words::{Piece, ago, count, cut, shown},
@@ -112,6 +113,7 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
             format!("{}, of which {} renew", count(forecast.rows_per_month), count(forecast.rows.renewed));
         facts.push(Fact::new("Rows in a month, as forecast", vec![rows.into()]));
     }
+    facts.extend(audit::fact(name, overview));
     facts.extend(matchable(name, overview));
     let blind_spots = lane.detail.as_ref().and_then(|detail| detail.blind_spots.clone());
     facts.extend(blind_spots.map(|text| Fact::new("What they cannot match", vec![text.into()])));
