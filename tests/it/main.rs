@@ -5,6 +5,7 @@
 
 mod adoption;
 mod attribution;
+mod audit;
 mod azurite;
 mod backlog;
 mod bill;

@@ -65,6 +65,8 @@ pub struct Knobs {
     pub ignore_sources: bool,
     /// How long after it was uploaded an indicator shows.
     pub lag: TimeDelta,
+    /// Whether it lists only what is valid, unless asked for more.
+    pub hides_disabled: bool,
     /// A page is never larger than this.
     pub largest_page: usize,
     /// Pages after which the token of a listing is not taken any more; `None`: it lasts for ever.
@@ -85,6 +87,7 @@ impl Default for Knobs {
             refill: TimeDelta::milliseconds(100),
             ignore_sources: false,
             lag: TimeDelta::zero(),
+            hides_disabled: false,
             largest_page: LARGEST_PAGE,
             token_pages: None,
             loops: false,
