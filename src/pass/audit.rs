@@ -177,6 +177,7 @@ pub(super) async fn follow(ledger: &mut Ledger<'_>) -> Result<bool, Halt> {
             ledger.audit = Some(Findings::unread(began, error.to_string()));
             if !repairs {
                 (audit.last, audit.is_under_way) = (Some(began - every + AGAIN.min(every)), false);
+                ledger.commit(Vec::new()).await?;
             }
             return Ok(false);
         }
@@ -185,6 +186,7 @@ pub(super) async fn follow(ledger: &mut Ledger<'_>) -> Result<bool, Halt> {
     let (findings, amiss) = walk.findings(&ledger.state.manifest, context.now());
     if !repairs || amiss.is_empty() {
         ledger.audit = Some(findings);
+        ledger.commit(Vec::new()).await?;
         return Ok(false);
     }
     schedule(ledger, findings, &amiss).await?;
