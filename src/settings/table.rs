@@ -302,8 +302,16 @@ pub const SETTINGS: &[Setting] = &[
         "The workspace's name, for the [adoption](sentinel.md#adoption) and the [audit](operations.md#audit). \
          Set all three of this and the next two, or none.",
     ),
-    setting("AZURE_SUBSCRIPTION_ID", "–", "The GUID of the workspace's subscription, for the adoption and the audit."),
-    setting("AZURE_RESOURCE_GROUP_NAME", "–", "The workspace's resource group, for the adoption and the audit."),
+    setting(
+        "AZURE_SUBSCRIPTION_ID",
+        "–",
+        "The GUID of the workspace's subscription, for the adoption and the audit.",
+    ),
+    setting(
+        "AZURE_RESOURCE_GROUP_NAME",
+        "–",
+        "The workspace's resource group, for the adoption and the audit.",
+    ),
     setting("SENTINEL_BASE_URL", "by cloud", "Another host than that of `SENTINEL_API`."),
     setting(
         "SENTINEL_UPLOAD_PATH",

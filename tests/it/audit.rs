@@ -6,6 +6,7 @@ mod defender;
 mod monthly;
 mod repair;
 mod sentinel;
+mod stored;
 
 use std::time::Duration;
 

@@ -14,6 +14,8 @@
 //! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
 //! - More is retracted within a day than the retraction limit permits, and nobody confirmed it.
 //! - Another application's indicator at Defender was changed.
+//! - An audit finds something although nobody meddled with a destination, or anything else than what people did there; or
+//!   something that they deleted or changed is not brought back by a repair.
 //!
 //! # What does not
 //! Records read twice; passes that pause, stall or are skipped while the world is broken.
@@ -21,6 +23,7 @@
 mod calm;
 mod chaos;
 pub mod dice;
+mod hands;
 mod nature;
 mod oracle;
 mod run;
