@@ -50,6 +50,11 @@ pub struct Rules {
     pub lag: TimeDelta,
     /// When the settings changed last: what was sent before is not compared with those of today.
     pub settings_changed: Option<DateTime<Utc>>,
+    /// What passes themselves found to be gone since then is missing: what they found before was wanted no more, or it would
+    /// have been sent again. `None`: they look for nothing that is gone.
+    pub absent_since: Option<DateTime<Utc>>,
+    /// How many indicators the destination can hold: one that made way for others is not missing.
+    pub capacity: Option<u64>,
 }
 
 /// What is wrong with an indicator.
@@ -96,6 +101,7 @@ pub struct Auditor {
     marks: Vec<Mark>,
     pub(super) unknown: HashSet<Key>,
     pub(super) left_alone: u64,
+    pub(super) listed: u64,
     /// Some of ours are shown with their labels.
     pub(super) shows_labels: bool,
 }
@@ -103,7 +109,15 @@ pub struct Auditor {
 impl Auditor {
     /// Of an audit that begins at `began`.
     pub fn new(began: DateTime<Utc>, rules: Rules) -> Self {
-        Self { began, rules, marks: Vec::new(), unknown: HashSet::new(), left_alone: 0, shows_labels: false }
+        Self {
+            began,
+            rules,
+            marks: Vec::new(),
+            unknown: HashSet::new(),
+            left_alone: 0,
+            listed: 0,
+            shows_labels: false,
+        }
     }
 
     /// When the audit began.
@@ -125,6 +139,7 @@ impl Auditor {
     pub fn take(&mut self, page: &ShownPage, manifest: &Manifest, now: DateTime<Utc>) -> Vec<Known> {
         self.marks.resize(manifest.len(), Mark::default());
         self.left_alone += page.left_alone;
+        self.listed += page.listed;
         page.shown.iter().filter_map(|shown| self.compare(shown, manifest, now)).collect()
     }
 
@@ -228,7 +243,21 @@ impl Auditor {
                 amiss.push(Amiss { known, wrong, fields });
             }
         }
+        amiss.extend(self.absent(manifest));
         (held, amiss)
+    }
+
+    /// What passes found to be gone and is wanted all the same; none where the destination may have had no room for it.
+    fn absent(&self, manifest: &Manifest) -> Vec<Amiss> {
+        let Some(since) = self.rules.absent_since else { return Vec::new() };
+        let is_gone = |entry: &&Entry| entry.state() == State::Absent && entry.valid_until() >= since;
+        let gone =
+            manifest.entries().iter().filter(is_gone).filter(|entry| !self.unknown.contains(&entry.key));
+        let gone: Vec<Amiss> = gone
+            .map(|entry| Amiss { known: (*entry).into(), wrong: Wrong::Missing, fields: Fields::default() })
+            .collect();
+        let fits = self.rules.capacity.is_none_or(|capacity| self.listed + gone.len() as u64 <= capacity);
+        if fits { gone } else { Vec::new() }
     }
 
     fn wrong(&self, entry: &Entry, mark: Mark) -> Option<(Wrong, Fields)> {

@@ -291,6 +291,7 @@ pub struct Listing {
     /// How often the list was begun again.
     pub restarts: u32,
     left_alone: u64,
+    listed: u64,
     shows_labels: bool,
     noted: Vec<(Key, u16)>,
 }
@@ -304,6 +305,7 @@ impl Listing {
             next,
             restarts,
             left_alone: auditor.left_alone,
+            listed: auditor.listed,
             shows_labels: auditor.shows_labels,
             noted: auditor.noted(manifest).chain(unknown).collect(),
         }
@@ -312,7 +314,8 @@ impl Listing {
     /// The auditor that goes on.
     pub fn resumed(&self, rules: Rules, manifest: &Manifest) -> Auditor {
         let mut auditor = Auditor::new(self.began, rules);
-        (auditor.left_alone, auditor.shows_labels) = (self.left_alone, self.shows_labels);
+        (auditor.left_alone, auditor.listed) = (self.left_alone, self.listed);
+        auditor.shows_labels = self.shows_labels;
         for (key, noted) in &self.noted {
             match noted {
                 0 => _ = auditor.unknown.insert(*key),
@@ -327,18 +330,26 @@ impl Listing {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
 enum Header {
-    Listing { began: DateTime<Utc>, next: Option<String>, restarts: u32, left_alone: u64, shows_labels: bool },
-    Repairing { findings: Findings },
+    Listing {
+        began: DateTime<Utc>,
+        next: Option<String>,
+        restarts: u32,
+        left_alone: u64,
+        listed: u64,
+        shows_labels: bool,
+    },
+    Repairing {
+        findings: Findings,
+    },
 }
 
 impl Unfinished {
     pub fn to_bytes(&self) -> Vec<u8> {
         let (header, noted) = match self {
             Self::Listing(listing) => {
-                let Listing { began, next, restarts, left_alone, shows_labels, noted } = &**listing;
-                let (began, next) = (*began, next.clone());
-                let (restarts, left_alone, shows_labels) = (*restarts, *left_alone, *shows_labels);
-                (Header::Listing { began, next, restarts, left_alone, shows_labels }, noted.clone())
+                let Listing { began, next, restarts, left_alone, listed, shows_labels, noted } =
+                    (**listing).clone();
+                (Header::Listing { began, next, restarts, left_alone, listed, shows_labels }, noted)
             }
             Self::Repairing { findings, marked } => {
                 let noted = marked.iter().map(|(key, wrong)| (*key, *wrong as u16));
@@ -364,9 +375,10 @@ impl Unfinished {
             (Key::from(*key), u16::from_le_bytes([noted[0], noted[1]]))
         });
         Some(match header {
-            Header::Listing { began, next, restarts, left_alone, shows_labels } => {
+            Header::Listing { began, next, restarts, left_alone, listed, shows_labels } => {
                 let noted = noted.collect();
-                Self::Listing(Box::new(Listing { began, next, restarts, left_alone, shows_labels, noted }))
+                let listing = Listing { began, next, restarts, left_alone, listed, shows_labels, noted };
+                Self::Listing(Box::new(listing))
             }
             Header::Repairing { findings } => {
                 let wrong = |noted: u16| Wrong::ALL.into_iter().find(|wrong| *wrong as u16 == noted);

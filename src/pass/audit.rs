@@ -11,7 +11,7 @@ use tracing::{debug, info, warn};
 use super::{Lane, begin::refresh_span, engine::Engine, halt::Halt, ledger::Ledger, work::Audits};
 use crate::{
     clock::Deadline,
-    destination::ApiError,
+    destination::{ApiError, Reconciliation},
     domain::{
         audit::{Amiss, Auditor, Rules, Wrong},
         entry::Known,
@@ -65,7 +65,16 @@ struct Walk {
 impl Walk {
     fn new(lane: &Lane, progress: Option<&Progress>, lag: TimeDelta, began: DateTime<Utc>) -> Self {
         let settings_changed = progress.and_then(|progress| progress.settings_changed);
-        let rules = Rules { expirations: lane.policy.expirations, lag, settings_changed };
+        // Only such a lane notes by itself what is gone; a refresh that began later has met it since.
+        let is_reconciled = lane.destination.reconciliation() == Reconciliation::EachPass;
+        let refreshed = progress.and_then(|progress| progress.refreshed);
+        let rules = Rules {
+            expirations: lane.policy.expirations,
+            lag,
+            settings_changed,
+            absent_since: refreshed.filter(|_| is_reconciled),
+            capacity: lane.destination.limits().capacity.map(|capacity| capacity as u64),
+        };
         let auditor = Auditor::new(began, rules);
         Self { rules, auditor, next: None, restarts: 0, found: Vec::new(), has_moved: false }
     }

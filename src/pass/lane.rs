@@ -136,8 +136,8 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
     loop {
-        now = read_all(&mut reading, ledger, delivery, now).await?;
-        if !audit::follow(ledger).await? {
+        now = Box::pin(read_all(&mut reading, ledger, delivery, now)).await?;
+        if !Box::pin(audit::follow(ledger)).await? {
             break;
         }
     }

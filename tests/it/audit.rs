@@ -4,6 +4,7 @@
 mod comparison;
 mod defender;
 mod monthly;
+mod page;
 mod repair;
 mod sentinel;
 mod stored;

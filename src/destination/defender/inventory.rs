@@ -36,9 +36,9 @@ impl Defender {
     /// # Errors
     /// See [`ApiError`].
     pub async fn shown(&self, deadline: &Deadline, traffic: &Traffic) -> Result<ShownPage, ApiError> {
-        let listed = self.list(deadline, traffic).await?;
-        let shown = listed.iter().filter_map(|listed| shown(listed, &self.style)).collect();
-        Ok(ShownPage { shown, ..ShownPage::default() })
+        let all = self.list(deadline, traffic).await?;
+        let shown = all.iter().filter_map(|listed| shown(listed, &self.style)).collect();
+        Ok(ShownPage { shown, listed: all.len() as u64, ..ShownPage::default() })
     }
 }
 

@@ -115,3 +115,33 @@ async fn another_action_in_the_settings_is_nobodys_change() {
     change(&world, &address(2), "action", "Block".into());
     assert_eq!(numbers(&world.audit().await.lanes["defender"]), ([0, 1, 0, 0], 0));
 }
+
+/// A pass notes by itself what is gone as soon as it has something to send, and would send it again with the next refresh.
+#[tokio::test(start_paused = true)]
+async fn what_a_pass_found_to_be_gone_is_missing_until_it_is_sent_again() {
+    let world = held().await;
+    assert!(world.defender.remove(stored(&world)[&address(1)].0));
+    world.mandiant.put(Record::ipv4("203.0.113.1").updated(world.ago(TimeDelta::minutes(5))));
+    assert_eq!(world.tick().await.totals().created, 1);
+    let findings = world.audit().await.lanes["defender"].clone();
+    assert_eq!((findings.held, numbers(&findings)), (101, ([1, 0, 0, 0], 0)), "{findings:#?}");
+    let report = world.repair().await;
+    assert_eq!(numbers(&of(&report, "defender")), ([1, 0, 0, 0], 1), "{report:#?}");
+    assert_eq!(stored(&world).len(), 102);
+}
+
+/// What made way for better ones is not missing, and what found no room is not either.
+#[tokio::test(start_paused = true)]
+async fn what_made_way_is_not_missing() {
+    let mut world = World::new();
+    world.set("TARGET_APPLICATION", "defender").set("DEFENDER_INDICATOR_LIMIT", "50");
+    let at = world.ago(TimeDelta::days(2));
+    world.mandiant.put_all((1..=60).map(|n| Record::ipv4(&address(n)).updated(at).threat_score(Some(85))));
+    world.tick().await;
+    tokio::time::advance(4 * HOUR).await;
+    let at = world.ago(TimeDelta::minutes(5));
+    world.mandiant.put_all((61..=70).map(|n| Record::ipv4(&address(n)).updated(at).threat_score(Some(99))));
+    assert_eq!(world.tick().await.totals().displaced, 10);
+    let findings = world.audit().await.lanes["defender"].clone();
+    assert_eq!((findings.held, numbers(&findings)), (50, ([0; 4], 0)), "{findings:#?}");
+}

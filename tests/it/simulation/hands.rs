@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use mati_sync::{
     clock::Deadline,
-    domain::{findings::Findings, manifest::Manifest, observable::Key, outcome::End},
+    domain::{findings::Findings, manifest::Manifest, observable::Key, outcome::End, request::RunOptions},
     pass::Work,
 };
 use serde_json::{Value, json};
@@ -68,10 +68,21 @@ impl Simulation {
         }
     }
 
+    /// Where room is scarce, what became free goes to the best of all, which only a reading of everything finds.
+    pub async fn fill_up(&mut self) {
+        if self.second.as_ref().is_some_and(|second| second.limit < 15_000) {
+            for _ in 0..3 {
+                self.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await;
+            }
+        }
+    }
+
     async fn audit(&self, lane: &str) -> Findings {
         let (_sender, stop) = tokio::sync::watch::channel(false);
         let app = self.world.start();
         let audit = app.engine.audit(&Deadline::unlimited(stop)).await.expect("it is made");
+        // It holds no lease, and does not know at which pace a pass asks.
+        tokio::time::sleep(Duration::from_secs(60)).await;
         audit.lanes[lane].clone()
     }
 
