@@ -12,6 +12,7 @@ use super::{
     deciding_record::{RecordVersion, seconds},
     entry::{Entry, Handle, Known, State},
     expiry::Expirations,
+    fingerprint::Fingerprint,
     manifest::Manifest,
     observable::Key,
     shown::{Field, Fields, Labels, Shown, ShownPage},
@@ -53,8 +54,6 @@ pub struct Rules {
     /// What passes themselves found to be gone since then is missing: what they found before was wanted no more, or it would
     /// have been sent again. `None`: they look for nothing that is gone.
     pub absent_since: Option<DateTime<Utc>>,
-    /// How many indicators the destination can hold: one that made way for others is not missing.
-    pub capacity: Option<u64>,
 }
 
 /// What is wrong with an indicator.
@@ -101,7 +100,6 @@ pub struct Auditor {
     marks: Vec<Mark>,
     pub(super) unknown: HashSet<Key>,
     pub(super) left_alone: u64,
-    pub(super) listed: u64,
     /// Some of ours are shown with their labels.
     pub(super) shows_labels: bool,
 }
@@ -109,15 +107,7 @@ pub struct Auditor {
 impl Auditor {
     /// Of an audit that begins at `began`.
     pub fn new(began: DateTime<Utc>, rules: Rules) -> Self {
-        Self {
-            began,
-            rules,
-            marks: Vec::new(),
-            unknown: HashSet::new(),
-            left_alone: 0,
-            listed: 0,
-            shows_labels: false,
-        }
+        Self { began, rules, marks: Vec::new(), unknown: HashSet::new(), left_alone: 0, shows_labels: false }
     }
 
     /// When the audit began.
@@ -139,7 +129,6 @@ impl Auditor {
     pub fn take(&mut self, page: &ShownPage, manifest: &Manifest, now: DateTime<Utc>) -> Vec<Known> {
         self.marks.resize(manifest.len(), Mark::default());
         self.left_alone += page.left_alone;
-        self.listed += page.listed;
         page.shown.iter().filter_map(|shown| self.compare(shown, manifest, now)).collect()
     }
 
@@ -247,17 +236,21 @@ impl Auditor {
         (held, amiss)
     }
 
-    /// What passes found to be gone and is wanted all the same; none where the destination may have had no room for it.
+    /// What passes found to be gone and is wanted all the same.
     fn absent(&self, manifest: &Manifest) -> Vec<Amiss> {
         let Some(since) = self.rules.absent_since else { return Vec::new() };
-        let is_gone = |entry: &&Entry| entry.state() == State::Absent && entry.valid_until() >= since;
-        let gone =
-            manifest.entries().iter().filter(is_gone).filter(|entry| !self.unknown.contains(&entry.key));
-        let gone: Vec<Amiss> = gone
-            .map(|entry| Amiss { known: (*entry).into(), wrong: Wrong::Missing, fields: Fields::default() })
-            .collect();
-        let fits = self.rules.capacity.is_none_or(|capacity| self.listed + gone.len() as u64 <= capacity);
-        if fits { gone } else { Vec::new() }
+        let is_gone = |entry: &&Entry| {
+            let is_absent = entry.state() == State::Absent && entry.valid_until() >= since;
+            // What made way for better ones has its content still.
+            is_absent && entry.fingerprint == Fingerprint::VOID && !self.unknown.contains(&entry.key)
+        };
+        let gone = manifest.entries().iter().filter(is_gone);
+        let amiss = |entry: &Entry| Amiss {
+            known: (*entry).into(),
+            wrong: Wrong::Missing,
+            fields: Fields::default(),
+        };
+        gone.map(amiss).collect()
     }
 
     fn wrong(&self, entry: &Entry, mark: Mark) -> Option<(Wrong, Fields)> {

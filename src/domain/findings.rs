@@ -205,7 +205,7 @@ fn became(wrong: Wrong, entry: Option<&Entry>, now: DateTime<Utc>) -> Became {
 pub fn mended(amiss: &Amiss, now: DateTime<Utc>) -> Known {
     let Amiss { known: Known { mut entry, handle }, wrong, .. } = *amiss;
     match wrong {
-        Wrong::Missing => entry.absent(now).into(),
+        Wrong::Missing => entry.missing(now).into(),
         Wrong::Changed | Wrong::Expired => {
             entry.fingerprint = Fingerprint::VOID;
             Known { entry, handle }
@@ -291,7 +291,6 @@ pub struct Listing {
     /// How often the list was begun again.
     pub restarts: u32,
     left_alone: u64,
-    listed: u64,
     shows_labels: bool,
     noted: Vec<(Key, u16)>,
 }
@@ -305,7 +304,6 @@ impl Listing {
             next,
             restarts,
             left_alone: auditor.left_alone,
-            listed: auditor.listed,
             shows_labels: auditor.shows_labels,
             noted: auditor.noted(manifest).chain(unknown).collect(),
         }
@@ -314,8 +312,7 @@ impl Listing {
     /// The auditor that goes on.
     pub fn resumed(&self, rules: Rules, manifest: &Manifest) -> Auditor {
         let mut auditor = Auditor::new(self.began, rules);
-        (auditor.left_alone, auditor.listed) = (self.left_alone, self.listed);
-        auditor.shows_labels = self.shows_labels;
+        (auditor.left_alone, auditor.shows_labels) = (self.left_alone, self.shows_labels);
         for (key, noted) in &self.noted {
             match noted {
                 0 => _ = auditor.unknown.insert(*key),
@@ -330,26 +327,16 @@ impl Listing {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
 enum Header {
-    Listing {
-        began: DateTime<Utc>,
-        next: Option<String>,
-        restarts: u32,
-        left_alone: u64,
-        listed: u64,
-        shows_labels: bool,
-    },
-    Repairing {
-        findings: Findings,
-    },
+    Listing { began: DateTime<Utc>, next: Option<String>, restarts: u32, left_alone: u64, shows_labels: bool },
+    Repairing { findings: Findings },
 }
 
 impl Unfinished {
     pub fn to_bytes(&self) -> Vec<u8> {
         let (header, noted) = match self {
             Self::Listing(listing) => {
-                let Listing { began, next, restarts, left_alone, listed, shows_labels, noted } =
-                    (**listing).clone();
-                (Header::Listing { began, next, restarts, left_alone, listed, shows_labels }, noted)
+                let Listing { began, next, restarts, left_alone, shows_labels, noted } = (**listing).clone();
+                (Header::Listing { began, next, restarts, left_alone, shows_labels }, noted)
             }
             Self::Repairing { findings, marked } => {
                 let noted = marked.iter().map(|(key, wrong)| (*key, *wrong as u16));
@@ -375,9 +362,9 @@ impl Unfinished {
             (Key::from(*key), u16::from_le_bytes([noted[0], noted[1]]))
         });
         Some(match header {
-            Header::Listing { began, next, restarts, left_alone, listed, shows_labels } => {
+            Header::Listing { began, next, restarts, left_alone, shows_labels } => {
                 let noted = noted.collect();
-                let listing = Listing { began, next, restarts, left_alone, listed, shows_labels, noted };
+                let listing = Listing { began, next, restarts, left_alone, shows_labels, noted };
                 Self::Listing(Box::new(listing))
             }
             Header::Repairing { findings } => {

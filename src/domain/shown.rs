@@ -101,8 +101,6 @@ impl Fields {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShownPage {
     pub shown: Vec<Shown>,
-    /// All that the page lists, whoever's it is.
-    pub listed: u64,
     /// Indicators under our source's name that cannot be compared with what we send.
     pub left_alone: u64,
     /// What the next page is asked for with; `None`: this was the last.

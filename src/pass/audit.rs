@@ -73,7 +73,6 @@ impl Walk {
             lag,
             settings_changed,
             absent_since: refreshed.filter(|_| is_reconciled),
-            capacity: lane.destination.limits().capacity.map(|capacity| capacity as u64),
         };
         let auditor = Auditor::new(began, rules);
         Self { rules, auditor, next: None, restarts: 0, found: Vec::new(), has_moved: false }

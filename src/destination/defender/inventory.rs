@@ -38,7 +38,7 @@ impl Defender {
     pub async fn shown(&self, deadline: &Deadline, traffic: &Traffic) -> Result<ShownPage, ApiError> {
         let all = self.list(deadline, traffic).await?;
         let shown = all.iter().filter_map(|listed| shown(listed, &self.style)).collect();
-        Ok(ShownPage { shown, listed: all.len() as u64, ..ShownPage::default() })
+        Ok(ShownPage { shown, ..ShownPage::default() })
     }
 }
 

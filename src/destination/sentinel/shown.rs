@@ -28,7 +28,7 @@ const ACTION: &str = "action:";
 /// It is no page, or does not say how to go on.
 pub fn read_page(body: &[u8], source_system: &str, provider: Provider) -> Result<ShownPage, Unclear> {
     let (items, next) = items(body)?;
-    let mut page = ShownPage { next, listed: items.len() as u64, ..ShownPage::default() };
+    let mut page = ShownPage { next, ..ShownPage::default() };
     for item in items {
         // Another source's are nobody's business here.
         let Ok(properties) = of_source(item, source_system) else { continue };

@@ -61,13 +61,7 @@ fn now() -> DateTime<Utc> {
 
 fn rules() -> Rules {
     let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
-    Rules {
-        expirations,
-        lag: TimeDelta::hours(3),
-        settings_changed: None,
-        absent_since: None,
-        capacity: None,
-    }
+    Rules { expirations, lag: TimeDelta::hours(3), settings_changed: None, absent_since: None }
 }
 
 fn key(n: usize) -> Key {

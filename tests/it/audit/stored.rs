@@ -51,13 +51,7 @@ fn unfinished_audit_version_1() {
         |n: u8| Entry::new([n; 16].into(), Fingerprint(4711), until, RecordVersion::default(), State::Held);
     let manifest: Manifest = [1, 2, 3].map(entry).into_iter().collect();
     let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
-    let rules = Rules {
-        expirations,
-        lag: TimeDelta::zero(),
-        settings_changed: None,
-        absent_since: None,
-        capacity: None,
-    };
+    let rules = Rules { expirations, lag: TimeDelta::zero(), settings_changed: None, absent_since: None };
     let auditor = listing.resumed(rules, &manifest);
     let (held, amiss) = auditor.amiss(&manifest, listing.began);
     assert_eq!((held, auditor.unknown(), auditor.left_alone()), (3, 1, 4));
