@@ -6,8 +6,8 @@ use std::{path::Path, time::Instant};
 use tempfile::TempDir;
 
 use crate::{
-    TURNS, Vars, at_most, at_most_of, independent, pipe, program::Program, row, sent, settings,
-    stand_ins::StandIns,
+    TURNS, Vars, at_most, at_most_of, azurite::Azurite, independent, pipe, program::Program, row, sent,
+    settings, stand_ins::StandIns,
 };
 
 /// Settings that leave the state where the stand-ins say.
@@ -46,6 +46,24 @@ pub fn idle(executable: &Path, records: usize, millis: f64) {
     }
     at_most_of(&format!("deployed: start and idle pass, {records} known: CPU"), millis, "ms", cold);
     at_most_of(&format!("deployed: the next idle pass, {records} known: CPU"), millis, "ms", warm);
+}
+
+/// State in Microsoft's own emulator instead of the stand-in: what the storage does is Microsoft's.
+pub fn on_azurite(executable: &Path, records: usize) {
+    let (stand_ins, azurite) = (StandIns::deployed(records), Azurite::plain());
+    let folder = TempDir::new().expect("a folder");
+    let mut vars = vars(&stand_ins, folder.path());
+    vars.insert("AzureWebJobsStorage".to_owned(), azurite.connection_string());
+    let program = Program::start(executable, &vars, folder.path());
+    sent(&program.tick(), records);
+    at_most(&format!("Azurite: first pass of {records}: CPU"), 0.12, "s", program.cpu());
+    drop(program);
+    let cpu = (0..TURNS).map(|_| {
+        let program = Program::start(executable, &vars, folder.path());
+        assert_eq!(program.tick()["requests"], 0);
+        program.cpu() * 1000.0
+    });
+    at_most_of(&format!("Azurite: start and idle pass, {records} known: CPU"), 10.0, "ms", cpu.collect());
 }
 
 /// The services a third of a second away: what of it is waiting, and what is work.

@@ -1,7 +1,9 @@
 //! When a manifest is written anew, so that little is to be read and an entry is seldom written again.
 
-/// A file of the manifest is full with so many entries: 8 MiB of them.
+/// A file of the manifest is full with so many entries: 10 MiB of them.
 pub const FULL: u64 = 262_144;
+/// Compaction writes frames of so many entries: a frame lies in memory in one piece when it is read.
+pub const FRAME: usize = 16_384;
 /// What is stored may be so many times what is live. Then, whenever the live entries are written again, more than
 /// twice as many have been superseded or have run out since they were written: so of all that is written, a third at
 /// most is compaction's.

@@ -109,21 +109,38 @@ struct Frame<'a> {
 /// # Errors
 /// Bytes that are no frames, a newer format, or content that is not what was written, to the last byte.
 pub fn decode(bytes: &[u8]) -> Result<Content<'_>, SegmentError> {
-    let (first, mut rest) = frame(bytes)?;
-    let mut frames = vec![first];
-    while !rest.is_empty() {
-        // Only the first bytes tell what the file is; what is wrong behind them is damage.
-        let (frame, others) = frame(rest).map_err(|_| SegmentError::Damaged)?;
-        frames.push(frame);
-        rest = others;
-    }
-    Ok(Content { frames })
+    let (content, taken) = decode_begun(bytes, true)?;
+    if taken == bytes.len() && taken > 0 { Ok(content) } else { Err(SegmentError::Damaged) }
 }
 
-/// The first frame, and what follows on it.
-fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
-    if bytes.len() < SHORT_HEADER + CHECKSUM || &bytes[..4] != MAGIC {
+/// The entries of the frames that lie whole at the beginning of `bytes`, and how many bytes they are. `is_first`: the
+/// file begins there.
+///
+/// # Errors
+/// Bytes that are no frames, a newer format, or content that is not what was written.
+pub fn decode_begun(bytes: &[u8], is_first: bool) -> Result<(Content<'_>, usize), SegmentError> {
+    let (mut frames, mut rest) = (Vec::new(), bytes);
+    loop {
+        match frame(rest) {
+            Ok(Some((frame, others))) => {
+                frames.push(frame);
+                rest = others;
+            }
+            Ok(None) => return Ok((Content { frames }, bytes.len() - rest.len())),
+            // Only the first bytes tell what the file is; what is wrong behind them is damage.
+            Err(error) if is_first && frames.is_empty() => return Err(error),
+            Err(_) => return Err(SegmentError::Damaged),
+        }
+    }
+}
+
+/// The first frame, and what follows on it; none if it is not whole.
+fn frame(bytes: &[u8]) -> Result<Option<(Frame<'_>, &[u8])>, SegmentError> {
+    if !bytes.starts_with(&MAGIC[..MAGIC.len().min(bytes.len())]) {
         return Err(SegmentError::NotASegment);
+    }
+    if bytes.len() < SHORT_HEADER + CHECKSUM {
+        return Ok(None);
     }
     let version = u16::from_le_bytes(array(&bytes[4..]));
     if version > VERSION {
@@ -140,7 +157,7 @@ fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
         _ => bytes.len().saturating_sub(header + records + CHECKSUM),
     };
     let sealed = header + records + handles;
-    let (frame, rest) = bytes.split_at_checked(sealed + CHECKSUM).ok_or(SegmentError::Damaged)?;
+    let Some((frame, rest)) = bytes.split_at_checked(sealed + CHECKSUM) else { return Ok(None) };
     let (content, checksum) = frame.split_at(sealed);
     if bytes[6..8] != (size as u16).to_le_bytes()
         || xxh3_64(content) != u64::from_le_bytes(array(checksum))
@@ -152,7 +169,7 @@ fn frame(bytes: &[u8]) -> Result<(Frame<'_>, &[u8]), SegmentError> {
     if !are_handles(handles, records.len() / size) {
         return Err(SegmentError::Damaged);
     }
-    Ok((Frame { version, records, handles }, rest))
+    Ok(Some((Frame { version, records, handles }, rest)))
 }
 
 /// Whether `bytes` are handles of so many records, in their order and one each at most.

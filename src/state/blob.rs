@@ -148,8 +148,12 @@ impl BlobHome {
                 partition_size: Some(length),
                 ..BlobClientDownloadOptions::default()
             };
-            match blob.download(Some(options)).await {
-                Ok(download) => Ok(Some(download.body.collect().await?.into())),
+            let mut bytes = vec![0; length.get()];
+            match blob.download_into(&mut bytes, Some(options)).await {
+                Ok(downloaded) => {
+                    bytes.truncate(downloaded.len);
+                    Ok(Some(bytes))
+                }
                 Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(None),
                 Err(error) if error.http_status() == Some(StatusCode::RequestedRangeNotSatisfiable) => {
                     Ok(Some(Vec::new()))

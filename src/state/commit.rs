@@ -15,7 +15,7 @@ use super::{
     store::Store,
 };
 use crate::domain::{
-    compaction::{FULL, Stored, pays},
+    compaction::{FRAME, Stored, pays},
     entry::Known,
     manifest::Manifest,
     manifest_format,
@@ -150,12 +150,11 @@ impl LaneState {
     pub async fn compact(&mut self, lease: &Lease, now: DateTime<Utc>) -> Result<usize, StateError> {
         lease.hold().await?;
         let left = self.manifest.compact(|entry| entry.is_kept(now.timestamp()));
-        let (count, full, mut segments) = (self.manifest.len(), FULL as usize, Vec::new());
-        for start in (0..count).step_by(full) {
-            let known = self.manifest.known_in(start..count.min(start + full));
+        let (count, mut segments) = (self.manifest.len(), Vec::new());
+        for start in (0..count).step_by(FRAME) {
+            let known = self.manifest.known_in(start..count.min(start + FRAME));
             let entries = known.len() as u64;
-            let frame = manifest_format::encode(known);
-            segments.push(self.files.begin(frame, entries).await?);
+            self.files.append(&mut segments, manifest_format::encode(known), entries).await?;
         }
         self.progress.segments = segments;
         self.swap(lease).await?;

@@ -4,7 +4,8 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -75,18 +76,18 @@ impl DirectoryHome {
         }
     }
 
-    pub fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
+    pub fn read_range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StateError> {
         let path = self.root.join(name);
-        let mut read = || -> io::Result<()> {
-            let file = File::open(&path)?;
-            into.clear();
-            into.reserve(file.metadata()?.len().min(length) as usize);
-            file.take(length).read_to_end(into)?;
-            Ok(())
+        let read = || -> io::Result<Vec<u8>> {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(range.start))?;
+            let mut bytes = Vec::new();
+            file.take(range.end.saturating_sub(range.start)).read_to_end(&mut bytes)?;
+            Ok(bytes)
         };
         match read() {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(self.rejection(&path, &error)),
         }
     }
@@ -363,15 +364,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_read_as_far_as_there_is_any() {
+    fn a_range_is_read_as_far_as_there_is_any() {
         let (_folder, home) = home();
         home.append("a", 0, b"content").unwrap();
-        let mut bytes = b"what was in there".to_vec();
-        for (length, content) in [(3, "con"), (7, "content"), (u64::MAX, "content"), (0, "")] {
-            assert_eq!(home.read_part("a", length, &mut bytes), Ok(true));
-            assert_eq!(bytes, content.as_bytes());
+        let cases = [(0..3, "con"), (2..5, "nte"), (5..u64::MAX, "nt"), (7..9, ""), (9..12, ""), (3..3, "")];
+        for (range, content) in cases {
+            assert_eq!(home.read_range("a", range), Ok(Some(content.into())));
         }
-        assert_eq!(home.read_part("b", 3, &mut bytes), Ok(false));
+        assert_eq!(home.read_range("b", 0..3), Ok(None));
     }
 
     #[test]

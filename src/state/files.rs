@@ -20,12 +20,14 @@ use super::{error::StateError, home::Home};
 use crate::domain::{
     compaction::FULL,
     manifest::Manifest,
-    manifest_format::{self, SegmentError},
+    manifest_format::{self, Content, SegmentError},
     progress::SegmentRef,
 };
 
 /// Memory is reserved for at most so many entries at once, whatever is listed.
 const MOST_ROOM: u64 = 1 << 24;
+/// So many bytes of a file are read at once: a request each, and what lies in memory beside the manifest.
+const PIECE: u64 = 1 << 20;
 
 /// A writer's way to the files of one lane.
 pub struct Files {
@@ -42,7 +44,8 @@ impl Files {
     }
 
     /// The manifest of about so many `entries` that `segments` hold, later ones winning over earlier ones. With
-    /// `drop_damaged`, those that cannot be read leave the list. One file at a time lies in memory beside the manifest.
+    /// `drop_damaged`, those that cannot be read leave the list, and nothing of them is taken in. A piece of one file at
+    /// a time lies in memory beside the manifest.
     ///
     /// # Errors
     /// What cannot be read, or is not what was written.
@@ -55,15 +58,15 @@ impl Files {
         let stored = segments.iter().map(|part| part.entries).sum::<u64>().min(MOST_ROOM);
         let mut manifest = Manifest::with_room(entries.min(stored) as usize);
         let mut whole = Vec::with_capacity(segments.len());
-        let mut bytes = Vec::new();
         for part in segments.drain(..) {
-            let taken_in = match self.fetch(&part, &mut bytes).await {
-                Ok(()) => self.take_in(&part, &bytes, &mut manifest),
-                Err(error) => Err(error),
-            };
-            match taken_in {
-                Ok(()) => whole.push(part),
-                Err(error @ StateError::DamagedSegment { .. }) if drop_damaged => {
+            // Damage may show at the end alone.
+            let is_whole = if drop_damaged { self.read(&part, |_| ()).await } else { Ok(()) };
+            match is_whole {
+                Ok(()) => {
+                    self.read(&part, |content| manifest.absorb(content)).await?;
+                    whole.push(part);
+                }
+                Err(error @ StateError::DamagedSegment { .. }) => {
                     warn!(lane = self.lane, "{error}; it is dropped, as this rebuild asks");
                 }
                 Err(error) => return Err(error),
@@ -73,28 +76,35 @@ impl Files {
         Ok(manifest)
     }
 
-    async fn fetch(&self, part: &SegmentRef, into: &mut Vec<u8>) -> Result<(), StateError> {
-        let name = self.path(&part.name);
-        let exists = match part.bytes {
-            Some(length) => self.home.read_part(&name, length, into).await?,
-            None => match self.home.read(&name).await? {
-                Some((bytes, _)) => {
-                    *into = bytes;
-                    true
-                }
-                None => false,
-            },
+    /// Reads a file piece by piece, and hands the frames of it on that are whole.
+    async fn read(&self, part: &SegmentRef, mut take: impl FnMut(&Content<'_>)) -> Result<(), StateError> {
+        let (name, damaged) = (self.path(&part.name), |error| self.damaged(part, error));
+        let Some(length) = part.bytes else {
+            let stored = self.home.read(&name).await?;
+            let (bytes, _) = stored.ok_or_else(|| damaged(SegmentError::Missing))?;
+            take(&manifest_format::decode(&bytes).map_err(damaged)?);
+            return Ok(());
         };
-        if exists { Ok(()) } else { Err(self.damaged(part, SegmentError::Missing)) }
-    }
-
-    fn take_in(&self, part: &SegmentRef, bytes: &[u8], into: &mut Manifest) -> Result<(), StateError> {
-        if part.bytes.is_some_and(|length| length != bytes.len() as u64) {
-            return Err(self.damaged(part, SegmentError::Damaged));
+        let (mut position, mut begun) = (0, Vec::new());
+        while position < length {
+            let end = length.min(position + PIECE);
+            let piece = self.home.read_range(&name, position..end).await?;
+            let piece = piece.ok_or_else(|| damaged(SegmentError::Missing))?;
+            if piece.len() as u64 != end - position {
+                return Err(damaged(SegmentError::Damaged));
+            }
+            if begun.is_empty() {
+                begun = piece;
+            } else {
+                begun.extend_from_slice(&piece);
+            }
+            let is_first = begun.len() as u64 == end;
+            position = end;
+            let (content, taken) = manifest_format::decode_begun(&begun, is_first).map_err(damaged)?;
+            take(&content);
+            begun.drain(..taken);
         }
-        let content = manifest_format::decode(bytes).map_err(|error| self.damaged(part, error))?;
-        into.absorb(&content);
-        Ok(())
+        if begun.is_empty() { Ok(()) } else { Err(damaged(SegmentError::Damaged)) }
     }
 
     fn damaged(&self, part: &SegmentRef, source: SegmentError) -> StateError {
@@ -140,15 +150,73 @@ impl Files {
         Ok(())
     }
 
-    /// Begins a file with a frame of so many entries.
-    ///
-    /// # Errors
-    /// The storage fails.
-    pub async fn begin(&mut self, frame: Vec<u8>, entries: u64) -> Result<SegmentRef, StateError> {
+    async fn begin(&mut self, frame: Vec<u8>, entries: u64) -> Result<SegmentRef, StateError> {
         self.begun += 1;
         let name = format!("{}-{:05}", self.writer, self.begun);
         let bytes = Some(frame.len() as u64);
         self.home.append(&self.path(&name), 0, frame).await?;
         Ok(SegmentRef { name, entries, bytes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::{
+        domain::{
+            deciding_record::RecordVersion,
+            entry::{Entry, Known, State},
+            fingerprint::Fingerprint,
+        },
+        state::directory::DirectoryHome,
+    };
+
+    fn known(numbers: std::ops::Range<u32>) -> impl ExactSizeIterator<Item = Known> {
+        numbers.map(|number| {
+            let key = u128::from(number).to_be_bytes().into();
+            let version = RecordVersion::default();
+            Entry::new(key, Fingerprint(1), DateTime::UNIX_EPOCH, version, State::Held).into()
+        })
+    }
+
+    /// A frame, a piece and a file all end elsewhere, and a frame is longer than a piece.
+    #[tokio::test]
+    async fn a_file_is_read_piece_by_piece_and_what_is_damaged_at_its_end_is_not_read_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Arc::new(Home::Directory(DirectoryHome::new(folder.path().to_owned())));
+        home.prepare().await.unwrap();
+        let (mut segments, mut next) = (Vec::new(), 0);
+        for (writer, frames) in [("first", [10, 40_000, 9_000]), ("second", [300, 70_000, 1])] {
+            let mut files = Files::new(Arc::clone(&home), "sentinel", writer);
+            let mut written = Vec::new();
+            for count in frames {
+                let frame = manifest_format::encode(known(next..next + count));
+                files.append(&mut written, frame, u64::from(count)).await.unwrap();
+                next += count;
+            }
+            segments.append(&mut written);
+        }
+        let files = Files::new(home, "sentinel", "third");
+        let keys = |manifest: &Manifest| manifest.entries().iter().map(|entry| entry.key).collect::<Vec<_>>();
+        let of = |numbers| known(numbers).map(|known| known.entry.key).collect::<Vec<_>>();
+        for drop_damaged in [false, true] {
+            let manifest = files.load(&mut segments.clone(), u64::from(next), drop_damaged).await.unwrap();
+            assert_eq!(keys(&manifest), of(0..next));
+        }
+
+        let path = folder.path().join("lanes/sentinel/manifest").join(&segments[0].name);
+        let mut bytes = std::fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        for cut in [0, 1, 400_000] {
+            bytes.truncate(bytes.len() - cut);
+            std::fs::write(&path, &bytes).unwrap();
+            let failed = files.load(&mut segments.clone(), u64::from(next), false).await;
+            assert!(matches!(failed, Err(StateError::DamagedSegment { .. })), "{:?}", failed.err());
+            let mut listed = segments.clone();
+            let manifest = files.load(&mut listed, u64::from(next), true).await.unwrap();
+            assert_eq!((keys(&manifest), &listed[..]), (of(49_010..next), &segments[1..]));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Named bytes with compare-and-swap, in one of two homes.
 
+use std::ops::Range;
+
 use super::{
     blob::BlobHome,
     directory::DirectoryHome,
@@ -54,17 +56,11 @@ impl Home {
         }
     }
 
-    /// Reads the first `length` bytes of `name` into a buffer, fewer where it is shorter; others may be adding to it.
-    /// False if it does not exist. What was in the buffer is gone; its room is used again where that can be.
-    pub async fn read_part(&self, name: &str, length: u64, into: &mut Vec<u8>) -> Result<bool, StateError> {
+    /// The bytes of `name` in this range, as far as there are any, if it exists; others may be adding to it.
+    pub async fn read_range(&self, name: &str, range: Range<u64>) -> Result<Option<Vec<u8>>, StateError> {
         match self {
-            Self::Blob(home) => {
-                // It comes in a buffer of its own, and two of 10 MB are one too many.
-                *into = Vec::new();
-                let found = home.read_range(name, 0..length).await?;
-                Ok(found.map(|bytes| *into = bytes).is_some())
-            }
-            Self::Directory(home) => home.read_part(name, length, into),
+            Self::Blob(home) => home.read_range(name, range).await,
+            Self::Directory(home) => home.read_range(name, range),
         }
     }
 

@@ -147,7 +147,7 @@ fn write_description(text: &mut String, indicator: &indicator::Indicator, provid
     }
     text.push('.');
     if let Some(first_seen) = indicator.first_seen.filter(|seen| *seen > DateTime::UNIX_EPOCH) {
-        write!(text, " First seen {}.", first_seen.format("%Y-%m-%d"))?;
+        write!(text, " First seen {}.", first_seen.date_naive())?;
     }
     if !indicator.sources.is_empty() {
         let kind = if indicator.osint_only { "open source only" } else { "not only open source" };
