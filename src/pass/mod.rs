@@ -46,6 +46,7 @@ mod signals;
 mod soundness;
 mod status;
 mod status_body;
+mod waking;
 mod watchdog;
 mod windows;
 mod work;
