@@ -267,6 +267,7 @@ fn sentinel_lane(
     let mut lane = lane("sentinel", settings, settings.hash_types, form, target, destination);
     // What names an actor is sent anew once, with the label; the rest is not.
     lane.policy.attributed_form = hash(&(form, ACTIVITY_GROUP));
+    lane.verifies_arrival = settings.verify_arrival.unwrap_or(true) && sentinel.resource.is_some();
     lane
 }
 
@@ -335,7 +336,9 @@ fn lane(
         policy,
         target,
         initial_lookback: settings.initial_lookback,
+        audit_every: settings.audit_every,
         destination,
+        verifies_arrival: settings.verify_arrival == Some(true),
     }
 }
 

@@ -92,6 +92,13 @@ impl Deadline {
         Self { permission: Some(Arc::new(permission)), ..self.clone() }
     }
 
+    /// The same deadline, but at most `limit` from now, for what is not worth more time.
+    pub fn at_most(&self, limit: Duration) -> Self {
+        let at = Instant::now() + limit;
+        let earlier = |deadline: Option<Instant>| Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        Self { at: earlier(self.at), given_up_at: earlier(self.given_up_at), ..self.clone() }
+    }
+
     /// Whether something that takes `duration` can still be begun.
     pub fn fits(&self, duration: Duration) -> bool {
         let is_permitted = self.permission.as_ref().is_none_or(|permission| permission());

@@ -1,6 +1,8 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod arrival;
 pub mod attribution;
+pub mod audit;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
@@ -17,6 +19,7 @@ pub mod explain;
 pub mod fates;
 pub mod feeds;
 pub mod filter;
+pub mod findings;
 pub mod fingerprint;
 pub mod handles;
 pub mod hashes;
@@ -41,8 +44,10 @@ pub mod report;
 pub mod request;
 pub mod retraction_limit;
 pub mod rows;
+pub mod sample;
 pub mod schedule;
 pub mod selection;
+pub mod shown;
 pub mod spelling;
 pub mod tally;
 pub mod totals;

@@ -6,10 +6,13 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    arrival::ArrivalReport,
     feeds::Loss,
+    findings::Findings,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
+    sample::Percentiles,
 };
 
 /// What made a pass run.
@@ -73,6 +76,12 @@ pub struct LaneReport {
     /// What waits for an operator's confirmation.
     #[serde(default)]
     pub withheld: WithheldReport,
+    /// What became of what was looked for at the destination.
+    #[serde(default)]
+    pub arrival: ArrivalReport,
+    /// From the source's update of a record to its acknowledgement, of what is new or changed in what is live.
+    #[serde(default)]
+    pub delivered: Percentiles,
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
@@ -82,6 +91,9 @@ pub struct LaneReport {
     /// How many indicators the lane held at the end, if that can be told.
     #[serde(skip)]
     pub held: Option<u64>,
+    /// What an audit, or its repair, came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Findings>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
     pub losses: Vec<Loss>,
@@ -149,9 +161,12 @@ impl LaneReport {
             excluded_by: BTreeMap::new(),
             watermark: None,
             withheld: WithheldReport::default(),
+            arrival: ArrivalReport::default(),
+            delivered: Percentiles::default(),
             cost: None,
             waits: false,
             held: None,
+            audit: None,
             losses: Vec::new(),
             continues: None,
         }
@@ -221,6 +236,8 @@ impl Report {
             };
             mine.counts += theirs.counts;
             mine.withheld.continued_by(&theirs.withheld);
+            mine.arrival.continued_by(&theirs.arrival);
+            mine.delivered = mine.delivered.max(theirs.delivered);
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }
@@ -228,6 +245,7 @@ impl Report {
             for (list, count) in &theirs.excluded_by {
                 *mine.excluded_by.entry(list.clone()).or_default() += count;
             }
+            mine.audit = theirs.audit.clone().or(mine.audit.take());
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

@@ -13,6 +13,10 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, releases the lease and asks to be continued.
 
+mod acknowledged;
+mod arrival;
+mod asked;
+mod audit;
 mod begin;
 mod compare;
 mod context;
@@ -38,12 +42,14 @@ mod pages;
 mod participation;
 mod reading;
 mod reconciliation;
+mod rehearsal;
 mod rejections;
 mod reruns;
 mod retractions;
 mod selecting;
 mod signals;
 mod soundness;
+mod standing;
 mod status;
 mod status_body;
 mod waking;
@@ -59,6 +65,7 @@ use crate::{
 };
 
 pub use self::{
+    audit::AuditError,
     compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
@@ -75,8 +82,12 @@ pub use crate::state::{error::StateError, object::Holder};
 pub struct Lane {
     pub name: &'static str,
     pub destination: Destination,
+    /// Whether it is looked for what the destination acknowledged.
+    pub verifies_arrival: bool,
     pub policy: Policy,
     pub target: DestinationId,
     pub settings_hash: String,
     pub initial_lookback: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
 }

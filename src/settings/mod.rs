@@ -77,6 +77,8 @@ pub struct Settings {
     pub initial_lookback: TimeDelta,
     /// Between two ticks of the schedule.
     pub longest_pause: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
     /// The user's price for a gigabyte of rows, in the user's currency.
     pub price_per_gb: Option<f64>,
     pub action: Action,
@@ -84,6 +86,8 @@ pub struct Settings {
     /// `None`: no marking.
     pub tlp: Option<TlpLevel>,
     pub source_system: String,
+    /// Whether it is looked for what was acknowledged; `None`: where the workspace can be asked.
+    pub verify_arrival: Option<bool>,
     /// The destinations: at least one.
     pub sentinel: Option<SentinelSettings>,
     pub defender: Option<DefenderSettings>,
@@ -136,11 +140,15 @@ impl Settings {
             renewal_slack: renewal_slack(&reader, &expirations),
             initial_lookback: source::initial_lookback(&reader),
             longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
+            audit_every: Some(reader.number("AUDIT_DAYS", &(0..=365)).unwrap_or(30))
+                .filter(|days| *days > 0)
+                .map(TimeDelta::days),
             price_per_gb: reader.parsed("PRICE_PER_GB", "a price such as 4.30", price),
             action,
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
             source_system: source_system(&reader),
+            verify_arrival: reader.parsed("VERIFY_ARRIVAL", "true, false, 1, 0", reader::flag),
             sentinel: SentinelSettings::read(&reader, azure.cloud, targets.sentinel),
             defender: DefenderSettings::read(&reader, azure.cloud, action, targets.defender),
             host: HostSettings::read(&reader, azure.cloud, &state),
@@ -156,7 +164,18 @@ impl Settings {
             ),
             notices: Vec::new(),
         };
+        settings.check_arrival(&reader);
         reader.finish().map(|notices| Self { notices, ..settings })
+    }
+
+    /// Tells that a workspace cannot be asked that is to be asked.
+    fn check_arrival(&self, reader: &Reader<'_>) {
+        let cannot_ask = self.sentinel.as_ref().is_some_and(|sentinel| sentinel.resource.is_none());
+        if self.verify_arrival == Some(true) && cannot_ask {
+            reader.notice(
+                "VERIFY_ARRIVAL has no effect at Sentinel without AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME, by which the workspace can be asked",
+            );
+        }
     }
 
     /// The setting without which the source of this `kind` cannot be read, if it is missing.

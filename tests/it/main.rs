@@ -4,7 +4,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
 mod adoption;
+mod arrival;
 mod attribution;
+mod audit;
 mod azurite;
 mod backlog;
 mod bill;
@@ -31,6 +33,7 @@ mod inventory;
 mod life;
 mod lifecycle;
 mod liveness;
+mod log_lines;
 mod model;
 mod ownership;
 mod portable;

@@ -24,7 +24,7 @@ const REPLACED: &str = "Each pass leaves a message that starts another one if th
 /// The longest cause in a headline, in characters.
 const HEADLINE: usize = 110;
 /// The longest message of a pass that is shown.
-const MESSAGE: usize = 700;
+pub const MESSAGE: usize = 700;
 
 /// Causes in a few words, by what their messages contain. Of every other message the first clause is taken.
 const KNOWN: [(&[&str], &str); 6] = [
@@ -49,7 +49,7 @@ pub struct Task {
 }
 
 impl Task {
-    fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
+    pub fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
         Self { headline: headline.into(), who: String::new(), since: None, text, runbook: None }
     }
 }
@@ -93,7 +93,7 @@ pub fn destinations(lanes: &[&str], all: usize) -> String {
 }
 
 /// As the first word of a line.
-fn capitalized(text: &str) -> String {
+pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -130,6 +130,7 @@ pub fn tasks(
     }
     tasks.extend(confirmation(&withheld, all, links));
     tasks.extend(creation(&waiting, all, links));
+    tasks.extend(repairs(overview, links));
     tasks.extend(damaged(overview, spells, links));
     tasks.extend(timer(overview, schedule, due, links));
     tasks.extend(overview.aside.iter().map(|name| {
@@ -178,7 +179,7 @@ fn causes<'a>(spells: &[(&'a str, &'a Spell)], waits: impl Fn(&str) -> bool) -> 
     causes
 }
 
-fn to_runbook(links: &Links, section: &runbook::Section) -> Link {
+pub fn to_runbook(links: &Links, section: &runbook::Section) -> Link {
     Link { href: links.runbook(&section.name), text: format!("Runbook: {}", section.title) }
 }
 
@@ -259,6 +260,29 @@ fn command(what: &str) -> Vec<Piece> {
         Piece::Code(format!("{{\"confirm_{what}\": true}}")),
         "; if not, change the settings back.".into(),
     ]
+}
+
+/// Repairs that an operator should ask for.
+fn repairs(overview: &Overview, links: &Links) -> Vec<Task> {
+    let lanes = overview.lanes.keys().filter_map(|name| Some((name, overview.amiss(name)?)));
+    let tasks = lanes.map(|(name, findings)| {
+        let text = vec![
+            format!(
+                "{} of {} indicators are not as they were sent (",
+                count(findings.open()),
+                count(findings.held)
+            )
+            .into(),
+            Piece::Link(Link { href: links.audit(), text: "what the audit found".to_owned() }),
+            "). ".into(),
+            Piece::Code("mati-sync audit --repair".to_owned()),
+            " sends again or adopts what is still wanted; the next audit tells whether all is well.".into(),
+        ];
+        let headline =
+            format!("{} indicators are not as they were sent at {}", count(findings.open()), shown(name));
+        Task { who: shown(name), ..Task::new(headline, text) }
+    });
+    tasks.collect()
 }
 
 /// Lanes whose manifest cannot be read, so that their next pass will fail; those whose last pass said so are told.

@@ -157,7 +157,7 @@ pub fn at_once() -> Deadline {
 }
 
 pub async fn lease(store: &Store, run_id: &str) -> Lease {
-    store.lease(run_id, &at_once()).await.expect("ask for the lease").expect("nobody else holds it")
+    store.lease(run_id, &at_once()).await.expect("ask for the lease").expect("no other instance holds it")
 }
 
 /// A run id; a larger number makes a later one.

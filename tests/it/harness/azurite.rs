@@ -86,7 +86,7 @@ impl Azurite {
         assert!(matches!(status.as_u16(), 202 | 404 | 409), "{status} for breaking the lease on {blob}");
     }
 
-    /// Weak, because nobody drops what is static: the last test to end stops Azurite.
+    /// Weak, because what is static is never dropped: the last test to end stops Azurite.
     fn shared(running: &Mutex<Weak<Self>>, secured: bool) -> Arc<Self> {
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(azurite) = running.upgrade() {

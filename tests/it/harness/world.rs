@@ -80,7 +80,7 @@ impl TestClock {
         self.offset_seconds.fetch_add(delta.num_seconds(), Ordering::Relaxed);
     }
 
-    /// What o'clock it is in truth, whatever our clock says.
+    /// The true time, whatever our clock says.
     pub fn true_time(&self) -> DateTime<Utc> {
         self.start + self.origin.elapsed()
     }
@@ -166,8 +166,13 @@ impl World {
         self
     }
 
-    /// Tells where the workspace stands, so that it is asked what it holds.
+    /// Tells where the workspace stands, so that it is asked what it holds; what arrives is not looked for.
     pub fn adopts(&mut self) -> &mut Self {
+        self.verifies().set("VERIFY_ARRIVAL", "false")
+    }
+
+    /// The same, and what was acknowledged is looked for.
+    pub fn verifies(&mut self) -> &mut Self {
         self.set("AZURE_SUBSCRIPTION_ID", SUBSCRIPTION)
             .set("AZURE_RESOURCE_GROUP_NAME", RESOURCE_GROUP)
             .set("AZURE_WORKSPACE_NAME", WORKSPACE_NAME)
@@ -210,7 +215,7 @@ impl World {
         queues
     }
 
-    /// What o'clock it is in truth.
+    /// The true time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.true_time()
     }

@@ -1,21 +1,23 @@
 //! Microsoft Sentinel's upload API for threat intelligence, current and legacy. What is documented is kept to the
 //! letter, and what is not can be set with [`Knobs`].
 
+mod answer;
 mod check;
+mod hands;
+mod knobs;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{
     Json, Router,
     body::{Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +27,10 @@ use crate::{
     clock::Now,
     entra::{Entra, bearer},
 };
+use answer::{Rejection, gateway, service};
 pub use check::Api;
+use hands::Hand;
+pub use knobs::Knobs;
 
 /// The audiences the upload API accepts, each with and without a trailing slash.
 pub const AUDIENCES: [&str; 2] = ["https://management.azure.com", "https://management.core.windows.net"];
@@ -73,51 +78,6 @@ pub struct Answer {
     pub body: String,
 }
 
-/// Looks at one object while the model is locked, so it must not ask the model anything.
-type Judge = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
-
-/// What a test may change while the stand-in runs.
-#[derive(Clone)]
-pub struct Knobs {
-    /// Names the message with which one object is rejected; the others of its request are stored.
-    pub reject: Option<Judge>,
-    /// Names the message with which one object makes the whole request a 400.
-    pub reject_whole: Option<Judge>,
-    /// Whether a request none of whose objects is good answers 400 instead of 200: it is not documented.
-    pub all_invalid_is_bad_request: bool,
-    /// The status that carries `UnauthorizedAccess`: it was seen in the field without its status.
-    pub forbidden_status: u16,
-    /// Requests allowed in any window of 60 s.
-    pub quota: usize,
-    /// Whether 429 carries `Retry-After`: the documentation does not promise it.
-    pub retry_after_header: bool,
-    /// Bodies over this many bytes answer 413; no limit is documented.
-    pub max_body: Option<usize>,
-    /// Given instead of our own answers, one per request; such a request stores nothing and uses no quota.
-    pub script: VecDeque<Answer>,
-    /// Whether what is accepted is kept; measurements of a million objects do without.
-    pub keep: bool,
-    /// How long each request takes.
-    pub delay: Duration,
-}
-
-impl Default for Knobs {
-    fn default() -> Self {
-        Self {
-            reject: None,
-            reject_whole: None,
-            all_invalid_is_bad_request: false,
-            forbidden_status: 403,
-            quota: 100,
-            retry_after_header: true,
-            max_body: None,
-            script: VecDeque::new(),
-            keep: true,
-            delay: Duration::ZERO,
-        }
-    }
-}
-
 type Authorize = Arc<dyn Fn(&str, DateTime<Utc>) -> Authorization + Send + Sync>;
 
 struct Inner {
@@ -125,6 +85,8 @@ struct Inner {
     knobs: Knobs,
     stored: BTreeMap<(String, String), Value>,
     log: Vec<LogRow>,
+    /// What somebody did by hand.
+    hands: Vec<Hand>,
     requests: Vec<UploadRequest>,
     /// When each request inside the current window was let through.
     window: VecDeque<DateTime<Utc>>,
@@ -146,6 +108,7 @@ impl Sentinel {
             knobs: Knobs::default(),
             stored: BTreeMap::new(),
             log: Vec::new(),
+            hands: Vec::new(),
             requests: Vec::new(),
             window: VecDeque::new(),
         };
@@ -181,6 +144,7 @@ impl Sentinel {
     pub fn restore(&self, stored: BTreeMap<(String, String), Value>) {
         let mut inner = self.inner.lock().unwrap();
         (inner.stored, inner.log, inner.requests, inner.window) = (stored, vec![], vec![], VecDeque::new());
+        inner.hands.clear();
     }
 
     /// Every object accepted so far, oldest first.
@@ -324,6 +288,7 @@ impl Inner {
         note: &mut UploadRequest,
     ) -> Response {
         let mut errors = Vec::new();
+        let is_lost = self.knobs.lose.as_ref().is_some_and(|lose| lose(&upload.objects));
         for (index, object) in upload.objects.into_iter().enumerate() {
             let mut messages = check::object(api, &object);
             messages.extend(self.knobs.reject.as_ref().and_then(|judge| judge(&object)));
@@ -332,7 +297,7 @@ impl Inner {
                 continue;
             }
             note.accepted += 1;
-            if !self.knobs.keep {
+            if is_lost || !self.knobs.keep {
                 continue;
             }
             let id = object["id"].as_str().unwrap_or_default().to_string();
@@ -353,48 +318,4 @@ impl Inner {
 
 async fn serve(State(sentinel): State<Sentinel>, request: Request) -> Response {
     sentinel.answer(request).await
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).expect("a status code");
-        let mut response = (status, self.body).into_response();
-        // Only what the script says: not even the content type axum would give a text.
-        response.headers_mut().remove(header::CONTENT_TYPE);
-        for (name, value) in &self.headers {
-            let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
-            response.headers_mut().append(name, HeaderValue::from_str(value).expect("a header value"));
-        }
-        response
-    }
-}
-
-/// A whole request turned away.
-struct Rejection {
-    status: StatusCode,
-    retry_after: Option<u64>,
-    body: Value,
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}
-
-/// A rejection in the shape of API Management, which stands before the service.
-fn gateway(status: StatusCode, message: &str) -> Rejection {
-    let body = json!({"statusCode": status.as_u16(), "message": message});
-    Rejection { status, retry_after: None, body }
-}
-
-/// A rejection in the service's own shape.
-fn service(status: StatusCode, code: &str, message: &str) -> Rejection {
-    let error =
-        json!({"code": code, "message": message, "details": [], "target": null, "additionalInfo": null});
-    Rejection { status, retry_after: None, body: json!({"error": error}) }
 }
