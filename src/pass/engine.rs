@@ -158,7 +158,7 @@ impl Engine {
         let Some(lease) = lease? else {
             if let Some(message) = message.filter(|message| message.kind == MessageKind::Watchdog) {
                 // The pass at work leaves a message of its own, unless it dies.
-                ended.chain_failed |= !self.pass_on(&message.run_id).await;
+                ended.chain_failed |= !Box::pin(self.pass_on(&message.run_id)).await;
                 return Ok(());
             }
             let message = "another pass is still at work; nothing is lost, it or the next one goes on";
@@ -264,9 +264,10 @@ impl Engine {
         let audited =
             report.lanes.iter().filter_map(|(name, lane)| Some((name.clone(), lane.audit.clone()?)));
         audit::keep(store, &Audit { lanes: audited.collect() }).await;
-        report.watchdog = self.leave_watchdog(&report, invocation).await;
+        // On the heap, because these would make every pass larger, and few have anything to wait for here.
+        report.watchdog = Box::pin(self.leave_watchdog(&report, invocation)).await;
         let report = self.publish(store, pass, report).await;
-        self.tell_others(store, lease, &report, invocation).await;
+        Box::pin(self.tell_others(store, lease, &report, invocation)).await;
         report
     }
 

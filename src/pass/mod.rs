@@ -52,6 +52,7 @@ mod soundness;
 mod standing;
 mod status;
 mod status_body;
+mod waking;
 mod watchdog;
 mod windows;
 mod work;

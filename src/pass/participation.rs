@@ -56,7 +56,7 @@ impl Engine {
                 }
                 Ok(false)
             }
-            MessageKind::Watchdog => self.has_cause(store, message, ended).await,
+            MessageKind::Watchdog => Box::pin(self.has_cause(store, message, ended)).await,
         }
     }
 }

@@ -93,10 +93,10 @@ fn address(reader: &Reader<'_>, name: &str) -> Option<Url> {
     });
     if url.is_none() {
         let shown = text.split(['?', '#']).next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
-        reader.fault(
-            name,
-            format!("is {shown:?}; accepted: an http:// or https:// URL without user and password, such as http://collector:4318"),
-        );
+        // No fault, for the host and others read it too: what is good for them must not stop a pass.
+        reader.notice(format!(
+            "{name} is {shown:?}, so no metrics are sent; accepted: an http:// or https:// URL without user and password, such as http://collector:4318"
+        ));
     }
     url
 }

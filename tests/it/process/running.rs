@@ -22,7 +22,7 @@ use super::{Bench, PATIENCE, client};
 static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Modules of these tests that need more of a host than an address and a key give, and what it is.
-pub const CANNOT: [(&str, &str); 11] = [
+pub const CANNOT: [(&str, &str); 12] = [
     ("command_line", "no host takes part"),
     ("kill", "the handler's process is killed at chosen moments"),
     ("lifecycle", "app settings change between passes, and the state is edited under the host's feet"),
@@ -37,6 +37,7 @@ pub const CANNOT: [(&str, &str); 11] = [
     ("stop", "signals to the host and to the handler, and exit codes"),
     ("terminal", "no host takes part"),
     ("values", "no host takes part"),
+    ("watchdog", "the host's queue is a stand-in, and app settings name whom else it tells"),
 ];
 
 pub struct RunningHost {

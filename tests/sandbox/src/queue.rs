@@ -146,7 +146,7 @@ impl QueueService {
         method: &Method,
         headers: &HeaderMap,
         query: &BTreeMap<String, String>,
-    ) -> Result<(), Response> {
+    ) -> Result<(), Box<Response>> {
         // To delete a message is to have processed it, as the real emulator says.
         let permission = match method.as_str() {
             "POST" => 'a',
@@ -160,15 +160,15 @@ impl QueueService {
         };
         let is_let_in = match (trusted, bearer(headers)) {
             (Some(check), Some(token)) if check(token) => headers.contains_key("x-ms-version"),
-            (Some(_), _) => return Err(error(401, "InvalidAuthenticationInfo")),
+            (Some(_), _) => return Err(Box::new(error(401, "InvalidAuthenticationInfo"))),
             (None, _) => {
                 let has = |name, mark| query.get(name).is_some_and(|marks: &String| marks.contains(mark));
                 query.contains_key("sig") && has("ss", 'q') && has("sp", permission)
             }
         };
         match (is_let_in, forbidden) {
-            (false, _) => Err(error(403, "AuthenticationFailed")),
-            (true, true) => Err(error(403, "AuthorizationPermissionMismatch")),
+            (false, _) => Err(Box::new(error(403, "AuthenticationFailed"))),
+            (true, true) => Err(Box::new(error(403, "AuthorizationPermissionMismatch"))),
             (true, false) => Ok(()),
         }
     }
@@ -185,7 +185,7 @@ impl QueueService {
             axum::extract::Query::try_from_uri(&head.uri).map(|query| query.0).unwrap_or_default();
         self.lock().requests.push(format!("{} {path}", head.method));
         if let Err(rejection) = self.admit(&head.method, &head.headers, &query) {
-            return rejection;
+            return *rejection;
         }
         let body = to_bytes(body, 1 << 20).await.unwrap_or_default();
         let parts: Vec<&str> = path.split('/').collect();
