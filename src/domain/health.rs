@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{outcome::End, report::Report, schedule::Schedule};
+use super::{
+    outcome::End,
+    report::{Report, Trigger},
+    schedule::Schedule,
+};
 
 /// A pass may begin so much later than its schedule says: the host may start slowly, and one pass waits for another.
 const LATE: TimeDelta = TimeDelta::minutes(40);
@@ -101,12 +105,22 @@ impl Silence {
     }
 }
 
+/// When the timer started a pass last, if a watchdog message did since; `None` inside: in none of these `runs`.
+pub fn replaced_timer(runs: &[Report]) -> Option<Option<DateTime<Utc>>> {
+    let newest = |trigger: Trigger| {
+        let of = runs.iter().filter(|run| run.trigger == trigger && !run.dry_run);
+        of.map(|run| run.started_at).max()
+    };
+    let (watchdog, timer) = (newest(Trigger::Watchdog)?, newest(Trigger::Timer));
+    timer.is_none_or(|timer| timer < watchdog).then_some(timer)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::report::{LaneReport, Trigger};
+    use crate::domain::report::LaneReport;
 
     /// A pass at this hour that ended so for the lane `sentinel`.
     fn run(hour: u32, end: End) -> Report {
@@ -123,6 +137,7 @@ mod tests {
             message: String::new(),
             continues: None,
             losses: Vec::new(),
+            watchdog: None,
             lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
         }
     }
@@ -155,6 +170,18 @@ mod tests {
             Some((End::Failed, Some("no storage".into()), "09".into(), false))
         );
         assert_eq!(Health::of(&[run(9, well)], "defender"), Health::Unknown);
+    }
+
+    #[test]
+    fn a_timer_that_a_message_replaced_is_noticed_until_it_fires_again() {
+        let of = |trigger, hour| Report { trigger, ..run(hour, End::CaughtUp) };
+        let at = |hour| run(hour, End::CaughtUp).started_at;
+        assert_eq!(replaced_timer(&[of(Trigger::Timer, 9), of(Trigger::Cli, 8)]), None);
+        let dead = [of(Trigger::Cli, 12), of(Trigger::Watchdog, 11), of(Trigger::Timer, 8)];
+        assert_eq!(replaced_timer(&dead), Some(Some(at(8))));
+        assert_eq!(replaced_timer(&dead[..2]), Some(None));
+        let alive = [of(Trigger::Timer, 13), of(Trigger::Watchdog, 11), of(Trigger::Timer, 8)];
+        assert_eq!(replaced_timer(&alive), None);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod arrival;
 pub mod attribution;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
 pub mod comparison;
+pub mod condition;
 pub mod cost;
 pub mod days;
 pub mod deciding_record;
@@ -40,10 +42,12 @@ pub mod report;
 pub mod request;
 pub mod retraction_limit;
 pub mod rows;
+pub mod sample;
 pub mod schedule;
 pub mod selection;
 pub mod spelling;
 pub mod tally;
+pub mod totals;
 pub mod trivial;
 pub mod unasked;
 pub mod window;

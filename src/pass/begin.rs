@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use tracing::info;
 
 use super::{
-    Lane, context::Context, creations, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger,
+    Lane, arrival, context::Context, creations, delivery::Delivery, exclusions, halt::Halt, ledger::Ledger,
     rejections::retry, retractions,
 };
 use crate::domain::{
@@ -25,6 +25,7 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     delivery.reconciler().adopt(ledger).await?;
     prepare_limits(ledger);
     delivery.reconciler().follow_new_rules(ledger).await?;
+    Box::pin(arrival::look_back(ledger, delivery)).await?;
     let before = ledger.state.progress.clone();
     retry::deliver_foreign(ledger, delivery).await?;
     let wants_refresh = exclusions::follow(ledger, delivery).await?;

@@ -252,6 +252,7 @@ impl<'a> Delivery<'a> {
         match answer {
             Ok(outcomes) => {
                 self.control.note(&outcomes);
+                ledger.arrival.note(&self.range, &batch, &outcomes, ledger.context.now());
                 for (item, outcome) in batch.into_iter().zip(outcomes) {
                     self.settle(ledger, &item, outcome);
                 }

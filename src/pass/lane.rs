@@ -7,6 +7,7 @@ use futures::FutureExt;
 use tracing::{info, warn};
 
 use super::{
+    arrival,
     begin::begin,
     context::Context,
     continuation::worth_a_continuation,
@@ -66,6 +67,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
         message.push_str(&format!(". {lapse}"));
     }
+    report.held = held.map(|held| held.total());
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -93,6 +95,7 @@ async fn run_lane<'a>(
     let mut delivery = Delivery::new();
     let worked = work(ledger, &mut delivery).await;
     let ended = settle(ledger, &mut delivery, continues, worked).await;
+    Box::pin(arrival::conclude(ledger, &mut delivery, &ended)).await;
     ledger.counts.left += delivery.open();
     ended
 }
@@ -284,10 +287,13 @@ fn shortened(ledger: &mut Ledger<'_>, planned: &PlannedWindow, out_of_time: Halt
 fn report(
     context: Context<'_>,
     traffic: &Traffic,
-    ledger: Option<Ledger<'_>>,
+    mut ledger: Option<Ledger<'_>>,
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
+    let arrival = ledger.as_mut().map(|ledger| std::mem::take(&mut ledger.arrival)).unwrap_or_default();
+    let not_arrived = arrival.remarks();
+    let (delivered, arrival) = arrival.conclude();
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
     let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks) = match ledger {
         Some(ledger) => {
@@ -321,10 +327,13 @@ fn report(
     };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
-    let (end, message) = match ended.map_err(Halt::end) {
-        Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
-        Err((end, message)) => (end, Some(message)),
+    let waits = matches!(ended, Err(Halt::Withheld(_)));
+    let (end, told) = match ended.map_err(Halt::end) {
+        Ok(()) => (End::CaughtUp, [remarks, not_arrived].concat()),
+        Err((End::Stalled, message)) => (End::Stalled, [vec![message], not_arrived].concat()),
+        Err((end, message)) => (end, vec![message]),
     };
+    let message = (!told.is_empty()).then(|| told.join(". "));
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
     let mut report = LaneReport {
         end,
@@ -335,7 +344,11 @@ fn report(
         excluded_by,
         watermark,
         withheld,
+        arrival,
+        delivered,
         cost: None,
+        waits,
+        held: None,
         losses,
         continues,
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
+use super::{acknowledged::Acknowledged, context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
@@ -46,6 +46,8 @@ pub(super) struct Ledger<'a> {
     pub losses: Vec<Loss>,
     /// What people should know although the lane caught up.
     pub remarks: Vec<String>,
+    /// What was acknowledged, and what the lane waits to see.
+    pub arrival: Acknowledged,
     rejections: RejectionLog,
     movement: Movement,
 }
@@ -68,6 +70,7 @@ impl<'a> Ledger<'a> {
             unsettled: HashSet::new(),
             losses: Vec::new(),
             remarks: Vec::new(),
+            arrival: Acknowledged::new(context.lane.verifies_arrival),
             rejections: RejectionLog::default(),
             movement,
         }

@@ -1,14 +1,16 @@
 //! The manifest against what the destination holds in truth: adopted when a lane begins, compared in each pass where the
 //! destination can be asked at any time; and what the destination has room for.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use tracing::{debug, info, warn};
 
 use super::{foreign, halt::Halt, ledger::Ledger};
 use crate::{
     destination::{ApiError, Reconciliation},
     domain::{
+        arrival::Sighting,
         capacity::{Admitted, Capacity},
         entry::{Handle, Known, State},
         inventory::{Held, InventoryPage, Owner, found, gone, missing},
@@ -37,6 +39,16 @@ pub(super) struct Reconciler {
     made_way: Vec<(Key, Option<Handle>)>,
     /// The destination could not be asked, and everything is told as if it had room for it.
     is_blind: bool,
+    /// Where arrival is verified, once the list was read.
+    shown: Option<Shown>,
+}
+
+/// What the destination's list shows of ours.
+struct Shown {
+    /// When it was read.
+    at: DateTime<Utc>,
+    /// The end of validity of each.
+    until: HashMap<Key, Option<DateTime<Utc>>>,
 }
 
 /// What of a page is sent, and what is settled without being sent.
@@ -71,6 +83,16 @@ impl Reconciler {
     /// Whether another application holds what is compared as this.
     pub fn is_foreign(&self, compared_as: &str) -> bool {
         self.foreign.contains(compared_as)
+    }
+
+    /// How the destination's list showed the indicator of `key`; it can tell nothing of what was acknowledged later.
+    pub fn sighting(&self, key: Key, acknowledged: DateTime<Utc>) -> Sighting {
+        match &self.shown {
+            Some(Shown { at, until }) if acknowledged <= *at => {
+                until.get(&key).map_or(Sighting::NotShown, |until| Sighting::Shown { until: *until })
+            }
+            _ => Sighting::Unclear,
+        }
     }
 
     /// Notes that one is no longer held, which leaves room for another.
@@ -182,6 +204,9 @@ impl Reconciler {
         let (now, total) = (ledger.now(), held.len());
         let others = held.iter().filter(|held| held.owner == Owner::Other);
         self.foreign = others.map(|held| held.compared_as.clone()).collect();
+        let ours = held.iter().filter(|held| held.owner == Owner::Us);
+        let ours = ours.filter_map(|held| Some((held.key?, held.valid_until)));
+        self.shown = lane.verifies_arrival.then(|| Shown { at: now, until: ours.collect() });
         ledger.state.progress.swept = RULES;
         let manifest = &ledger.state.manifest;
         let removed = removed.into_iter().filter_map(|key| manifest.get(key));

@@ -2,7 +2,8 @@
 
 use super::status::Overview;
 use crate::domain::{
-    health::{Health, Silence, Spell},
+    arrival::ArrivalOverview,
+    health::{Health, Silence, Spell, replaced_timer},
     schedule::Schedule,
 };
 
@@ -26,6 +27,10 @@ impl Overview {
                     "{name} holds back new indicators until an operator confirms them (`mati-sync sync --confirm-creation`)"
                 ));
             }
+            let arrival = lane.as_ref().and_then(|lane| lane.arrival.as_ref());
+            if let Some(complaint) = arrival.and_then(ArrivalOverview::complaint) {
+                complaints.push(format!("accepted but not arrived: {name} {complaint}"));
+            }
             let detail = lane.as_ref().and_then(|lane| lane.detail.as_ref());
             if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {
                 complaints.push(format!("{name} has a manifest that cannot be read: {problem}"));
@@ -39,6 +44,13 @@ impl Overview {
                     since.format("%Y-%m-%d %H:%M UTC")
                 ));
             }
+        }
+        if let Some(timer) = replaced_timer(&self.runs) {
+            let since =
+                timer.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+            complaints.push(format!(
+                "the timer started no pass{since}, and a watchdog message did; restart the function app, and look at the function SyncTimer"
+            ));
         }
         complaints
     }
@@ -77,6 +89,7 @@ mod tests {
                 message: String::new(),
                 continues: None,
                 losses: Vec::new(),
+                watchdog: None,
                 lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
             }
         };

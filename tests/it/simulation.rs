@@ -14,6 +14,9 @@
 //! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
 //! - More is retracted within a day than the retraction limit permits, and no operator confirmed it.
 //! - Another application's indicator at Defender was changed.
+//! - A request that was acknowledged and lost was looked for, and is not there some hours later.
+//! - A timer that died is not made up for within two schedules and a little, or by more than one pass in two schedules;
+//!   or watchdog messages multiply.
 //!
 //! # What does not
 //! Records read twice; passes that pause, stall or are skipped while the world is broken.
@@ -21,11 +24,13 @@
 mod calm;
 mod chaos;
 pub mod dice;
+mod losses;
 mod nature;
 mod oracle;
 mod run;
 mod second;
 mod tally;
+mod timer;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -3,20 +3,21 @@
 //!
 //! The upload API cannot be asked what it holds. Resource Manager can, slowly, which is enough for once: a lane
 //! without memory learns under which ids another product sent the same indicators, and updates those instead
-//! of adding a second one beside each.
+//! of adding a second one beside each. And single indicators are looked for, to see that what was uploaded arrived.
 
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     classify,
-    resource::{Unclear, read_page},
+    resource::{Listed, Shown, Unclear, read_list, read_page},
 };
 use crate::{
     azure::api::{Api, ApiError, Call, Verdict},
     clock::Deadline,
     domain::{
+        arrival::Sighting,
         inventory::InventoryPage,
         outcome::Rejection,
         problem::{Problem, Role},
@@ -31,6 +32,8 @@ pub const REQUESTS_PER_MINUTE: u32 = 300;
 pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Indicators on a page. The most is not documented; the example asks for so many.
 const PAGE: usize = 100;
+/// Pages that are read in search of one indicator, should the list not be filtered.
+const PAGES: usize = 5;
 const SETTINGS: &str =
     "AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME and AZURE_RESOURCE_MANAGER_URL";
 
@@ -78,20 +81,9 @@ impl Inventory {
         traffic: &Traffic,
     ) -> Result<InventoryPage, ApiError> {
         // The token should know the filter, but the documentation does not promise it.
-        let mut body = json!({"pageSize": PAGE, "sources": [self.source_system]});
-        if let Some(token) = skip_token {
-            body["skipToken"] = token.into();
-        }
-        let call = Call {
-            method: Method::POST,
-            url: self.url.clone(),
-            settings: SETTINGS,
-            body: body.to_string().into(),
-            parts: 1,
-        };
-        let read =
-            |answer: &Answer| read(answer, &self.source_system, skip_token.is_some(), self.api.clock.now());
-        let page = self.api.call(&call, read, deadline, traffic).await?;
+        let filter = json!({"pageSize": PAGE, "sources": [self.source_system]});
+        let read_200 = |body: &[u8]| read_page(body, &self.source_system, self.api.clock.now());
+        let page = self.ask(filter, skip_token, read_200, deadline, traffic).await?;
         if page.next.is_some() && page.next.as_deref() == skip_token {
             return Err(ApiError::Stalled(
                 "Azure Resource Manager leads from a page of indicators to the same page again"
@@ -101,13 +93,74 @@ impl Inventory {
         }
         Ok(page)
     }
+
+    /// How the workspace shows the indicator of `source` with this STIX id.
+    ///
+    /// What `ids` of a query stands for is not documented beyond its name; a search for the STIX id as a keyword is what
+    /// others do in production (OpenCTI-Platform/connectors, issue 6269). It is a search of texts, so it counts what has
+    /// that very id, and where pages are left over nothing is said.
+    ///
+    /// # Errors
+    /// As [`Inventory::page`].
+    pub async fn look_up(
+        &self,
+        id: &str,
+        source: &str,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Sighting, ApiError> {
+        let mut token: Option<String> = None;
+        for _ in 0..PAGES {
+            let filter = json!({"pageSize": PAGE, "sources": [source], "keywords": [id]});
+            let Listed { items, next } =
+                self.ask(filter, token.as_deref(), read_list, deadline, traffic).await?;
+            let is_it = |item: &&Shown| item.id == id && item.source == source;
+            if let Some(shown) = items.iter().find(is_it) {
+                return Ok(Sighting::Shown { until: shown.until });
+            }
+            token = next;
+            if token.is_none() {
+                return Ok(Sighting::NotShown);
+            }
+        }
+        Ok(Sighting::Unclear)
+    }
+
+    /// Asks for a page of the list, filtered; a 200 is read by `read_200`.
+    async fn ask<T>(
+        &self,
+        mut filter: Value,
+        skip_token: Option<&str>,
+        read_200: impl Fn(&[u8]) -> Result<T, Unclear>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<T, ApiError> {
+        if let Some(token) = skip_token {
+            filter["skipToken"] = token.into();
+        }
+        let call = Call {
+            method: Method::POST,
+            url: self.url.clone(),
+            settings: SETTINGS,
+            body: filter.to_string().into(),
+            parts: 1,
+        };
+        let now = || self.api.clock.now();
+        let read = |answer: &Answer| read(answer, &read_200, skip_token.is_some(), now());
+        self.api.call(&call, read, deadline, traffic).await
+    }
 }
 
 /// Reads an answer given at `now` to a request with or without a token.
-fn read(answer: &Answer, source_system: &str, has_token: bool, now: DateTime<Utc>) -> Verdict<InventoryPage> {
+fn read<T>(
+    answer: &Answer,
+    read_200: impl Fn(&[u8]) -> Result<T, Unclear>,
+    has_token: bool,
+    now: DateTime<Utc>,
+) -> Verdict<T> {
     // A page may be long: it is not read once more in search of an error.
     if answer.status == StatusCode::OK {
-        return match read_page(&answer.body, source_system, now) {
+        return match read_200(&answer.body) {
             Ok(page) => Verdict::Answered(page),
             Err(Unclear(reason)) => Verdict::Later { reason, wait: None, throttled: false },
         };
@@ -152,7 +205,8 @@ mod tests {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
         let status = StatusCode::from_u16(status).unwrap();
         let answer = Answer { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
-        read(&answer, "Mandiant", has_token, DateTime::UNIX_EPOCH)
+        let now = DateTime::UNIX_EPOCH;
+        read(&answer, |body: &[u8]| read_page(body, "Mandiant", now), has_token, now)
     }
 
     #[test]

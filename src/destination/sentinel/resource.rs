@@ -71,6 +71,55 @@ fn confidence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error
 /// # Errors
 /// It is no page, or does not say how to go on.
 pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result<InventoryPage, Unclear> {
+    let (items, next) = page(body)?;
+    let (mut held, mut passed_over) = (Vec::new(), Vec::new());
+    for item in items {
+        let id = [&item["properties"]["externalId"], &item["name"]];
+        let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
+        // STIX says what an indicator is about in its pattern, which names the type too.
+        let text = |value: &Value| cut(value.as_str().unwrap_or(UNREADABLE).to_owned(), LONGEST);
+        let about = About { value: text(&item["properties"]["pattern"]), kind: text(&item["kind"]) };
+        match read(item, source_system, now) {
+            Ok(indicator) => held.push(indicator),
+            Err(reason) => passed_over.push(PassedOver { id, about, reason }),
+        }
+    }
+    Ok(InventoryPage { held, passed_over, next })
+}
+
+/// A page of what is shown, whether it is ours or not.
+pub struct Listed {
+    pub items: Vec<Shown>,
+    pub next: Option<String>,
+}
+
+/// An indicator as it is shown.
+pub struct Shown {
+    /// The STIX id.
+    pub id: String,
+    pub source: String,
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The same body, of which only ids and validity are wanted.
+///
+/// # Errors
+/// As [`read_page`].
+pub fn read_list(body: &[u8]) -> Result<Listed, Unclear> {
+    let (items, next) = page(body)?;
+    let items = items.into_iter().map(|item| {
+        let text = |name: &str| item["properties"][name].as_str().unwrap_or_default();
+        Shown {
+            id: text("externalId").to_owned(),
+            source: text("source").to_owned(),
+            until: date(text("validUntil")),
+        }
+    });
+    Ok(Listed { items: items.collect(), next })
+}
+
+/// The items of a page, and the token of the next.
+fn page(body: &[u8]) -> Result<(Vec<Value>, Option<String>), Unclear> {
     let page = object::<Page>(body).and_then(|page| error(&page.others).map_or(Ok(page), Err));
     let page = page.map_err(|problem| {
         Unclear(format!(
@@ -88,19 +137,7 @@ pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result
             }
         },
     };
-    let (mut held, mut passed_over) = (Vec::new(), Vec::new());
-    for item in page.value {
-        let id = [&item["properties"]["externalId"], &item["name"]];
-        let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
-        // STIX says what an indicator is about in its pattern, which names the type too.
-        let text = |value: &Value| cut(value.as_str().unwrap_or(UNREADABLE).to_owned(), LONGEST);
-        let about = About { value: text(&item["properties"]["pattern"]), kind: text(&item["kind"]) };
-        match read(item, source_system, now) {
-            Ok(indicator) => held.push(indicator),
-            Err(reason) => passed_over.push(PassedOver { id, about, reason }),
-        }
-    }
-    Ok(InventoryPage { held, passed_over, next })
+    Ok((page.value, next))
 }
 
 /// What of an indicator is adopted, or why it is not.

@@ -10,6 +10,7 @@ use azure_core::http::Url;
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
+    azure::sas::ConnectionString,
     clock::{Clock, Deadline, SystemClock},
     domain::{
         deciding_record::RecordVersion,
@@ -24,7 +25,6 @@ use mati_sync::{
         commit::{LaneState, Origin},
         error::StateError,
         lease::Lease,
-        sas::ConnectionString,
         store::Store,
     },
 };

@@ -243,6 +243,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         message: "Grüße".to_owned(),
         continues: continues.map(str::to_owned),
         losses: Vec::new(),
+        watchdog: None,
         lanes: BTreeMap::from([(LANE.to_owned(), lane)]),
     }
 }

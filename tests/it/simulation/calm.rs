@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::atomic::Ordering, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     domain::{
+        arrival::Arrivals,
         entry::State,
         manifest::Manifest,
         observable::Key,
@@ -32,7 +33,7 @@ const PERIOD: Duration = Duration::from_secs(85 * 3600);
 
 impl Simulation {
     /// Nothing is wrong any more: everything must be caught up within some ticks.
-    pub async fn calm_down(&mut self, chaos: &Chaos) {
+    pub async fn calm_down(&mut self, seed: u64, chaos: &Chaos) {
         // A lease whose holder died runs out; the youngest records leave the source's lag.
         tokio::time::sleep(Duration::from_secs(180)).await;
         // Queues deliver again, and late.
@@ -40,7 +41,9 @@ impl Simulation {
         self.catch_up().await;
         // What was sent so far was not yet renewed.
         self.count_resent(chaos);
+        self.wait_for_arrival().await;
         self.check_live(chaos).await;
+        self.lose_timer(seed).await;
         // Two refreshes find out what the live feed cannot show, and give the places that became free at Defender to the
         // best of the others. What was rejected for a while is offered in between.
         for _ in 0..2 {
@@ -56,6 +59,24 @@ impl Simulation {
         }
     }
 
+    /// Until what was lost, and is looked for, is missing and was sent again.
+    async fn wait_for_arrival(&mut self) {
+        let stored = self.stored("lanes/sentinel/arrival.json");
+        let Some(losses) = self.losses.as_mut().filter(|_| !stored.is_empty()) else { return };
+        losses.note(&stored);
+        if losses.are_awaited() {
+            self.tally.healed += 1;
+            tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
+            self.catch_up().await;
+        }
+        if !self.is_jumpy {
+            let arrivals: Arrivals =
+                serde_json::from_str(&self.stored("lanes/sentinel/arrival.json")).unwrap();
+            let missing: Vec<_> = arrivals.missing().collect();
+            assert!(missing.is_empty(), "it has not arrived: {missing:?}");
+        }
+    }
+
     /// What the live feed alone must have brought about, without a refresh that heals it: all but values of several
     /// records, and those that were rejected.
     async fn check_live(&self, chaos: &Chaos) {
@@ -65,7 +86,8 @@ impl Simulation {
         let (manifest, watermark) = self.known().await.expect("it has run");
         let truth = self.truth();
         let twins = chaos.twins.lock().unwrap();
-        let is_open = |value: &str| twins.contains(value) || heals(value);
+        let is_lost = |value: &str| self.losses.as_ref().is_some_and(|losses| losses.are_open(value));
+        let is_open = |value: &str| twins.contains(value) || heals(value) || is_lost(value);
         let forgotten = oracle::check_destination(&self.world, &truth, &manifest, is_open);
         let allowed = self.in_doubt(chaos);
         assert!(forgotten <= allowed, "{forgotten} are held that no manifest knows; {allowed} were in doubt");

@@ -260,6 +260,8 @@ impl Inner {
                 return Err(Rejection::bad(code, text));
             }
         }
+        let is_lost = self.knobs.lose.as_ref().is_some_and(|lose| lose(&indicators));
+        let before = is_lost.then(|| self.holdings.clone());
         let mut answers = Vec::new();
         for indicator in indicators {
             let value = indicator["indicatorValue"].clone();
@@ -272,6 +274,8 @@ impl Inner {
                 "failureReason": outcome.err(),
             }));
         }
+        // The numbers that were given are not given again.
+        self.holdings.restore(before);
         if self.knobs.reverse_answers {
             answers.reverse();
         }

@@ -63,6 +63,8 @@ pub struct Knobs {
     pub refill: TimeDelta,
     /// Whether `sources` in a request is passed over.
     pub ignore_sources: bool,
+    /// Whether `keywords` in a request is passed over.
+    pub ignore_keywords: bool,
     /// How long after it was uploaded an indicator shows.
     pub lag: TimeDelta,
     /// A page is never larger than this.
@@ -84,6 +86,7 @@ impl Default for Knobs {
             bucket: 200,
             refill: TimeDelta::milliseconds(100),
             ignore_sources: false,
+            ignore_keywords: false,
             lag: TimeDelta::zero(),
             largest_page: LARGEST_PAGE,
             token_pages: None,

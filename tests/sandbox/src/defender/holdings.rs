@@ -72,6 +72,14 @@ impl Holdings {
         number
     }
 
+    /// Holds what was held `before` again, if that is given; numbers that were used since stay used.
+    pub(super) fn restore(&mut self, before: Option<Self>) {
+        let last = self.last;
+        if let Some(before) = before {
+            *self = Self { last, ..before };
+        }
+    }
+
     /// Deletes all of `ids`, or, where one of them is not there, none.
     pub(super) fn delete(&mut self, ids: &[u64]) -> bool {
         let all_there = ids.iter().all(|id| self.held.contains_key(id));

@@ -80,10 +80,20 @@ impl ResourceManager {
             });
             named || knobs.ignore_sources
         };
+        // A search of texts: whatever names one of them, in whatever field.
+        let keywords: Vec<&str> =
+            body["keywords"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let is_found = |resource: &Value| {
+            let text = resource.to_string();
+            keywords.is_empty() || knobs.ignore_keywords || keywords.iter().any(|word| text.contains(word))
+        };
         let asked =
             body["pageSize"].as_u64().map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let listing = Listing {
-            resources: resources.into_values().filter(is_wanted).collect(),
+            resources: resources
+                .into_values()
+                .filter(|resource| is_wanted(resource) && is_found(resource))
+                .collect(),
             page_size: asked.clamp(1, knobs.largest_page),
             pages_given: 0,
         };
