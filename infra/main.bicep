@@ -233,11 +233,11 @@ param sentinelApi string = 'stix-objects'
 @minValue(1)
 @maxValue(1000000)
 param sentinelRequestsPerMinute int = 100
-@description('For adoption, with the next two: the workspace\'s name. Empty: the workspace is not asked what it holds.')
+@description('For adoption and audit, with the next two: the workspace\'s name. Empty: the workspace is not asked what it holds.')
 param azureWorkspaceName string = ''
-@description('For adoption: the subscription of the workspace.')
+@description('For adoption and audit: the subscription of the workspace.')
 param azureSubscriptionId string = ''
-@description('For adoption: the resource group of the workspace.')
+@description('For adoption and audit: the resource group of the workspace.')
 param azureResourceGroupName string = ''
 @description('Look for a sample of what was acknowledged, and offer again what has not arrived. Empty: at Sentinel, if the three names before are given. true: at Defender too.')
 param verifyArrival string = ''
@@ -262,7 +262,7 @@ param azureTenantId string = ''
 param azureClientId string = ''
 @description('Host of Entra ID: that of the cloud.')
 param azureAuthorityHost string = environment().authentication.loginEndpoint
-@description('Another host of Azure Resource Manager, for adoption. Empty: that of the cloud.')
+@description('Another host of Azure Resource Manager, for adoption and audit. Empty: that of the cloud.')
 param azureResourceManagerUrl string = ''
 @description('Name of the vault\'s secret that holds Mandiant\'s API secret.')
 param keyVaultKeyName string = 'mati-secret'
@@ -278,6 +278,10 @@ param storageBlobEndpoint string = ''
 param syncSchedule int = 1
 @description('When the timer fires, as NCRONTAB with seconds, instead of the hours; the alerts still reckon with those. Empty: by the hours.')
 param syncCron string = ''
+@description('Days between two audits that run by themselves: what the destinations hold is compared with what was sent. 0: never.')
+@minValue(0)
+@maxValue(365)
+param auditDays int = 30
 @description('The host\'s time limit for one invocation, hh:mm:ss.')
 param functionTimeout string = '00:10:00'
 @description('error, warn, info, debug, trace, or a filter by module.')
@@ -509,6 +513,7 @@ var settings = {
   MANAGED_IDENTITY_CLIENT_ID: identity.properties.clientId
   STORAGE_ACCOUNT_NAME: storage.outputs.accountName
   SYNC_CRON: schedule
+  AUDIT_DAYS: string(auditDays)
   AzureFunctionsJobHost__functionTimeout: functionTimeout
 }
 

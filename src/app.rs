@@ -336,6 +336,7 @@ fn lane(
         policy,
         target,
         initial_lookback: settings.initial_lookback,
+        audit_every: settings.audit_every,
         destination,
         verifies_arrival: settings.verify_arrival == Some(true),
     }

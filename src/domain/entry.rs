@@ -318,6 +318,11 @@ impl Entry {
         Self { valid_until: seconds(now), ..self }.in_state(State::Absent)
     }
 
+    /// The same, of one that the destination lost: without its content, which tells it from one that made way for others.
+    pub fn missing(self, now: DateTime<Utc>) -> Self {
+        Self { fingerprint: Fingerprint::VOID, ..self.absent(now) }
+    }
+
     /// The same entry after the indicator was retracted at `now`.
     pub fn retracted(self, now: DateTime<Utc>) -> Self {
         Self { valid_until: seconds(now), ..self }.in_state(State::Retracted)

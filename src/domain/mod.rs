@@ -2,6 +2,7 @@
 
 pub mod arrival;
 pub mod attribution;
+pub mod audit;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
@@ -18,6 +19,7 @@ pub mod explain;
 pub mod fates;
 pub mod feeds;
 pub mod filter;
+pub mod findings;
 pub mod fingerprint;
 pub mod handles;
 pub mod hashes;
@@ -45,6 +47,7 @@ pub mod rows;
 pub mod sample;
 pub mod schedule;
 pub mod selection;
+pub mod shown;
 pub mod spelling;
 pub mod tally;
 pub mod totals;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     arrival::ArrivalReport,
     feeds::Loss,
+    findings::Findings,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
@@ -90,6 +91,9 @@ pub struct LaneReport {
     /// How many indicators the lane held at the end, if that can be told.
     #[serde(skip)]
     pub held: Option<u64>,
+    /// What an audit, or its repair, came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Findings>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
     pub losses: Vec<Loss>,
@@ -162,6 +166,7 @@ impl LaneReport {
             cost: None,
             waits: false,
             held: None,
+            audit: None,
             losses: Vec::new(),
             continues: None,
         }
@@ -240,6 +245,7 @@ impl Report {
             for (list, count) in &theirs.excluded_by {
                 *mine.excluded_by.entry(list.clone()).or_default() += count;
             }
+            mine.audit = theirs.audit.clone().or(mine.audit.take());
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

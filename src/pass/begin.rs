@@ -22,6 +22,9 @@ const SHORTEST_REFRESH: TimeDelta = TimeDelta::days(30);
 pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Result<(), Halt> {
     let context = ledger.context;
     context.lane.destination.take_over();
+    if ledger.state.is_new() {
+        ledger.state.progress.audit.last.get_or_insert(context.pass.started_at);
+    }
     delivery.reconciler().adopt(ledger).await?;
     prepare_limits(ledger);
     delivery.reconciler().follow_new_rules(ledger).await?;

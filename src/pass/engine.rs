@@ -6,17 +6,18 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::{
-    Lane,
+    Lane, audit,
     context::Context,
     continuation::{Continuation, MOST_HOPS},
     gauge::Gauge,
     halt, lane,
     watchdog::{self, Watchdog},
-    work::{MessageKind, Pass, QueueMessage, Work},
+    work::{Audits, MessageKind, Pass, QueueMessage, Work},
 };
 use crate::{
     clock::{Deadline, OutOfTime, SharedClock},
     domain::{
+        findings::Audit,
         outcome::End,
         report::{LaneReport, Report, Trigger, run_id},
         request::RunOptions,
@@ -97,20 +98,22 @@ impl Engine {
     }
 
     pub(super) fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
-        let (trigger, order, continues) = match work {
-            Work::Timer => (Trigger::Timer, RunOptions::default(), None),
-            Work::Command(order) => (Trigger::Cli, order.clone(), None),
+        let order = RunOptions::default;
+        let (trigger, order, audits, continues) = match work {
+            Work::Timer => (Trigger::Timer, order(), Audits::WhenDue, None),
+            Work::Command(order) => (Trigger::Cli, order.clone(), Audits::Never, None),
+            Work::Repair => (Trigger::Cli, order(), Audits::Repair, None),
             Work::QueueMessage(message) => {
                 let trigger = match message.kind {
                     MessageKind::Watchdog => Trigger::Watchdog,
                     MessageKind::Request | MessageKind::Continue => Trigger::Continuation,
                 };
-                (trigger, RunOptions::default(), Some(message.clone()))
+                (trigger, order(), Audits::WhenDue, Some(message.clone()))
             }
         };
         let started_at = self.clock.now();
         let invocation_id = invocation_id.map(str::to_owned);
-        Pass { run_id: self.new_run_id(), trigger, order, started_at, invocation_id, continues }
+        Pass { run_id: self.new_run_id(), trigger, order, audits, started_at, invocation_id, continues }
     }
 
     async fn invoke(
@@ -141,7 +144,7 @@ impl Engine {
     ) -> Result<(), StateError> {
         let message = match work {
             Work::QueueMessage(message) => Some(message),
-            Work::Timer | Work::Command(_) => None,
+            Work::Timer | Work::Command(_) | Work::Repair => None,
         };
         if let Some(message) = message
             && !self.is_current(store, message, ended).await?
@@ -258,6 +261,9 @@ impl Engine {
         let lanes = run.instrument(span).await;
         continuation.take(pass, &lanes);
         let mut report = self.close(pass, lanes);
+        let audited =
+            report.lanes.iter().filter_map(|(name, lane)| Some((name.clone(), lane.audit.clone()?)));
+        audit::keep(store, &Audit { lanes: audited.collect() }).await;
         report.watchdog = self.leave_watchdog(&report, invocation).await;
         let report = self.publish(store, pass, report).await;
         self.tell_others(store, lease, &report, invocation).await;

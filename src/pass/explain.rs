@@ -13,7 +13,7 @@ use super::{
     explained::{Explanation, Standing},
     gauge::Gauge,
     standing::standing,
-    work::Pass,
+    work::{Audits, Pass},
 };
 use crate::{
     clock::Deadline,
@@ -90,6 +90,7 @@ impl Engine {
             run_id: self.new_run_id(),
             trigger: Trigger::Cli,
             order: RunOptions { dry_run: true, ..RunOptions::default() },
+            audits: Audits::Never,
             started_at: self.clock.now(),
             continues: None,
         };

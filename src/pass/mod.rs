@@ -16,6 +16,7 @@
 mod acknowledged;
 mod arrival;
 mod asked;
+mod audit;
 mod begin;
 mod compare;
 mod context;
@@ -63,6 +64,7 @@ use crate::{
 };
 
 pub use self::{
+    audit::AuditError,
     compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
@@ -85,4 +87,6 @@ pub struct Lane {
     pub target: DestinationId,
     pub settings_hash: String,
     pub initial_lookback: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
 }

@@ -5,7 +5,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::{
     engine::{Ended, Engine},
-    work::{Pass, QueueMessage},
+    work::{Audits, Pass, QueueMessage},
 };
 use crate::{
     clock::Deadline,
@@ -123,6 +123,7 @@ impl Engine {
             run_id: request.run_id.clone(),
             trigger: Trigger::Manual,
             order: request.order.clone(),
+            audits: Audits::Never,
             started_at: self.clock.now(),
             continues: None,
         }

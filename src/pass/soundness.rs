@@ -3,6 +3,7 @@
 use super::status::Overview;
 use crate::domain::{
     arrival::ArrivalOverview,
+    findings::Findings,
     health::{Health, Silence, Spell, replaced_timer},
     schedule::Schedule,
 };
@@ -31,6 +32,14 @@ impl Overview {
             if let Some(complaint) = arrival.and_then(ArrivalOverview::complaint) {
                 complaints.push(format!("accepted but not arrived: {name} {complaint}"));
             }
+            complaints.extend(self.amiss(name).map(|findings| {
+                format!(
+                    "{name} does not hold what was sent: at the audit of {} {} indicators were missing, changed, unknown or expired, and {} still are (`mati-sync audit --repair`)",
+                    findings.at.format("%Y-%m-%d %H:%M UTC"),
+                    findings.amiss(),
+                    findings.open()
+                )
+            }));
             let detail = lane.as_ref().and_then(|lane| lane.detail.as_ref());
             if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {
                 complaints.push(format!("{name} has a manifest that cannot be read: {problem}"));
@@ -53,6 +62,11 @@ impl Overview {
             ));
         }
         complaints
+    }
+
+    /// What the last audit of a lane found, if something was amiss that is not repaired yet.
+    pub fn amiss(&self, lane: &str) -> Option<&Findings> {
+        self.audit.as_ref()?.lanes.get(lane).filter(|findings| findings.open() > 0)
     }
 
     fn complaint_of(&self, lane: &str) -> Option<String> {
@@ -100,6 +114,7 @@ mod tests {
             aside: Vec::new(),
             running: None,
             comparison: None,
+            audit: None,
             runs: runs.iter().map(run).collect(),
         }
     }

@@ -10,6 +10,8 @@ use crate::domain::{report::Trigger, request::RunOptions};
 pub enum Work {
     Timer,
     Command(RunOptions),
+    /// A command: every lane's pass, then its audit, and the repair of what that finds.
+    Repair,
     /// A message of our own from the queue.
     QueueMessage(QueueMessage),
 }
@@ -55,11 +57,22 @@ pub enum MessageKind {
     Watchdog,
 }
 
+/// Whether a pass compares what the destinations show with the manifests, once everything is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audits {
+    Never,
+    /// If the last one is long enough ago.
+    WhenDue,
+    /// And repairs what is amiss.
+    Repair,
+}
+
 /// One pass of an invocation.
 pub(super) struct Pass {
     pub run_id: String,
     pub trigger: Trigger,
     pub order: RunOptions,
+    pub audits: Audits,
     pub started_at: DateTime<Utc>,
     /// The host's id of the invocation.
     pub invocation_id: Option<String>,

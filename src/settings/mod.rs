@@ -77,6 +77,8 @@ pub struct Settings {
     pub initial_lookback: TimeDelta,
     /// Between two ticks of the schedule.
     pub longest_pause: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
     /// The user's price for a gigabyte of rows, in the user's currency.
     pub price_per_gb: Option<f64>,
     pub action: Action,
@@ -138,6 +140,9 @@ impl Settings {
             renewal_slack: renewal_slack(&reader, &expirations),
             initial_lookback: source::initial_lookback(&reader),
             longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
+            audit_every: Some(reader.number("AUDIT_DAYS", &(0..=365)).unwrap_or(30))
+                .filter(|days| *days > 0)
+                .map(TimeDelta::days),
             price_per_gb: reader.parsed("PRICE_PER_GB", "a price such as 4.30", price),
             action,
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),

@@ -299,11 +299,19 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "AZURE_WORKSPACE_NAME",
         "–",
-        "The workspace's name, for the [adoption](sentinel.md#adoption). Set all three of this and the next \
-         two, or none.",
+        "The workspace's name, for the [adoption](sentinel.md#adoption) and the [audit](operations.md#audit). \
+         Set all three of this and the next two, or none.",
     ),
-    setting("AZURE_SUBSCRIPTION_ID", "–", "The GUID of the workspace's subscription, for the adoption."),
-    setting("AZURE_RESOURCE_GROUP_NAME", "–", "The workspace's resource group, for the adoption."),
+    setting(
+        "AZURE_SUBSCRIPTION_ID",
+        "–",
+        "The GUID of the workspace's subscription, for the adoption and the audit.",
+    ),
+    setting(
+        "AZURE_RESOURCE_GROUP_NAME",
+        "–",
+        "The workspace's resource group, for the adoption and the audit.",
+    ),
     setting(
         "VERIFY_ARRIVAL",
         "–",
@@ -399,6 +407,12 @@ pub const SETTINGS: &[Setting] = &[
         "–",
         "When the timer fires, as NCRONTAB with seconds: `0 23 * * * *` is every hour at minute 23. The \
          host needs it and reads it; the program derives from it how early an indicator is renewed.",
+    ),
+    setting(
+        "AUDIT_DAYS",
+        "30",
+        "Days between two [audits](operations.md#audit) that run by themselves, 0–365; `0`: never. One that \
+         `mati-sync audit` makes does not depend on it.",
     ),
     setting(
         "AzureFunctionsJobHost__functionTimeout",

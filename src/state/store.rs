@@ -22,6 +22,7 @@ use crate::{
         comparison::Comparison,
         days::Day,
         exclusions::Fingerprints,
+        findings::{Audit, Unfinished},
         indicator::Indicator,
         outcome::End,
         progress::Progress,
@@ -33,6 +34,7 @@ use crate::{
 pub(super) const ASIDE: &str = "aside/";
 pub(super) const RUNS: &str = "runs/";
 const COMPARISON: &str = "compare.json";
+const AUDIT: &str = "audit.json";
 /// The user's lists of what is never sent.
 const EXCLUSIONS: &str = "exclusions/";
 /// Reports kept.
@@ -256,6 +258,38 @@ impl Store {
 
     pub async fn write_comparison(&self, comparison: &Comparison) -> Result<(), StateError> {
         self.write_json(COMPARISON, comparison).await
+    }
+
+    /// What the last audit of each lane found, if there was one.
+    pub async fn audit(&self) -> Result<Option<Audit>, StateError> {
+        self.read_json(AUDIT).await
+    }
+
+    pub async fn write_audit(&self, audit: &Audit) -> Result<(), StateError> {
+        self.write_json(AUDIT, audit).await
+    }
+
+    /// A lane's audit, or repair, that is under way. One that is damaged is begun anew.
+    pub async fn unfinished_audit(&self, lane: &str) -> Result<Option<Unfinished>, StateError> {
+        let name = format!("lanes/{lane}/audit.bin");
+        let Some((bytes, _)) = self.home.read(&name).await? else { return Ok(None) };
+        let unfinished = Unfinished::from_bytes(&bytes);
+        if unfinished.is_none() {
+            warn!("{name} cannot be read; the audit begins anew");
+        }
+        Ok(unfinished)
+    }
+
+    pub async fn write_unfinished_audit(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        unfinished: &Unfinished,
+    ) -> Result<(), StateError> {
+        lease.hold().await?;
+        let name = format!("lanes/{lane}/audit.bin");
+        self.home.write(&name, unfinished.to_bytes(), Condition::Always).await?;
+        Ok(())
     }
 
     /// The names of the user's lists.

@@ -6,6 +6,7 @@
 mod adoption;
 mod arrival;
 mod attribution;
+mod audit;
 mod azurite;
 mod backlog;
 mod bill;

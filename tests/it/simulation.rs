@@ -17,6 +17,8 @@
 //! - A request that was acknowledged and lost was looked for, and is not there some hours later.
 //! - A timer that died is not made up for within two schedules and a little, or by more than one pass in two schedules;
 //!   or watchdog messages multiply.
+//! - An audit finds something although nobody meddled with a destination, or anything else than what people did there; or
+//!   something that they deleted or changed is not brought back by a repair.
 //!
 //! # What does not
 //! Records read twice; passes that pause, stall or are skipped while the world is broken.
@@ -24,6 +26,7 @@
 mod calm;
 mod chaos;
 pub mod dice;
+mod hands;
 mod losses;
 mod nature;
 mod oracle;

@@ -45,7 +45,7 @@ fn file_of(name: &str) -> PathBuf {
 }
 
 /// The page that a browser gets for this query, checked for everything that any page must keep to.
-async fn page(world: &World, query: Value, name: &str) -> Document {
+pub async fn page(world: &World, query: Value, name: &str) -> Document {
     page_of(&serve(world), query, json!({}), name).await
 }
 

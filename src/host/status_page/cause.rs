@@ -130,6 +130,7 @@ pub fn tasks(
     }
     tasks.extend(confirmation(&withheld, all, links));
     tasks.extend(creation(&waiting, all, links));
+    tasks.extend(repairs(overview, links));
     tasks.extend(damaged(overview, spells, links));
     tasks.extend(timer(overview, schedule, due, links));
     tasks.extend(overview.aside.iter().map(|name| {
@@ -259,6 +260,29 @@ fn command(what: &str) -> Vec<Piece> {
         Piece::Code(format!("{{\"confirm_{what}\": true}}")),
         "; if not, change the settings back.".into(),
     ]
+}
+
+/// Repairs that an operator should ask for.
+fn repairs(overview: &Overview, links: &Links) -> Vec<Task> {
+    let lanes = overview.lanes.keys().filter_map(|name| Some((name, overview.amiss(name)?)));
+    let tasks = lanes.map(|(name, findings)| {
+        let text = vec![
+            format!(
+                "{} of {} indicators are not as they were sent (",
+                count(findings.open()),
+                count(findings.held)
+            )
+            .into(),
+            Piece::Link(Link { href: links.audit(), text: "what the audit found".to_owned() }),
+            "). ".into(),
+            Piece::Code("mati-sync audit --repair".to_owned()),
+            " sends again or adopts what is still wanted; the next audit tells whether all is well.".into(),
+        ];
+        let headline =
+            format!("{} indicators are not as they were sent at {}", count(findings.open()), shown(name));
+        Task { who: shown(name), ..Task::new(headline, text) }
+    });
+    tasks.collect()
 }
 
 /// Lanes whose manifest cannot be read, so that their next pass will fail; those whose last pass said so are told.

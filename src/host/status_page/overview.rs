@@ -178,6 +178,10 @@ fn facts(
         let text = format!("{} and {}, {}", comparison.here, comparison.there, readable(&comparison.at));
         facts.push(Fact::new("Comparison", vec![Piece::Link(Link { href: links.comparison(), text })]));
     }
+    if overview.audit.is_some() {
+        let text = "what the last ones found".to_owned();
+        facts.push(Fact::new("Audits", vec![Piece::Link(Link { href: links.audit(), text })]));
+    }
     if let Some(run) = overview.runs.iter().find(|run| is_well && !run.dry_run && run.end.is_failure()) {
         let message =
             run.lanes.values().filter(|lane| lane.end.is_failure()).find_map(|lane| lane.message.as_ref());

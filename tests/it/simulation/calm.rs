@@ -144,7 +144,7 @@ impl Simulation {
         panic!("it does not catch up although nothing is wrong");
     }
 
-    async fn command(&self, order: RunOptions) {
+    pub async fn command(&self, order: RunOptions) {
         let app = self.world.start();
         let limit = Duration::from_secs(3600);
         let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nothing kills it");

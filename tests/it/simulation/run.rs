@@ -141,6 +141,8 @@ pub async fn simulate(seed: u64) -> Tally {
     };
     simulation.live_through(seed, &chaos, records.clone()).await;
     simulation.calm_down(seed, &chaos).await;
+    simulation.meddle(seed).await;
+    simulation.fill_up().await;
     simulation.reckon(&chaos, &records).await
 }
 
