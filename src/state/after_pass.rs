@@ -21,7 +21,7 @@ impl Store {
     pub async fn ended_since(&self, run_id: &str) -> Result<Option<Report>, StateError> {
         let own = format!("{RUNS}{run_id}.json");
         let mut items = self.home().list(RUNS).await?;
-        items.sort_by(|left, right| right.modified.cmp(&left.modified));
+        items.sort_by_key(|item| std::cmp::Reverse(item.modified));
         // A report that was not written, or is kept no longer: the id says when that pass began.
         let written = items.iter().find(|item| item.name == own).map(|item| item.modified);
         let since = written.or_else(|| begun_at(run_id));

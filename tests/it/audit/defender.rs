@@ -35,7 +35,7 @@ fn stored(world: &World) -> BTreeMap<String, (u64, Value)> {
 fn change(world: &World, value: &str, field: &str, content: Value) {
     let (_, mut held) = stored(world)[value].clone();
     held[field] = content;
-    held["lastUpdatedBy"] = "somebody@example.com".into();
+    held["lastUpdatedBy"] = "operator@example.com".into();
     world.defender.put(held);
 }
 
