@@ -14,8 +14,9 @@ use crate::{
     destination::{ApiError, Reconciliation},
     domain::{
         arrival::{Arrivals, Awaited, CanaryState, Looked, Offer, Sighting},
-        entry::{Known, State},
+        entry::{Entry, Known, State},
         fingerprint::Fingerprint,
+        observable::IndicatorType,
         purpose::{Backfill, Purpose},
     },
     http::traffic::Traffic,
@@ -129,8 +130,15 @@ async fn look(ledger: &mut Ledger<'_>, reconciler: &Reconciler, wanted: impl Fn(
             }
             Looked::Missing if !is_known_missing => {
                 arrival.report.sampled += 1;
-                let Awaited { value, acknowledged, .. } = &arrival.known.awaited[place];
-                warn!(lane, "{value} was acknowledged at {acknowledged} and has not arrived");
+                let Awaited { key, value, acknowledged, .. } = &arrival.known.awaited[place];
+                let known = ledger.state.manifest.get(*key).and_then(Entry::indicator_type);
+                let kind = known.map_or("unknown", IndicatorType::name);
+                warn!(
+                    lane,
+                    value,
+                    "type" = kind,
+                    "{value} was acknowledged at {acknowledged} and has not arrived"
+                );
             }
             Looked::NotYet => arrival.report.sampled += 1,
             Looked::Missing | Looked::Unclear => {}

@@ -17,7 +17,7 @@
 //! - A request that was acknowledged and lost was looked for, and is not there some hours later.
 //! - A timer that died is not made up for within two schedules and a little, or by more than one pass in two schedules;
 //!   or watchdog messages multiply.
-//! - An audit finds something although nobody meddled with a destination, or anything else than what people did there; or
+//! - An audit finds something although no person changed a destination by hand, or anything else than what people did there; or
 //!   something that they deleted or changed is not brought back by a repair.
 //!
 //! # What does not

@@ -374,6 +374,6 @@ fn signals_version_1() {
     let mut written = serde_json::to_string_pretty(&memory).unwrap();
     written.push('\n');
     assert_eq!(written.as_bytes(), fixture("signals-v1.json"));
-    // A file of before there were any counters, or of nobody who is told.
+    // A file of before there were any counters, or of a lane that tells no webhook.
     assert_eq!(serde_json::from_str::<SignalMemory>("{}").unwrap(), SignalMemory::default());
 }

@@ -292,10 +292,13 @@ impl Lists {
     fn url(&self, url: &str, types: Types) -> Option<Place> {
         let exact = self.texts.find(&[Kind::Url], url.as_bytes(), types);
         let place = exact.or_else(|| self.prefixes.find(url, types));
-        place.or_else(|| match spelling::host_of(url)? {
+        if place.is_some() || self.texts.is_empty() && self.v4.is_empty() && self.v6.is_empty() {
+            return place;
+        }
+        match spelling::host_of(url)? {
             spelling::HostOf::Name(name) => self.name(name, types),
             spelling::HostOf::Address(address) => self.address(address, types),
-        })
+        }
     }
 }
 

@@ -91,6 +91,9 @@ impl Texts {
 
     /// The first entry of `kinds`, which are hashed alike, for `text` that binds `types`.
     pub fn find(&self, kinds: &[Kind], text: &[u8], types: Types) -> Option<Place> {
+        if self.index.is_empty() {
+            return None;
+        }
         let places = self.index.places(hash(kinds[0], text));
         let fits = |item: &&Item| {
             kinds.contains(&item.kind) && item.types.contains(types) && self::text(&self.arena, item) == text

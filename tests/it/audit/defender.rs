@@ -35,7 +35,7 @@ fn stored(world: &World) -> BTreeMap<String, (u64, Value)> {
 fn change(world: &World, value: &str, field: &str, content: Value) {
     let (_, mut held) = stored(world)[value].clone();
     held[field] = content;
-    held["lastUpdatedBy"] = "somebody@example.com".into();
+    held["lastUpdatedBy"] = "operator@example.com".into();
     world.defender.put(held);
 }
 
@@ -100,7 +100,7 @@ async fn what_is_ours_and_unknown_is_adopted_and_retracted_where_it_is_unwanted(
     assert!(!stored(&world).contains_key("203.0.113.2"));
 }
 
-/// After a change of settings what was sent before has another action, which nobody changed.
+/// After a change of settings what was sent before has another action, which no person changed.
 #[tokio::test(start_paused = true)]
 async fn another_action_in_the_settings_is_nobodys_change() {
     let mut world = held().await;

@@ -107,7 +107,7 @@ async fn what_others_changed_is_found_by_its_fields() {
     assert_eq!(findings.fields[&Field::Pattern], 2);
 }
 
-/// What the API itself does to indicators is nobody's change: it leaves out what is empty, shows no labels, moves times of
+/// What the API itself does to indicators is no person's change: it leaves out what is empty, shows no labels, moves times of
 /// its own, and cuts descriptions.
 #[tokio::test(start_paused = true)]
 async fn what_microsoft_rewrites_is_not_changed_by_others() {

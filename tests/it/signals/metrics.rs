@@ -190,7 +190,7 @@ async fn it_is_off_without_an_endpoint_and_where_it_is_switched_off() {
         assert!(receiver.received().is_empty(), "{name}");
         world.set(name, "");
     }
-    assert!(!world.state.path().join("signals.json").exists(), "nothing is counted for nobody");
+    assert!(!world.state.path().join("signals.json").exists(), "nothing is counted without a receiver");
     world
         .set("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317")
         .set("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");

@@ -29,7 +29,7 @@ impl Simulation {
         // Where our clock jumped, what was sent in doubt may be valid for longer than all this took.
         if !self.is_jumpy {
             for lane in self.lanes() {
-                assert_eq!(found(&self.audit(lane).await), ([0; 3], 0), "{lane}: nobody did anything");
+                assert_eq!(found(&self.audit(lane).await), ([0; 3], 0), "{lane}: no person did anything");
             }
         }
         for lane in self.lanes().to_vec() {
@@ -52,7 +52,7 @@ impl Simulation {
             }
         }
         let app = self.world.start();
-        let ended = invoke(&app, Work::Repair, LIMIT, None).await.expect("nobody kills it");
+        let ended = invoke(&app, Work::Repair, LIMIT, None).await.expect("nothing kills it");
         ended.reports.iter().for_each(check_report);
         for (lane, report) in &ended.reports[0].lanes {
             let findings =
@@ -131,7 +131,7 @@ impl Simulation {
                 done[0] += 1;
                 continue;
             }
-            held["lastUpdatedBy"] = "somebody@example.com".into();
+            held["lastUpdatedBy"] = "operator@example.com".into();
             let (field, content) = if dice.chance(0.5) { ("action", "Allowed") } else { ("severity", "Low") };
             held[field] = content.into();
             self.world.defender.put(held);

@@ -67,7 +67,7 @@ impl Simulation {
             before = *ended;
         }
         let silence = self.world.now() - before;
-        assert!(silence <= SCHEDULE * 2 + SLACK, "nobody noticed for {silence} that the timer is dead");
+        assert!(silence <= SCHEDULE * 2 + SLACK, "no check noticed for {silence} that the timer is dead");
         self.tally.watchdogs += passes.len() as u64;
         // The timer lives again.
         deliveries.is_rough = false;
@@ -85,7 +85,7 @@ impl Simulation {
 
     async fn tick(&mut self) {
         let app = self.world.start();
-        let ended = invoke(&app, Work::Timer, LIMIT, None).await.expect("nobody kills it");
+        let ended = invoke(&app, Work::Timer, LIMIT, None).await.expect("nothing kills it");
         ended.reports.iter().for_each(check_report);
         self.queue.extend(ended.continuation);
     }

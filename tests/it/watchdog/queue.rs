@@ -94,7 +94,7 @@ async fn what_the_host_gave_up_is_told_with_what_to_do() {
     for text in [
         r#"{"kind":"continue","run_id":"x","continuation_id":"y","hop":3}"#,
         r#"{"kind":"continue","run_id":"x","continuation_id":"y","hop":4}"#,
-        "of somebody else",
+        "of another instance",
     ] {
         queues.put("mati-sync-poison", text);
     }

@@ -1,4 +1,4 @@
-//! Whoever takes what is posted: a webhook, or a collector of metrics. It keeps everything as it came.
+//! The server that takes what is posted: a webhook, or a collector of metrics. It keeps everything as it came.
 
 use std::{
     collections::VecDeque,

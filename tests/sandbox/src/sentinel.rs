@@ -85,7 +85,7 @@ struct Inner {
     knobs: Knobs,
     stored: BTreeMap<(String, String), Value>,
     log: Vec<LogRow>,
-    /// What somebody did by hand.
+    /// What an operator did by hand.
     hands: Vec<Hand>,
     requests: Vec<UploadRequest>,
     /// When each request inside the current window was let through.
