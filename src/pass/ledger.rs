@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{audit::Repairing, context::Context, halt::Halt, rejections::log::RejectionLog};
+use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
         feeds::Loss,
-        findings::Findings,
+        findings::{Findings, Unfinished},
         observable::Key,
         outcome::{Change, Counts, Rejection},
         plan::Planned,
@@ -48,7 +48,7 @@ pub(super) struct Ledger<'a> {
     /// What an audit of this pass, or its repair, came to.
     pub audit: Option<Findings>,
     /// The repair that this pass began.
-    pub repairing: Option<Repairing>,
+    pub repairing: Option<Unfinished>,
     /// What people should know although the lane caught up.
     pub remarks: Vec<String>,
     rejections: RejectionLog,
