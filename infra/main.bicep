@@ -55,7 +55,7 @@ param retentionDays int = 90
 param storageAccountId string = ''
 @description('Resource id of a key vault to use, with Azure RBAC. Empty: a new one.')
 param keyVaultId string = ''
-@description('Alert rules for silence, stalled passes, rejected records and an old checkpoint.')
+@description('Alert rules for silence, stalled passes, rejected records, what was accepted and has not arrived, and an old checkpoint.')
 param withAlerts bool = true
 @description('Where the alerts send a mail. Empty: none.')
 param alertEmail string = ''
@@ -88,6 +88,9 @@ param gtiApiKey string = ''
 @description('Secret of the app registration that uploads. Empty: the managed identity uploads.')
 @secure()
 param azureClientSecret string = ''
+@description('Address of a webhook that hears of every change, such as a workflow of Teams. Empty: none, or the vault holds it already.')
+@secure()
+param webhookUrl string = ''
 
 // The source
 
@@ -236,6 +239,8 @@ param azureWorkspaceName string = ''
 param azureSubscriptionId string = ''
 @description('For adoption and audit: the resource group of the workspace.')
 param azureResourceGroupName string = ''
+@description('Look for a sample of what was acknowledged, and offer again what has not arrived. Empty: at Sentinel, if the three names before are given. true: at Defender too.')
+param verifyArrival string = ''
 @description('Another host of the upload API. Empty: that of the cloud.')
 param sentinelBaseUrl string = ''
 @description('Another path of the upload API, with {workspaceId} in it. Empty: that of the cloud.')
@@ -281,6 +286,8 @@ param auditDays int = 30
 param functionTimeout string = '00:10:00'
 @description('error, warn, info, debug, trace, or a filter by module.')
 param logLevel string = 'info'
+@description('Collector of OpenTelemetry that gets metrics over HTTP. Empty: none.')
+param otelExporterOtlpEndpoint string = ''
 
 var suffix = uniqueString(resourceGroup().id, nameSalt)
 var isFlex = hostingPlan != 'consumption'
@@ -396,6 +403,7 @@ module secrets 'modules/secrets.bicep' = {
     matiSecret: matiSecret
     gtiApiKey: gtiApiKey
     azureClientSecret: azureClientSecret
+    webhookUrl: webhookUrl
     secretName: keyVaultKeyName
     identityId: identity.id
     principalId: identity.properties.principalId
@@ -473,6 +481,7 @@ var settings = {
   AZURE_WORKSPACE_NAME: azureWorkspaceName
   AZURE_SUBSCRIPTION_ID: azureSubscriptionId
   AZURE_RESOURCE_GROUP_NAME: azureResourceGroupName
+  VERIFY_ARRIVAL: verifyArrival
   SENTINEL_BASE_URL: sentinelBaseUrl
   SENTINEL_UPLOAD_PATH: sentinelUploadPath
   DEFENDER_BASE_URL: defenderBaseUrl
@@ -486,6 +495,7 @@ var settings = {
   STORAGE_CONTAINER_NAME: storageContainerName
   STORAGE_BLOB_ENDPOINT: storageBlobEndpoint
   LOG_LEVEL: logLevel
+  OTEL_EXPORTER_OTLP_ENDPOINT: otelExporterOtlpEndpoint
   IP_INDICATOR_EXPIRATION: isEach || ipIndicatorExpiration != 7 ? string(ipIndicatorExpiration) : ''
   FQDN_INDICATOR_EXPIRATION: isEach || fqdnIndicatorExpiration != 7 ? string(fqdnIndicatorExpiration) : ''
   URL_INDICATOR_EXPIRATION: isEach || urlIndicatorExpiration != 7 ? string(urlIndicatorExpiration) : ''

@@ -92,6 +92,13 @@ impl Deadline {
         Self { permission: Some(Arc::new(permission)), ..self.clone() }
     }
 
+    /// The same deadline, but at most `limit` from now, for what is not worth more time.
+    pub fn at_most(&self, limit: Duration) -> Self {
+        let at = Instant::now() + limit;
+        let earlier = |deadline: Option<Instant>| Some(deadline.map_or(at, |deadline| deadline.min(at)));
+        Self { at: earlier(self.at), given_up_at: earlier(self.given_up_at), ..self.clone() }
+    }
+
     /// Whether something that takes `duration` can still be begun.
     pub fn fits(&self, duration: Duration) -> bool {
         let is_permitted = self.permission.as_ref().is_none_or(|permission| permission());
@@ -106,6 +113,16 @@ impl Deadline {
     /// How long there is until nothing new is begun; `None` if the run has no time limit.
     pub fn left(&self) -> Option<Duration> {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// How long what comes after a pass may take, at most `longest`: the answer must not wait for it.
+    pub fn spare(&self, longest: Duration) -> Duration {
+        const STOPPED: Duration = Duration::from_secs(1);
+        if *self.stop.borrow() {
+            return longest.min(STOPPED);
+        }
+        let left = self.answered_at.map(|at| at.saturating_duration_since(Instant::now()) / 2);
+        left.map_or(longest, |left| left.min(longest))
     }
 
     /// Errors when no time is left at all.

@@ -1,5 +1,5 @@
-// What somebody must be told of: silence, a pass that could not go on, refused records, a checkpoint that stays behind,
-// indicators that are not as they were sent.
+// What somebody must be told of: silence, a pass that could not go on, refused records, what was accepted and has not
+// arrived, indicators that are not as they were sent, a checkpoint that stays behind.
 
 @description('Name of the app, as it signs its log lines.')
 param appName string
@@ -25,8 +25,10 @@ var silence = replace(
   '{deployed}',
   deployedAt
 )
+var watchdog = replace(loadTextContent('../kql/alert-watchdog.kql'), '{app}', appName)
 var stalled = replace(loadTextContent('../kql/alert-stalled.kql'), '{app}', appName)
 var rejected = replace(loadTextContent('../kql/alert-rejected.kql'), '{app}', appName)
+var arrival = replace(loadTextContent('../kql/alert-arrival.kql'), '{app}', appName)
 var audit = replace(loadTextContent('../kql/alert-audit.kql'), '{app}', appName)
 var checkpoint = replace(loadTextContent('../kql/alert-checkpoint.kql'), '{app}', appName)
 var actionGroups = concat(
@@ -84,6 +86,44 @@ resource noPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
         {
           query: silence
           metricMeasureColumn: 'Silent'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource watchdogPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
+  name: '${appName}-watchdog'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: the timer does not fire'
+    description: 'The timer of ${appName} started no pass for twice its schedule, so a delayed message of an earlier pass did. Nothing is lost. Restart the app; if that does not help, look at the function SyncTimer.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT30M'
+    windowSize: 'PT1H'
+    autoMitigate: true
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: watchdog
+          metricMeasureColumn: 'Passes'
           timeAggregation: 'Total'
           operator: 'GreaterThan'
           threshold: 0
@@ -160,6 +200,53 @@ resource rejectedRecords 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
         {
           query: rejected
           metricMeasureColumn: 'Rejected'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [
+            {
+              name: 'Lane'
+              operator: 'Include'
+              values: [
+                '*'
+              ]
+            }
+          ]
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource notArrived 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
+  name: '${appName}-arrival'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: accepted but not arrived'
+    description: 'The destination accepted indicators of ${appName} and does not show them three hours later. The message of the pass names one, and GET /api/status shows all.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT1H'
+    autoMitigate: false
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: arrival
+          metricMeasureColumn: 'Missing'
           timeAggregation: 'Total'
           operator: 'GreaterThan'
           threshold: 0

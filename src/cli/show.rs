@@ -6,6 +6,7 @@ use super::{Circumstances, out::harmless};
 use crate::{
     check::{Finding, Verdict},
     domain::{
+        arrival::ArrivalReport,
         outcome::{Changes, Counts},
         report::Report,
         rows::grouped,
@@ -46,6 +47,14 @@ pub fn report(report: &Report) -> String {
         if let Some(matchable) = lane.matchable.filter(|_| lane.objects() > 0) {
             let of = format!("of {} objects can be matched by Microsoft's stock rules", lane.objects());
             line(&mut text, &format!("  {matchable:>10}  {of}"));
+        }
+        let ArrivalReport { sampled, seen, missing, visible, after, .. } = &lane.arrival;
+        if *sampled > 0 || *missing > 0 {
+            line(&mut text, &format!("  {sampled:>10}  looked for: {seen} seen, {missing} not arrived"));
+        }
+        if *seen > 0 {
+            let half = format!("{:>10}  seconds until half of them", visible.p50_s);
+            line(&mut text, &format!("  {half} were visible at the latest, and more than {}", after.p50_s));
         }
         for (list, count) in &lane.excluded_by {
             line(&mut text, &format!("  {count:>10}  excluded by {list}"));

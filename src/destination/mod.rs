@@ -15,7 +15,13 @@ use crate::{
     azure::api::Api,
     clock::Deadline,
     domain::{
-        inventory::InventoryPage, outcome::RecordOutcome, plan::Planned, policy::Policy, shown::ShownPage,
+        arrival::{Sighting, canary_valid_until},
+        inventory::InventoryPage,
+        observable::{Key, StixId},
+        outcome::RecordOutcome,
+        plan::Planned,
+        policy::Policy,
+        shown::ShownPage,
     },
     http::{probe::Probe, traffic::Traffic},
 };
@@ -157,6 +163,53 @@ impl Destination {
             }
             Self::Sentinel(_) => Ok(InventoryPage::default()),
             Self::Defender(defender) => defender.inventory(deadline, traffic).await,
+        }
+    }
+
+    /// How the destination shows the indicator with this id, if it can be asked for a single one.
+    ///
+    /// # Errors
+    /// It cannot be told; see [`ApiError`].
+    pub async fn look_up(
+        &self,
+        id: Key,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Sighting, ApiError> {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(inventory), source_system, .. }) => {
+                inventory.look_up(&StixId(id).to_string(), source_system, deadline, traffic).await
+            }
+            Self::Sentinel(_) | Self::Defender(_) => Ok(Sighting::Unclear),
+        }
+    }
+
+    /// Whether a canary may be sent, and looked for. None is sent where indicators act.
+    pub fn takes_canaries(&self) -> bool {
+        matches!(self, Self::Sentinel(Sentinel { inventory: Some(_), .. }))
+    }
+
+    /// Sends a canary, if the destination takes one.
+    ///
+    /// # Errors
+    /// It was not accepted; see [`ApiError`].
+    pub async fn send_canary(&self, now: DateTime<Utc>, deadline: &Deadline) -> Result<(), ApiError> {
+        match self {
+            Self::Sentinel(sentinel) => {
+                sentinel.upload_canary(&sentinel::canary::ARRIVAL, canary_valid_until(now), deadline).await
+            }
+            Self::Defender(_) => Ok(()),
+        }
+    }
+
+    /// How the destination shows the canary.
+    ///
+    /// # Errors
+    /// It cannot be told; see [`ApiError`].
+    pub async fn look_up_canary(&self, deadline: &Deadline) -> Result<Sighting, ApiError> {
+        match self {
+            Self::Sentinel(sentinel) => sentinel.look_up_canary(deadline).await,
+            Self::Defender(_) => Ok(Sighting::Unclear),
         }
     }
 

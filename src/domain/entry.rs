@@ -1,6 +1,7 @@
 //! A row of the manifest: what a lane knows of one indicator it sent.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
@@ -118,7 +119,7 @@ impl Handle {
 
 /// Decides which indicators a destination holds that cannot hold all. The greater is the more wanted; of equals the one
 /// updated later, which the entry knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Rank {
     pub threat_score: u8,
     pub confidence: u8,

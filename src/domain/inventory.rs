@@ -16,6 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     manifest::Manifest,
     observable::{IndicatorType, Key, Observable},
+    page::About,
     spelling::Malformed,
 };
 
@@ -70,6 +71,7 @@ pub enum Owner {
 pub struct PassedOver {
     /// The destination's id for it.
     pub id: String,
+    pub about: About,
     /// Why, as half a sentence behind the id.
     pub reason: String,
 }

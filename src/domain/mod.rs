@@ -1,11 +1,13 @@
 //! Every decision, as functions from values to values: no I/O, no async, no clock.
 
+pub mod arrival;
 pub mod attribution;
 pub mod audit;
 pub mod capacity;
 pub mod clock_correction;
 pub mod compaction;
 pub mod comparison;
+pub mod condition;
 pub mod cost;
 pub mod days;
 pub mod deciding_record;
@@ -42,11 +44,13 @@ pub mod report;
 pub mod request;
 pub mod retraction_limit;
 pub mod rows;
+pub mod sample;
 pub mod schedule;
 pub mod selection;
 pub mod shown;
 pub mod spelling;
 pub mod tally;
+pub mod totals;
 pub mod trivial;
 pub mod unasked;
 pub mod window;

@@ -6,21 +6,25 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    arrival::ArrivalReport,
     feeds::Loss,
     findings::Findings,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
+    sample::Percentiles,
 };
 
 /// What made a pass run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     Timer,
     Manual,
     Continuation,
     Cli,
+    /// The delayed message of an earlier pass: no pass ended since.
+    Watchdog,
 }
 
 /// `runs/<run_id>.json`, the body of `GET /api/status?run=`, and the last log line of a pass.
@@ -40,6 +44,9 @@ pub struct Report {
     /// What the source could no longer give, or perhaps did not give in full.
     #[serde(default)]
     pub losses: Vec<Loss>,
+    /// When the watchdog message becomes visible that this pass left; absent if it left none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<DateTime<Utc>>,
     pub lanes: BTreeMap<String, LaneReport>,
 }
 
@@ -69,9 +76,21 @@ pub struct LaneReport {
     /// What waits for an operator's confirmation.
     #[serde(default)]
     pub withheld: WithheldReport,
+    /// What became of what was looked for at the destination.
+    #[serde(default)]
+    pub arrival: ArrivalReport,
+    /// From the source's update of a record to its acknowledgement, of what is new or changed in what is live.
+    #[serde(default)]
+    pub delivered: Percentiles,
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
+    /// Everything is done but what waits for an operator's confirmation.
+    #[serde(skip)]
+    pub waits: bool,
+    /// How many indicators the lane held at the end, if that can be told.
+    #[serde(skip)]
+    pub held: Option<u64>,
     /// What an audit, or its repair, came to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Findings>,
@@ -142,7 +161,11 @@ impl LaneReport {
             excluded_by: BTreeMap::new(),
             watermark: None,
             withheld: WithheldReport::default(),
+            arrival: ArrivalReport::default(),
+            delivered: Percentiles::default(),
             cost: None,
+            waits: false,
+            held: None,
             audit: None,
             losses: Vec::new(),
             continues: None,
@@ -156,6 +179,11 @@ impl LaneReport {
 }
 
 impl Report {
+    /// Whether a pass did its work, however that ended: it was no rehearsal, and no other pass kept it from working.
+    pub fn is_of_a_whole_pass(&self) -> bool {
+        !self.dry_run && !matches!(self.end, End::Skipped | End::Fenced)
+    }
+
     /// The sum of all lanes.
     pub fn totals(&self) -> Counts {
         let mut totals = Counts::default();
@@ -208,6 +236,8 @@ impl Report {
             };
             mine.counts += theirs.counts;
             mine.withheld.continued_by(&theirs.withheld);
+            mine.arrival.continued_by(&theirs.arrival);
+            mine.delivered = mine.delivered.max(theirs.delivered);
             for (indicator_type, changes) in &theirs.by_type {
                 *mine.by_type.entry(*indicator_type).or_default() += *changes;
             }

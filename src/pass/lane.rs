@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tracing::{info, warn};
 
 use super::{
-    audit,
+    arrival, audit,
     begin::begin,
     context::Context,
     continuation::worth_a_continuation,
@@ -67,6 +67,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
         message.push_str(&format!(". {lapse}"));
     }
+    report.held = held.map(|held| held.total());
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -94,6 +95,7 @@ async fn run_lane<'a>(
     let mut delivery = Delivery::new();
     let worked = work(ledger, &mut delivery).await;
     let ended = settle(ledger, &mut delivery, continues, worked).await;
+    Box::pin(arrival::conclude(ledger, &mut delivery, &ended)).await;
     ledger.counts.left += delivery.open();
     ended
 }
@@ -105,7 +107,11 @@ fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
     Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
-async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
+/// The lane's state as it is stored.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
     let Context { store, lane, pass, source, .. } = context;
     let origin = Origin {
         target: lane.target.clone(),
@@ -303,10 +309,13 @@ fn shortened(ledger: &mut Ledger<'_>, planned: &PlannedWindow, out_of_time: Halt
 fn report(
     context: Context<'_>,
     traffic: &Traffic,
-    ledger: Option<Ledger<'_>>,
+    mut ledger: Option<Ledger<'_>>,
     continues: Option<String>,
     ended: Result<(), Halt>,
 ) -> LaneReport {
+    let arrival = ledger.as_mut().map(|ledger| std::mem::take(&mut ledger.arrival)).unwrap_or_default();
+    let not_arrived = arrival.remarks();
+    let (delivered, arrival) = arrival.conclude();
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
     let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, audit, remarks) =
         match ledger {
@@ -342,10 +351,13 @@ fn report(
         };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
-    let (end, message) = match ended.map_err(Halt::end) {
-        Ok(()) => (End::CaughtUp, (!remarks.is_empty()).then(|| remarks.join(". "))),
-        Err((end, message)) => (end, Some(message)),
+    let waits = matches!(ended, Err(Halt::Withheld(_)));
+    let (end, told) = match ended.map_err(Halt::end) {
+        Ok(()) => (End::CaughtUp, [remarks, not_arrived].concat()),
+        Err((End::Stalled, message)) => (End::Stalled, [vec![message], not_arrived].concat()),
+        Err((end, message)) => (end, vec![message]),
     };
+    let message = (!told.is_empty()).then(|| told.join(". "));
     info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
     let mut report = LaneReport {
         end,
@@ -356,7 +368,11 @@ fn report(
         excluded_by,
         watermark,
         withheld,
+        arrival,
+        delivered,
         cost: None,
+        waits,
+        held: None,
         audit,
         losses,
         continues,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{context::Context, halt::Halt, rejections::log::RejectionLog};
+use super::{acknowledged::Acknowledged, context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
@@ -51,6 +51,8 @@ pub(super) struct Ledger<'a> {
     pub repairing: Option<Unfinished>,
     /// What people should know although the lane caught up.
     pub remarks: Vec<String>,
+    /// What was acknowledged, and what the lane waits to see.
+    pub arrival: Acknowledged,
     rejections: RejectionLog,
     movement: Movement,
 }
@@ -75,6 +77,7 @@ impl<'a> Ledger<'a> {
             audit: None,
             repairing: None,
             remarks: Vec::new(),
+            arrival: Acknowledged::new(context.lane.verifies_arrival),
             rejections: RejectionLog::default(),
             movement,
         }

@@ -13,6 +13,9 @@
 //! No wait is begun that does not fit before the deadline. A pass that runs out of time, or is told to stop,
 //! commits what is settled, releases the lease and asks to be continued.
 
+mod acknowledged;
+mod arrival;
+mod asked;
 mod audit;
 mod begin;
 mod compare;
@@ -39,13 +42,17 @@ mod pages;
 mod participation;
 mod reading;
 mod reconciliation;
+mod rehearsal;
 mod rejections;
 mod reruns;
 mod retractions;
 mod selecting;
+mod signals;
 mod soundness;
+mod standing;
 mod status;
 mod status_body;
+mod watchdog;
 mod windows;
 mod work;
 
@@ -64,6 +71,7 @@ pub use self::{
     explained::Explanation,
     lists::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
+    watchdog::Watchdog,
     work::{MessageKind, QueueMessage, Work},
 };
 /// Who is at work, and why state cannot be asked.
@@ -73,6 +81,8 @@ pub use crate::state::{error::StateError, object::Holder};
 pub struct Lane {
     pub name: &'static str,
     pub destination: Destination,
+    /// Whether it is looked for what the destination acknowledged.
+    pub verifies_arrival: bool,
     pub policy: Policy,
     pub target: DestinationId,
     pub settings_hash: String,

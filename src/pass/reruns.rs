@@ -114,7 +114,7 @@ impl Engine {
         let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name)).collect();
         let span = info_span!("dry_run", run_id = pass.run_id);
         let lanes = self.run_lanes(store, lanes, pass, None, "", deadline).instrument(span).await;
-        self.close(store, pass, lanes).await
+        self.publish(store, pass, self.close(pass, lanes)).await
     }
 
     pub(super) fn pass_of(&self, request: &Request, invocation: &Pass) -> Pass {

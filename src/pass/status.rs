@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{cost::LaneCost, engine::Engine};
 use crate::{
     domain::{
+        arrival::ArrivalOverview,
         comparison::Comparison,
         days::Day,
         feeds::{Feeds, NotedLoss, Quota},
@@ -87,6 +88,9 @@ pub struct LaneOverview {
     /// Creations that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingCreations>,
+    /// What the lane waits to see at its destination, if it looks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<ArrivalOverview>,
     /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
@@ -120,6 +124,7 @@ impl From<&Progress> for LaneOverview {
             backfills: progress.backfills.clone(),
             withheld: progress.withheld,
             waiting: progress.waiting.clone(),
+            arrival: None,
             detail: None,
         }
     }
@@ -147,7 +152,11 @@ impl Engine {
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
             let progress = store.progress(lane.name).await?;
-            lanes.insert(lane.name.to_owned(), progress.as_ref().map(LaneOverview::from));
+            let mut shown = progress.as_ref().map(LaneOverview::from);
+            if let Some(shown) = shown.as_mut().filter(|_| lane.verifies_arrival) {
+                shown.arrival = arrival(&store, lane.name).await?;
+            }
+            lanes.insert(lane.name.to_owned(), shown);
         }
         let (mut requests, mut aside) = (Vec::new(), store.aside().await?);
         for found in store.requests().await? {
@@ -237,6 +246,17 @@ impl Engine {
     pub async fn manifest(&self, lane: &str) -> Result<Manifest, StateError> {
         let store = (self.open_store)()?;
         read_manifest(&store, lane).await
+    }
+}
+
+/// What the lane waits to see, if that can be read.
+async fn arrival(store: &Store, lane: &str) -> Result<Option<ArrivalOverview>, StateError> {
+    match store.arrivals(lane).await {
+        Err(error @ StateError::Damaged { .. }) => {
+            warn!("{error}");
+            Ok(None)
+        }
+        read => Ok(Some(read?.overview())),
     }
 }
 

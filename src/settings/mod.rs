@@ -3,10 +3,12 @@
 mod azure;
 mod defender;
 mod gti;
+mod host;
 mod names;
 pub mod older;
 mod reader;
 mod sentinel;
+mod signals;
 mod source;
 pub mod table;
 pub mod vars;
@@ -20,8 +22,10 @@ pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
     defender::DefenderSettings,
     gti::GtiSettings,
+    host::{HostSettings, QueueSettings},
     reader::{Fault, Faults},
     sentinel::{ResourceSettings, SentinelSettings, UploadApi},
+    signals::{MetricsSettings, SignalSettings, is_webhook},
     source::{Auth, SourceKind, SourceSettings},
 };
 use self::{reader::Reader, vars::Vars};
@@ -82,12 +86,18 @@ pub struct Settings {
     /// `None`: no marking.
     pub tlp: Option<TlpLevel>,
     pub source_system: String,
+    /// Whether it is looked for what was acknowledged; `None`: where the workspace can be asked.
+    pub verify_arrival: Option<bool>,
     /// The destinations: at least one.
     pub sentinel: Option<SentinelSettings>,
     pub defender: Option<DefenderSettings>,
     pub azure: AzureSettings,
     pub key_vault: Option<KeyVaultSettings>,
     pub state: StateSettings,
+    /// The Functions host that started us, if one did, and its queue.
+    pub host: HostSettings,
+    /// What is told to others after a pass.
+    pub signals: SignalSettings,
     /// When the timer fires. The host reads it; here it is only told to people.
     pub schedule: Option<String>,
     /// The host's limit for one invocation, where a setting overrides host.json.
@@ -116,6 +126,7 @@ impl Settings {
             reader.parsed(name, WRITTEN_OUT, path);
         }
         let expirations = expirations(&reader);
+        let state = StateSettings::read(&reader, azure.cloud);
         let settings = Self {
             source_kind,
             source,
@@ -137,9 +148,12 @@ impl Settings {
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
             tlp: tlp(&reader),
             source_system: source_system(&reader),
+            verify_arrival: reader.parsed("VERIFY_ARRIVAL", "true, false, 1, 0", reader::flag),
             sentinel: SentinelSettings::read(&reader, azure.cloud, targets.sentinel),
             defender: DefenderSettings::read(&reader, azure.cloud, action, targets.defender),
-            state: StateSettings::read(&reader, azure.cloud),
+            host: HostSettings::read(&reader, azure.cloud, &state),
+            signals: SignalSettings::read(&reader),
+            state,
             azure,
             key_vault,
             schedule: reader.text("SYNC_CRON"),
@@ -150,7 +164,18 @@ impl Settings {
             ),
             notices: Vec::new(),
         };
+        settings.check_arrival(&reader);
         reader.finish().map(|notices| Self { notices, ..settings })
+    }
+
+    /// Tells that a workspace cannot be asked that is to be asked.
+    fn check_arrival(&self, reader: &Reader<'_>) {
+        let cannot_ask = self.sentinel.as_ref().is_some_and(|sentinel| sentinel.resource.is_none());
+        if self.verify_arrival == Some(true) && cannot_ask {
+            reader.notice(
+                "VERIFY_ARRIVAL has no effect at Sentinel without AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME, by which the workspace can be asked",
+            );
+        }
     }
 
     /// The setting without which the source of this `kind` cannot be read, if it is missing.

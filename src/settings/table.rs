@@ -312,6 +312,13 @@ pub const SETTINGS: &[Setting] = &[
         "–",
         "The workspace's resource group, for the adoption and the audit.",
     ),
+    setting(
+        "VERIFY_ARRIVAL",
+        "–",
+        "[Look for a sample](sentinel.md#arrival) of what was acknowledged, and offer again what has not arrived: \
+         `true` or `false`. Without it: at Sentinel, where the three settings above are given. `true`: at Defender \
+         too, by its list.",
+    ),
     setting("SENTINEL_BASE_URL", "by cloud", "Another host than that of `SENTINEL_API`."),
     setting(
         "SENTINEL_UPLOAD_PATH",
@@ -413,6 +420,23 @@ pub const SETTINGS: &[Setting] = &[
         "The host's time limit for one invocation, if it differs from the 10 minutes of host.json. A pass \
          pauses in time before it.",
     ),
+    secret(
+        "WEBHOOK_URL",
+        "–",
+        "An address that gets [one JSON message](signals.md#the-webhook) whenever a lane stalls, waits for a \
+         confirmation, lost something or is well again. The key vault can hold it as `webhook-url`.",
+    ),
+    setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "–",
+        "A collector of OpenTelemetry that gets [metrics](signals.md#metrics) after each pass, over HTTP as \
+         protobuf, at `/v1/metrics` below this address. Plain `http://` is accepted here.",
+    ),
+    secret(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "–",
+        "Headers for the collector, such as `api-key=…`, with commas between; values are percent-encoded.",
+    ),
     setting(
         "LOG_LEVEL",
         "info",
@@ -437,9 +461,23 @@ pub const PLATFORM: &[&str] = &[
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__clientId",
+    "AzureWebJobsStorage__queueServiceUri",
+    // The host disables a function by one of these; dots become underscores where a shell sets them.
+    "AzureWebJobs.SyncTimer.Disabled",
+    "AzureWebJobs__SyncTimer__Disabled",
+    "AzureWebJobs_SyncTimer_Disabled",
     "FUNCTIONS_CUSTOMHANDLER_PORT",
     "IDENTITY_ENDPOINT",
     "IDENTITY_HEADER",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
     "WEBSITE_SITE_NAME",
     "KEY_VAULT_NAME",
     "EXECUTION_INTERVAL",

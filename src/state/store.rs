@@ -18,6 +18,7 @@ use super::{
 use crate::{
     clock::Deadline,
     domain::{
+        arrival::Arrivals,
         comparison::Comparison,
         days::Day,
         exclusions::Fingerprints,
@@ -31,7 +32,7 @@ use crate::{
 
 /// Where files go that cannot be used.
 pub(super) const ASIDE: &str = "aside/";
-const RUNS: &str = "runs/";
+pub(super) const RUNS: &str = "runs/";
 const COMPARISON: &str = "compare.json";
 const AUDIT: &str = "audit.json";
 /// The user's lists of what is never sent.
@@ -168,7 +169,7 @@ impl Store {
     }
 
     /// A report among others: one that cannot be read does not block them.
-    async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
+    pub(super) async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
         match self.read_json(name).await {
             Err(error @ StateError::Damaged { .. }) => {
                 warn!("{error}");
@@ -233,6 +234,21 @@ impl Store {
         let bytes = format!("[\n{}\n]\n", rows.join(",\n")).into_bytes();
         self.home.write(&format!("lanes/{lane}/days.json"), bytes, Condition::Always).await?;
         Ok(())
+    }
+
+    /// What a lane waits to see at its destination.
+    pub async fn arrivals(&self, lane: &str) -> Result<Arrivals, StateError> {
+        Ok(self.read_json(&format!("lanes/{lane}/arrival.json")).await?.unwrap_or_default())
+    }
+
+    pub async fn write_arrivals(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        arrivals: &Arrivals,
+    ) -> Result<(), StateError> {
+        lease.hold().await?;
+        self.write_json(&format!("lanes/{lane}/arrival.json"), arrivals).await
     }
 
     /// The last comparison of two sources, if one was made.
@@ -362,7 +378,7 @@ impl Store {
         Ok(())
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+    pub(super) async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
         let Some((bytes, _)) = self.home.read(name).await? else { return Ok(None) };
         let value = serde_json::from_slice(&bytes)
             .map_err(|error| StateError::Damaged { name: name.to_owned(), reason: error.to_string() })?;

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests may ask the machine for its time and its environment")]
 
 mod adoption;
+mod arrival;
 mod attribution;
 mod audit;
 mod azurite;
@@ -32,6 +33,7 @@ mod inventory;
 mod life;
 mod lifecycle;
 mod liveness;
+mod log_lines;
 mod model;
 mod ownership;
 mod portable;
@@ -42,6 +44,7 @@ mod requests;
 mod retraction;
 mod safety;
 mod settings;
+mod signals;
 mod simulation;
 mod small_world;
 mod source;
@@ -52,5 +55,6 @@ mod stored;
 mod structure;
 mod tidy;
 mod values;
+mod watchdog;
 mod wire;
 mod written;

@@ -3,7 +3,7 @@
 //!
 //! The upload API cannot be asked what it holds. Resource Manager can, slowly, which is enough for once: a lane
 //! without memory learns under which ids another product sent the same indicators, and updates those instead
-//! of adding a second one beside each.
+//! of adding a second one beside each. And single indicators are looked for, to see that what was uploaded arrived.
 
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 
 use super::{
     classify,
-    resource::{Unclear, read_page},
+    resource::{Listed, Shown, Unclear, read_list, read_page},
     shown,
 };
 use crate::{
     azure::api::{Api, ApiError, Call, Verdict},
     clock::Deadline,
     domain::{
+        arrival::Sighting,
         indicator::Provider,
         inventory::InventoryPage,
         outcome::Rejection,
@@ -34,6 +35,8 @@ pub const REQUESTS_PER_MINUTE: u32 = 300;
 pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 /// Indicators on a page. The most is not documented; the example asks for so many.
 const PAGE: usize = 100;
+/// Pages that are read in search of one indicator, should the list not be filtered.
+const PAGES: usize = 5;
 /// An audit asks for indicators that ended so long ago too. All that ever ended would be many times what is valid.
 const ENDED: TimeDelta = TimeDelta::days(7);
 const SETTINGS: &str =
@@ -116,6 +119,7 @@ impl Inventory {
         self.ask(filter, skip_token, read_page, |page| page.next.as_deref(), deadline, traffic).await
     }
 
+    /// Asks for a page of the list, filtered as `body` says; a 200 is read by `read_page`, and `next` is its token.
     async fn ask<P>(
         &self,
         mut body: Value,
@@ -146,6 +150,39 @@ impl Inventory {
             ));
         }
         Ok(page)
+    }
+
+    /// How the workspace shows the indicator of `source` with this STIX id.
+    ///
+    /// What `ids` of a query stands for is not documented beyond its name; a search for the STIX id as a keyword is what
+    /// others do in production (OpenCTI-Platform/connectors, issue 6269). It is a search of texts, so it counts what has
+    /// that very id, and where pages are left over nothing is said.
+    ///
+    /// # Errors
+    /// As [`Inventory::page`].
+    pub async fn look_up(
+        &self,
+        id: &str,
+        source: &str,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<Sighting, ApiError> {
+        let mut token: Option<String> = None;
+        for _ in 0..PAGES {
+            let filter = json!({"pageSize": PAGE, "sources": [source], "keywords": [id]});
+            let Listed { items, next } = self
+                .ask(filter, token.as_deref(), read_list, |list| list.next.as_deref(), deadline, traffic)
+                .await?;
+            let is_it = |item: &&Shown| item.id == id && item.source == source;
+            if let Some(shown) = items.iter().find(is_it) {
+                return Ok(Sighting::Shown { until: shown.until });
+            }
+            token = next;
+            if token.is_none() {
+                return Ok(Sighting::NotShown);
+            }
+        }
+        Ok(Sighting::Unclear)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Microsoft Sentinel as a destination: the upload API for STIX objects, and what a workspace already holds.
 
+pub mod canary;
 mod classify;
 pub mod client;
 pub mod convert;

@@ -2,31 +2,16 @@
 
 use std::time::Duration;
 
-use axum::{
-    body::Bytes,
-    http::{Method, Request},
-};
-use chrono::{DateTime, TimeDelta, Utc};
-use uuid::Uuid;
+use axum::{body::Bytes, http::Request};
+use chrono::TimeDelta;
 
-use super::{
-    classify::classify,
-    client::Sentinel,
-    pattern::Pattern,
-    wire::{ExternalReference, Indicator, Label, Timestamp, Upload},
-};
+use super::{canary::CHECK, client::Sentinel};
 use crate::{
-    azure::api::{ApiError, Call},
     clock::Deadline,
-    domain::{
-        observable::{Key, StixId, SubjectKind},
-        outcome::RecordOutcome,
-        problem::Problem,
-    },
+    domain::problem::Problem,
     http::{
         probe::{Probe, reached},
         retry::RetryError,
-        traffic::Traffic,
     },
 };
 
@@ -36,12 +21,6 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES: usize = 256 * 1024;
 /// What only an upload shows.
 const UNPROVEN: &str = "a token does not prove that uploads are allowed, and the upload API has nothing that could be read: that shows with the first upload, which needs the role Microsoft Sentinel Contributor on the workspace, or with `mati-sync check --canary`";
-/// The canary's id follows from its value in the namespace of DNS names, which no other id of ours is from.
-const CANARY: Uuid = Uuid::from_u128(0x8106_0400_14dd_5bb3_a732_1fa5_2af1_e8a6);
-/// Under a name of its own the canary is no part of what SOURCE_SYSTEM holds.
-const CANARY_SOURCE: &str = "mati-sync check";
-/// A name that can never exist (RFC 2606 §2).
-const CANARY_VALUE: &str = "canary.mati-sync.invalid";
 
 impl Sentinel {
     /// The connections to try: a token, the upload host, the workspace if it can be asked what it holds, and an upload
@@ -51,7 +30,7 @@ impl Sentinel {
         let upload = if canary {
             Probe::new(
                 "Sentinel uploads",
-                format!("the harmless indicator {} was uploaded, and expired at once", StixId(Key(CANARY))),
+                format!("the harmless indicator {} was uploaded, and expired at once", CHECK.id()),
                 self.fly_canary(deadline),
             )
         } else {
@@ -86,56 +65,8 @@ impl Sentinel {
     /// Uploads one harmless indicator, and then the same as expired.
     async fn fly_canary(&self, deadline: &Deadline) -> Result<String, RetryError<Problem>> {
         let now = self.api.clock.now();
-        self.upload_canary(now + TimeDelta::hours(1), deadline).await?;
-        self.upload_canary(now, deadline).await?;
+        self.upload_canary(&CHECK, now + TimeDelta::hours(1), deadline).await?;
+        self.upload_canary(&CHECK, now, deadline).await?;
         Ok("Sentinel accepted both".to_owned())
-    }
-
-    async fn upload_canary(
-        &self,
-        valid_until: DateTime<Utc>,
-        deadline: &Deadline,
-    ) -> Result<(), RetryError<Problem>> {
-        let now = self.api.clock.now();
-        let object = Indicator {
-            r#type: "indicator",
-            spec_version: "2.1",
-            id: StixId(Key(CANARY)),
-            created: Timestamp(now - TimeDelta::hours(1)),
-            modified: Timestamp(now),
-            name: CANARY_VALUE,
-            description:
-                "Uploaded by `mati-sync check --canary` to show that uploads are allowed. It matches nothing."
-                    .to_owned(),
-            indicator_types: ["benign"],
-            pattern: Pattern { kind: SubjectKind::Domain, value: CANARY_VALUE },
-            pattern_type: "stix",
-            pattern_version: "2.1",
-            valid_from: Timestamp(now - TimeDelta::hours(1)),
-            valid_until: Timestamp(valid_until),
-            confidence: Some(0),
-            labels: vec![Label("canary", "")],
-            external_references: vec![ExternalReference {
-                source_name: CANARY_SOURCE,
-                description: None,
-                url: None,
-                external_id: Some("canary"),
-            }],
-            object_marking_refs: None,
-        };
-        let upload = Upload { source_system: CANARY_SOURCE, array: self.array, objects: &[object] };
-        let call = Call {
-            method: Method::POST,
-            url: self.upload_url.clone(),
-            settings: "SENTINEL_BASE_URL and SENTINEL_UPLOAD_PATH",
-            body: serde_json::to_vec(&upload).expect("our own types are JSON").into(),
-            parts: 1,
-        };
-        let read = |answer: &_| classify(answer, 1, self.api.clock.now());
-        let outcomes = self.api.call(&call, read, deadline, &Traffic::default()).await?;
-        match outcomes.into_iter().next() {
-            Some(RecordOutcome::Rejected(rejection)) => Err(ApiError::Rejected(rejection).into()),
-            _ => Ok(()),
-        }
     }
 }

@@ -13,9 +13,16 @@ use crate::{
         entry::Handle,
         fingerprint::Fingerprint,
         inventory::{Held, InventoryPage, Owner, PassedOver},
+        page::{About, UNREADABLE},
     },
-    http::unexpected::{error, object},
+    http::{
+        text::cut,
+        unexpected::{error, object},
+    },
 };
+
+/// So much of a pattern is written to the log, in characters.
+const LONGEST: usize = 200;
 
 /// An answer that is no page, or not one to go on from; the sentence says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,12 +83,46 @@ pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result
     for item in items {
         let id = [&item["properties"]["externalId"], &item["name"]];
         let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
+        // STIX says what an indicator is about in its pattern, which names the type too.
+        let text = |value: &Value| cut(value.as_str().unwrap_or(UNREADABLE).to_owned(), LONGEST);
+        let about = About { value: text(&item["properties"]["pattern"]), kind: text(&item["kind"]) };
         match read(item, source_system, now) {
             Ok(indicator) => held.push(indicator),
-            Err(reason) => passed_over.push(PassedOver { id, reason }),
+            Err(reason) => passed_over.push(PassedOver { id, about, reason }),
         }
     }
     Ok(InventoryPage { held, passed_over, next })
+}
+
+/// A page of what is shown, whether it is ours or not.
+pub struct Listed {
+    pub items: Vec<Shown>,
+    pub next: Option<String>,
+}
+
+/// An indicator as it is shown.
+pub struct Shown {
+    /// The STIX id.
+    pub id: String,
+    pub source: String,
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// The same body, of which only ids and validity are wanted.
+///
+/// # Errors
+/// As [`read_page`].
+pub fn read_list(body: &[u8]) -> Result<Listed, Unclear> {
+    let (items, next) = items(body)?;
+    let items = items.into_iter().map(|item| {
+        let text = |name: &str| item["properties"][name].as_str().unwrap_or_default();
+        Shown {
+            id: text("externalId").to_owned(),
+            source: text("source").to_owned(),
+            until: date(text("validUntil")),
+        }
+    });
+    Ok(Listed { items: items.collect(), next })
 }
 
 /// What stands on a page, and the token of the next one.

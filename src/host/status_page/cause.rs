@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         expiry::Lapse,
-        health::Spell,
+        health::{Spell, replaced_timer},
         schedule::{Schedule, fault},
         withheld::{WaitingCreations, Withheld},
     },
@@ -20,10 +20,11 @@ use crate::{
 /// What to do about a request that cannot be used.
 pub const SET_ASIDE: &str = "If a newer version wrote it, deploy that version and move the file back to requests/; otherwise send the request again and delete the file.";
 const LATE: &str = "The timer does not fire. See that the function app runs, that the function SyncTimer is enabled, and that SYNC_CRON and AzureWebJobsStorage are set.";
+const REPLACED: &str = "Each pass leaves a message that starts another one if the timer starts none for twice its schedule, so nothing is lost meanwhile. Restart the function app; if the timer still does not fire, look at the function SyncTimer in the portal and at SYNC_CRON.";
 /// The longest cause in a headline, in characters.
 const HEADLINE: usize = 110;
 /// The longest message of a pass that is shown.
-const MESSAGE: usize = 700;
+pub const MESSAGE: usize = 700;
 
 /// Causes in a few words, by what their messages contain. Of every other message the first clause is taken.
 const KNOWN: [(&[&str], &str); 6] = [
@@ -48,7 +49,7 @@ pub struct Task {
 }
 
 impl Task {
-    fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
+    pub fn new(headline: impl Into<String>, text: Vec<Piece>) -> Self {
         Self { headline: headline.into(), who: String::new(), since: None, text, runbook: None }
     }
 }
@@ -92,7 +93,7 @@ pub fn destinations(lanes: &[&str], all: usize) -> String {
 }
 
 /// As the first word of a line.
-fn capitalized(text: &str) -> String {
+pub fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
@@ -178,7 +179,7 @@ fn causes<'a>(spells: &[(&'a str, &'a Spell)], waits: impl Fn(&str) -> bool) -> 
     causes
 }
 
-fn to_runbook(links: &Links, section: &runbook::Section) -> Link {
+pub fn to_runbook(links: &Links, section: &runbook::Section) -> Link {
     Link { href: links.runbook(&section.name), text: format!("Runbook: {}", section.title) }
 }
 
@@ -314,6 +315,11 @@ fn timer(
             runbook,
             ..Task::new("The timer never fires", vec![cut(&fault, MESSAGE).into()])
         });
+    }
+    if let Some(timer) = replaced_timer(&overview.runs) {
+        let since = timer.map(|at| format!("Its last pass began at {}.", readable(&at)));
+        let headline = "The timer does not fire: a watchdog message started the newest pass";
+        return Some(Task { runbook, since, ..Task::new(headline, vec![REPLACED.into()]) });
     }
     let due = due?;
     let headline = format!("Late: a pass was due at {} and has not begun", readable(&due));

@@ -4,6 +4,7 @@
 //! style sheet in it and nothing besides, so that no text that got into it could do anything. Templates lie beside
 //! this file; every text in them passes [`words::Visible`].
 
+mod arrival;
 mod audit;
 mod cause;
 mod explain;

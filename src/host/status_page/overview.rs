@@ -4,7 +4,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Frame, Mood, Page,
+    Frame, Mood, Page, arrival,
     cause::{self, Task},
     lane::{self, Fact, RejectedRow, Section, WaitingRow},
     links::Links,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        health::{Health, Spell, overdue},
+        health::{Health, Silence, Spell},
         report::Report,
         schedule::Schedule,
     },
@@ -65,8 +65,11 @@ pub fn page<'a>(
         })
         .collect();
     let parsed = schedule.and_then(Schedule::parse);
-    let due = parsed.as_ref().and_then(|parsed| overdue(&overview.runs, parsed, overview.at));
-    let tasks = cause::tasks(overview, &spells, schedule, due.filter(|_| overview.running.is_none()), links);
+    let silence = parsed.as_ref().and_then(|parsed| Silence::of(&overview.runs, None, parsed));
+    let due = silence.filter(|silence| silence.is_late(overview.at)).map(|silence| silence.due);
+    let mut tasks =
+        cause::tasks(overview, &spells, schedule, due.filter(|_| overview.running.is_none()), links);
+    tasks.extend(arrival::tasks(overview, links));
     let mut frame = headline(overview, &tasks, &spells, links);
     frame.refreshes = refreshes;
     let is_new = overview.runs.is_empty() && overview.lanes.values().all(Option::is_none);
@@ -84,7 +87,11 @@ pub fn page<'a>(
         sections: lanes
             .iter()
             .filter(|(_, lane, health)| lane.is_some() || *health != Health::Unknown)
-            .map(|(name, lane, health)| lane::section(name, *lane, health, overview))
+            .map(|(name, lane, health)| {
+                let mut section = lane::section(name, *lane, health, overview);
+                section.facts.extend(lane.iter().flat_map(|lane| arrival::facts(name, lane, overview)));
+                section
+            })
             .collect(),
         waiting: lane::waiting(overview),
         rejected: lane::rejected(overview),

@@ -123,13 +123,13 @@ async fn a_check_says_of_each_connection_whether_it_is_well() {
     assert_keeps_secrets(lines);
     assert!(bench.world.sentinel.requests().is_empty() && bench.world.defender.stored().is_empty());
 
-    bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
+    bench.settings.insert("MATI_SECRET".into(), "a-secret-of-the-test".into());
     let rejected = mati_sync(&["check"], &bench.settings).await;
     let lines = text(&rejected.stdout);
     assert_eq!(rejected.status.code(), Some(1), "{lines}");
     let failed: Vec<&str> = lines.lines().filter(|line| line.starts_with("failed ")).collect();
     assert!(failed.len() == 1 && failed[0].contains("MATI_SECRET is wrong"), "{lines}");
-    assert!(!lines.contains("a-secret-nobody-knows"));
+    assert!(!lines.contains("a-secret-of-the-test"));
 
     bench.settings.remove("MATI_SECRET");
     bench.settings.insert("INITIAL_LOOKBACK".into(), "90".into());

@@ -10,6 +10,10 @@ pub struct Tally {
     pub kills: u64,
     pub faults: u64,
     pub resent: u64,
+    /// Requests that were lost, found out and sent again.
+    pub healed: u64,
+    /// Passes that a watchdog message started.
+    pub watchdogs: u64,
 }
 
 impl AddAssign for Tally {
@@ -19,15 +23,17 @@ impl AddAssign for Tally {
         self.kills += other.kills;
         self.faults += other.faults;
         self.resent += other.resent;
+        self.healed += other.healed;
+        self.watchdogs += other.watchdogs;
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { records, passes, kills, faults, resent } = self;
+        let Self { records, passes, kills, faults, resent, healed, watchdogs } = self;
         write!(
             f,
-            "{records} records, {passes} passes, {kills} kills, {faults} faults, {resent} records sent twice, none lost"
+            "{records} records, {passes} passes, {kills} kills, {faults} faults, {resent} records sent twice, {healed} lost requests healed, {watchdogs} passes for a dead timer, none lost"
         )
     }
 }

@@ -63,6 +63,8 @@ pub struct Knobs {
     pub refill: TimeDelta,
     /// Whether `sources` in a request is passed over.
     pub ignore_sources: bool,
+    /// Whether `keywords` in a request is passed over.
+    pub ignore_keywords: bool,
     /// How long after it was uploaded an indicator shows.
     pub lag: TimeDelta,
     /// Whether it lists only what is valid, unless asked for more.
@@ -86,6 +88,7 @@ impl Default for Knobs {
             bucket: 200,
             refill: TimeDelta::milliseconds(100),
             ignore_sources: false,
+            ignore_keywords: false,
             lag: TimeDelta::zero(),
             hides_disabled: false,
             largest_page: LARGEST_PAGE,
@@ -106,7 +109,7 @@ struct Inner {
     planted: BTreeMap<(String, String), Value>,
     listings: Vec<listing::Listing>,
     queries: Vec<Query>,
-    /// When the bucket is full again, if nobody asks.
+    /// When the bucket is full again, if no request comes.
     full_at: DateTime<Utc>,
 }
 

@@ -4,13 +4,13 @@
 mod answer;
 mod check;
 mod hands;
+mod knobs;
 #[cfg(test)]
 mod tests;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use axum::{
@@ -30,6 +30,7 @@ use crate::{
 use answer::{Rejection, gateway, service};
 pub use check::Api;
 use hands::Hand;
+pub use knobs::Knobs;
 
 /// The audiences the upload API accepts, each with and without a trailing slash.
 pub const AUDIENCES: [&str; 2] = ["https://management.azure.com", "https://management.core.windows.net"];
@@ -75,51 +76,6 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
-}
-
-/// Looks at one object while the model is locked, so it must not ask the model anything.
-type Judge = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
-
-/// What a test may change while the stand-in runs.
-#[derive(Clone)]
-pub struct Knobs {
-    /// Names the message with which one object is rejected; the others of its request are stored.
-    pub reject: Option<Judge>,
-    /// Names the message with which one object makes the whole request a 400.
-    pub reject_whole: Option<Judge>,
-    /// Whether a request none of whose objects is good answers 400 instead of 200: it is not documented.
-    pub all_invalid_is_bad_request: bool,
-    /// The status that carries `UnauthorizedAccess`: it was seen in the field without its status.
-    pub forbidden_status: u16,
-    /// Requests allowed in any window of 60 s.
-    pub quota: usize,
-    /// Whether 429 carries `Retry-After`: the documentation does not promise it.
-    pub retry_after_header: bool,
-    /// Bodies over this many bytes answer 413; no limit is documented.
-    pub max_body: Option<usize>,
-    /// Given instead of our own answers, one per request; such a request stores nothing and uses no quota.
-    pub script: VecDeque<Answer>,
-    /// Whether what is accepted is kept; measurements of a million objects do without.
-    pub keep: bool,
-    /// How long each request takes.
-    pub delay: Duration,
-}
-
-impl Default for Knobs {
-    fn default() -> Self {
-        Self {
-            reject: None,
-            reject_whole: None,
-            all_invalid_is_bad_request: false,
-            forbidden_status: 403,
-            quota: 100,
-            retry_after_header: true,
-            max_body: None,
-            script: VecDeque::new(),
-            keep: true,
-            delay: Duration::ZERO,
-        }
-    }
 }
 
 type Authorize = Arc<dyn Fn(&str, DateTime<Utc>) -> Authorization + Send + Sync>;
@@ -332,6 +288,7 @@ impl Inner {
         note: &mut UploadRequest,
     ) -> Response {
         let mut errors = Vec::new();
+        let is_lost = self.knobs.lose.as_ref().is_some_and(|lose| lose(&upload.objects));
         for (index, object) in upload.objects.into_iter().enumerate() {
             let mut messages = check::object(api, &object);
             messages.extend(self.knobs.reject.as_ref().and_then(|judge| judge(&object)));
@@ -340,7 +297,7 @@ impl Inner {
                 continue;
             }
             note.accepted += 1;
-            if !self.knobs.keep {
+            if is_lost || !self.knobs.keep {
                 continue;
             }
             let id = object["id"].as_str().unwrap_or_default().to_string();

@@ -37,7 +37,7 @@ impl Holdings {
         self.numbers.get(&identity(indicator)).copied()
     }
 
-    /// Adds an indicator, or updates the one of the same value and type, whoever made it. An update changes
+    /// Adds an indicator, or updates the one of the same value and type, of any application. An update changes
     /// everything but the number, the date of creation and the application.
     pub(super) fn put(&mut self, indicator: Value, now: DateTime<Utc>) -> u64 {
         let known = self.find(&indicator);
@@ -70,6 +70,14 @@ impl Holdings {
         self.numbers.insert(identity(&entity), number);
         self.held.insert(number, entity);
         number
+    }
+
+    /// Holds what was held `before` again, if that is given; numbers that were used since stay used.
+    pub(super) fn restore(&mut self, before: Option<Self>) {
+        let last = self.last;
+        if let Some(before) = before {
+            *self = Self { last, ..before };
+        }
     }
 
     /// Deletes all of `ids`, or, where one of them is not there, none.

@@ -10,6 +10,9 @@ use crate::sentinel::Answer;
 /// Looks at one indicator while the model is locked, so it must not ask the model anything.
 type Judge = Arc<dyn Fn(&Value) -> Option<String> + Send + Sync>;
 
+/// Looks at the indicators of an import, under the same rule.
+type Fate = Arc<dyn Fn(&[Value]) -> bool + Send + Sync>;
+
 /// How the stand-in behaves, as far as it may behave in more than one way.
 #[derive(Clone)]
 pub struct Knobs {
@@ -17,6 +20,8 @@ pub struct Knobs {
     pub reject: Option<Judge>,
     /// Names the message with which one indicator makes the whole import a 400.
     pub reject_whole: Option<Judge>,
+    /// Whether an import is acknowledged and nothing of it ever shown.
+    pub lose: Option<Fate>,
     /// Whether a value the API does not take makes the whole import a 400: both were seen, and neither is
     /// documented.
     pub bad_value_is_bad_request: bool,
@@ -51,6 +56,7 @@ impl Default for Knobs {
         Self {
             reject: None,
             reject_whole: None,
+            lose: None,
             bad_value_is_bad_request: false,
             reject_md5: false,
             capacity: 15_000,

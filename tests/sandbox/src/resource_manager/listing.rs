@@ -80,6 +80,13 @@ impl ResourceManager {
             });
             named || knobs.ignore_sources
         };
+        // A search of texts: whatever names one of them, in whatever field.
+        let keywords: Vec<&str> =
+            body["keywords"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let is_found = |resource: &Value| {
+            let text = resource.to_string();
+            keywords.is_empty() || knobs.ignore_keywords || keywords.iter().any(|word| text.contains(word))
+        };
         // Whether it lists what ended or was revoked, unless it is asked to, is not documented.
         let lists_disabled = body["includeDisabled"] == true || !knobs.hides_disabled;
         let until =
@@ -94,7 +101,10 @@ impl ResourceManager {
         let asked =
             body["pageSize"].as_u64().map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let listing = Listing {
-            resources: resources.into_values().filter(is_wanted).filter(is_listed).collect(),
+            resources: resources
+                .into_values()
+                .filter(|resource| is_wanted(resource) && is_found(resource) && is_listed(resource))
+                .collect(),
             page_size: asked.clamp(1, knobs.largest_page),
             pages_given: 0,
         };
