@@ -88,6 +88,9 @@ param gtiApiKey string = ''
 @description('Secret of the app registration that uploads. Empty: the managed identity uploads.')
 @secure()
 param azureClientSecret string = ''
+@description('Address of a webhook that hears of every change, such as a workflow of Teams. Empty: none, or the vault holds it already.')
+@secure()
+param webhookUrl string = ''
 
 // The source
 
@@ -230,11 +233,11 @@ param sentinelApi string = 'stix-objects'
 @minValue(1)
 @maxValue(1000000)
 param sentinelRequestsPerMinute int = 100
-@description('For adoption, with the next two: the workspace\'s name. Empty: the workspace is not asked what it holds.')
+@description('For adoption and audit, with the next two: the workspace\'s name. Empty: the workspace is not asked what it holds.')
 param azureWorkspaceName string = ''
-@description('For adoption: the subscription of the workspace.')
+@description('For adoption and audit: the subscription of the workspace.')
 param azureSubscriptionId string = ''
-@description('For adoption: the resource group of the workspace.')
+@description('For adoption and audit: the resource group of the workspace.')
 param azureResourceGroupName string = ''
 @description('Look for a sample of what was acknowledged, and offer again what has not arrived. Empty: at Sentinel, if the three names before are given. true: at Defender too.')
 param verifyArrival string = ''
@@ -259,7 +262,7 @@ param azureTenantId string = ''
 param azureClientId string = ''
 @description('Host of Entra ID: that of the cloud.')
 param azureAuthorityHost string = environment().authentication.loginEndpoint
-@description('Another host of Azure Resource Manager, for adoption. Empty: that of the cloud.')
+@description('Another host of Azure Resource Manager, for adoption and audit. Empty: that of the cloud.')
 param azureResourceManagerUrl string = ''
 @description('Name of the vault\'s secret that holds Mandiant\'s API secret.')
 param keyVaultKeyName string = 'mati-secret'
@@ -275,10 +278,16 @@ param storageBlobEndpoint string = ''
 param syncSchedule int = 1
 @description('When the timer fires, as NCRONTAB with seconds, instead of the hours; the alerts still reckon with those. Empty: by the hours.')
 param syncCron string = ''
+@description('Days between two audits that run by themselves: what the destinations hold is compared with what was sent. 0: never.')
+@minValue(0)
+@maxValue(365)
+param auditDays int = 30
 @description('The host\'s time limit for one invocation, hh:mm:ss.')
 param functionTimeout string = '00:10:00'
 @description('error, warn, info, debug, trace, or a filter by module.')
 param logLevel string = 'info'
+@description('Collector of OpenTelemetry that gets metrics over HTTP. Empty: none.')
+param otelExporterOtlpEndpoint string = ''
 
 var suffix = uniqueString(resourceGroup().id, nameSalt)
 var isFlex = hostingPlan != 'consumption'
@@ -394,6 +403,7 @@ module secrets 'modules/secrets.bicep' = {
     matiSecret: matiSecret
     gtiApiKey: gtiApiKey
     azureClientSecret: azureClientSecret
+    webhookUrl: webhookUrl
     secretName: keyVaultKeyName
     identityId: identity.id
     principalId: identity.properties.principalId
@@ -485,6 +495,7 @@ var settings = {
   STORAGE_CONTAINER_NAME: storageContainerName
   STORAGE_BLOB_ENDPOINT: storageBlobEndpoint
   LOG_LEVEL: logLevel
+  OTEL_EXPORTER_OTLP_ENDPOINT: otelExporterOtlpEndpoint
   IP_INDICATOR_EXPIRATION: isEach || ipIndicatorExpiration != 7 ? string(ipIndicatorExpiration) : ''
   FQDN_INDICATOR_EXPIRATION: isEach || fqdnIndicatorExpiration != 7 ? string(fqdnIndicatorExpiration) : ''
   URL_INDICATOR_EXPIRATION: isEach || urlIndicatorExpiration != 7 ? string(urlIndicatorExpiration) : ''
@@ -502,6 +513,7 @@ var settings = {
   MANAGED_IDENTITY_CLIENT_ID: identity.properties.clientId
   STORAGE_ACCOUNT_NAME: storage.outputs.accountName
   SYNC_CRON: schedule
+  AUDIT_DAYS: string(auditDays)
   AzureFunctionsJobHost__functionTimeout: functionTimeout
 }
 

@@ -1,5 +1,7 @@
 //! The composition root: settings in, engine out. The only place that names every concrete type.
 
+mod outside;
+
 use std::{
     hash::{Hash, Hasher},
     sync::Arc,
@@ -13,7 +15,6 @@ use crate::{
     azure::{
         api::Api,
         identity::{Identity, Principal},
-        key_vault::KeyVault,
         secrets::{SecretSource, SecretSources, SecretStore},
         upload_identity::UploadIdentity,
     },
@@ -39,10 +40,10 @@ use crate::{
         report::Report,
     },
     http::{limiter::Limiter, transport::Transport},
-    pass::{Engine, Lane, OpenStore, gauge::Gauge},
+    pass::{Engine, Lane, gauge::Gauge},
     settings::{
-        self, Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, SourceKind, StateSettings,
-        TlpLevel, UploadApi, vars::Vars,
+        Action, Auth, DefenderSettings, Faults, SentinelSettings, Settings, SourceKind, TlpLevel, UploadApi,
+        vars::Vars,
     },
     source::{
         Source, gti,
@@ -51,7 +52,6 @@ use crate::{
             client::{Client, Query},
         },
     },
-    state::{blob::BlobHome, directory::DirectoryHome, error::StateError, home::Home, store::Store},
 };
 
 /// The version of the form in which indicators are sent. A new one sends everything again.
@@ -61,6 +61,7 @@ const FORM: u32 = 1;
 const MATI_KEY: &str = "mati-key";
 const GTI_KEY: &str = "gti-api-key";
 const CLIENT_SECRET: &str = "azure-client-secret";
+const WEBHOOK: &str = "webhook-url";
 
 /// The program, ready to run passes.
 pub struct App {
@@ -118,7 +119,9 @@ impl App {
             other,
             lanes: sentinel.chain(defender).collect(),
             exclude: settings.exclude.clone(),
-            open_store: open_store(&settings, transport, clock, platform),
+            watchdog: outside::watchdog(&settings, transport, clock, &platform),
+            signals: outside::signals(&settings, transport, &platform),
+            open_store: outside::open_store(&settings, transport, clock, platform),
             gauge: Arc::new(Gauge::default()),
             announce,
         };
@@ -157,13 +160,7 @@ pub fn secret_store(
             .has_app_registration()
             .then(|| from("AZURE_CLIENT_SECRET", &azure.client_secret, CLIENT_SECRET)),
     };
-    let vault = key_vault.as_ref().map(|vault| KeyVault {
-        url: vault.url.clone(),
-        is_emulator: settings::is_local(&vault.url),
-        transport: transport.clone(),
-        identity: Arc::clone(platform),
-    });
-    SecretStore::new(sources, vault)
+    SecretStore::new(sources, outside::key_vault(settings, transport, platform))
 }
 
 /// The source that the one of the settings can be compared with.
@@ -339,6 +336,7 @@ fn lane(
         policy,
         target,
         initial_lookback: settings.initial_lookback,
+        audit_every: settings.audit_every,
         destination,
         verifies_arrival: settings.verify_arrival == Some(true),
     }
@@ -352,37 +350,6 @@ fn marking(level: TlpLevel) -> &'static str {
         TlpLevel::Amber => "marking-definition--f88d31f6-486f-44da-b317-01333bde0b82",
         TlpLevel::Red => "marking-definition--5e57c739-391a-4eb3-b6be-7d15ca92d5ed",
     }
-}
-
-fn open_store(
-    settings: &Arc<Settings>,
-    transport: &Transport,
-    clock: &SharedClock,
-    platform: Arc<Identity>,
-) -> OpenStore {
-    let (settings, transport, clock) = (Arc::clone(settings), transport.clone(), Arc::clone(clock));
-    Box::new(move || {
-        let home = match &settings.state {
-            StateSettings::Directory(root) => Home::Directory(DirectoryHome::new(root.clone())),
-            StateSettings::ConnectionString { connection, container } => {
-                let endpoint = connection.signed_endpoint(clock.now()).map_err(|problem| {
-                    StateError::rejected(format!("AzureWebJobsStorage cannot be used: {problem}"))
-                })?;
-                Home::Blob(BlobHome::new(endpoint, None, container, &transport)?)
-            }
-            StateSettings::Identity { endpoint, container, client_id } => {
-                let own = client_id.clone().map(|client_id| {
-                    let principal = Principal::ManagedIdentity { client_id: Some(client_id) };
-                    Identity::new(principal, transport.clone(), Arc::clone(&clock))
-                        .reached_at(settings.azure.endpoint.clone())
-                });
-                let credential = own.as_ref().unwrap_or(&platform).credential(None);
-                let credential = credential.map_err(|error| StateError::rejected(error.to_string()))?;
-                Home::Blob(BlobHome::new(endpoint.clone(), Some(credential), container, &transport)?)
-            }
-        };
-        Ok(Store::new(home))
-    })
 }
 
 /// A hash that is the same in every process and version.

@@ -3,6 +3,8 @@
 //! One list of checks, for the command `mati-sync check` and for `GET /api/status?check=true` alike. They run side by
 //! side, each to its own end: one that fails or hangs keeps no other from being made.
 
+mod outlets;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -134,6 +136,7 @@ pub async fn run_each(engine: &Engine, scope: Scope<'_>, mut done: impl FnMut(&F
     probes.extend(engine.lanes.iter().flat_map(|lane| lane.destination.probes(&deadline, scope.canary)));
     probes.extend(engine.lanes.iter().filter_map(rules_probe));
     probes.extend([state_probe(engine), lease_probe(engine), lists_probe(engine), change_probe(engine)]);
+    probes.extend(outlets::probes(engine));
     let begin = |(place, probe)| async move { (place, attempt(probe).await) };
     let mut attempts: FuturesUnordered<_> = probes.into_iter().enumerate().map(begin).collect();
     let mut findings = Vec::new();

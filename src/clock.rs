@@ -115,6 +115,16 @@ impl Deadline {
         self.at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
+    /// How long what comes after a pass may take, at most `longest`: the answer must not wait for it.
+    pub fn spare(&self, longest: Duration) -> Duration {
+        const STOPPED: Duration = Duration::from_secs(1);
+        if *self.stop.borrow() {
+            return longest.min(STOPPED);
+        }
+        let left = self.answered_at.map(|at| at.saturating_duration_since(Instant::now()) / 2);
+        left.map_or(longest, |left| left.min(longest))
+    }
+
     /// Errors when no time is left at all.
     pub fn check(&self) -> Result<(), OutOfTime> {
         if self.fits(Duration::ZERO) { Ok(()) } else { Err(OutOfTime::default()) }

@@ -24,6 +24,7 @@ pub mod http;
 pub mod pass;
 pub mod process;
 pub mod settings;
+pub mod signals;
 pub mod source;
 pub mod state;
 pub mod telemetry;

@@ -83,7 +83,11 @@ async fn run_command(command: Command, output: cli::Output, vars: &dyn Vars) -> 
     let quiet = telemetry::start_command(level, command.prints(output), colored);
     let announce = if quiet { |_: &_, _: Option<&str>| {} } else { telemetry::pass_ended };
     let clock: SharedClock = Arc::new(SystemClock);
-    let app = App::build(vars, &Transport::network(), &clock, announce);
+    let mut app = App::build(vars, &Transport::network(), &clock, announce);
+    if let Some(watchdog) = app.as_mut().ok().and_then(|app| app.engine.watchdog.as_mut()) {
+        // The host has not started this command.
+        watchdog.is_on = false;
+    }
     let (schedule, notices) =
         app.as_ref().map(|app| (app.schedule.as_deref(), &*app.notices)).unwrap_or_default();
     let price_per_gb = app.as_ref().ok().and_then(|app| app.price_per_gb);
@@ -128,7 +132,11 @@ async fn serve(vars: &dyn Vars, parent: Parent) -> ExitCode {
     let clock: SharedClock = Arc::new(SystemClock);
     let app = App::build(vars, &Transport::network(), &clock, telemetry::pass_ended);
     let (engine, function_timeout) = match app {
-        Ok(app) => (Ok(app.engine), app.function_timeout),
+        Ok(mut app) => {
+            // A port of a settings file, or of a person's environment without a host, brings nobody who reads the queue.
+            app.engine.watchdog = app.engine.watchdog.filter(|_| is_hosted);
+            (Ok(app.engine), app.function_timeout)
+        }
         Err(faults) => {
             faults.0.iter().for_each(|fault| error!(setting = fault.setting, "{fault}"));
             (Err(faults), None)

@@ -6,7 +6,8 @@ import re
 # Settings that are no parameter by their own name, because they follow from what is deployed.
 DERIVED = {"AZURE_WORKSPACE_ID", "MANAGED_IDENTITY_CLIENT_ID", "KEY_VAULT_URL", "STORAGE_ACCOUNT_NAME", "SYNC_CRON"}
 # Settings that a function app does not get.
-NOT_SET = dict.fromkeys(("MATI_KEY", "MATI_SECRET", "GTI_API_KEY", "AZURE_CLIENT_SECRET"), "a secret, read from the key vault") | {
+NOT_SET = dict.fromkeys(("MATI_KEY", "MATI_SECRET", "GTI_API_KEY", "AZURE_CLIENT_SECRET", "WEBHOOK_URL"), "a secret, read from the key vault") | {
+    "OTEL_EXPORTER_OTLP_HEADERS": "a secret that the vault does not hold; set it as a Key Vault reference",
     "AzureWebJobsStorage": "a connection string; the app uses its identity", "STATE_DIR": "refused in a function app"}
 # What the host and the platform read beside the program.
 OF_THE_HOST = {

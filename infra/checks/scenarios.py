@@ -72,7 +72,7 @@ def secrets(found):
         if shown and one.get("type") != VAULT_SECRET:
             yield f"{one.get('name', 'an output')} shows a secret"
     wanted = {"mati-key": "matiKey", "mati-secret": "matiSecret", "gti-api-key": "gtiApiKey",
-              "azure-client-secret": "azureClientSecret"}
+              "azure-client-secret": "azureClientSecret", "webhook-url": "webhookUrl"}
     there = {one["name"].split("/")[1]: one["properties"]["value"] for one in found.of(VAULT_SECRET)}
     if there != {name: f"[parameters('{value}')]" for name, value in wanted.items()}:
         yield f"the secrets in the vault are {there}"
@@ -142,7 +142,7 @@ def chosen(found):
     yield from differing(found.settings, expected)
     if not re.fullmatch(r"0 7 \*/5 \* \* \*" if own else r"0 \d+ \* \* \* \*", found.settings["SYNC_CRON"]):
         yield f"SYNC_CRON is {found.settings['SYNC_CRON']}"
-    pages = {"scheduledQueryRules": 5, "workbooks": 1, "dataConnectorDefinitions": 1}
+    pages = {"scheduledQueryRules": 7, "workbooks": 1, "dataConnectorDefinitions": 1}
     there = {kind: sum(one["type"].endswith(kind) for one in found.resources) for kind in pages}
     if there != ({kind: 0 for kind in pages} if own else pages):
         yield f"alerts, workbook and page are {there}"

@@ -1,5 +1,5 @@
 // What somebody must be told of: silence, a pass that could not go on, refused records, what was accepted and has not
-// arrived, a checkpoint that stays behind.
+// arrived, indicators that are not as they were sent, a checkpoint that stays behind.
 
 @description('Name of the app, as it signs its log lines.')
 param appName string
@@ -25,9 +25,11 @@ var silence = replace(
   '{deployed}',
   deployedAt
 )
+var watchdog = replace(loadTextContent('../kql/alert-watchdog.kql'), '{app}', appName)
 var stalled = replace(loadTextContent('../kql/alert-stalled.kql'), '{app}', appName)
 var rejected = replace(loadTextContent('../kql/alert-rejected.kql'), '{app}', appName)
 var arrival = replace(loadTextContent('../kql/alert-arrival.kql'), '{app}', appName)
+var audit = replace(loadTextContent('../kql/alert-audit.kql'), '{app}', appName)
 var checkpoint = replace(loadTextContent('../kql/alert-checkpoint.kql'), '{app}', appName)
 var actionGroups = concat(
   empty(email)
@@ -84,6 +86,44 @@ resource noPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
         {
           query: silence
           metricMeasureColumn: 'Silent'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource watchdogPass 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
+  name: '${appName}-watchdog'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: the timer does not fire'
+    description: 'The timer of ${appName} started no pass for twice its schedule, so a delayed message of an earlier pass did. Nothing is lost. Restart the app; if that does not help, look at the function SyncTimer.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT30M'
+    windowSize: 'PT1H'
+    autoMitigate: true
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: watchdog
+          metricMeasureColumn: 'Passes'
           timeAggregation: 'Total'
           operator: 'GreaterThan'
           threshold: 0
@@ -207,6 +247,53 @@ resource notArrived 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
         {
           query: arrival
           metricMeasureColumn: 'Missing'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
+          dimensions: [
+            {
+              name: 'Lane'
+              operator: 'Include'
+              values: [
+                '*'
+              ]
+            }
+          ]
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource auditFindings 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
+  name: '${appName}-audit'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: an audit found something amiss'
+    description: 'A destination does not hold what ${appName} sent: indicators are missing, were changed by others, are unknown or ended early. GET /api/status?audit=true shows them; mati-sync audit --repair repairs them.'
+    severity: 3
+    enabled: true
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT1H'
+    autoMitigate: false
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: audit
+          metricMeasureColumn: 'Amiss'
           timeAggregation: 'Total'
           operator: 'GreaterThan'
           threshold: 0

@@ -14,6 +14,9 @@ param gtiApiKey string
 @description('Secret of the app registration that uploads. Empty: there is none, or the vault holds it already.')
 @secure()
 param azureClientSecret string
+@description('Address of the webhook. Empty: there is none, or the vault holds it already.')
+@secure()
+param webhookUrl string
 @description('Name of the vault\'s secret for Mandiant\'s API secret.')
 param secretName string
 @description('Resource id of the identity: the part of a role assignment\'s name that is known before it exists.')
@@ -59,6 +62,15 @@ resource clientSecret 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empt
   name: 'azure-client-secret'
   properties: {
     value: azureClientSecret
+    contentType: 'text/plain'
+  }
+}
+
+resource webhook 'Microsoft.KeyVault/vaults/secrets@2025-05-01' = if (!empty(webhookUrl)) {
+  parent: vault
+  name: 'webhook-url'
+  properties: {
+    value: webhookUrl
     contentType: 'text/plain'
   }
 }

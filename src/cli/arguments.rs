@@ -67,6 +67,7 @@ Examples:
   mati-sync check                                           whether everything can be reached, and what to do if not
   mati-sync status                                          how far each lane is, and the newest passes
   mati-sync compare --with gti                              what a change of source would add and take away
+  mati-sync audit                                           whether the destinations hold what was sent
   mati-sync explain 203.0.113.7                             why a value is sent or not, and where it is held
   mati-sync cost                                            rows and gigabytes a month, by cause
   MINIMUM_CONFIDENCE=60 mati-sync cost                      what another setting would make of that
@@ -76,6 +77,7 @@ Examples:
 
 Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
 Exit status of check: 0 nothing failed; 1 something failed.
+Exit status of audit: 0 nothing is amiss, or all was repaired; 1 something is.
 Exit status of compare: 0 both sources were read; 1 one of them could not be.
 Exit status of explain: 0 whatever the answer is; 1 when something could not be found out.
 Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
@@ -118,6 +120,13 @@ pub enum Command {
         /// How many days are read of each (1–7).
         #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=7))]
         days: u32,
+    },
+    /// Compares what the destinations hold from our source with what was sent: finds what is missing, changed by others,
+    /// unknown or ended before its time; exits with 1 if any is and was not repaired.
+    Audit {
+        /// Send again what is missing or changed and still wanted, and adopt what is unknown, within the limits of a pass.
+        #[arg(long)]
+        repair: bool,
     },
     /// Explains a value: what the source says, what was decided by which numbers, where it is held, and what comes next.
     Explain {

@@ -1,6 +1,7 @@
 //! The operator's tool: the same passes and the same state, from a terminal.
 
 mod arguments;
+mod audit;
 mod compare;
 pub mod cost;
 mod exclusions;
@@ -66,6 +67,7 @@ pub fn at_once(command: &Command) -> Option<ExitCode> {
         | Command::Cost
         | Command::Status
         | Command::Compare { .. }
+        | Command::Audit { .. }
         | Command::Explain { .. }
         | Command::Exclusions(_)
         | Command::State(_) => return None,
@@ -127,6 +129,7 @@ pub async fn run(
         Command::Sync(arguments) => return sync(arguments.into(), engine, output, stop).await,
         Command::Status => status(engine, circumstances).await,
         Command::Compare { with, days } => return compare::run(&with, days, engine, output, stop).await,
+        Command::Audit { repair } => return audit::run(repair, engine, output, stop).await,
         Command::Explain { value } => {
             return explain::explain(&value, engine, output, &Deadline::unlimited(stop)).await;
         }

@@ -5,7 +5,7 @@ pub mod sentinel;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 pub use crate::azure::api::ApiError;
@@ -21,6 +21,7 @@ use crate::{
         outcome::RecordOutcome,
         plan::Planned,
         policy::Policy,
+        shown::ShownPage,
     },
     http::{probe::Probe, traffic::Traffic},
 };
@@ -209,6 +210,37 @@ impl Destination {
         match self {
             Self::Sentinel(sentinel) => sentinel.look_up_canary(deadline).await,
             Self::Defender(_) => Ok(Sighting::Unclear),
+        }
+    }
+
+    /// How long after it took something it may not show it yet, where it can be audited.
+    ///
+    /// # Errors
+    /// It cannot be asked what it holds, and what to do about that.
+    pub fn audited_after(&self) -> Result<TimeDelta, &'static str> {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(_), .. }) => Ok(sentinel::inventory::LAG),
+            Self::Sentinel(_) => Err(sentinel::inventory::CANNOT_BE_AUDITED),
+            Self::Defender(_) => Ok(TimeDelta::zero()),
+        }
+    }
+
+    /// A page of what the destination shows of ours, to be compared with what was sent; as [`Destination::inventory`].
+    ///
+    /// # Errors
+    /// As [`Destination::inventory`].
+    pub async fn shown(
+        &self,
+        next: Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<ShownPage, ApiError> {
+        match self {
+            Self::Sentinel(Sentinel { inventory: Some(inventory), style, .. }) => {
+                inventory.shown(style.provider, next, deadline, traffic).await
+            }
+            Self::Sentinel(_) => Ok(ShownPage::default()),
+            Self::Defender(defender) => defender.shown(deadline, traffic).await,
         }
     }
 

@@ -111,6 +111,11 @@ impl Capacity {
         Self { free: self.free + more, ..self.clone() }
     }
 
+    /// The rank of the weakest that is there.
+    pub fn weakest(&self) -> Option<Rank> {
+        self.order.first().map(|((rank, _), _)| *rank)
+    }
+
     /// Whether there is room for another.
     pub fn has_room(&self) -> bool {
         self.free > 0

@@ -37,6 +37,8 @@ pub(super) struct Candidate<'a> {
     /// Another record of the value stands on the page.
     pub is_contested: bool,
     pub fingerprint: Fingerprint,
+    /// See [`Named::rejected_as`](super::policy::Named::rejected_as).
+    pub rejected_as: Option<Fingerprint>,
     pub admitted: Result<(), DropReason>,
 }
 
@@ -86,9 +88,12 @@ impl Policy {
         let mut hears = entry.yields_to(version, circumstances.refreshes);
         let mut decider = candidate.decider(held, circumstances);
         if circumstances.purpose == Purpose::Retry {
-            // A rejection is judged again only if nothing else has spoken since; that the record was touched says nothing.
-            let is_the_rejected =
-                entry.fingerprint == candidate.fingerprint || version >= entry.deciding_record();
+            // A rejection is judged again only if nothing else has spoken since; that the record was touched says nothing,
+            // nor that it would be sent in another form by now.
+            let is_known_as = |fingerprint| entry.fingerprint == fingerprint;
+            let is_the_rejected = is_known_as(candidate.fingerprint)
+                || candidate.rejected_as.is_some_and(is_known_as)
+                || version >= entry.deciding_record();
             if !entry.state().is_rejection() || !is_the_rejected {
                 return nothing;
             }

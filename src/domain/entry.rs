@@ -1,6 +1,7 @@
 //! A row of the manifest: what a lane knows of one indicator it sent.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
@@ -118,7 +119,7 @@ impl Handle {
 
 /// Decides which indicators a destination holds that cannot hold all. The greater is the more wanted; of equals the one
 /// updated later, which the entry knows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Rank {
     pub threat_score: u8,
     pub confidence: u8,
@@ -315,6 +316,11 @@ impl Entry {
     /// The same entry of an indicator that the destination no longer holds at `now` although nothing speaks against it.
     pub fn absent(self, now: DateTime<Utc>) -> Self {
         Self { valid_until: seconds(now), ..self }.in_state(State::Absent)
+    }
+
+    /// The same, of one that the destination lost: without its content, which tells it from one that made way for others.
+    pub fn missing(self, now: DateTime<Utc>) -> Self {
+        Self { fingerprint: Fingerprint::VOID, ..self.absent(now) }
     }
 
     /// The same entry after the indicator was retracted at `now`.

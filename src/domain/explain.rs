@@ -1,6 +1,6 @@
 //! Why a value is sent or is not, with the numbers that were compared, and what the next pass does about it.
 //!
-//! Nothing is decided here: the reason is that of [`Policy::admit`], and what comes next is what the plan calls for.
+//! Nothing is decided here: the reason is that of [`Policy::admit`], and what comes next is what a rehearsal did.
 
 use std::fmt;
 
@@ -13,7 +13,6 @@ use super::{
     indicator::Indicator,
     observable::IndicatorType,
     outcome::Change,
-    plan::Plan,
     policy::Policy,
 };
 
@@ -63,40 +62,110 @@ impl Next {
     }
 }
 
+/// What the next pass does about a value if it reads its records, by a rehearsal of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing is sent.
+    Nothing,
+    Sent(Change),
+    /// The lane would create, or retract, more than it does unasked.
+    Withheld(Change),
+    /// The destination has no room for it.
+    NoRoom,
+}
+
+/// What a value waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaited {
+    /// An operator, who confirms the creation.
+    ConfirmCreation,
+    /// An operator, who confirms the retraction.
+    ConfirmRetraction,
+    /// Room at the destination.
+    Room,
+    /// Another content: the destination rejected this one.
+    Content,
+    /// The destination, which rejected an update or a retraction: that is tried at each reading.
+    Acceptance,
+    /// Another application, which holds the value at the destination, to let go of it.
+    Application,
+}
+
+impl Awaited {
+    pub const ALL: [Self; 6] = [
+        Self::ConfirmCreation,
+        Self::ConfirmRetraction,
+        Self::Room,
+        Self::Content,
+        Self::Acceptance,
+        Self::Application,
+    ];
+
+    /// A sentence.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ConfirmCreation => {
+                "it waits for an operator, because the lane creates no more unasked: mati-sync sync --confirm-creation"
+            }
+            Self::ConfirmRetraction => {
+                "it waits for an operator, because the lane retracts no more unasked: mati-sync sync --confirm-retraction"
+            }
+            Self::Room => "it waits for room, because the destination holds all it can, and nothing weaker",
+            Self::Content => {
+                "it waits for another content, because the destination rejected this one; a retry offers it again: mati-sync sync --retry-rejected"
+            }
+            Self::Acceptance => {
+                "it waits for the destination, which rejected it and is asked again at each reading"
+            }
+            Self::Application => "it waits for another application, which holds the value at the destination",
+        }
+    }
+}
+
 /// What is known of a value when the next pass is foretold.
 #[derive(Clone, Copy, Debug)]
 pub struct Foresight<'a> {
     /// Every entry of the value.
     pub entries: &'a [Entry],
-    /// What the plan calls for, if the record is read.
-    pub plan: &'a Plan,
+    pub outlook: Outlook,
     pub is_admitted: bool,
     /// A pass will meet the record without the source touching it.
     pub is_met: bool,
-    /// Retractions of the lane wait for confirmation.
-    pub withholds: bool,
     pub now: DateTime<Utc>,
 }
 
 impl Foresight<'_> {
-    pub fn next(self) -> Next {
+    /// What comes next, and if the value waits, for what.
+    pub fn next(self) -> (Next, Option<Awaited>) {
         let is_in = |states: &[State]| self.entries.iter().any(|entry| states.contains(&entry.state()));
         let held = self.entries.iter().find(|entry| entry.is_held(self.now));
-        let changes = self.plan.send.iter().map(|item| item.change);
-        let change = changes.filter(|change| change.is_fate()).max_by_key(|change| change.fate());
-        let is_obstructed = is_in(&[State::UpdateRejected, State::RetractionRejected, State::Foreign]);
-        match change.filter(|_| self.is_met) {
-            Some(Change::Retracted) if self.withholds && !is_in(&[State::Condemned]) => Next::Wait,
-            Some(Change::Created) if is_in(&[State::Waiting]) => Next::Wait,
-            Some(_) if is_obstructed => Next::Wait,
-            Some(Change::Created) => Next::Create,
-            Some(Change::Updated) => Next::Update,
-            Some(Change::Renewed) => Next::Renew,
-            Some(Change::Retracted) => Next::Retract,
-            Some(Change::Displaced) | None if self.is_admitted && is_in(&[State::Rejected]) => Next::Wait,
-            Some(Change::Displaced) | None => match held {
-                Some(_) if !self.is_met || !self.is_admitted => Next::Expire,
-                _ => Next::None,
+        let wait = |awaited| (Next::Wait, Some(awaited));
+        let outlook = if self.is_met { self.outlook } else { Outlook::Nothing };
+        match outlook {
+            Outlook::NoRoom => wait(Awaited::Room),
+            Outlook::Withheld(Change::Retracted) => wait(Awaited::ConfirmRetraction),
+            Outlook::Withheld(_) => wait(Awaited::ConfirmCreation),
+            Outlook::Sent(_) if is_in(&[State::UpdateRejected, State::RetractionRejected]) => {
+                wait(Awaited::Acceptance)
+            }
+            Outlook::Sent(Change::Created) => (Next::Create, None),
+            Outlook::Sent(Change::Updated) => (Next::Update, None),
+            Outlook::Sent(Change::Renewed) => (Next::Renew, None),
+            Outlook::Sent(Change::Retracted) => (Next::Retract, None),
+            Outlook::Sent(Change::Displaced) | Outlook::Nothing
+                if self.is_admitted && is_in(&[State::Rejected]) =>
+            {
+                wait(Awaited::Content)
+            }
+            Outlook::Sent(Change::Displaced) | Outlook::Nothing
+                if self.is_admitted && is_in(&[State::Foreign]) =>
+            {
+                wait(Awaited::Application)
+            }
+            Outlook::Sent(Change::Displaced) | Outlook::Nothing => match held {
+                Some(_) if !self.is_met || !self.is_admitted => (Next::Expire, None),
+                _ => (Next::None, None),
             },
         }
     }

@@ -27,6 +27,11 @@ impl Fingerprint {
         Self(1 + u64::from(confidence.min(100)))
     }
 
+    /// Whether the content is another product's, which the lane only adopted.
+    pub fn is_adopted(self) -> bool {
+        (Self::adopted(0).0..=Self::adopted(100).0).contains(&self.0)
+    }
+
     /// Whether this, of an indicator that is held, says that sending `indicator` with `fingerprint` would change
     /// nothing.
     pub fn covers(self, fingerprint: Self, indicator: &Indicator) -> bool {

@@ -2,7 +2,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{outcome::End, report::Report, schedule::Schedule};
+use super::{
+    outcome::End,
+    report::{Report, Trigger},
+    schedule::Schedule,
+};
 
 /// A pass may begin so much later than its schedule says: the host may start slowly, and one pass waits for another.
 const LATE: TimeDelta = TimeDelta::minutes(40);
@@ -69,10 +73,46 @@ fn verdict<'a>(run: &'a Report, lane: &str) -> Option<(End, Option<&'a str>)> {
     }
 }
 
-/// When the timer should have fired, if it should have long ago: by the newest of `runs`, which come newest first.
-pub fn overdue(runs: &[Report], schedule: &Schedule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let newest = runs.iter().map(|run| run.started_at).max()?;
-    schedule.next_after(newest).filter(|due| *due + LATE < now)
+/// The time since the newest pass, by the ticks that should have brought the next ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// When the newest pass began.
+    pub since: DateTime<Utc>,
+    /// The first tick after that.
+    pub due: DateTime<Utc>,
+    second: DateTime<Utc>,
+}
+
+impl Silence {
+    /// Since the newest of `runs`, or the newest in which `lane` took part. A rehearsal breaks no silence.
+    pub fn of(runs: &[Report], lane: Option<&str>, schedule: &Schedule) -> Option<Self> {
+        let takes_part = |run: &&Report| {
+            !run.dry_run && (run.lanes.is_empty() || lane.is_none_or(|lane| run.lanes.contains_key(lane)))
+        };
+        let since = runs.iter().filter(takes_part).map(|run| run.started_at).max()?;
+        let due = schedule.next_after(since)?;
+        Some(Self { since, due, second: schedule.next_after(due)? })
+    }
+
+    /// Whether the next pass should have begun by `now`, for a person who looks.
+    pub fn is_late(&self, now: DateTime<Utc>) -> bool {
+        self.due + LATE < now
+    }
+
+    /// Whether two schedules have passed by `now`, for a monitoring system that raises an alarm.
+    pub fn is_long(&self, now: DateTime<Utc>) -> bool {
+        self.second < now
+    }
+}
+
+/// When the timer started a pass last, if a watchdog message did since; `None` inside: in none of these `runs`.
+pub fn replaced_timer(runs: &[Report]) -> Option<Option<DateTime<Utc>>> {
+    let newest = |trigger: Trigger| {
+        let of = runs.iter().filter(|run| run.trigger == trigger && !run.dry_run);
+        of.map(|run| run.started_at).max()
+    };
+    let (watchdog, timer) = (newest(Trigger::Watchdog)?, newest(Trigger::Timer));
+    timer.is_none_or(|timer| timer < watchdog).then_some(timer)
 }
 
 #[cfg(test)]
@@ -80,7 +120,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::report::{LaneReport, Trigger};
+    use crate::domain::report::LaneReport;
 
     /// A pass at this hour that ended so for the lane `sentinel`.
     fn run(hour: u32, end: End) -> Report {
@@ -97,6 +137,7 @@ mod tests {
             message: String::new(),
             continues: None,
             losses: Vec::new(),
+            watchdog: None,
             lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
         }
     }
@@ -132,12 +173,36 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_that_a_message_replaced_is_noticed_until_it_fires_again() {
+        let of = |trigger, hour| Report { trigger, ..run(hour, End::CaughtUp) };
+        let at = |hour| run(hour, End::CaughtUp).started_at;
+        assert_eq!(replaced_timer(&[of(Trigger::Timer, 9), of(Trigger::Cli, 8)]), None);
+        let dead = [of(Trigger::Cli, 12), of(Trigger::Watchdog, 11), of(Trigger::Timer, 8)];
+        assert_eq!(replaced_timer(&dead), Some(Some(at(8))));
+        assert_eq!(replaced_timer(&dead[..2]), Some(None));
+        let alive = [of(Trigger::Timer, 13), of(Trigger::Watchdog, 11), of(Trigger::Timer, 8)];
+        assert_eq!(replaced_timer(&alive), None);
+    }
+
+    #[test]
     fn a_timer_that_does_not_fire_is_noticed() {
         let hourly = Schedule::parse("0 23 * * * *").unwrap();
         let at = |text: &str| text.parse().unwrap();
         let runs = [run(9, End::CaughtUp)];
-        assert_eq!(overdue(&runs, &hourly, at("2026-03-02T10:50:00Z")), None);
-        assert_eq!(overdue(&runs, &hourly, at("2026-03-02T11:10:00Z")), Some(at("2026-03-02T10:23:00Z")));
-        assert_eq!(overdue(&[], &hourly, at("2026-03-02T11:10:00Z")), None);
+        let silence = Silence::of(&runs, None, &hourly).unwrap();
+        assert_eq!((silence.since, silence.due), (at("2026-03-02T09:23:00Z"), at("2026-03-02T10:23:00Z")));
+        let judged = |text| (silence.is_late(at(text)), silence.is_long(at(text)));
+        assert_eq!(judged("2026-03-02T10:50:00Z"), (false, false));
+        assert_eq!(judged("2026-03-02T11:10:00Z"), (true, false));
+        assert_eq!(judged("2026-03-02T11:24:00Z"), (true, true));
+        assert_eq!(Silence::of(&[], None, &hourly), None);
+        // Neither a rehearsal nor a pass without the lane breaks the lane's silence.
+        let mut rehearsal = run(10, End::CaughtUp);
+        rehearsal.dry_run = true;
+        let mut other = run(11, End::CaughtUp);
+        other.lanes = BTreeMap::from([("defender".to_owned(), LaneReport::ended(End::CaughtUp, None))]);
+        let runs = [other, rehearsal, run(9, End::CaughtUp)];
+        assert_eq!(Silence::of(&runs, Some("sentinel"), &hourly), Some(silence));
+        assert_eq!(Silence::of(&runs, None, &hourly).unwrap().since, at("2026-03-02T11:23:00Z"));
     }
 }

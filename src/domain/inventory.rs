@@ -16,6 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     manifest::Manifest,
     observable::{IndicatorType, Key, Observable},
+    page::About,
     spelling::Malformed,
 };
 
@@ -70,6 +71,7 @@ pub enum Owner {
 pub struct PassedOver {
     /// The destination's id for it.
     pub id: String,
+    pub about: About,
     /// Why, as half a sentence behind the id.
     pub reason: String,
 }
@@ -96,7 +98,10 @@ pub fn missing(held: &[Held], manifest: &mut Manifest, now: DateTime<Utc>) -> Ve
     let ours = held.iter().filter(|held| held.owner == Owner::Us);
     let ours: HashSet<Key> = ours.filter_map(|held| held.key).collect();
     let missing = manifest.entries().iter().filter(|entry| entry.is_held(now) && !ours.contains(&entry.key));
-    missing.map(|entry| Known::from(gone(entry, now))).collect()
+    let noted = |entry: &Entry| {
+        if entry.state().is_decided_against() { entry.retracted(now) } else { entry.missing(now) }
+    };
+    missing.map(|entry| Known::from(noted(entry))).collect()
 }
 
 /// The entry of an indicator that the destination no longer holds at `now`.

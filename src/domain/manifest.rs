@@ -26,7 +26,12 @@ pub struct Manifest {
 
 impl Manifest {
     pub fn get(&self, key: Key) -> Option<&Entry> {
-        self.places.find(&self.entries, key).map(|place| &self.entries[place])
+        self.place(key).map(|place| &self.entries[place])
+    }
+
+    /// Where an entry stands among [`Manifest::entries`].
+    pub fn place(&self, key: Key) -> Option<usize> {
+        self.places.find(&self.entries, key)
     }
 
     /// The handle that goes with an entry.

@@ -13,11 +13,22 @@ pub struct Page {
     pub unusable: Vec<Unusable>,
 }
 
+/// The kind of a record that cannot be read.
+pub const UNREADABLE: &str = "unreadable";
+
+/// What a record of the source or of a destination is about, as it is written there, for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    pub value: String,
+    pub kind: String,
+}
+
 /// A record that is no indicator of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable {
     /// The source's id, or what there is of it.
     pub id: String,
+    pub about: About,
     pub reason: DropReason,
     pub detail: String,
     /// The indicator that an earlier version would have made of it: a lane may still hold that.

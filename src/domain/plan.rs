@@ -76,6 +76,16 @@ impl Planned {
         self.indicator.observable.subject(self.hash_type)
     }
 
+    /// The value that is sent, as the log names it.
+    pub fn value(&self) -> String {
+        self.subject().value.into_owned()
+    }
+
+    /// The type of indicator, as the log names it.
+    pub fn type_name(&self) -> &'static str {
+        self.indicator.observable.indicator_type().name()
+    }
+
     /// What ranks it where a destination cannot hold all; an unrated one comes last. One that an older record only keeps
     /// from running out goes on being ranked by the deciding record, as it is known.
     pub fn rank(&self) -> Rank {
@@ -169,13 +179,14 @@ pub fn plan_page(
     let names = page.iter().flat_map(|named| &named.names);
     let known: Vec<Option<Entry>> = names.map(|name| manifest.get(name.key).copied()).collect();
     let mut known = known.as_slice();
-    for (record, Named { indicator, names }) in page.into_iter().enumerate() {
+    for (record, Named { indicator, names, rejected_as }) in page.into_iter().enumerate() {
         let held = known.split_off(..names.len()).expect("there is one for each name");
         let admitted = policy.admit(&indicator);
         let (fingerprint, version) = (policy.fingerprint(&indicator), versions[record]);
         let is_contested = names.iter().any(|name| deciders[&name.key].is_contested);
         let decides = |name: &Name| deciders[&name.key].record == record;
-        let mut candidate = Candidate { indicator: &indicator, version, is_contested, fingerprint, admitted };
+        let mut candidate =
+            Candidate { indicator: &indicator, version, is_contested, fingerprint, rejected_as, admitted };
         let mut former = policy.former_names(&names, held, &candidate, manifest, circumstances);
         former.retain(|name| names.iter().any(decides) || indicator.former.contains(&name.key));
         // Another record of the page stands for it there, or another had the same former name.

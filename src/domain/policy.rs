@@ -39,6 +39,8 @@ pub struct Policy {
 pub struct Named {
     pub indicator: Indicator,
     pub names: Vec<Name>,
+    /// Of one that is offered again: the fingerprint of what could not be done, under the settings of that time.
+    pub rejected_as: Option<Fingerprint>,
 }
 
 /// The circumstances under which a page is decided about.
@@ -92,8 +94,11 @@ impl Policy {
 
     /// Each indicator with its names.
     pub fn named(&self, indicators: Vec<Indicator>) -> Vec<Named> {
-        let named =
-            indicators.into_iter().map(|indicator| Named { names: self.names(&indicator), indicator });
+        let named = indicators.into_iter().map(|indicator| Named {
+            names: self.names(&indicator),
+            indicator,
+            rejected_as: None,
+        });
         named.collect()
     }
 

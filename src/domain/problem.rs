@@ -36,6 +36,7 @@ pub enum Role {
     SentinelContributor,
     StorageBlobDataContributor,
     KeyVaultSecretsUser,
+    StorageQueueDataContributor,
 }
 
 impl Role {
@@ -46,6 +47,7 @@ impl Role {
             Self::SentinelContributor => "Microsoft Sentinel Contributor",
             Self::StorageBlobDataContributor => "Storage Blob Data Contributor",
             Self::KeyVaultSecretsUser => "Key Vault Secrets User",
+            Self::StorageQueueDataContributor => "Storage Queue Data Contributor",
         }
     }
 
@@ -55,7 +57,7 @@ impl Role {
             Self::SentinelReader | Self::SentinelContributor => {
                 "the workspace (its Properties page has the resource id)"
             }
-            Self::StorageBlobDataContributor => {
+            Self::StorageBlobDataContributor | Self::StorageQueueDataContributor => {
                 "the storage account (its Endpoints page has the resource id)"
             }
             Self::KeyVaultSecretsUser => "the key vault (its Properties page has the resource id)",

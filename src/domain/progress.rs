@@ -9,6 +9,7 @@ use super::{
     deciding_record::{Refreshes, WholeRefresh},
     expiry::Renewal,
     feeds::{Feeds, Loss, NotedLoss, Quota, note_losses},
+    findings::AuditProgress,
     observable::Key,
     purpose::{Backfill, Purpose},
     unasked::Unasked,
@@ -96,6 +97,8 @@ pub struct Progress {
     /// The version of the rules about harmful values by which the destination's own list was gone through.
     #[serde(default)]
     pub swept: u32,
+    #[serde(default, skip_serializing_if = "AuditProgress::is_new")]
+    pub audit: AuditProgress,
     /// The indicator in `control.json`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Key>,
@@ -183,6 +186,7 @@ impl Progress {
             waiting: None,
             caught_up: None,
             swept: 0,
+            audit: AuditProgress::default(),
             control: None,
             adoption: None,
             watermark: begin,

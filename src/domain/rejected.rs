@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::observable::Observable;
+use super::{
+    observable::{IndicatorType, Observable},
+    page::UNREADABLE,
+};
 
 /// The longest text that is kept of one, in characters.
 const LONGEST: usize = 300;
@@ -16,6 +19,8 @@ pub struct RejectedRecord {
     pub at: Option<DateTime<Utc>>,
     /// What the indicator is about, or its id where that cannot be told.
     pub value: String,
+    /// The type of indicator, or that it cannot be told.
+    pub kind: &'static str,
     pub reason: String,
 }
 
@@ -28,8 +33,10 @@ impl RejectedRecord {
         let about: Option<Observable> = about.and_then(|about| serde_json::from_value(about).ok());
         let shown = about.clone().and_then(value);
         let id = || text("id").or(text("source_id")).unwrap_or("unknown").to_owned();
+        let indicator_type = about.as_ref().map(Observable::indicator_type);
         Self {
             about,
+            kind: indicator_type.map_or(UNREADABLE, IndicatorType::name),
             at: text("at").and_then(|at| at.parse().ok()),
             value: cut(&shown.unwrap_or_else(id)),
             reason: cut(text("reason").unwrap_or("its line in the file of rejected records is damaged")),

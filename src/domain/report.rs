@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     arrival::ArrivalReport,
     feeds::Loss,
+    findings::Findings,
     observable::IndicatorType,
     outcome::{Changes, Counts, End},
     rows::{Change, grouped},
@@ -15,13 +16,15 @@ use super::{
 };
 
 /// What made a pass run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     Timer,
     Manual,
     Continuation,
     Cli,
+    /// The delayed message of an earlier pass: no pass ended since.
+    Watchdog,
 }
 
 /// `runs/<run_id>.json`, the body of `GET /api/status?run=`, and the last log line of a pass.
@@ -41,6 +44,9 @@ pub struct Report {
     /// What the source could no longer give, or perhaps did not give in full.
     #[serde(default)]
     pub losses: Vec<Loss>,
+    /// When the watchdog message becomes visible that this pass left; absent if it left none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watchdog: Option<DateTime<Utc>>,
     pub lanes: BTreeMap<String, LaneReport>,
 }
 
@@ -79,6 +85,15 @@ pub struct LaneReport {
     /// What the settings cost that a dry run ran under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Change>,
+    /// Everything is done but what waits for an operator's confirmation.
+    #[serde(skip)]
+    pub waits: bool,
+    /// How many indicators the lane held at the end, if that can be told.
+    #[serde(skip)]
+    pub held: Option<u64>,
+    /// What an audit, or its repair, came to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Findings>,
     /// What this lane found to be lost: told once for all lanes.
     #[serde(skip)]
     pub losses: Vec<Loss>,
@@ -149,6 +164,9 @@ impl LaneReport {
             arrival: ArrivalReport::default(),
             delivered: Percentiles::default(),
             cost: None,
+            waits: false,
+            held: None,
+            audit: None,
             losses: Vec::new(),
             continues: None,
         }
@@ -161,6 +179,11 @@ impl LaneReport {
 }
 
 impl Report {
+    /// Whether a pass did its work, however that ended: it was no rehearsal, and no other pass kept it from working.
+    pub fn is_of_a_whole_pass(&self) -> bool {
+        !self.dry_run && !matches!(self.end, End::Skipped | End::Fenced)
+    }
+
     /// The sum of all lanes.
     pub fn totals(&self) -> Counts {
         let mut totals = Counts::default();
@@ -222,6 +245,7 @@ impl Report {
             for (list, count) in &theirs.excluded_by {
                 *mine.excluded_by.entry(list.clone()).or_default() += count;
             }
+            mine.audit = theirs.audit.clone().or(mine.audit.take());
             mine.end = theirs.end;
             mine.message.clone_from(&theirs.message);
             mine.watermark = theirs.watermark;

@@ -62,6 +62,13 @@ impl Schedule {
         self.0.after(&time).next()
     }
 
+    /// How long after `now` two ticks have certainly passed: twice the longer of the two pauses that come next.
+    pub fn two_ticks_after(&self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        let first = self.next_after(now)?;
+        let second = self.next_after(first)?;
+        Some((first - now).max(second - first) * 2)
+    }
+
     /// The longest time between two ticks; `None` where there are no two.
     pub fn longest_pause(&self) -> Option<TimeDelta> {
         // Enough for some weeks of a schedule of weekdays; any day to begin with would do.
@@ -303,6 +310,23 @@ mod tests {
         for text in ["0 23 * * * *", "23 * * * *", "01:00:00", "1.00:30", "6", "00:30:00.5", "1:02:03:04"] {
             assert_eq!(fault(Some(text)), None, "{text}");
         }
+    }
+
+    #[test]
+    fn two_ticks_have_passed_after_twice_the_pause_that_comes() {
+        for (text, now, minutes) in [
+            ("0 23 * * * *", "2026-03-02T12:23:04Z", 120),
+            ("0 23 * * * *", "2026-03-02T12:22:59Z", 120),
+            ("0 0 */6 * * *", "2026-03-02T12:00:30Z", 720),
+            // From Friday to Monday, and from Monday to Tuesday.
+            ("0 30 9 * * 1-5", "2026-03-06T09:31:00Z", 2 * (72 * 60 - 1)),
+            ("0 30 9 * * 1-5", "2026-03-09T09:31:00Z", 2 * 24 * 60),
+        ] {
+            let now = now.parse().unwrap();
+            let after = Schedule::parse(text).unwrap().two_ticks_after(now).unwrap();
+            assert_eq!(after.num_minutes(), minutes, "{text} at {now}");
+        }
+        assert_eq!(Schedule::parse("0 0 0 31 2 *").unwrap().two_ticks_after(DateTime::UNIX_EPOCH), None);
     }
 
     #[test]

@@ -169,7 +169,7 @@ impl Selection {
 impl Policy {
     /// Whether nothing is known of an indicator, under any name that it may have.
     fn is_new(&self, named: &Named, manifest: &mut Manifest) -> bool {
-        let Named { indicator, names } = named;
+        let Named { indicator, names, .. } = named;
         let is_unknown = |name: &Name| manifest.get(name.key).is_none();
         names.iter().all(is_unknown)
             && self.possible_names(indicator).iter().all(is_unknown)

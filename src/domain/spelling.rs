@@ -154,10 +154,21 @@ pub enum HostOf<'a> {
     Address(IpAddr),
 }
 
+/// The scheme of `url`, which is in our spelling, and what stands behind `://`.
+pub fn split(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
+}
+
+/// The host with its port and what stands before it, of what stands behind `://`.
+pub fn authority(rest: &str) -> &str {
+    let end = rest.bytes().position(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#'));
+    &rest[..end.unwrap_or(rest.len())]
+}
+
 /// The host of `url`, which [`url()`] spelt; `None`: it did not.
 pub fn host_of(url: &str) -> Option<HostOf<'_>> {
-    let (_, rest) = url.split_once("://")?;
-    let authority = &rest[..rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())];
+    let authority = authority(split(url)?.1);
     let place = authority.rfind('@').map_or(authority, |at| &authority[at + 1..]);
     let end = place.rfind(']').map_or(0, |at| at + 1);
     let host = &place[..place[end..].find(':').map_or(place.len(), |at| end + at)];

@@ -206,6 +206,13 @@ impl Server {
                 Err(error) => view.unavailable(&error),
             });
         }
+        if request.is_set("audit") {
+            let reach = engine.source.limits().reach;
+            return Reply::http(match engine.last_audit().await {
+                Ok(audit) => view.audit(audit.as_ref(), reach),
+                Err(error) => view.unavailable(&error),
+            });
+        }
         if let Some(value) = request.query("value") {
             return Reply::http(view.explanation(&engine.explain(value, deadline).await));
         }

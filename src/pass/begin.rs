@@ -22,9 +22,11 @@ const SHORTEST_REFRESH: TimeDelta = TimeDelta::days(30);
 pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Result<(), Halt> {
     let context = ledger.context;
     context.lane.destination.take_over();
+    if ledger.state.is_new() {
+        ledger.state.progress.audit.last.get_or_insert(context.pass.started_at);
+    }
     delivery.reconciler().adopt(ledger).await?;
-    prepare_retraction_limit(ledger);
-    creations::prepare(ledger);
+    prepare_limits(ledger);
     delivery.reconciler().follow_new_rules(ledger).await?;
     Box::pin(arrival::look_back(ledger, delivery)).await?;
     let before = ledger.state.progress.clone();
@@ -63,7 +65,12 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     ledger.commit(Vec::new()).await
 }
 
-/// Measures what is held before anything is retracted; what waits is counted anew.
+/// Measures what is held before anything is retracted or created; what waits is counted anew.
+pub(super) fn prepare_limits(ledger: &mut Ledger<'_>) {
+    prepare_retraction_limit(ledger);
+    creations::prepare(ledger);
+}
+
 fn prepare_retraction_limit(ledger: &mut Ledger<'_>) {
     let now = ledger.context.pass.started_at;
     if ledger.state.progress.unasked.is_new() {
@@ -142,6 +149,7 @@ fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
         span.num_days()
     );
     progress.settings_hash.clone_from(&lane.settings_hash);
+    progress.settings_changed = Some(now);
     let (from, to) = (whole_second(now - span), source.limits().end(now));
     let run_id = format!("{}-settings", pass.run_id);
     progress.backfills.push(Backfill { run_id, purpose: Purpose::Lookback, from, to, position: from });

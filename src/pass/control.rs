@@ -1,6 +1,8 @@
 //! The control object: when a destination accepts nothing, one object that it holds is sent again. If it takes that, the
 //! rejected records are at fault; if not, it rejects everything, and no record is blamed.
 
+use tracing::info;
+
 use super::{halt::Halt, ledger::Ledger};
 use crate::domain::{
     entry::Entry,
@@ -108,6 +110,16 @@ impl Control {
         };
         let item = stored.and_then(|indicator| planned(ledger, indicator));
         self.key = item.as_ref().map(|item| item.key);
+        if let Some(item) = &item {
+            let (lane, value, kind) = (context.lane.name, item.value(), item.type_name());
+            let id = &item.indicator.source_id;
+            info!(
+                lane,
+                value,
+                "type" = kind,
+                "{id} is sent again, to tell whether the records or the requests are at fault"
+            );
+        }
         Ok(item)
     }
 }

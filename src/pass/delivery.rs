@@ -8,7 +8,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::Notify, task::yield_now};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     control::Control,
@@ -62,7 +62,7 @@ pub(super) struct Delivery<'a> {
     /// What was begun and is not settled: the manifest knows nothing of it yet.
     under_way: HashSet<Key>,
     /// Entries for the next commit.
-    settled: Vec<Known>,
+    pub(super) settled: Vec<Known>,
     control: Control,
     pub(super) reconciler: Reconciler,
     halt: Option<Halt>,
@@ -277,11 +277,7 @@ impl<'a> Delivery<'a> {
     /// Puts the control object before everything that waits, or halts if there is none.
     async fn ask_control(&mut self, ledger: &mut Ledger<'a>) -> Result<(), Halt> {
         match self.control.ask(ledger).await? {
-            Some(item) => {
-                let (lane, id) = (ledger.context.lane.name, &item.indicator.source_id);
-                info!(lane, "{id} is sent again, to tell whether the records or the requests are at fault");
-                self.waiting.push_front(vec![item]);
-            }
+            Some(item) => self.waiting.push_front(vec![item]),
             None => self.halt_for(self.control.stall()),
         }
         Ok(())
@@ -298,7 +294,12 @@ impl<'a> Delivery<'a> {
                 _ => self.halt_for(self.control.stall()),
             },
             Err(ApiError::Rejected(Rejection { reason, .. })) => {
-                warn!("the destination rejects an indicator that it holds as well: {reason}");
+                let (value, kind) = (item.value(), item.type_name());
+                warn!(
+                    value,
+                    "type" = kind,
+                    "the destination rejects {value} as well, which it holds: {reason}"
+                );
                 self.halt_for(self.control.stall());
             }
             Err(error) => self.halt_for(error.into()),
@@ -312,7 +313,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Counts what became of one record, and notes what is known of it now for the next commit.
-    fn settle(&mut self, ledger: &mut Ledger<'a>, item: &Planned, outcome: RecordOutcome) {
+    pub(super) fn settle(&mut self, ledger: &mut Ledger<'a>, item: &Planned, outcome: RecordOutcome) {
         self.under_way.remove(&item.key);
         let before = ledger.state.manifest.get(item.key).copied();
         let was_held = before.is_some_and(|entry| entry.is_held(ledger.now()));
@@ -339,7 +340,7 @@ impl<'a> Delivery<'a> {
             RecordOutcome::Rejected(rejection) => {
                 self.close(ledger, item, Some(Fate::Rejected));
                 ledger.reject(item, &rejection);
-                if self.reconciler.made_way() && !item.change.removes() {
+                if !self.reconciler.made_way().is_empty() && !item.change.removes() {
                     // The best of those that made way take its place when all are offered again.
                     ledger.state.progress.refreshed = None;
                 }
@@ -358,7 +359,14 @@ impl<'a> Delivery<'a> {
     }
 
     /// Admits what the destination has room for, and what no other application holds there.
-    async fn admit(&mut self, ledger: &mut Ledger<'a>, planned: Vec<Planned>) -> Result<Vec<Planned>, Halt> {
+    ///
+    /// # Errors
+    /// Why the lane cannot go on.
+    pub(super) async fn admit(
+        &mut self,
+        ledger: &mut Ledger<'a>,
+        planned: Vec<Planned>,
+    ) -> Result<Vec<Planned>, Halt> {
         if planned.is_empty() {
             return Ok(planned);
         }
@@ -382,14 +390,6 @@ impl<'a> Delivery<'a> {
     fn close(&mut self, ledger: &mut Ledger<'a>, item: &Planned, fate: Option<Fate>) {
         let fate = fate.and_then(|fate| self.fates.close(item, fate));
         fate.into_iter().for_each(|fate| ledger.counts.count(fate));
-    }
-
-    /// A dry run: what would be sent is counted and remembered, so that it counts once.
-    async fn count_only(&mut self, ledger: &mut Ledger<'a>, planned: Vec<Planned>) -> Result<(), Halt> {
-        for item in planned {
-            self.settle(ledger, &item, RecordOutcome::Acknowledged(item.handle));
-        }
-        ledger.commit(std::mem::take(&mut self.settled)).await
     }
 }
 

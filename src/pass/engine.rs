@@ -6,20 +6,23 @@ use tracing::{Instrument, info, info_span, warn};
 use uuid::Uuid;
 
 use super::{
-    Lane,
+    Lane, audit,
     context::Context,
     continuation::{Continuation, MOST_HOPS},
     gauge::Gauge,
     halt, lane,
-    work::{MessageKind, Pass, QueueMessage, Work},
+    watchdog::{self, Watchdog},
+    work::{Audits, MessageKind, Pass, QueueMessage, Work},
 };
 use crate::{
     clock::{Deadline, OutOfTime, SharedClock},
     domain::{
+        findings::Audit,
         outcome::End,
         report::{LaneReport, Report, Trigger, run_id},
         request::RunOptions,
     },
+    signals::Signals,
     source::Source,
     state::{error::StateError, lease::Lease, store::Store},
 };
@@ -37,6 +40,10 @@ pub struct Engine {
     /// The values of `EXCLUDE`.
     pub exclude: String,
     pub open_store: OpenStore,
+    /// What makes up for a timer that does not fire; `None` where the settings give no queue of the host's.
+    pub watchdog: Option<Watchdog>,
+    /// Who is told of passes that ended.
+    pub signals: Signals,
     pub gauge: Arc<Gauge>,
     /// Called with every pass that ended, and the host's id of the invocation.
     pub announce: fn(&Report, Option<&str>),
@@ -50,7 +57,7 @@ pub struct Ended {
     /// To be put on the queue.
     pub continuation: Option<QueueMessage>,
     /// A chain of continuations ended here that did not deliver everything: some lane stalled on the way, or the
-    /// chain was cut off.
+    /// chain was cut off. Or a watchdog message could not be passed on.
     pub chain_failed: bool,
 }
 
@@ -91,16 +98,22 @@ impl Engine {
     }
 
     pub(super) fn pass(&self, work: &Work, invocation_id: Option<&str>) -> Pass {
-        let (trigger, order, continues) = match work {
-            Work::Timer => (Trigger::Timer, RunOptions::default(), None),
-            Work::Command(order) => (Trigger::Cli, order.clone(), None),
+        let order = RunOptions::default;
+        let (trigger, order, audits, continues) = match work {
+            Work::Timer => (Trigger::Timer, order(), Audits::WhenDue, None),
+            Work::Command(order) => (Trigger::Cli, order.clone(), Audits::Never, None),
+            Work::Repair => (Trigger::Cli, order(), Audits::Repair, None),
             Work::QueueMessage(message) => {
-                (Trigger::Continuation, RunOptions::default(), Some(message.clone()))
+                let trigger = match message.kind {
+                    MessageKind::Watchdog => Trigger::Watchdog,
+                    MessageKind::Request | MessageKind::Continue => Trigger::Continuation,
+                };
+                (trigger, order(), Audits::WhenDue, Some(message.clone()))
             }
         };
         let started_at = self.clock.now();
         let invocation_id = invocation_id.map(str::to_owned);
-        Pass { run_id: self.new_run_id(), trigger, order, started_at, invocation_id, continues }
+        Pass { run_id: self.new_run_id(), trigger, order, audits, started_at, invocation_id, continues }
     }
 
     async fn invoke(
@@ -129,8 +142,12 @@ impl Engine {
         deadline: &Deadline,
         ended: &mut Ended,
     ) -> Result<(), StateError> {
-        if let Work::QueueMessage(message) = work
-            && !self.is_current(store, message).await?
+        let message = match work {
+            Work::QueueMessage(message) => Some(message),
+            Work::Timer | Work::Command(_) | Work::Repair => None,
+        };
+        if let Some(message) = message
+            && !self.is_current(store, message, ended).await?
         {
             info!("a message of {} has nothing left to do", message.run_id);
             return Ok(());
@@ -139,6 +156,11 @@ impl Engine {
         let lease = lease.await;
         self.gauge.wait_for(None);
         let Some(lease) = lease? else {
+            if let Some(message) = message.filter(|message| message.kind == MessageKind::Watchdog) {
+                // The pass at work leaves a message of its own, unless it dies.
+                ended.chain_failed |= !self.pass_on(&message.run_id).await;
+                return Ok(());
+            }
             let message = "another pass is still at work; nothing is lost, it or the next one goes on";
             ended
                 .reports
@@ -183,9 +205,20 @@ impl Engine {
         ended: &mut Ended,
         continuation: &mut Continuation,
     ) -> Result<(), StateError> {
+        if let Work::QueueMessage(message) = work
+            && message.kind == MessageKind::Watchdog
+            && !self.is_current(store, message, ended).await?
+        {
+            info!("a pass ended while the watchdog message of {} waited for the lease", message.run_id);
+            return Ok(());
+        }
         let is_request = matches!(work, Work::QueueMessage(QueueMessage { kind: MessageKind::Request, .. }));
         if !is_request {
-            ended.reports.push(self.run_pass(store, lease, pass, deadline, continuation).await);
+            let report = self.run_pass(store, lease, pass, deadline, continuation).await;
+            // The message that started it is all there is: the host is to deliver it again, and it goes on then.
+            let is_last = pass.trigger == Trigger::Watchdog && report.is_of_a_whole_pass();
+            ended.chain_failed |= is_last && report.watchdog.is_none();
+            ended.reports.push(report);
         }
         if lease.check().is_ok() {
             self.set_aside(store, lease).await?;
@@ -221,12 +254,20 @@ impl Engine {
         continuation: &mut Continuation,
     ) -> Report {
         let lanes = self.lanes_of(store, pass).await;
+        let invocation = deadline;
         let deadline = lease.bound(deadline);
         let span = info_span!("pass", run_id = pass.run_id);
         let run = self.run_lanes(store, lanes, pass, Some(lease), &continuation.id, &deadline);
         let lanes = run.instrument(span).await;
         continuation.take(pass, &lanes);
-        self.close(store, pass, lanes).await
+        let mut report = self.close(pass, lanes);
+        let audited =
+            report.lanes.iter().filter_map(|(name, lane)| Some((name.clone(), lane.audit.clone()?)));
+        audit::keep(store, &Audit { lanes: audited.collect() }).await;
+        report.watchdog = self.leave_watchdog(&report, invocation).await;
+        let report = self.publish(store, pass, report).await;
+        self.tell_others(store, lease, &report, invocation).await;
+        report
     }
 
     /// All lanes side by side, by the lists of exclusions as they stand; without those, none.
@@ -275,13 +316,8 @@ impl Engine {
         }
     }
 
-    /// Puts the lanes' ends together and writes the report.
-    pub(super) async fn close(
-        &self,
-        store: &Store,
-        pass: &Pass,
-        lanes: Vec<(&'static str, LaneReport)>,
-    ) -> Report {
+    /// Puts the lanes' ends together.
+    pub(super) fn close(&self, pass: &Pass, lanes: Vec<(&'static str, LaneReport)>) -> Report {
         let is_cut_off = pass.hop() >= MOST_HOPS && lanes.iter().any(|(_, lane)| lane.end == End::Paused);
         let end = lanes.iter().map(|(_, lane)| lane.end).max().unwrap_or(End::CaughtUp);
         let mut report = self.report(pass, end, String::new());
@@ -293,15 +329,21 @@ impl Engine {
         }
         report.lanes = lanes.into_iter().map(|(name, lane)| (name.to_owned(), lane)).collect();
         report.message = report.sentence();
+        if pass.trigger == Trigger::Watchdog
+            && let Some(message) = &pass.continues
+        {
+            report.message = format!("{}. {}", watchdog::why(&message.run_id), report.message);
+        }
         if is_cut_off {
             report.message.push_str(&format!(
                 ". The chain of {MOST_HOPS} continuations ends here, and the timer goes on: if it cannot keep up, ask for less (higher thresholds, fewer types, a shorter INITIAL_LOOKBACK)"
             ));
         }
-        self.publish(store, pass, report).await
+        report
     }
 
-    async fn publish(&self, store: &Store, pass: &Pass, report: Report) -> Report {
+    /// Writes the report and announces it.
+    pub(super) async fn publish(&self, store: &Store, pass: &Pass, report: Report) -> Report {
         if let Err(error) = store.write_report(&report).await {
             warn!(run_id = pass.run_id, "the report of {} was not written: {error}", pass.run_id);
         }
@@ -321,6 +363,7 @@ impl Engine {
             message,
             continues: continues.map(|message| message.run_id.clone()),
             losses: Vec::new(),
+            watchdog: None,
             lanes: BTreeMap::new(),
         }
     }

@@ -151,7 +151,8 @@ async fn retract<'a>(
         for item in &plan.send {
             let hit = ledger.context.policy.exclusions.find(&item.indicator.observable);
             let by = hit.map(|hit| hit.to_string()).unwrap_or_default();
-            info!(lane = ledger.context.lane.name, "{} is excluded by {by}", item.subject().value);
+            let (value, kind) = (item.value(), item.type_name());
+            info!(lane = ledger.context.lane.name, value, "type" = kind, "{value} is excluded by {by}");
         }
         ledger.counts.read += plan.send.len() as u64;
         delivery.begin(Range::Live);

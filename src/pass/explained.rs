@@ -6,10 +6,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::{
-    explain::{Next, Verdict},
+    entry::Rank,
+    explain::{Awaited, Next, Verdict},
     filter::DropReason,
     observable::IndicatorType,
 };
+
+/// What `since` is. The manifest keeps the end of validity and not when that was sent.
+pub(super) const SINCE_IS: &str = "last sent: valid_until less the validity of the type; null if the settings have changed since, or another product sent it";
 
 /// Everything that is known of a value.
 #[derive(Clone, Debug, Serialize)]
@@ -47,8 +51,9 @@ pub struct Standing {
     pub held: bool,
     /// As the destination knows it.
     pub id: Option<String>,
-    /// When it was last sent, by its validity.
+    /// When it was last sent, as far as that follows from what is stored, see [`SINCE_IS`].
     pub since: Option<DateTime<Utc>>,
+    pub since_is: &'static str,
     pub valid_until: Option<DateTime<Utc>>,
     /// What is valid until earlier than this is renewed when its record is read.
     pub renewed_before: Option<DateTime<Utc>>,
@@ -60,6 +65,14 @@ pub struct Standing {
     pub displaced_by: Option<String>,
     pub decision: Verdict,
     pub next: Next,
+    /// What it waits for.
+    pub waits_for: Option<Awaited>,
+    /// If it waits for room: the weakest that the lane holds.
+    pub weakest: Option<Rank>,
+    /// What makes way for it, as the destination knows it.
+    pub displaces: Vec<String>,
+    /// If it is created or retracted: how many more the lane creates, or retracts, unasked. What exceeds it waits.
+    pub left_unasked: Option<u64>,
     /// What the manifest says of each name of the value.
     pub entries: Vec<Row>,
 }
@@ -128,6 +141,29 @@ impl Explanation {
                 say("", format!("{} is {}", row.id, row.state.replace('_', " ")));
             }
             say("", format!("next: {}", lane.next.word()));
+            if let Some(awaited) = lane.waits_for {
+                say("", awaited.words().to_owned());
+            }
+            if let Some(Rank { threat_score, confidence }) = lane.weakest {
+                say(
+                    "",
+                    format!(
+                        "the weakest that is held has threat score {threat_score} and confidence {confidence}"
+                    ),
+                );
+            }
+            if !lane.displaces.is_empty() {
+                say("", format!("{} makes way for it", lane.displaces.join(", ")));
+            }
+            if let Some(left) = lane.left_unasked {
+                let done = if lane.next == Next::Create { "creates" } else { "retracts" };
+                say(
+                    "",
+                    format!(
+                        "the lane {done} {left} more unasked; what comes after that waits for an operator"
+                    ),
+                );
+            }
         }
         if let Some(error) = &self.error {
             say("not found out", error.clone());

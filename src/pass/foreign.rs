@@ -6,6 +6,7 @@ use tracing::info;
 use super::{halt::Halt, ledger::Ledger};
 use crate::domain::{
     entry::{Known, State},
+    fingerprint::Fingerprint,
     indicator::Indicator,
     plan::Planned,
 };
@@ -17,6 +18,9 @@ struct Line {
     #[serde(rename = "about")]
     compared_as: String,
     indicator: Indicator,
+    /// Of its content, as it would have been sent then.
+    #[serde(default)]
+    fingerprint: Option<Fingerprint>,
 }
 
 /// Leaves `items` as another application has them at the destination, and remembers them. Returns what is known of them,
@@ -40,8 +44,16 @@ pub(super) async fn remember(ledger: &mut Ledger<'_>, items: &[Planned]) -> Resu
         let is_known = before
             .is_some_and(|before| before.state() == State::Foreign && before.fingerprint == item.fingerprint);
         if !is_known {
+            let (value, kind) = (item.value(), item.type_name());
+            info!(
+                lane = context.lane.name,
+                value,
+                "type" = kind,
+                "{value} is left as another application has it"
+            );
             let compared_as = context.lane.destination.compared_as(item);
-            let line = Line { compared_as, indicator: item.indicator.clone() };
+            let (indicator, fingerprint) = (item.indicator.clone(), Some(item.fingerprint));
+            let line = Line { compared_as, indicator, fingerprint };
             lines.push_str(&serde_json::to_string(&line).expect("our own types are JSON"));
             lines.push('\n');
         }

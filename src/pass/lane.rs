@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use tracing::{info, warn};
 
 use super::{
-    arrival,
+    arrival, audit,
     begin::begin,
     context::Context,
     continuation::worth_a_continuation,
@@ -67,6 +67,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     if let (Some(lapse), Some(message)) = (lapse, &mut report.message) {
         message.push_str(&format!(". {lapse}"));
     }
+    report.held = held.map(|held| held.total());
     if let Some(held) = held {
         days::note(context, &traffic, held, &report).await;
     }
@@ -106,7 +107,11 @@ fn first_lapse(ledger: &mut Ledger<'_>) -> Option<String> {
     Some(Lapse { lapse, now: ledger.now() }.to_string())
 }
 
-async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
+/// The lane's state as it is stored.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
     let Context { store, lane, pass, source, .. } = context;
     let origin = Origin {
         target: lane.target.clone(),
@@ -121,7 +126,7 @@ async fn load(context: &Context<'_>) -> Result<LaneState, StateError> {
 /// Window after window.
 async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Result<(), Halt> {
     let context = ledger.context;
-    let Context { lane, pass, source, .. } = context;
+    let Context { pass, source, .. } = context;
     let limits = source.limits();
     let mut now = pass.started_at;
     // The first pass of the lane had a clock that was ahead, and heard nothing from the source that set it right.
@@ -136,6 +141,30 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
+    loop {
+        now = Box::pin(read_all(&mut reading, ledger, delivery, now)).await?;
+        if !Box::pin(audit::follow(ledger)).await? {
+            break;
+        }
+    }
+    feeds::conclude(ledger)?;
+    let progress = &ledger.state.progress;
+    let retractions = progress.withheld.map(withheld_message);
+    let creations = progress.waiting.as_ref().map(waiting_message);
+    let messages: Vec<String> = retractions.into_iter().chain(creations).collect();
+    if messages.is_empty() { Ok(()) } else { Err(Halt::Withheld(messages.join(". "))) }
+}
+
+/// Reads window after window until nothing is left. Returns the time, by our clock or the source's, whichever is behind.
+async fn read_all<'a>(
+    reading: &mut Reading<'a>,
+    ledger: &mut Ledger<'a>,
+    delivery: &mut Delivery<'a>,
+    mut now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, Halt> {
+    let context = ledger.context;
+    let Context { lane, pass, source, .. } = context;
+    let limits = source.limits();
     loop {
         let Some(whole) = delivery.selecting.position(&ledger.state.progress).next_window(now, limits) else {
             if !delivery.selecting.has_windows() {
@@ -161,7 +190,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
                 gap.to
             );
         }
-        let read = pages::read(&mut reading, ledger, delivery, &planned, now).await;
+        let read = pages::read(reading, ledger, delivery, &planned, now).await;
         // A pass whose lease ran out has no time left either, but that is not why it ends.
         if let Err(Halt::OutOfTime(_)) = &read {
             context.lease.map_or(Ok(()), Lease::check)?;
@@ -191,12 +220,7 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         };
         delivery.end_window(ledger, planned, account, now, limits).await?;
     }
-    feeds::conclude(ledger)?;
-    let progress = &ledger.state.progress;
-    let retractions = progress.withheld.map(withheld_message);
-    let creations = progress.waiting.as_ref().map(waiting_message);
-    let messages: Vec<String> = retractions.into_iter().chain(creations).collect();
-    if messages.is_empty() { Ok(()) } else { Err(Halt::Withheld(messages.join(". "))) }
+    Ok(now)
 }
 
 /// Makes the end durable: what a pause needs to be continued, or that nothing is to be continued.
@@ -218,6 +242,9 @@ async fn settle<'a>(
     let paused = worked.as_ref().is_err_and(Halt::is_pause);
     let now = ledger.now();
     let before = ledger.state.progress.clone();
+    if let Err(halt) = audit::conclude(ledger).await {
+        warn!(lane = context.lane.name, "what was repaired was not counted: {halt:?}");
+    }
     retractions::recount(ledger);
     creations::recount(ledger);
     if let Err(halt) = delivery.store_control(ledger).await {
@@ -290,38 +317,41 @@ fn report(
     let not_arrived = arrival.remarks();
     let (delivered, arrival) = arrival.conclude();
     let (lane, has_rules) = (context.lane.name, context.lane.destination.has_rules());
-    let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks) = match ledger {
-        Some(ledger) => {
-            let mut counts = ledger.counts;
-            // Records that a survey marked which this pass did not see the end of.
-            counts.left += ledger.surveyed;
-            let progress = &ledger.state.progress;
-            let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
-            let mut withheld = WithheldReport { retracted, ..ledger.withheld };
-            for example in ledger.unwanted.into_iter().filter(|_| retracted > 0) {
-                withheld.add_example(|| example);
+    let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, audit, remarks) =
+        match ledger {
+            Some(ledger) => {
+                let mut counts = ledger.counts;
+                // Records that a survey marked which this pass did not see the end of.
+                counts.left += ledger.surveyed;
+                let progress = &ledger.state.progress;
+                let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
+                let mut withheld = WithheldReport { retracted, ..ledger.withheld };
+                for example in ledger.unwanted.into_iter().filter(|_| retracted > 0) {
+                    withheld.add_example(|| example);
+                }
+                let watermark = Some(progress.watermark);
+                let Ledger { by_type, matchable, excluded_by, losses, audit, remarks, .. } = ledger;
+                (counts, by_type, matchable, excluded_by, withheld, watermark, losses, audit, remarks)
             }
-            let watermark = Some(progress.watermark);
-            let Ledger { by_type, matchable, excluded_by, losses, remarks, .. } = ledger;
-            (counts, by_type, matchable, excluded_by, withheld, watermark, losses, remarks)
-        }
-        None => {
-            let matchable = has_rules.then_some(0);
-            let withheld = WithheldReport::default();
-            (
-                Counts::default(),
-                ByType::new(),
-                matchable,
-                BTreeMap::new(),
-                withheld,
-                None,
-                Vec::new(),
-                Vec::new(),
-            )
-        }
-    };
+            None => {
+                let matchable = has_rules.then_some(0);
+                let withheld = WithheldReport::default();
+                (
+                    Counts::default(),
+                    ByType::new(),
+                    matchable,
+                    BTreeMap::new(),
+                    withheld,
+                    None,
+                    Vec::new(),
+                    None,
+                    Vec::new(),
+                )
+            }
+        };
     [counts.requests, counts.throttled, counts.retried] = traffic.numbers();
     let caught_up = ended.is_ok();
+    let waits = matches!(ended, Err(Halt::Withheld(_)));
     let (end, told) = match ended.map_err(Halt::end) {
         Ok(()) => (End::CaughtUp, [remarks, not_arrived].concat()),
         Err((End::Stalled, message)) => (End::Stalled, [vec![message], not_arrived].concat()),
@@ -341,6 +371,9 @@ fn report(
         arrival,
         delivered,
         cost: None,
+        waits,
+        held: None,
+        audit,
         losses,
         continues,
     };

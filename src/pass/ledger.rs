@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{acknowledged::Acknowledged, context::Context, halt::Halt, rejections::log::RejectionLog};
+use super::{
+    acknowledged::Acknowledged, audit::Repairing, context::Context, halt::Halt, rejections::log::RejectionLog,
+};
 use crate::{
     domain::{
         entry::Known,
         feeds::Loss,
+        findings::Findings,
         observable::Key,
         outcome::{Change, Counts, Rejection},
         plan::Planned,
@@ -44,6 +47,10 @@ pub(super) struct Ledger<'a> {
     pub unsettled: HashSet<Key>,
     /// What this pass found that the source could no longer give.
     pub losses: Vec<Loss>,
+    /// What an audit of this pass, or its repair, came to.
+    pub audit: Option<Findings>,
+    /// The repair that this pass began.
+    pub repairing: Option<Repairing>,
     /// What people should know although the lane caught up.
     pub remarks: Vec<String>,
     /// What was acknowledged, and what the lane waits to see.
@@ -69,6 +76,8 @@ impl<'a> Ledger<'a> {
             surveyed: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),
+            audit: None,
+            repairing: None,
             remarks: Vec::new(),
             arrival: Acknowledged::new(context.lane.verifies_arrival),
             rejections: RejectionLog::default(),

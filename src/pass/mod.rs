@@ -15,6 +15,8 @@
 
 mod acknowledged;
 mod arrival;
+mod asked;
+mod audit;
 mod begin;
 mod compare;
 mod context;
@@ -40,13 +42,17 @@ mod pages;
 mod participation;
 mod reading;
 mod reconciliation;
+mod rehearsal;
 mod rejections;
 mod reruns;
 mod retractions;
 mod selecting;
+mod signals;
 mod soundness;
+mod standing;
 mod status;
 mod status_body;
+mod watchdog;
 mod windows;
 mod work;
 
@@ -58,12 +64,14 @@ use crate::{
 };
 
 pub use self::{
+    audit::AuditError,
     compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
     explained::Explanation,
     lists::ListError,
     status::{LaneDetail, LaneOverview, Overview, RunStatus},
+    watchdog::Watchdog,
     work::{MessageKind, QueueMessage, Work},
 };
 /// Who is at work, and why state cannot be asked.
@@ -79,4 +87,6 @@ pub struct Lane {
     pub target: DestinationId,
     pub settings_hash: String,
     pub initial_lookback: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
 }

@@ -15,9 +15,10 @@ use super::{
 use crate::domain::{
     feeds::Account,
     filter::DropReason,
-    page::Page,
+    indicator::Indicator,
+    page::{About, Page},
     plan::{plan_malformed, plan_page},
-    policy::Circumstances,
+    policy::{Circumstances, Named},
     window::{PlannedWindow, Range},
 };
 
@@ -122,20 +123,36 @@ async fn settle_page<'a>(
     for unusable in page.unusable {
         ledger.counts.dropped.add(unusable.reason);
         held_as.extend(unusable.held_as.map(|indicator| *indicator));
-        let (lane, id, detail) = (context.lane.name, unusable.id, unusable.detail);
+        let (lane, id, detail, About { value, kind }) =
+            (context.lane.name, unusable.id, unusable.detail, unusable.about);
         match unusable.reason {
-            DropReason::Type => debug!(lane, "{id} is passed over: {detail}"),
-            _ => warn!(lane, "{id} cannot be used: {detail}"),
+            DropReason::Type => debug!(lane, value, "type" = kind, "{id} is passed over: {detail}"),
+            _ => warn!(lane, value, "type" = kind, "{id} cannot be used: {detail}"),
         }
     }
-    let manifest = &mut ledger.state.manifest;
-    let mut plan = plan_page(named, policy, manifest, &circumstances, &mut ledger.counts);
+    decide(ledger, delivery, named, held_as, &circumstances).await
+}
+
+/// Decides about records that were counted as read, and delivers what is to be sent. `held_as` is what an earlier version
+/// made of records that are malformed by today's rules, and that are counted as dropped.
+///
+/// # Errors
+/// Why the lane cannot go on.
+pub(super) async fn decide<'a>(
+    ledger: &mut Ledger<'a>,
+    delivery: &mut Delivery<'a>,
+    named: Vec<Named>,
+    held_as: Vec<Indicator>,
+    circumstances: &Circumstances,
+) -> Result<(), Halt> {
+    let (policy, manifest) = (ledger.context.policy, &mut ledger.state.manifest);
+    let mut plan = plan_page(named, policy, manifest, circumstances, &mut ledger.counts);
     // `retracted` wins over `dropped`: what is retracted is no longer counted as that.
-    ledger.counts.dropped.malformed -= plan_malformed(held_as, policy, manifest, &circumstances, &mut plan);
-    retractions::withhold(ledger, &mut plan, &circumstances);
+    ledger.counts.dropped.malformed -= plan_malformed(held_as, policy, manifest, circumstances, &mut plan);
+    retractions::withhold(ledger, &mut plan, circumstances);
     if creations::is_near(ledger, &plan, circumstances.purpose, delivery.open()) {
         delivery.go_on(ledger, Until::Settled).await?;
     }
-    creations::withhold(ledger, &mut plan, &circumstances);
+    creations::withhold(ledger, &mut plan, circumstances);
     delivery.deliver(ledger, plan).await
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Lane,
-    engine::Engine,
+    engine::{Ended, Engine},
     work::{MessageKind, Pass, QueueMessage},
 };
 use crate::state::{error::StateError, store::Store};
@@ -37,7 +37,12 @@ impl Engine {
     }
 
     /// Whether a message still has something to do: duplicates and stale ones do not, so chains never multiply.
-    pub(super) async fn is_current(&self, store: &Store, message: &QueueMessage) -> Result<bool, StateError> {
+    pub(super) async fn is_current(
+        &self,
+        store: &Store,
+        message: &QueueMessage,
+        ended: &mut Ended,
+    ) -> Result<bool, StateError> {
         match message.kind {
             MessageKind::Request => {
                 let found = store.request(&message.run_id).await?.and_then(|found| self.usable(found).ok());
@@ -51,6 +56,7 @@ impl Engine {
                 }
                 Ok(false)
             }
+            MessageKind::Watchdog => self.has_cause(store, message, ended).await,
         }
     }
 }

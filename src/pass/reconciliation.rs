@@ -16,6 +16,7 @@ use crate::{
         inventory::{Held, InventoryPage, Owner, found, gone, missing},
         observable::Key,
         outcome::{Change, Fate},
+        page::About,
         plan::Planned,
         progress::Adoption,
     },
@@ -34,8 +35,10 @@ pub(super) struct Reconciler {
     capacity: Option<Capacity>,
     /// What other applications hold there, as the destination tells its indicators apart.
     foreign: HashSet<String>,
-    /// Some of ours made way for better ones in this pass.
-    made_way: bool,
+    /// Those of ours that made way for better ones in this pass, as they were known.
+    made_way: Vec<(Key, Option<Handle>)>,
+    /// The destination could not be asked, and everything is told as if it had room for it.
+    is_blind: bool,
     /// Where arrival is verified, once the list was read.
     shown: Option<Shown>,
 }
@@ -67,9 +70,14 @@ impl Reconciler {
         self.capacity.as_ref()
     }
 
-    /// Whether some of ours made way for better ones in this pass.
-    pub fn made_way(&self) -> bool {
-        self.made_way
+    /// One that asks the destination nothing.
+    pub fn blind() -> Self {
+        Self { is_blind: true, ..Self::default() }
+    }
+
+    /// Those of ours that made way for better ones in this pass, as they were known.
+    pub fn made_way(&self) -> &[(Key, Option<Handle>)] {
+        &self.made_way
     }
 
     /// Whether another application holds what is compared as this.
@@ -123,7 +131,15 @@ impl Reconciler {
                 page => page?,
             };
             for other in &page.passed_over {
-                debug!(lane = context.lane.name, "{} is left alone: it {}", other.id, other.reason);
+                let About { value, kind } = &other.about;
+                debug!(
+                    lane = context.lane.name,
+                    value,
+                    "type" = kind,
+                    "{} is left alone: it {}",
+                    other.id,
+                    other.reason
+                );
             }
             passed_over += page.passed_over.len();
             held.extend(page.held);
@@ -170,7 +186,8 @@ impl Reconciler {
     pub async fn reconcile(&mut self, ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         let lane = ledger.context.lane;
         let limit = lane.destination.limits().capacity.unwrap_or(usize::MAX);
-        if lane.destination.reconciliation() != Reconciliation::EachPass || self.capacity.is_some() {
+        let can_be = lane.destination.reconciliation() == Reconciliation::EachPass && !self.is_blind;
+        if !can_be || self.capacity.is_some() {
             return Ok(());
         }
         let mut held = Vec::new();
@@ -237,7 +254,8 @@ impl Reconciler {
         let theirs: Vec<Planned> = planned.extract_if(.., is_foreign).collect();
         let Admitted { sent, displaced, turned_away } =
             capacity.admit(planned, |item| destination.is_unfit(item, now));
-        self.made_way |= !displaced.is_empty();
+        let manifest = &ledger.state.manifest;
+        self.made_way.extend(displaced.iter().map(|key| (*key, manifest.handle(*key))));
         displace(ledger, displaced).await?;
         let mut kept = foreign::remember(ledger, &theirs).await?;
         for item in &turned_away {
@@ -279,18 +297,18 @@ async fn remove_harmful(ledger: &mut Ledger<'_>, held: &mut Vec<Held>) -> Result
     }
     let mut excluded = 0;
     for held in &harmful {
+        let (lane, about) = (context.lane.name, &held.compared_as);
+        // The destination tells its indicators apart by their type and their value.
+        let (kind, value) = about.split_once(' ').unwrap_or(("", about));
         match excluded_by(held) {
             Some(hit) => {
                 excluded += 1;
                 if let Some(indicator_type) = held.indicator_type {
                     ledger.by_type.entry(indicator_type).or_default().add(Change::Retracted);
                 }
-                info!(lane = context.lane.name, "{} is excluded by {hit} and is removed", held.compared_as);
+                info!(lane, value, "type" = kind, "{about} is excluded by {hit} and is removed");
             }
-            None => warn!(
-                lane = context.lane.name,
-                "{} is local or otherwise harmful and is removed", held.compared_as
-            ),
+            None => warn!(lane, value, "type" = kind, "{about} is local or otherwise harmful and is removed"),
         }
     }
     let numbers: Vec<u64> = harmful.iter().filter_map(|held| held.handle.and_then(Handle::number)).collect();

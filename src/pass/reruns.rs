@@ -5,7 +5,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::{
     engine::{Ended, Engine},
-    work::{Pass, QueueMessage},
+    work::{Audits, Pass, QueueMessage},
 };
 use crate::{
     clock::Deadline,
@@ -114,7 +114,7 @@ impl Engine {
         let lanes = self.lanes.iter().filter(|lane| pass.order.includes(lane.name)).collect();
         let span = info_span!("dry_run", run_id = pass.run_id);
         let lanes = self.run_lanes(store, lanes, pass, None, "", deadline).instrument(span).await;
-        self.close(store, pass, lanes).await
+        self.publish(store, pass, self.close(pass, lanes)).await
     }
 
     pub(super) fn pass_of(&self, request: &Request, invocation: &Pass) -> Pass {
@@ -123,6 +123,7 @@ impl Engine {
             run_id: request.run_id.clone(),
             trigger: Trigger::Manual,
             order: request.order.clone(),
+            audits: Audits::Never,
             started_at: self.clock.now(),
             continues: None,
         }

@@ -1,12 +1,10 @@
 //! Whether the program as a whole is well, for a monitoring system that asks.
 
-use chrono::{DateTime, Utc};
-
 use super::status::Overview;
 use crate::domain::{
     arrival::ArrivalOverview,
-    health::{Health, Spell},
-    report::Report,
+    findings::Findings,
+    health::{Health, Silence, Spell, replaced_timer},
     schedule::Schedule,
 };
 
@@ -34,18 +32,41 @@ impl Overview {
             if let Some(complaint) = arrival.and_then(ArrivalOverview::complaint) {
                 complaints.push(format!("accepted but not arrived: {name} {complaint}"));
             }
+            complaints.extend(self.amiss(name).map(|findings| {
+                format!(
+                    "{name} does not hold what was sent: at the audit of {} {} indicators were missing, changed, unknown or expired, and {} still are (`mati-sync audit --repair`)",
+                    findings.at.format("%Y-%m-%d %H:%M UTC"),
+                    findings.amiss(),
+                    findings.open()
+                )
+            }));
             let detail = lane.as_ref().and_then(|lane| lane.detail.as_ref());
             if let Some(Err(problem)) = detail.map(|detail| &detail.tally) {
                 complaints.push(format!("{name} has a manifest that cannot be read: {problem}"));
             }
-            if let Some(since) = schedule.as_ref().and_then(|schedule| self.silent_since(name, schedule)) {
+            let silence =
+                schedule.as_ref().and_then(|schedule| Silence::of(&self.runs, Some(name), schedule));
+            let is_silent = |silence: &Silence| silence.is_long(self.at) && self.running.is_none();
+            if let Some(Silence { since, .. }) = silence.filter(is_silent) {
                 complaints.push(format!(
                     "{name} had no pass since {}, and the timer should have fired twice; check that the function app runs",
                     since.format("%Y-%m-%d %H:%M UTC")
                 ));
             }
         }
+        if let Some(timer) = replaced_timer(&self.runs) {
+            let since =
+                timer.map(|at| at.format(" since %Y-%m-%d %H:%M UTC").to_string()).unwrap_or_default();
+            complaints.push(format!(
+                "the timer started no pass{since}, and a watchdog message did; restart the function app, and look at the function SyncTimer"
+            ));
+        }
         complaints
+    }
+
+    /// What the last audit of a lane found, if something was amiss that is not repaired yet.
+    pub fn amiss(&self, lane: &str) -> Option<&Findings> {
+        self.audit.as_ref()?.lanes.get(lane).filter(|findings| findings.open() > 0)
     }
 
     fn complaint_of(&self, lane: &str) -> Option<String> {
@@ -54,15 +75,6 @@ impl Overview {
         let why = message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
         let since = since.format("%Y-%m-%d %H:%M UTC");
         (!spell.is_well()).then(|| format!("{lane} is {} since {since}{why}", end.word()))
-    }
-
-    /// When the lane's newest pass began, if the timer should have fired twice since then.
-    fn silent_since(&self, lane: &str, schedule: &Schedule) -> Option<DateTime<Utc>> {
-        let took_part =
-            |run: &&Report| !run.dry_run && (run.lanes.is_empty() || run.lanes.contains_key(lane));
-        let newest = self.runs.iter().filter(took_part).map(|run| run.started_at).max()?;
-        let second = schedule.next_after(schedule.next_after(newest)?)?;
-        (second < self.at && self.running.is_none()).then_some(newest)
     }
 }
 
@@ -73,7 +85,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         outcome::End,
-        report::{LaneReport, Trigger},
+        report::{LaneReport, Report, Trigger},
     };
     use crate::state::object::Holder;
 
@@ -91,6 +103,7 @@ mod tests {
                 message: String::new(),
                 continues: None,
                 losses: Vec::new(),
+                watchdog: None,
                 lanes: BTreeMap::from([("sentinel".to_owned(), lane)]),
             }
         };
@@ -101,6 +114,7 @@ mod tests {
             aside: Vec::new(),
             running: None,
             comparison: None,
+            audit: None,
             runs: runs.iter().map(run).collect(),
         }
     }

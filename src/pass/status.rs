@@ -13,6 +13,7 @@ use crate::{
         comparison::Comparison,
         days::Day,
         feeds::{Feeds, NotedLoss, Quota},
+        findings::Audit,
         manifest::Manifest,
         progress::Progress,
         purpose::Backfill,
@@ -57,6 +58,9 @@ pub struct Overview {
     /// The last comparison of two sources, if one was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// What the last audit of each lane found, if there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
     /// The newest passes, newest first.
     pub runs: Vec<Report>,
 }
@@ -169,7 +173,14 @@ impl Engine {
             }
             read => read?,
         };
-        Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, comparison, runs })
+        let audit = match store.audit().await {
+            Err(error @ StateError::Damaged { .. }) => {
+                warn!("{error}");
+                None
+            }
+            read => read?,
+        };
+        Ok(Overview { at: self.clock.now(), lanes, requests, aside, running, comparison, audit, runs })
     }
 
     /// The last comparison of two sources, if one was made.

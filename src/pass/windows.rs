@@ -43,12 +43,12 @@ impl<'a> Delivery<'a> {
         let (destination, policy) = (&context.lane.destination, context.policy);
         let left = context.deadline.left();
         let is_short = self.selecting.waiting.is_none() && left.is_some_and(|left| left < LEAST);
-        if destination.limits().capacity.is_none() || context.lease.is_none() || is_short {
+        if destination.limits().capacity.is_none() || is_short {
             return Ok(named);
         }
         if self.selecting.waiting.is_none() {
             // What is asked of the destination is asked only if there is something for it.
-            let is_wanted = |Named { indicator, names }: &Named| {
+            let is_wanted = |Named { indicator, names, .. }: &Named| {
                 let manifest = &ledger.state.manifest;
                 let is_unknown = names.iter().all(|name| manifest.get(name.key).is_none());
                 is_unknown && policy.filter.admit(indicator).is_ok()

@@ -10,6 +10,8 @@ use crate::domain::{report::Trigger, request::RunOptions};
 pub enum Work {
     Timer,
     Command(RunOptions),
+    /// A command: every lane's pass, then its audit, and the repair of what that finds.
+    Repair,
     /// A message of our own from the queue.
     QueueMessage(QueueMessage),
 }
@@ -18,7 +20,7 @@ pub enum Work {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueMessage {
     pub kind: MessageKind,
-    /// The request, or the pass that is continued.
+    /// The request, the pass that is continued, or the one that left a watchdog message.
     pub run_id: String,
     /// Must be the one in `progress.json`, or the message is stale.
     #[serde(default)]
@@ -31,6 +33,11 @@ impl QueueMessage {
     /// The nudge for a request that waits.
     pub(super) fn for_request(run_id: &str) -> Self {
         Self { kind: MessageKind::Request, run_id: run_id.to_owned(), continuation_id: None, hop: 0 }
+    }
+
+    /// Wakes when two ticks of the timer should have come after the pass `run_id`.
+    pub fn watchdog(run_id: &str) -> Self {
+        Self { kind: MessageKind::Watchdog, run_id: run_id.to_owned(), continuation_id: None, hop: 0 }
     }
 
     /// Continues the chain of passes that `run_id` began.
@@ -46,6 +53,18 @@ pub enum MessageKind {
     Request,
     /// A pass paused and wants to go on.
     Continue,
+    /// A pass ended some time ago, and one should have ended since.
+    Watchdog,
+}
+
+/// Whether a pass compares what the destinations show with the manifests, once everything is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audits {
+    Never,
+    /// If the last one is long enough ago.
+    WhenDue,
+    /// And repairs what is amiss.
+    Repair,
 }
 
 /// One pass of an invocation.
@@ -53,6 +72,7 @@ pub(super) struct Pass {
     pub run_id: String,
     pub trigger: Trigger,
     pub order: RunOptions,
+    pub audits: Audits,
     pub started_at: DateTime<Utc>,
     /// The host's id of the invocation.
     pub invocation_id: Option<String>,

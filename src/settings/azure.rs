@@ -10,10 +10,7 @@ use super::{
     WRITTEN_OUT, path,
     reader::{Reader, is_loopback},
 };
-use crate::{
-    azure::{identity::Principal, managed_identity::Endpoint},
-    state::sas::ConnectionString,
-};
+use crate::azure::{identity::Principal, managed_identity::Endpoint, sas::ConnectionString};
 
 /// Which of Microsoft's clouds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,7 +249,7 @@ impl StateSettings {
             return nowhere;
         }
         if let Some(account) = reader.text("STORAGE_ACCOUNT_NAME") {
-            let endpoint = endpoint.or_else(|| account_endpoint(&account, cloud));
+            let endpoint = endpoint.or_else(|| account_endpoint(&account, "blob", cloud));
             return Self::by_identity(reader, "STORAGE_ACCOUNT_NAME", endpoint, container, None);
         }
         if let Some(text) = reader.secret("AzureWebJobsStorage") {
@@ -276,7 +273,7 @@ impl StateSettings {
         let by_account = reader.raw("AzureWebJobsStorage__accountName");
         let by_uri = reader.url("AzureWebJobsStorage__blobServiceUri");
         if by_account.is_some() || by_uri.is_some() {
-            let endpoint = endpoint.or(by_uri).or_else(|| account_endpoint(&by_account?, cloud));
+            let endpoint = endpoint.or(by_uri).or_else(|| account_endpoint(&by_account?, "blob", cloud));
             let client_id = reader.raw("AzureWebJobsStorage__clientId");
             return Self::by_identity(
                 reader,
@@ -316,10 +313,11 @@ impl StateSettings {
     }
 }
 
-fn account_endpoint(account: &str, cloud: Cloud) -> Option<Url> {
+/// Where a `service` of an account is; `None`: no account has such a name.
+pub(super) fn account_endpoint(account: &str, service: &str, cloud: Cloud) -> Option<Url> {
     let sound = (3..=24).contains(&account.len())
         && account.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    let url = format!("https://{account}.blob.{}", cloud.storage_suffix());
+    let url = format!("https://{account}.{service}.{}", cloud.storage_suffix());
     sound.then(|| Url::parse(&url).ok()).flatten()
 }
 
@@ -338,7 +336,7 @@ fn container(reader: &Reader<'_>) -> String {
     name.unwrap_or_else(|| "mandiant-threat-intel".to_owned())
 }
 
-fn is_sound(url: &Url) -> bool {
+pub(super) fn is_sound(url: &Url) -> bool {
     url.scheme() == "https" || is_loopback(url)
 }
 

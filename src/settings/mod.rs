@@ -3,10 +3,12 @@
 mod azure;
 mod defender;
 mod gti;
+mod host;
 mod names;
 pub mod older;
 mod reader;
 mod sentinel;
+mod signals;
 mod source;
 pub mod table;
 pub mod vars;
@@ -20,8 +22,10 @@ pub use self::{
     azure::{AzureSettings, KeyVaultSettings, StateSettings},
     defender::DefenderSettings,
     gti::GtiSettings,
+    host::{HostSettings, QueueSettings},
     reader::{Fault, Faults},
     sentinel::{ResourceSettings, SentinelSettings, UploadApi},
+    signals::{MetricsSettings, SignalSettings, is_webhook},
     source::{Auth, SourceKind, SourceSettings},
 };
 use self::{reader::Reader, vars::Vars};
@@ -73,6 +77,8 @@ pub struct Settings {
     pub initial_lookback: TimeDelta,
     /// Between two ticks of the schedule.
     pub longest_pause: TimeDelta,
+    /// How long after an audit the next one runs by itself; `None`: never.
+    pub audit_every: Option<TimeDelta>,
     /// The user's price for a gigabyte of rows, in the user's currency.
     pub price_per_gb: Option<f64>,
     pub action: Action,
@@ -88,6 +94,10 @@ pub struct Settings {
     pub azure: AzureSettings,
     pub key_vault: Option<KeyVaultSettings>,
     pub state: StateSettings,
+    /// The Functions host that started us, if one did, and its queue.
+    pub host: HostSettings,
+    /// What is told to others after a pass.
+    pub signals: SignalSettings,
     /// When the timer fires. The host reads it; here it is only told to people.
     pub schedule: Option<String>,
     /// The host's limit for one invocation, where a setting overrides host.json.
@@ -116,6 +126,7 @@ impl Settings {
             reader.parsed(name, WRITTEN_OUT, path);
         }
         let expirations = expirations(&reader);
+        let state = StateSettings::read(&reader, azure.cloud);
         let settings = Self {
             source_kind,
             source,
@@ -129,6 +140,9 @@ impl Settings {
             renewal_slack: renewal_slack(&reader, &expirations),
             initial_lookback: source::initial_lookback(&reader),
             longest_pause: longest_pause(reader.text("SYNC_CRON").as_deref()),
+            audit_every: Some(reader.number("AUDIT_DAYS", &(0..=365)).unwrap_or(30))
+                .filter(|days| *days > 0)
+                .map(TimeDelta::days),
             price_per_gb: reader.parsed("PRICE_PER_GB", "a price such as 4.30", price),
             action,
             deduplicate: reader.flag("ENABLE_DEDUPLICATION", true),
@@ -137,7 +151,9 @@ impl Settings {
             verify_arrival: reader.parsed("VERIFY_ARRIVAL", "true, false, 1, 0", reader::flag),
             sentinel: SentinelSettings::read(&reader, azure.cloud, targets.sentinel),
             defender: DefenderSettings::read(&reader, azure.cloud, action, targets.defender),
-            state: StateSettings::read(&reader, azure.cloud),
+            host: HostSettings::read(&reader, azure.cloud, &state),
+            signals: SignalSettings::read(&reader),
+            state,
             azure,
             key_vault,
             schedule: reader.text("SYNC_CRON"),

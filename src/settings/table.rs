@@ -299,11 +299,19 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "AZURE_WORKSPACE_NAME",
         "–",
-        "The workspace's name, for the [adoption](sentinel.md#adoption). Set all three of this and the next \
-         two, or none.",
+        "The workspace's name, for the [adoption](sentinel.md#adoption) and the [audit](operations.md#audit). \
+         Set all three of this and the next two, or none.",
     ),
-    setting("AZURE_SUBSCRIPTION_ID", "–", "The GUID of the workspace's subscription, for the adoption."),
-    setting("AZURE_RESOURCE_GROUP_NAME", "–", "The workspace's resource group, for the adoption."),
+    setting(
+        "AZURE_SUBSCRIPTION_ID",
+        "–",
+        "The GUID of the workspace's subscription, for the adoption and the audit.",
+    ),
+    setting(
+        "AZURE_RESOURCE_GROUP_NAME",
+        "–",
+        "The workspace's resource group, for the adoption and the audit.",
+    ),
     setting(
         "VERIFY_ARRIVAL",
         "–",
@@ -401,10 +409,33 @@ pub const SETTINGS: &[Setting] = &[
          host needs it and reads it; the program derives from it how early an indicator is renewed.",
     ),
     setting(
+        "AUDIT_DAYS",
+        "30",
+        "Days between two [audits](operations.md#audit) that run by themselves, 0–365; `0`: never. One that \
+         `mati-sync audit` makes does not depend on it.",
+    ),
+    setting(
         "AzureFunctionsJobHost__functionTimeout",
         "host.json",
         "The host's time limit for one invocation, if it differs from the 10 minutes of host.json. A pass \
          pauses in time before it.",
+    ),
+    secret(
+        "WEBHOOK_URL",
+        "–",
+        "An address that gets [one JSON message](signals.md#the-webhook) whenever a lane stalls, waits for a \
+         confirmation, lost something or is well again. The key vault can hold it as `webhook-url`.",
+    ),
+    setting(
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "–",
+        "A collector of OpenTelemetry that gets [metrics](signals.md#metrics) after each pass, over HTTP as \
+         protobuf, at `/v1/metrics` below this address. Plain `http://` is accepted here.",
+    ),
+    secret(
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "–",
+        "Headers for the collector, such as `api-key=…`, with commas between; values are percent-encoded.",
     ),
     setting(
         "LOG_LEVEL",
@@ -430,9 +461,23 @@ pub const PLATFORM: &[&str] = &[
     "AzureWebJobsStorage__blobServiceUri",
     "AzureWebJobsStorage__credential",
     "AzureWebJobsStorage__clientId",
+    "AzureWebJobsStorage__queueServiceUri",
+    // The host disables a function by one of these; dots become underscores where a shell sets them.
+    "AzureWebJobs.SyncTimer.Disabled",
+    "AzureWebJobs__SyncTimer__Disabled",
+    "AzureWebJobs_SyncTimer_Disabled",
     "FUNCTIONS_CUSTOMHANDLER_PORT",
     "IDENTITY_ENDPOINT",
     "IDENTITY_HEADER",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_HEADERS",
+    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+    "OTEL_METRICS_EXPORTER",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
     "WEBSITE_SITE_NAME",
     "KEY_VAULT_NAME",
     "EXECUTION_INTERVAL",

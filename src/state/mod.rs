@@ -10,6 +10,7 @@
 //! reading it back: no two contents ever written to one name are the same. So is an addition to a file, which happens
 //! only where the file ends.
 
+pub mod after_pass;
 pub mod blob;
 pub mod commit;
 pub mod directory;
@@ -20,5 +21,4 @@ pub mod lease;
 pub mod object;
 pub mod rejections;
 pub mod requests;
-pub mod sas;
 pub mod store;

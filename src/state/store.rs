@@ -22,6 +22,7 @@ use crate::{
         comparison::Comparison,
         days::Day,
         exclusions::Fingerprints,
+        findings::{Audit, Unfinished},
         indicator::Indicator,
         outcome::End,
         progress::Progress,
@@ -31,8 +32,9 @@ use crate::{
 
 /// Where files go that cannot be used.
 pub(super) const ASIDE: &str = "aside/";
-const RUNS: &str = "runs/";
+pub(super) const RUNS: &str = "runs/";
 const COMPARISON: &str = "compare.json";
+const AUDIT: &str = "audit.json";
 /// The user's lists of what is never sent.
 const EXCLUSIONS: &str = "exclusions/";
 /// Reports kept.
@@ -167,7 +169,7 @@ impl Store {
     }
 
     /// A report among others: one that cannot be read does not block them.
-    async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
+    pub(super) async fn other_report(&self, name: &str) -> Result<Option<Report>, StateError> {
         match self.read_json(name).await {
             Err(error @ StateError::Damaged { .. }) => {
                 warn!("{error}");
@@ -258,6 +260,38 @@ impl Store {
         self.write_json(COMPARISON, comparison).await
     }
 
+    /// What the last audit of each lane found, if there was one.
+    pub async fn audit(&self) -> Result<Option<Audit>, StateError> {
+        self.read_json(AUDIT).await
+    }
+
+    pub async fn write_audit(&self, audit: &Audit) -> Result<(), StateError> {
+        self.write_json(AUDIT, audit).await
+    }
+
+    /// A lane's audit, or repair, that is under way. One that is damaged is begun anew.
+    pub async fn unfinished_audit(&self, lane: &str) -> Result<Option<Unfinished>, StateError> {
+        let name = format!("lanes/{lane}/audit.bin");
+        let Some((bytes, _)) = self.home.read(&name).await? else { return Ok(None) };
+        let unfinished = Unfinished::from_bytes(&bytes);
+        if unfinished.is_none() {
+            warn!("{name} cannot be read; the audit begins anew");
+        }
+        Ok(unfinished)
+    }
+
+    pub async fn write_unfinished_audit(
+        &self,
+        lease: &Lease,
+        lane: &str,
+        unfinished: &Unfinished,
+    ) -> Result<(), StateError> {
+        lease.hold().await?;
+        let name = format!("lanes/{lane}/audit.bin");
+        self.home.write(&name, unfinished.to_bytes(), Condition::Always).await?;
+        Ok(())
+    }
+
     /// The names of the user's lists.
     pub async fn exclusion_lists(&self) -> Result<Vec<String>, StateError> {
         let items = self.home.tree(EXCLUSIONS).await?;
@@ -344,7 +378,7 @@ impl Store {
         Ok(())
     }
 
-    async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+    pub(super) async fn read_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
         let Some((bytes, _)) = self.home.read(name).await? else { return Ok(None) };
         let value = serde_json::from_slice(&bytes)
             .map_err(|error| StateError::Damaged { name: name.to_owned(), reason: error.to_string() })?;

@@ -69,8 +69,8 @@ async fn by_managed_identity_over_https() {
     }
 }
 
-/// Half a minute on the storage's clock, and on ours: whoever is gone or cut off loses the lease and knows it
-/// before anybody else gets it; whoever works keeps it.
+/// Half a minute on the storage's clock, and on ours: an instance that is gone or cut off loses the lease and knows it
+/// before another gets it; one that works keeps it.
 #[tokio::test]
 async fn a_lease_ends_with_its_holder() {
     let azurite = Azurite::plain();
@@ -203,7 +203,7 @@ async fn a_pass(place: &Place, over_bad_network: &Place, case: &str) {
     place::lease(&place.open(), &run(2)).await.release().await;
 }
 
-/// The reply was lost, and before the second try somebody else wrote: that is a conflict.
+/// The reply was lost, and before the second try another instance wrote: that is a conflict.
 #[tokio::test]
 async fn a_lost_reply_does_not_hide_another_writer() {
     let azurite = Azurite::plain();
@@ -278,8 +278,8 @@ async fn rejections_are_told_without_secrets() {
     );
 
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let nobody = format!("http://{port}/devstoreaccount1");
-    let unreachable = Place::by_key(&connection_string(&nobody, "c2VjcmV0")).open().prepare().await;
+    let closed = format!("http://{port}/devstoreaccount1");
+    let unreachable = Place::by_key(&connection_string(&closed, "c2VjcmV0")).open().prepare().await;
     assert!(matches!(&unreachable, Err(StateError::Unavailable(_))), "{unreachable:?}");
     for error in [rejected, unreachable] {
         let message = error.unwrap_err().to_string();

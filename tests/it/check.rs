@@ -89,7 +89,8 @@ async fn where_all_is_well_everything_was_tried_and_nothing_was_changed() {
     let findings = findings(&world).await;
     assert_eq!(failed(&findings), [""; 0], "{findings:#?}");
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check.as_str()).collect();
-    let last = ["lease", "exclusions", "changes", "sentinel renewal", "defender renewal", "cost"];
+    let last =
+        ["lease", "exclusions", "changes", "poison queue", "sentinel renewal", "defender renewal", "cost"];
     assert_eq!(checks, [&ALL[..], &last].concat());
     assert!(world.sentinel.requests().is_empty(), "an upload was tried");
     assert!(world.defender.stored().is_empty());

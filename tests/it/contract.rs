@@ -20,7 +20,7 @@ const EXAMPLE: &str = "local.settings.example.json";
 /// What the host and its tools read of the example beside our settings.
 const OF_THE_HOST: &[&str] =
     &["FUNCTIONS_WORKER_RUNTIME", "AzureFunctionsJobHost__customHandler__description__defaultExecutablePath"];
-/// What nobody can have a default for.
+/// Settings that have no default.
 const REQUIRED: &[(&str, &str)] = &[
     ("MATI_KEY", "key"),
     ("MATI_SECRET", "secret"),

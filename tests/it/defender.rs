@@ -96,7 +96,7 @@ async fn what_is_no_longer_wanted_is_deleted_and_what_expires_is_renewed() {
     world.mandiant.put_all((0..3).map(|n| Record::ipv4(&address(n)).updated(at).mscore(1)));
     let report = world.tick().await;
     assert_eq!((counts(&report).retracted, held(&world).len()), (3, 37), "{report:#?}");
-    // Somebody deleted one by hand: the next deletion among others goes through all the same.
+    // An operator deleted one by hand: the next deletion among others goes through all the same.
     let gone = held(&world)[&address(10)]["id"].as_str().unwrap().parse().unwrap();
     assert!(world.defender.remove(gone));
     tokio::time::advance(HOUR).await;
@@ -145,11 +145,11 @@ async fn the_best_are_held_and_only_the_strictly_better_displace_the_weakest() {
     assert!((300..310).all(|n| held(&world).contains_key(&address(n))));
     assert!(world.defender.stored().values().filter(|held| held["application"] == "another").count() == 20);
 
-    // The next refresh moves nobody: nothing that stands outside is better than the weakest inside.
+    // The next refresh moves no indicator: nothing that stands outside is better than the weakest inside.
     tokio::time::advance(4 * DAY).await;
     let report = world.tick().await;
     assert_eq!((counts(&report).displaced, counts(&report).created), (0, 0), "{report:#?}");
-    // Somebody else's leave: the next refresh fills their place.
+    // Those of another application leave: the next refresh fills their place.
     let theirs: Vec<u64> = world
         .defender
         .stored()
@@ -288,7 +288,7 @@ async fn lost_state_finds_its_indicators_again() {
     assert!(world.defender.stored().into_keys().all(|id| numbers.contains(&id)), "nothing is there twice");
     tokio::time::advance(4 * DAY).await;
     world.tick().await;
-    assert_eq!(held(&world).len(), 49, "also what dropped while nobody knew it");
+    assert_eq!(held(&world).len(), 49, "also what dropped while the manifest did not know it");
 }
 
 #[tokio::test(start_paused = true)]
@@ -357,7 +357,7 @@ async fn a_chain_in_which_one_lane_paused_and_the_other_stalled_fails_at_its_end
         hops += 1;
     }
     assert!(hops >= 2 && ended.reports[0].end == End::CaughtUp, "{hops} {ended:#?}");
-    assert!(ended.is_failure(), "somebody must hear of Defender");
+    assert!(ended.is_failure(), "the operator must hear of Defender");
     assert_eq!(world.held().len(), 900);
 }
 

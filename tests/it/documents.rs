@@ -23,7 +23,7 @@ fn documents() -> Vec<String> {
     crate::tidy::files().into_iter().filter(|name| name.ends_with(".md")).collect()
 }
 
-/// Whoever decides whether to try it reads one file, and no more of it than this.
+/// A reader who decides whether to try it reads one file, and no more of it than this.
 #[test]
 fn the_readme_is_short() {
     let lines = text("README.md").lines().count();
@@ -158,7 +158,7 @@ fn quoted(document: &str) -> Vec<String> {
     messages
 }
 
-/// A message that is worded anew must be worded anew there too, or whoever looks for it finds nothing.
+/// A message that is worded anew must be worded anew there too, or a search for it finds nothing.
 #[test]
 fn messages_are_quoted_as_the_program_writes_them() {
     let sources = sources();

@@ -77,22 +77,11 @@ fn indicator() -> impl Strategy<Value = Indicator> {
     (observable(), 75..=85_u8, prop::option::of(75..=85_u8), any::<bool>(), 0..5_i64).prop_map(
         |(observable, confidence, threat_score, osint_only, minutes)| Indicator {
             source_id: "x--1".to_owned(),
-            observable,
-            former: Vec::new(),
             confidence: Some(confidence),
             threat_score,
-            severity: None,
-            is_benign: false,
-            is_pervasive: false,
-            severity_reasons: Vec::new(),
-            categories: Vec::new(),
-            sources: Vec::new(),
             osint_only,
-            malware: Vec::new(),
-            threat_actors: Vec::new(),
-            campaigns: Vec::new(),
-            first_seen: None,
             last_updated: Some(start() - TimeDelta::minutes(minutes)),
+            ..Indicator::bare(observable)
         },
     )
 }
@@ -176,7 +165,7 @@ proptest! {
         prop_assert!(read(&policy, &mut manifest, &mut counts).is_empty());
     }
 
-    /// Whatever comes, in whatever pages: the limit is kept, and at the end nobody outside is better than anybody
+    /// Whatever comes, in whatever pages: the limit is kept, and at the end no indicator outside is better than any
     /// inside.
     #[test]
     fn the_best_have_room(pages in prop::collection::vec(prop::collection::vec(indicator(), 0..30), 0..6), limit in 0..20_usize) {

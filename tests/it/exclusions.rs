@@ -307,7 +307,7 @@ async fn the_built_in_list_is_for_defender_alone_and_can_be_switched_off() {
             Record::fqdn("login.microsoftonline.com").updated(at),
             Record::fqdn("github.com").updated(at),
             Record::ipv4("8.8.8.8").updated(at),
-            // Anybody publishes there.
+            // Every author can publish there.
             Record::url("https://github.com/attacker/tool").updated(at),
             Record::fqdn("attacker.azure.com").updated(at),
         ]);

@@ -2,6 +2,7 @@
 //! of each answer.
 
 mod examples;
+mod foresight;
 
 use std::time::Duration;
 

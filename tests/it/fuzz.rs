@@ -187,7 +187,7 @@ proptest! {
 /// Part of every secret here; nothing else may have it in it.
 const MARK: &str = "hush-6f1c";
 
-/// The settings whose values nobody may see.
+/// The settings whose values must stay secret.
 fn any_secret(name: &str) -> Option<BoxedStrategy<String>> {
     let marked = any_text().prop_map(|text| format!("{MARK}{text}"));
     match name {

@@ -128,7 +128,7 @@ async fn all_pages_are_read_and_both_our_own_and_foreign_ids_are_recognised() {
     assert_eq!((ours.len(), foreign.len()), (701, 450));
     let keys = |inventory: &[Held]| inventory.iter().map(|holding| holding.key).collect::<BTreeSet<_>>();
     assert_eq!(keys(&ours).len(), 701);
-    assert!(keys(&foreign).is_subset(&keys(&ours)), "whoever sent it, one value has one key");
+    assert!(keys(&foreign).is_subset(&keys(&ours)), "one value has one key, whichever product sent it");
     let first = Observable::ipv4(&address(0)).unwrap().subject(HashType::Md5).key();
     let holding = foreign.iter().find(|holding| holding.key == Some(first)).unwrap();
     assert_eq!(holding.handle, Some(Handle::Foreign(Uuid::from_u128(0))));
@@ -203,7 +203,7 @@ async fn the_pace_stays_below_the_limit_and_throttling_is_waited_out() {
     let pace = (queries[399].at - queries[0].at).num_seconds();
     assert!((79..=85).contains(&pace), "400 pages in {pace} s");
 
-    // Somebody else has emptied the bucket.
+    // Another client has emptied the bucket.
     let world = self::world();
     for n in 1..=10 {
         world.resource_manager.plant(theirs(&world, n, &format!("[ipv4-addr:value = '198.51.100.{n}']")));

@@ -264,7 +264,7 @@ async fn too_many_retractions_wait_for_somebodys_word_and_hold_nothing_else_up()
     assert_eq!(
         (report.end, report.totals().created),
         (End::Stalled, 2),
-        "until somebody speaks: {report:#?}"
+        "until a record speaks: {report:#?}"
     );
 
     let report = world.command(RunOptions { confirm_retraction: true, ..RunOptions::default() }).await;

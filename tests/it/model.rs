@@ -49,7 +49,7 @@ enum Step {
     Change(Change),
     /// The change, while a write goes wrong.
     Crash(Change, Crash),
-    /// Somebody else commits between our loading and our change.
+    /// Another instance commits between our loading and our change.
     Rival(Vec<Entry>, Change),
     Restart,
 }

@@ -14,6 +14,7 @@ mod secrets;
 mod stop;
 mod terminal;
 mod values;
+mod watchdog;
 
 use std::{path::Path, time::Duration};
 

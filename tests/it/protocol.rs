@@ -272,7 +272,7 @@ async fn a_body_that_the_host_lost_is_asked_for_with_a_length_and_starts_nothing
     }
 }
 
-/// The settings of nobody.
+/// No settings at all.
 fn faulty_server() -> Router {
     let faults = Settings::parse(&std::collections::BTreeMap::<String, String>::new()).unwrap_err();
     let (_, stop) = tokio::sync::watch::channel(false);

@@ -101,7 +101,7 @@ async fn the_best_are_chosen_before_any_is_sent() {
         let (requests, imported, deleted) = work(&world);
         assert!(requests <= LIMIT / 500 + 2, "{requests} requests");
         assert_eq!((imported, deleted), (LIMIT, 0));
-        // What is read again moves nobody.
+        // What is read again moves no indicator.
         let again = RunOptions { lookback_days: Some(5), ..RunOptions::default() };
         world.command(again).await;
         let (_, imported, deleted) = work(&world);

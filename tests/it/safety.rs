@@ -40,7 +40,7 @@ const SERVICES: [&str; 6] = [
 /// Headers that show who we are.
 const CREDENTIALS: [&str; 3] = ["authorization", "x-apikey", "x-identity-header"];
 
-/// Everything that was written for anybody to read.
+/// Everything that was logged, answered or stored.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -88,7 +88,7 @@ const FAULTS: [Make; 12] = [
     |exchange| echo(503, exchange),
 ];
 
-/// A world with a secret of every kind, none of which is anybody else's.
+/// A world with a secret of every kind, none of which is used twice.
 fn world(auth: &str) -> (World, BlobService) {
     let (mut world, blobs) = World::with_blobs();
     let vault = with_key_vault(&mut world);

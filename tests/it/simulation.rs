@@ -12,9 +12,13 @@
 //! - A report whose sum is not right; an invocation that ends after the host's limit; a stale message that is
 //!   acted upon; a lane that does not catch up when nothing is wrong any more.
 //! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
-//! - More is retracted within a day than the retraction limit permits, and nobody confirmed it.
+//! - More is retracted within a day than the retraction limit permits, and no operator confirmed it.
 //! - Another application's indicator at Defender was changed.
 //! - A request that was acknowledged and lost was looked for, and is not there some hours later.
+//! - A timer that died is not made up for within two schedules and a little, or by more than one pass in two schedules;
+//!   or watchdog messages multiply.
+//! - An audit finds something although nobody meddled with a destination, or anything else than what people did there; or
+//!   something that they deleted or changed is not brought back by a repair.
 //!
 //! # What does not
 //! Records read twice; passes that pause, stall or are skipped while the world is broken.
@@ -22,12 +26,14 @@
 mod calm;
 mod chaos;
 pub mod dice;
+mod hands;
 mod losses;
 mod nature;
 mod oracle;
 mod run;
 mod second;
 mod tally;
+mod timer;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

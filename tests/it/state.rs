@@ -144,7 +144,7 @@ async fn progress_that_cannot_be_read_is_said_so_and_never_overwritten() {
     assert_eq!(fs::read_to_string(path).unwrap(), "{");
 }
 
-/// What a pass that was killed between its frame and its swap leaves behind counts for nothing and is in nobody's way;
+/// What a pass that was killed between its frame and its swap leaves behind counts for nothing and blocks no later pass;
 /// what is listed and gone is said.
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_listed_do_not_exist_and_those_that_are_must() {

@@ -45,7 +45,7 @@ fn file_of(name: &str) -> PathBuf {
 }
 
 /// The page that a browser gets for this query, checked for everything that any page must keep to.
-async fn page(world: &World, query: Value, name: &str) -> Document {
+pub async fn page(world: &World, query: Value, name: &str) -> Document {
     page_of(&serve(world), query, json!({}), name).await
 }
 
@@ -152,7 +152,7 @@ async fn when_all_is_well_the_page_says_since_when_and_what_is_held() {
     let page = page(&world, json!({}), "healthy").await;
     let text = page.text();
     assert_eq!(page.title(), "mati-sync: healthy");
-    // Thirty passes are looked at, so that is as far back as anybody knows.
+    // Thirty passes are looked at, so that is as far back as is known.
     assert_eq!(page.headline(), "Healthy since at least 2026-03-02 16:00 UTC");
     assert!(!text.contains("What to do now") && !text.contains("Last failure"), "{text}");
     let sentinel = page.section("lane-sentinel");
@@ -230,7 +230,7 @@ async fn a_schedule_that_the_host_does_not_fire_by_is_told_on_the_page() {
     assert_eq!(schedule["next"], "2026-03-02T13:45:00Z", "{schedule}");
 }
 
-/// Files as somebody might have written them who wants the page to do something, and as heavy as they can be.
+/// Files as an attacker might have written them who wants the page to do something, and as heavy as they can be.
 async fn hostile() -> World {
     let mut world = busy(2).await;
     world.set("SYNC_CRON", "0 23 * * * </code><script>");
@@ -277,7 +277,7 @@ async fn nothing_that_is_told_becomes_part_of_the_page() {
 
     // A single pass, with every lane that its report names.
     page(&world, json!({ "run": run_id(now) }), "pass").await;
-    // State that nobody can read.
+    // State that cannot be read.
     world.set("STATE_DIR", "/dev/null/<script>alert(1)</script>");
     let unreadable = page(&world, json!({}), "unreadable").await;
     assert!(unreadable.section("now").contains("STATE_DIR"), "{}", unreadable.text());

@@ -5,6 +5,7 @@ use chrono::{DateTime, TimeDelta};
 use mati_sync::domain::{
     arrival::Arrivals,
     comparison::Comparison,
+    condition::{Condition, SignalMemory},
     days::Day,
     deciding_record::{RecordVersion, Refreshes, Tag, WholeRefresh},
     entry::{Entry, Handle, Known, Rank, State},
@@ -12,9 +13,10 @@ use mati_sync::domain::{
     fingerprint::Fingerprint,
     manifest_format,
     observable::IndicatorType,
+    outcome::End,
     progress::{LastRefresh, Progress, SCHEMA},
     purpose::Purpose,
-    report::{Report, WithheldReport},
+    report::{Report, Trigger, WithheldReport},
     request::Request,
     unasked::Unasked,
     withheld::{WhyNew, Withheld},
@@ -272,6 +274,14 @@ fn days_version_1() {
     assert_eq!(written, stored.replace(r#"{"day":"2026-03-03","held":{"ipv4":7}}"#, third));
 }
 
+/// A lane's progress as it is stored: writing it again loses nothing and adds nothing.
+fn progress(name: &str) -> Progress {
+    let stored: serde_json::Value = serde_json::from_slice(&fixture(name)).unwrap();
+    let progress: Progress = serde_json::from_value(stored.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&progress).unwrap(), stored, "{name}");
+    progress
+}
+
 /// What waits to be seen; a file without it, or without some of it, is one of a lane that waits for nothing.
 #[test]
 fn arrival_version_1() {
@@ -290,20 +300,13 @@ fn arrival_version_1() {
 /// A lane of Google Threat Intelligence: its source, positions, missing packages, losses and quota.
 #[test]
 fn progress_with_feeds() {
-    let bytes = fixture("progress-feeds.json");
-    let progress: Progress = serde_json::from_slice(&bytes).unwrap();
+    let progress = progress("progress-feeds.json");
     assert_eq!(progress.source.as_deref(), Some("gti"));
     let feeds: Vec<_> = progress.feeds.iter().collect();
     let [("malware", malware), ("phishing", phishing)] = feeds[..] else { panic!("{feeds:?}") };
     assert_eq!((malware.position.to_rfc3339(), malware.holes.len()), ("2026-03-02T11:00:00+00:00".into(), 1));
     assert_eq!(phishing.closed.as_deref(), Some("the licence does not give it"));
     assert_eq!((progress.losses[0].loss.what.as_str(), progress.quota.unwrap().allowed), ("malware", 20_000));
-    let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
-    assert_eq!(
-        again,
-        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(),
-        "nothing is lost or added"
-    );
 }
 
 /// The last comparison of two sources.
@@ -319,16 +322,9 @@ fn comparison_version_1() {
 /// A lane that heard of lists of exclusions, and asks its workspace for what they cover.
 #[test]
 fn progress_with_exclusions() {
-    let bytes = fixture("progress-exclusions.json");
-    let progress: Progress = serde_json::from_slice(&bytes).unwrap();
+    let progress = progress("progress-exclusions.json");
     assert_eq!(progress.exclusions.as_deref(), Some("0123456789abcdef"));
     assert_eq!(progress.sweep.as_ref().unwrap().skip_token.as_deref(), Some("page-3"));
-    let again: serde_json::Value = serde_json::to_value(&progress).unwrap();
-    assert_eq!(
-        again,
-        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap(),
-        "nothing is lost or added"
-    );
 }
 
 /// `exclusions.bin`: an entry of each kind that a list can have. Another form of it would be a change of every list.
@@ -363,4 +359,21 @@ fn known_exclusions_version_1() {
         stored.chunks(8).map(|number| number.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
     assert_eq!(written, golden);
     assert_eq!(Fingerprints::from_bytes(&stored), known);
+}
+
+/// What the webhook was told, what it was not, and the counters of the metrics.
+#[test]
+fn signals_version_1() {
+    let memory: SignalMemory = serde_json::from_slice(&fixture("signals-v1.json")).unwrap();
+    let lane = &memory.lanes.0["sentinel"];
+    assert_eq!((lane.condition, lane.told), (Condition::Waiting, Condition::Stalled));
+    assert_eq!(lane.losses[0].what, "ransomware");
+    let totals = memory.totals.as_ref().unwrap();
+    assert_eq!(totals.lanes["sentinel"].records["created"], 125);
+    assert_eq!(totals.passes[&Trigger::Watchdog][&End::CaughtUp].count, 1);
+    let mut written = serde_json::to_string_pretty(&memory).unwrap();
+    written.push('\n');
+    assert_eq!(written.as_bytes(), fixture("signals-v1.json"));
+    // A file of before there were any counters, or of nobody who is told.
+    assert_eq!(serde_json::from_str::<SignalMemory>("{}").unwrap(), SignalMemory::default());
 }

@@ -51,6 +51,20 @@ fn files_are_short_enough_to_read() {
     assert!(LONGER.len() * 10 <= files.len(), "more than one file in ten is longer than {LIMIT} lines");
 }
 
+/// The tests name the component, the pass or the operator, and no persons that are not there.
+#[test]
+fn the_tests_name_who_does_something() {
+    const VAGUE: [&str; 4] =
+        [concat!("no", "body"), concat!("some", "body"), concat!("any", "body"), concat!("who", "ever")];
+    for file in files().into_iter().filter(|name| name.starts_with("tests/") && name.ends_with(".rs")) {
+        for (number, line) in (1..).zip(read(&file).lines()) {
+            let lower = line.to_lowercase();
+            let vague = words(&lower).find(|word| VAGUE.contains(word));
+            assert_eq!(vague, None, "{file}:{number}: {line}");
+        }
+    }
+}
+
 #[test]
 fn nothing_unfinished_stays_behind() {
     /// In pieces, so that this file does not find itself.

@@ -82,12 +82,12 @@ async fn a_connection_that_breaks_or_hangs_is_an_error() {
     let error = fetch(hangs, 1 << 20, Duration::from_millis(300)).await.unwrap_err();
     assert!(matches!(error, HttpError::Timeout { .. }), "{error}");
 
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let request = Request::get(format!("http://{nobody}/?sig=secret")).body(Bytes::new()).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let request = Request::get(format!("http://{closed}/?sig=secret")).body(Bytes::new()).unwrap();
     let error = Transport::network().fetch(request, LIMIT, 1 << 20).await.unwrap_err();
     assert!(matches!(error, HttpError::Connect { .. }), "{error}");
     assert!(
-        error.to_string().contains(&nobody.to_string()) && !error.to_string().contains("secret"),
+        error.to_string().contains(&closed.to_string()) && !error.to_string().contains("secret"),
         "{error}"
     );
 }
@@ -109,7 +109,7 @@ async fn a_redirect_is_not_followed() {
         )
         .route("/elsewhere", get(move || async move { counter.fetch_add(1, Ordering::Relaxed).to_string() }));
     fetch(router, 1 << 20, LIMIT).await.unwrap();
-    assert_eq!(elsewhere.load(Ordering::Relaxed), 0, "it could carry a token to somebody else");
+    assert_eq!(elsewhere.load(Ordering::Relaxed), 0, "it could carry a token to another server");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ param matiKey = 'SECRET-key'
 param matiSecret = 'SECRET-secret'
 param gtiApiKey = 'SECRET-gti'
 param azureClientSecret = 'SECRET-client'
+param webhookUrl = 'SECRET-webhook'
 param hostingPlan = 'flex-private'
 param fixedOutboundAddress = true
 param packageUrl = 'https://github.com/owner/repository/releases/download/v1.2.3/mati-sync.zip'

@@ -36,6 +36,20 @@ pub enum Action {
     Block,
 }
 
+impl Action {
+    pub const ALL: [Self; 2] = [Self::Audit, Self::Block];
+
+    /// learn.microsoft.com, "Indicator resource type": remediation is for files alone; `Alert` and `AlertAndBlock`, which
+    /// older clients send, ended in January 2022.
+    pub fn word(self, is_file: bool) -> &'static str {
+        match self {
+            Self::Audit => "Audit",
+            Self::Block if is_file => "BlockAndRemediate",
+            Self::Block => "Block",
+        }
+    }
+}
+
 /// What is the same for every indicator of a lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -50,13 +64,7 @@ pub fn indicator<'a>(planned: &'a Planned, style: &Style) -> wire::Indicator<'a>
     wire::Indicator {
         indicator_type: indicator_type(kind),
         indicator_value: spelt(kind, value),
-        // learn.microsoft.com, "Indicator resource type": remediation is for files alone; `Alert` and
-        // `AlertAndBlock`, which older clients send, ended in January 2022.
-        action: match style.action {
-            Action::Audit => "Audit",
-            Action::Block if is_file => "BlockAndRemediate",
-            Action::Block => "Block",
-        },
+        action: style.action.word(is_file),
         // `Audit` is rejected without it, and a block without an alert helps no analyst.
         generate_alert: true,
         severity: severity(&planned.indicator),

@@ -1,6 +1,10 @@
 //! What a tenant holds, compared with what we sent.
 
-use super::{client::Defender, convert::APPLICATION, wire::Listed};
+use super::{
+    client::Defender,
+    convert::{APPLICATION, Action, Style},
+    wire::Listed,
+};
 use crate::{
     azure::api::ApiError,
     clock::Deadline,
@@ -10,7 +14,8 @@ use crate::{
         fingerprint::Fingerprint,
         indicator::Provider,
         inventory::{Held, InventoryPage, Owner},
-        observable::{Key, Observable, is_harmful},
+        observable::{HashType, Key, Observable, SubjectKind, is_harmful},
+        shown::{Field, Fields, Labels, Shown, ShownPage},
     },
     http::traffic::Traffic,
 };
@@ -25,6 +30,47 @@ impl Defender {
         let held = held.map(|listed| self::held(listed, self.style.provider)).collect();
         Ok(InventoryPage { held, ..InventoryPage::default() })
     }
+
+    /// Everything of ours that the tenant shows, as one page.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn shown(&self, deadline: &Deadline, traffic: &Traffic) -> Result<ShownPage, ApiError> {
+        let all = self.list(deadline, traffic).await?;
+        let shown = all.iter().filter_map(|listed| shown(listed, &self.style)).collect();
+        Ok(ShownPage { shown, ..ShownPage::default() })
+    }
+}
+
+/// `None`: it is another application's.
+fn shown(listed: &Listed, style: &Style) -> Option<Shown> {
+    if listed.application.as_deref() != Some(APPLICATION) {
+        return None;
+    }
+    let kind = listed.kind();
+    let is_file = matches!(kind, Some(SubjectKind::File(_)));
+    let is = |action: Action| listed.action.as_deref() == Some(action.word(is_file));
+    let observable = kind.and_then(|_| Observable::of_text(&listed.value).ok());
+    // An edit by the application that made it is one of ours.
+    let makers = [&listed.source, &listed.created_by];
+    let editor = listed.last_updated_by.as_ref().filter(|editor| !editor.is_empty());
+    let is_edited = editor.is_some_and(|editor| !makers.contains(&&Some(editor.clone())));
+    Some(Shown {
+        id: listed.external_id.as_deref().and_then(Key::of_stix_id),
+        // Of a digest that is looked for alone it does not matter which one stands for the file.
+        value: observable.map(|observable| observable.subject(HashType::Sha256).key()),
+        handle: listed.id.map(|id| Handle::Numbered { id, rank: Rank::default() }),
+        valid_until: listed.expiration,
+        fingerprint: Fingerprint::VOID,
+        tag: listed.source_id(style.provider).map_or(Tag::UNKNOWN, Tag::of),
+        indicator_type: kind.map(|kind| kind.indicator_type()),
+        differs: Fields::default()
+            .with(Field::Action, !Action::ALL.into_iter().any(is))
+            .with(Field::GenerateAlert, listed.generate_alert == Some(false)),
+        differs_today: Fields::default().with(Field::Action, !is(style.action)),
+        labels: Labels::Untold,
+        edited: listed.last_updated.filter(|_| is_edited),
+    })
 }
 
 fn held(listed: Listed, provider: Provider) -> Held {

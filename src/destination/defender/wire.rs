@@ -115,6 +115,17 @@ pub struct Listed {
     /// Of ours it has the address of the record.
     #[serde(default)]
     pub recommended_actions: Option<String>,
+    #[serde(default)]
+    pub generate_alert: Option<bool>,
+    /// Which application or person made it, by name and by id.
+    #[serde(default)]
+    pub source: Option<String>,
+    #[serde(default)]
+    pub created_by: Option<String>,
+    #[serde(default)]
+    pub last_updated_by: Option<String>,
+    #[serde(default, rename = "lastUpdateTime", deserialize_with = "date")]
+    pub last_updated: Option<DateTime<Utc>>,
 }
 
 impl Listed {

@@ -109,7 +109,7 @@ fn description(
 
 /// Takes the meaning from what Microsoft's rules would read as "this indicator is off", in whatever case and with whatever
 /// blanks, because rules differ in how they compare: its semicolon becomes a comma.
-fn unmute(text: &mut String) {
+pub(super) fn unmute(text: &mut String) {
     let lower = text.to_ascii_lowercase();
     for (place, begin) in lower.match_indices("state:") {
         let after = lower[place + begin.len()..].trim_start();
@@ -121,8 +121,16 @@ fn unmute(text: &mut String) {
     }
 }
 
+/// The confidence of which a description of ours speaks, if it does.
+pub(super) fn stated_confidence(description: &str, provider: Provider) -> Option<u8> {
+    let rest = description.strip_prefix(provider.name)?.strip_prefix(": ")?;
+    let rest = rest.strip_prefix(provider.confidence)?.strip_prefix(' ')?;
+    rest.split_once(" of 100")?.0.parse().ok()
+}
+
 fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: Provider) -> fmt::Result {
     match indicator.confidence {
+        // Read again by `stated_confidence`.
         Some(confidence) => write!(text, "{}: {} {confidence} of 100", provider.name, provider.confidence)?,
         None => write!(text, "{}: no confidence", provider.name)?,
     }
@@ -139,7 +147,7 @@ fn write_description(text: &mut String, indicator: &indicator::Indicator, provid
     }
     text.push('.');
     if let Some(first_seen) = indicator.first_seen.filter(|seen| *seen > DateTime::UNIX_EPOCH) {
-        write!(text, " First seen {}.", first_seen.format("%Y-%m-%d"))?;
+        write!(text, " First seen {}.", first_seen.date_naive())?;
     }
     if !indicator.sources.is_empty() {
         let kind = if indicator.osint_only { "open source only" } else { "not only open source" };

@@ -6,21 +6,24 @@
 //! of adding a second one beside each. And single indicators are looked for, to see that what was uploaded arrived.
 
 use axum::http::{Method, StatusCode};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::{
     classify,
     resource::{Listed, Shown, Unclear, read_list, read_page},
+    shown,
 };
 use crate::{
     azure::api::{Api, ApiError, Call, Verdict},
     clock::Deadline,
     domain::{
         arrival::Sighting,
+        indicator::Provider,
         inventory::InventoryPage,
         outcome::Rejection,
         problem::{Problem, Role},
+        shown::ShownPage,
     },
     http::{probe::Probe, text::percent_encoded, traffic::Traffic, transport::Answer},
 };
@@ -34,8 +37,16 @@ pub const ANSWER_BYTES: usize = 16 * 1024 * 1024;
 const PAGE: usize = 100;
 /// Pages that are read in search of one indicator, should the list not be filtered.
 const PAGES: usize = 5;
+/// An audit asks for indicators that ended so long ago too. All that ever ended would be many times what is valid.
+const ENDED: TimeDelta = TimeDelta::days(7);
 const SETTINGS: &str =
     "AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME, AZURE_WORKSPACE_NAME and AZURE_RESOURCE_MANAGER_URL";
+
+/// A workspace shows an indicator through Resource Manager so long after its upload at the latest; Microsoft documents no
+/// time.
+pub const LAG: TimeDelta = TimeDelta::hours(3);
+/// Why a workspace cannot be asked what it holds.
+pub const CANNOT_BE_AUDITED: &str = "the workspace is not asked what it holds: set AZURE_SUBSCRIPTION_ID, AZURE_RESOURCE_GROUP_NAME and AZURE_WORKSPACE_NAME, and give the identity that uploads the role Microsoft Sentinel Reader or Microsoft Sentinel Contributor on the workspace";
 
 /// What one workspace holds from one source.
 pub struct Inventory {
@@ -80,11 +91,58 @@ impl Inventory {
         deadline: &Deadline,
         traffic: &Traffic,
     ) -> Result<InventoryPage, ApiError> {
-        // The token should know the filter, but the documentation does not promise it.
         let filter = json!({"pageSize": PAGE, "sources": [self.source_system]});
-        let read_200 = |body: &[u8]| read_page(body, &self.source_system, self.api.clock.now());
-        let page = self.ask(filter, skip_token, read_200, deadline, traffic).await?;
-        if page.next.is_some() && page.next.as_deref() == skip_token {
+        let read_page = |body: &[u8]| read_page(body, &self.source_system, self.api.clock.now());
+        self.ask(filter, skip_token, read_page, |page| page.next.as_deref(), deadline, traffic).await
+    }
+
+    /// The same page as it is compared with what was sent: with indicators that ended or were revoked not long ago, to tell
+    /// them from those that are gone.
+    ///
+    /// # Errors
+    /// As [`Inventory::page`].
+    pub async fn shown(
+        &self,
+        provider: Provider,
+        skip_token: Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<ShownPage, ApiError> {
+        let ended = self.api.clock.now() - ENDED;
+        let filter = json!({
+            "pageSize": PAGE,
+            "sources": [self.source_system],
+            "includeDisabled": true,
+            "minValidUntil": ended.to_rfc3339_opts(SecondsFormat::Millis, true),
+        });
+        let read_page = |body: &[u8]| shown::read_page(body, &self.source_system, provider);
+        self.ask(filter, skip_token, read_page, |page| page.next.as_deref(), deadline, traffic).await
+    }
+
+    /// Asks for a page of the list, filtered as `body` says; a 200 is read by `read_page`, and `next` is its token.
+    async fn ask<P>(
+        &self,
+        mut body: Value,
+        skip_token: Option<&str>,
+        read_page: impl Fn(&[u8]) -> Result<P, Unclear>,
+        next: impl Fn(&P) -> Option<&str>,
+        deadline: &Deadline,
+        traffic: &Traffic,
+    ) -> Result<P, ApiError> {
+        // The token should know the filter, but the documentation does not promise it.
+        if let Some(token) = skip_token {
+            body["skipToken"] = token.into();
+        }
+        let call = Call {
+            method: Method::POST,
+            url: self.url.clone(),
+            settings: SETTINGS,
+            body: body.to_string().into(),
+            parts: 1,
+        };
+        let read = |answer: &Answer| read(answer, &read_page, skip_token.is_some(), self.api.clock.now());
+        let page = self.api.call(&call, read, deadline, traffic).await?;
+        if next(&page).is_some() && next(&page) == skip_token {
             return Err(ApiError::Stalled(
                 "Azure Resource Manager leads from a page of indicators to the same page again"
                     .to_owned()
@@ -112,8 +170,9 @@ impl Inventory {
         let mut token: Option<String> = None;
         for _ in 0..PAGES {
             let filter = json!({"pageSize": PAGE, "sources": [source], "keywords": [id]});
-            let Listed { items, next } =
-                self.ask(filter, token.as_deref(), read_list, deadline, traffic).await?;
+            let Listed { items, next } = self
+                .ask(filter, token.as_deref(), read_list, |list| list.next.as_deref(), deadline, traffic)
+                .await?;
             let is_it = |item: &&Shown| item.id == id && item.source == source;
             if let Some(shown) = items.iter().find(is_it) {
                 return Ok(Sighting::Shown { until: shown.until });
@@ -125,42 +184,18 @@ impl Inventory {
         }
         Ok(Sighting::Unclear)
     }
-
-    /// Asks for a page of the list, filtered; a 200 is read by `read_200`.
-    async fn ask<T>(
-        &self,
-        mut filter: Value,
-        skip_token: Option<&str>,
-        read_200: impl Fn(&[u8]) -> Result<T, Unclear>,
-        deadline: &Deadline,
-        traffic: &Traffic,
-    ) -> Result<T, ApiError> {
-        if let Some(token) = skip_token {
-            filter["skipToken"] = token.into();
-        }
-        let call = Call {
-            method: Method::POST,
-            url: self.url.clone(),
-            settings: SETTINGS,
-            body: filter.to_string().into(),
-            parts: 1,
-        };
-        let now = || self.api.clock.now();
-        let read = |answer: &Answer| read(answer, &read_200, skip_token.is_some(), now());
-        self.api.call(&call, read, deadline, traffic).await
-    }
 }
 
 /// Reads an answer given at `now` to a request with or without a token.
-fn read<T>(
+fn read<P>(
     answer: &Answer,
-    read_200: impl Fn(&[u8]) -> Result<T, Unclear>,
+    read_page: impl Fn(&[u8]) -> Result<P, Unclear>,
     has_token: bool,
     now: DateTime<Utc>,
-) -> Verdict<T> {
+) -> Verdict<P> {
     // A page may be long: it is not read once more in search of an error.
     if answer.status == StatusCode::OK {
-        return match read_200(&answer.body) {
+        return match read_page(&answer.body) {
             Ok(page) => Verdict::Answered(page),
             Err(Unclear(reason)) => Verdict::Later { reason, wait: None, throttled: false },
         };
@@ -205,8 +240,8 @@ mod tests {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
         let status = StatusCode::from_u16(status).unwrap();
         let answer = Answer { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) };
-        let now = DateTime::UNIX_EPOCH;
-        read(&answer, |body: &[u8]| read_page(body, "Mandiant", now), has_token, now)
+        let read_page = |body: &[u8]| read_page(body, "Mandiant", DateTime::UNIX_EPOCH);
+        read(&answer, read_page, has_token, DateTime::UNIX_EPOCH)
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod lists;
 pub mod pattern;
 mod probe;
 mod resource;
+mod shown;
 pub mod stock_rules;
 pub mod wire;

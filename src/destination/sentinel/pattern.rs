@@ -6,7 +6,7 @@
 use std::{borrow::Cow, fmt};
 
 use crate::domain::{
-    observable::{HashType, Hashes, Key, Observable, SubjectKind},
+    observable::{HashType, Hashes, Key, Observable, Subject, SubjectKind},
     spelling::Malformed,
 };
 
@@ -49,6 +49,17 @@ fn escape(value: &str) -> Cow<'_, str> {
 /// # Errors
 /// The problem, to be read behind "its": another kind of comparison, a value we would not send.
 pub fn read(pattern: &str) -> Result<(Key, Observable), Malformed> {
+    let (kind, value) = comparison(pattern)?;
+    key(kind, &value)
+}
+
+/// The key of the value as `pattern` spells it, which need not be as we spell it today.
+pub fn key_as_spelt(pattern: &str) -> Option<Key> {
+    let (kind, value) = comparison(pattern).ok()?;
+    Some(Subject { kind, value: value.into() }.key())
+}
+
+fn comparison(pattern: &str) -> Result<(SubjectKind, String), Malformed> {
     let mut text = Text(pattern);
     let around = text.opened();
     text.expect('[')?;
@@ -64,7 +75,7 @@ pub fn read(pattern: &str) -> Result<(Key, Observable), Malformed> {
     if !text.0.trim_start().is_empty() {
         return Err(not_single());
     }
-    key(kind, &value)
+    Ok((kind, value))
 }
 
 fn key(kind: SubjectKind, value: &str) -> Result<(Key, Observable), Malformed> {

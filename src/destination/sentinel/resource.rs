@@ -13,9 +13,16 @@ use crate::{
         entry::Handle,
         fingerprint::Fingerprint,
         inventory::{Held, InventoryPage, Owner, PassedOver},
+        page::{About, UNREADABLE},
     },
-    http::unexpected::{error, object},
+    http::{
+        text::cut,
+        unexpected::{error, object},
+    },
 };
+
+/// So much of a pattern is written to the log, in characters.
+const LONGEST: usize = 200;
 
 /// An answer that is no page, or not one to go on from; the sentence says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,14 +49,21 @@ struct Resource {
 /// Everything is optional, dates are any text.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Properties {
-    source: Option<String>,
-    external_id: Option<String>,
-    pattern: Option<String>,
-    revoked: Option<bool>,
+pub(super) struct Properties {
+    pub source: Option<String>,
+    pub external_id: Option<String>,
+    pub pattern: Option<String>,
+    pub revoked: Option<bool>,
     #[serde(default, deserialize_with = "confidence")]
-    confidence: u8,
-    valid_until: Option<String>,
+    pub confidence: u8,
+    pub valid_until: Option<String>,
+    #[serde(default)]
+    pub description: Value,
+    /// Labels, as the portal calls them.
+    #[serde(default)]
+    pub threat_intelligence_tags: Value,
+    #[serde(default)]
+    pub labels: Value,
 }
 
 /// A missing or strange one counts as 0: it must not keep an indicator from being adopted.
@@ -64,14 +78,17 @@ fn confidence<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u8, D::Error
 /// # Errors
 /// It is no page, or does not say how to go on.
 pub fn read_page(body: &[u8], source_system: &str, now: DateTime<Utc>) -> Result<InventoryPage, Unclear> {
-    let (items, next) = page(body)?;
+    let (items, next) = items(body)?;
     let (mut held, mut passed_over) = (Vec::new(), Vec::new());
     for item in items {
         let id = [&item["properties"]["externalId"], &item["name"]];
         let id = id.into_iter().find_map(Value::as_str).unwrap_or("an indicator without an id").to_owned();
+        // STIX says what an indicator is about in its pattern, which names the type too.
+        let text = |value: &Value| cut(value.as_str().unwrap_or(UNREADABLE).to_owned(), LONGEST);
+        let about = About { value: text(&item["properties"]["pattern"]), kind: text(&item["kind"]) };
         match read(item, source_system, now) {
             Ok(indicator) => held.push(indicator),
-            Err(reason) => passed_over.push(PassedOver { id, reason }),
+            Err(reason) => passed_over.push(PassedOver { id, about, reason }),
         }
     }
     Ok(InventoryPage { held, passed_over, next })
@@ -96,7 +113,7 @@ pub struct Shown {
 /// # Errors
 /// As [`read_page`].
 pub fn read_list(body: &[u8]) -> Result<Listed, Unclear> {
-    let (items, next) = page(body)?;
+    let (items, next) = items(body)?;
     let items = items.into_iter().map(|item| {
         let text = |name: &str| item["properties"][name].as_str().unwrap_or_default();
         Shown {
@@ -108,8 +125,11 @@ pub fn read_list(body: &[u8]) -> Result<Listed, Unclear> {
     Ok(Listed { items: items.collect(), next })
 }
 
-/// The items of a page, and the token of the next.
-fn page(body: &[u8]) -> Result<(Vec<Value>, Option<String>), Unclear> {
+/// What stands on a page, and the token of the next one.
+///
+/// # Errors
+/// It is no page, or does not say how to go on.
+pub(super) fn items(body: &[u8]) -> Result<(Vec<Value>, Option<String>), Unclear> {
     let page = object::<Page>(body).and_then(|page| error(&page.others).map_or(Ok(page), Err));
     let page = page.map_err(|problem| {
         Unclear(format!(
@@ -130,8 +150,11 @@ fn page(body: &[u8]) -> Result<(Vec<Value>, Option<String>), Unclear> {
     Ok((page.value, next))
 }
 
-/// What of an indicator is adopted, or why it is not.
-fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, String> {
+/// What is told of an indicator, if it is one of the source.
+///
+/// # Errors
+/// Why it is none, as half a sentence.
+pub(super) fn of_source(item: Value, source_system: &str) -> Result<Properties, String> {
     let Resource { kind, properties } =
         serde_json::from_value(item).map_err(|error| format!("cannot be read: {error}"))?;
     let kind = kind.unwrap_or_default();
@@ -141,10 +164,16 @@ fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, St
     // Sentinel tells indicators apart by source and id, the source in base64 and so letter by letter
     // (learn.microsoft.com, "Threat intelligence in Microsoft Sentinel"). One of "mandiant" sent again as "Mandiant"
     // would be two.
-    let source = properties.source.unwrap_or_default();
+    let source = properties.source.as_deref().unwrap_or_default();
     if source != source_system {
         return Err(format!("is of the source {source:?}"));
     }
+    Ok(properties)
+}
+
+/// What of an indicator is adopted, or why it is not.
+fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, String> {
+    let properties = of_source(item, source_system)?;
     if properties.revoked == Some(true) {
         return Err("is revoked, for ever".to_owned());
     }
@@ -173,13 +202,13 @@ fn read(item: Value, source_system: &str, now: DateTime<Utc>) -> Result<Held, St
 }
 
 /// Only the one spelling in which we would send the id again: another would make a second indicator.
-fn stix_id(id: &str) -> Option<Uuid> {
+pub(super) fn stix_id(id: &str) -> Option<Uuid> {
     let text = id.strip_prefix("indicator--")?;
     Uuid::try_parse(text).ok().filter(|uuid| uuid.to_string() == text)
 }
 
 /// RFC 3339; without a zone it is in UTC, as all dates of this API are.
-fn date(text: &str) -> Option<DateTime<Utc>> {
+pub(super) fn date(text: &str) -> Option<DateTime<Utc>> {
     let with_zone = || DateTime::parse_from_rfc3339(text).ok().map(|date| date.to_utc());
     let without =
         || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f").ok().map(|date| date.and_utc());

@@ -47,10 +47,22 @@ pub(super) struct Parsed {
 /// The bytes of a digest of one of the three kinds, if `text` is one.
 pub(super) fn bytes(text: &str) -> Option<Vec<u8>> {
     let is_digest = HashType::ALL.iter().any(|hash_type| hash_type.digits() == text.len());
-    if !is_digest || !text.is_ascii() {
-        return None;
+    let is_hexadecimal = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_digest && is_hexadecimal).then(|| decoded(text, &mut [0; LONGEST_DIGEST]).to_vec())
+}
+
+/// Bytes of a SHA-256.
+pub(super) const LONGEST_DIGEST: usize = 32;
+
+/// The bytes that pairs of hexadecimal digits stand for, decoded into `space`; what does not fit is left out.
+pub(super) fn decoded<'a>(digits: &str, space: &'a mut [u8; LONGEST_DIGEST]) -> &'a [u8] {
+    // The letters' low bits begin at 1, in either case, and they alone have this bit.
+    let value = |digit: u8| (digit & 0xf) + 9 * (digit >> 6 & 1);
+    let (pairs, _) = digits.as_bytes().as_chunks::<2>();
+    for (byte, [high, low]) in space.iter_mut().zip(pairs) {
+        *byte = value(*high) << 4 | value(*low);
     }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
+    &space[..pairs.len().min(LONGEST_DIGEST)]
 }
 
 /// One address, or a range: with the length of its prefix, or from one address to another. `None`: it is neither.

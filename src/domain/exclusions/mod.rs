@@ -5,11 +5,13 @@
 
 mod change;
 mod entry;
+mod filter;
 mod index;
 mod patterns;
 mod plain;
 mod prefixes;
 mod ranges;
+mod sorted;
 mod texts;
 mod types;
 mod vital;
@@ -22,7 +24,7 @@ pub use self::{
     vital::{ADDRESSES, ALONE, NAME as VITAL, WHOLE},
 };
 use self::{
-    entry::{Entry, Parsed, Range},
+    entry::{Entry, LONGEST_DIGEST, Parsed, Range},
     patterns::Patterns,
     prefixes::Prefixes,
     ranges::Ranges,
@@ -244,7 +246,8 @@ impl Lists {
             Observable::Url(url) => self.url(url, types),
             Observable::File(hashes) => return self.file(hashes, types),
         };
-        let place = place.or_else(|| self.patterns.find(&text_of(observable)?, types));
+        let matched = || self.patterns.find(&text_of(observable)?, types);
+        let place = place.or_else(|| if self.patterns.is_empty() { None } else { matched() });
         place.map(|place| self.hit(place))
     }
 
@@ -254,8 +257,9 @@ impl Lists {
 
     fn file(&self, hashes: &Hashes, types: Types) -> Option<Hit<'_>> {
         let place = hashes.all().find_map(|(_, digest)| {
-            let bytes = entry::bytes(digest)?;
-            let listed = self.texts.find(&[Kind::Digest], &bytes, types);
+            let mut space = [0; LONGEST_DIGEST];
+            let bytes = entry::decoded(digest, &mut space);
+            let listed = self.texts.find(&[Kind::Digest], bytes, types);
             listed.or_else(|| self.patterns.find(digest, types))
         });
         place.map(|place| self.hit(place))
@@ -295,7 +299,7 @@ impl Lists {
     }
 }
 
-fn find<T: Copy + Ord>(ranges: &[(Types, Ranges<T>)], value: T, types: Types) -> Option<Place> {
+fn find<T: Copy + Ord + Into<u128>>(ranges: &[(Types, Ranges<T>)], value: T, types: Types) -> Option<Place> {
     ranges.iter().filter(|(bound, _)| bound.contains(types)).find_map(|(_, ranges)| ranges.find(value))
 }
 

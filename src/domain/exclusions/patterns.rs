@@ -81,6 +81,10 @@ fn set<T: AsRef<str>>(regexes: impl IntoIterator<Item = T>) -> Result<RegexSet, 
 }
 
 impl Patterns {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The first pattern that is found in `text` and binds `types`.
     pub fn find(&self, text: &str, types: Types) -> Option<Place> {
         let binding = self.0.iter().filter(|group| group.types.contains(types));

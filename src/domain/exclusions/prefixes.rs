@@ -53,7 +53,7 @@ impl Prefix {
 
 /// The scheme, and what stands behind `://`.
 fn split(url: &str) -> Option<(u8, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
+    let (scheme, rest) = spelling::split(url)?;
     let scheme = match scheme {
         "http" => HTTP,
         "https" => HTTPS,
@@ -65,7 +65,7 @@ fn split(url: &str) -> Option<(u8, &str)> {
 
 /// Of the host with its port.
 fn hash(rest: &str) -> u32 {
-    let authority = &rest[..rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len())];
+    let authority = spelling::authority(rest);
     #[expect(clippy::cast_possible_truncation, reason = "any 32 bits of it will do")]
     let hash = xxh3_64(authority.as_bytes()) as u32;
     hash
@@ -86,8 +86,7 @@ struct Item {
 /// The beginnings.
 #[derive(Default)]
 pub(super) struct Prefixes {
-    index: Index,
-    items: Vec<Item>,
+    index: Index<Item>,
     arena: String,
 }
 
@@ -115,9 +114,13 @@ impl Builder {
 
     pub fn build(mut self) -> Prefixes {
         let arena = &self.arena;
-        // The sort is stable: of equal entries the first is met last on the way outwards, and so is kept below.
-        self.items.sort_by(|left, right| {
-            left.0.cmp(&right.0).then_with(|| text(arena, &left.1).cmp(text(arena, &right.1)))
+        // Of equal entries the first stays. A stable sort would take half as much memory again.
+        let place = |item: &Item| (item.list, item.line, item.schemes);
+        self.items.sort_unstable_by(|left, right| {
+            left.0
+                .cmp(&right.0)
+                .then_with(|| text(arena, &left.1).cmp(text(arena, &right.1)))
+                .then_with(|| place(&left.1).cmp(&place(&right.1)))
         });
         self.items.dedup_by(|later, first| {
             (later.0, text(arena, &later.1)) == (first.0, text(arena, &first.1))
@@ -136,26 +139,31 @@ impl Builder {
             self.items[number].1.outer = outer;
             outer = u32::try_from(number).expect("a list has fewer entries");
         }
-        let index = Index::of(self.items.iter().map(|(hash, _)| *hash).collect());
-        let items = self.items.into_iter().map(|(_, item)| item).collect();
         self.arena.shrink_to_fit();
-        Prefixes { index, items, arena: self.arena }
+        Prefixes { index: Index::of(self.items), arena: self.arena }
     }
 }
 
 impl Prefixes {
     /// The longest beginning of `url`, which is in our spelling, that binds `types`.
     pub fn find(&self, url: &str, types: Types) -> Option<Place> {
-        if self.items.is_empty() {
+        if self.index.is_empty() {
             return None;
         }
         let (scheme, rest) = split(url)?;
-        let places = self.index.places(hash(rest));
-        let items = &self.items[places.clone()];
-        let before = items.partition_point(|item| text(&self.arena, item) <= rest);
-        let mut number = before.checked_sub(1).map(|before| places.start + before)?;
+        let mut places = self.index.places(hash(rest));
+        // Those of one host are sorted by their text; a host that has thousands is searched as fast as one that has two.
+        let begin = places.start;
+        while !places.is_empty() {
+            let middle = places.start + places.len() / 2;
+            match text(&self.arena, self.index.item(middle)) <= rest {
+                true => places.start = middle + 1,
+                false => places.end = middle,
+            }
+        }
+        let mut number = places.start.checked_sub(1).filter(|before| *before >= begin)?;
         loop {
-            let item = &self.items[number];
+            let item = self.index.item(number);
             let binds = item.schemes & scheme != 0 && item.types.contains(types);
             if binds && rest.starts_with(text(&self.arena, item)) {
                 return Some(Place { list: item.list, line: item.line });
@@ -169,7 +177,7 @@ impl Prefixes {
 
     /// Every beginning with its schemes: a URL of each scheme that is one itself.
     pub fn all(&self) -> impl Iterator<Item = (u8, &str, Types)> {
-        self.items.iter().map(|item| (item.schemes, text(&self.arena, item), item.types))
+        self.index.items().map(|item| (item.schemes, text(&self.arena, item), item.types))
     }
 }
 

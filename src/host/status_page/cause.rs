@@ -10,7 +10,7 @@ use super::{
 use crate::{
     domain::{
         expiry::Lapse,
-        health::Spell,
+        health::{Spell, replaced_timer},
         schedule::{Schedule, fault},
         withheld::{WaitingCreations, Withheld},
     },
@@ -20,6 +20,7 @@ use crate::{
 /// What to do about a request that cannot be used.
 pub const SET_ASIDE: &str = "If a newer version wrote it, deploy that version and move the file back to requests/; otherwise send the request again and delete the file.";
 const LATE: &str = "The timer does not fire. See that the function app runs, that the function SyncTimer is enabled, and that SYNC_CRON and AzureWebJobsStorage are set.";
+const REPLACED: &str = "Each pass leaves a message that starts another one if the timer starts none for twice its schedule, so nothing is lost meanwhile. Restart the function app; if the timer still does not fire, look at the function SyncTimer in the portal and at SYNC_CRON.";
 /// The longest cause in a headline, in characters.
 const HEADLINE: usize = 110;
 /// The longest message of a pass that is shown.
@@ -129,6 +130,7 @@ pub fn tasks(
     }
     tasks.extend(confirmation(&withheld, all, links));
     tasks.extend(creation(&waiting, all, links));
+    tasks.extend(repairs(overview, links));
     tasks.extend(damaged(overview, spells, links));
     tasks.extend(timer(overview, schedule, due, links));
     tasks.extend(overview.aside.iter().map(|name| {
@@ -260,6 +262,29 @@ fn command(what: &str) -> Vec<Piece> {
     ]
 }
 
+/// Repairs that an operator should ask for.
+fn repairs(overview: &Overview, links: &Links) -> Vec<Task> {
+    let lanes = overview.lanes.keys().filter_map(|name| Some((name, overview.amiss(name)?)));
+    let tasks = lanes.map(|(name, findings)| {
+        let text = vec![
+            format!(
+                "{} of {} indicators are not as they were sent (",
+                count(findings.open()),
+                count(findings.held)
+            )
+            .into(),
+            Piece::Link(Link { href: links.audit(), text: "what the audit found".to_owned() }),
+            "). ".into(),
+            Piece::Code("mati-sync audit --repair".to_owned()),
+            " sends again or adopts what is still wanted; the next audit tells whether all is well.".into(),
+        ];
+        let headline =
+            format!("{} indicators are not as they were sent at {}", count(findings.open()), shown(name));
+        Task { who: shown(name), ..Task::new(headline, text) }
+    });
+    tasks.collect()
+}
+
 /// Lanes whose manifest cannot be read, so that their next pass will fail; those whose last pass said so are told.
 fn damaged(overview: &Overview, spells: &[(&str, &Spell)], links: &Links) -> Vec<Task> {
     let damaged = overview.lanes.iter().filter_map(|(name, lane)| {
@@ -290,6 +315,11 @@ fn timer(
             runbook,
             ..Task::new("The timer never fires", vec![cut(&fault, MESSAGE).into()])
         });
+    }
+    if let Some(timer) = replaced_timer(&overview.runs) {
+        let since = timer.map(|at| format!("Its last pass began at {}.", readable(&at)));
+        let headline = "The timer does not fire: a watchdog message started the newest pass";
+        return Some(Task { runbook, since, ..Task::new(headline, vec![REPLACED.into()]) });
     }
     let due = due?;
     let headline = format!("Late: a pass was due at {} and has not begun", readable(&due));

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         days::Day,
         feeds::{NotedLoss, Quota},
+        findings::Findings,
         health::Health,
         outcome::Counts,
         rejected::RejectedRecord,
@@ -112,10 +113,31 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
             format!("{}, of which {} renew", count(forecast.rows_per_month), count(forecast.rows.renewed));
         facts.push(Fact::new("Rows in a month, as forecast", vec![rows.into()]));
     }
+    facts.extend(audited(name, overview));
     facts.extend(matchable(name, overview));
     let blind_spots = lane.detail.as_ref().and_then(|detail| detail.blind_spots.clone());
     facts.extend(blind_spots.map(|text| Fact::new("What they cannot match", vec![text.into()])));
     facts
+}
+
+/// When a destination was audited last, and what that came to.
+fn audited(name: &str, overview: &Overview) -> Option<Fact> {
+    let findings = overview.audit.as_ref()?.lanes.get(name)?;
+    let told = match findings {
+        Findings { error: Some(error), .. } => format!("could not be made: {}", cut(error, 300)),
+        Findings { missing: 0, changed: 0, unknown: 0, expired: 0, held, .. } => {
+            format!("all {} as they were sent", count(*held))
+        }
+        Findings { missing, changed, unknown, expired, repaired, .. } => format!(
+            "{} missing, {} changed, {} unknown, {} expired; {} repaired",
+            count(*missing),
+            count(*changed),
+            count(*unknown),
+            count(*expired),
+            count(*repaired)
+        ),
+    };
+    Some(Fact::new("Audited", vec![findings.at.into(), format!(": {told}").into()]))
 }
 
 /// How much of what the newest passes sent the destination's own rules can match.

@@ -48,6 +48,11 @@ impl Links {
         self.to(&[("compare", "true")])
     }
 
+    /// What the last audits found.
+    pub fn audit(&self) -> String {
+        self.to(&[("audit", "true")])
+    }
+
     pub fn runbook(&self, section: &str) -> String {
         self.to(&[("runbook", section)])
     }
@@ -70,8 +75,14 @@ mod tests {
         let with = Links { key: Some("a+b/c==&run=x".to_owned()) };
         let key = "code=a%2Bb%2Fc%3D%3D%26run%3Dx";
         assert_eq!(with.run("20260302T1-0001"), format!("?run=20260302T1-0001&{key}"));
-        for link in [with.overview(), with.still(), with.check(), with.comparison(), with.runbook("mandiant")]
-        {
+        for link in [
+            with.overview(),
+            with.still(),
+            with.check(),
+            with.comparison(),
+            with.audit(),
+            with.runbook("mandiant"),
+        ] {
             assert!(link.ends_with(key), "a link without the key");
         }
         let without = Links { key: None };

@@ -5,6 +5,7 @@
 //! this file; every text in them passes [`words::Visible`].
 
 mod arrival;
+mod audit;
 mod cause;
 mod explain;
 mod lane;

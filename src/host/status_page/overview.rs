@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{
-        health::{Health, Spell, overdue},
+        health::{Health, Silence, Spell},
         report::Report,
         schedule::Schedule,
     },
@@ -65,7 +65,8 @@ pub fn page<'a>(
         })
         .collect();
     let parsed = schedule.and_then(Schedule::parse);
-    let due = parsed.as_ref().and_then(|parsed| overdue(&overview.runs, parsed, overview.at));
+    let silence = parsed.as_ref().and_then(|parsed| Silence::of(&overview.runs, None, parsed));
+    let due = silence.filter(|silence| silence.is_late(overview.at)).map(|silence| silence.due);
     let mut tasks =
         cause::tasks(overview, &spells, schedule, due.filter(|_| overview.running.is_none()), links);
     tasks.extend(arrival::tasks(overview, links));
@@ -176,6 +177,10 @@ fn facts(
     if let Some(comparison) = &overview.comparison {
         let text = format!("{} and {}, {}", comparison.here, comparison.there, readable(&comparison.at));
         facts.push(Fact::new("Comparison", vec![Piece::Link(Link { href: links.comparison(), text })]));
+    }
+    if overview.audit.is_some() {
+        let text = "what the last ones found".to_owned();
+        facts.push(Fact::new("Audits", vec![Piece::Link(Link { href: links.audit(), text })]));
     }
     if let Some(run) = overview.runs.iter().find(|run| is_well && !run.dry_run && run.end.is_failure()) {
         let message =

@@ -122,6 +122,7 @@ fn trigger(trigger: Trigger) -> &'static str {
         Trigger::Manual => "manual run",
         Trigger::Continuation => "continuation",
         Trigger::Cli => "command line",
+        Trigger::Watchdog => "watchdog",
     }
 }
 

@@ -23,7 +23,8 @@ impl RejectionLog {
         let Rejection { reason, request_id } = rejection;
         let lane = context.lane;
         let id = &item.indicator.source_id;
-        warn!(lane = lane.name, "{id} was rejected by {}: {reason}", lane.name);
+        let (value, kind) = (item.value(), item.type_name());
+        warn!(lane = lane.name, value, "type" = kind, "{id} was rejected by {}: {reason}", lane.name);
         let line = json!({
             "at": context.now(),
             "destination": lane.name,
@@ -31,6 +32,7 @@ impl RejectionLog {
             "id": item.stix_id().to_string(),
             "source_id": id,
             "change": item.change,
+            "fingerprint": item.fingerprint,
             "reason": reason,
             "request_id": request_id,
             "object": lane.destination.preview(item),

@@ -6,8 +6,8 @@ use tracing::warn;
 use crate::{
     destination::Reconciliation,
     domain::{
-        entry::State, indicator::Indicator, observable::Name, plan::plan_page, policy::Circumstances,
-        purpose::Purpose, window::Range,
+        entry::State, fingerprint::Fingerprint, indicator::Indicator, observable::Name, plan::plan_page,
+        policy::Circumstances, purpose::Purpose, rejected::RejectedRecord, window::Range,
     },
     pass::{
         delivery::{Delivery, Until},
@@ -25,6 +25,9 @@ const PAGE: usize = 1000;
 #[derive(Deserialize)]
 struct Rejected {
     indicator: Indicator,
+    /// Lines of earlier versions have none.
+    #[serde(default)]
+    fingerprint: Option<Fingerprint>,
 }
 
 /// The same of a line in `foreign.jsonl`.
@@ -32,7 +35,8 @@ struct Rejected {
 struct Foreign {
     #[serde(rename = "about")]
     compared_as: String,
-    indicator: Indicator,
+    #[serde(flatten)]
+    rejected: Rejected,
 }
 
 /// Offers every rejected record again, if nothing newer speaks about its value. A line leaves its file when what it
@@ -83,13 +87,17 @@ async fn offer_all<'a, 'l>(
         for line in page {
             let read = serde_json::from_str::<Rejected>(line).map_err(|error| error.to_string());
             // An earlier version may have spelt its value otherwise, or taken it for one.
-            match read.and_then(|Rejected { indicator }| {
-                indicator.respelt().map_err(|malformed| malformed.to_string())
+            match read.and_then(|Rejected { indicator, fingerprint }| {
+                let indicator = indicator.respelt().map_err(|malformed| malformed.to_string())?;
+                Ok(Rejected { indicator, fingerprint })
             }) {
-                Ok(indicator) => offered.push((*line, indicator)),
+                Ok(rejected) => offered.push((*line, rejected)),
                 Err(error) => {
+                    let RejectedRecord { value, kind, .. } = RejectedRecord::of_line(line);
                     warn!(
                         lane = ledger.context.lane.name,
+                        value,
+                        "type" = kind,
                         "a line of a rejected record is damaged and cannot be offered again: {error}"
                     );
                     damaged.push(*line);
@@ -131,8 +139,11 @@ pub(in crate::pass) async fn deliver_foreign<'a>(
             Ok(Foreign { compared_as, .. }) if delivery.reconciler().is_foreign(&compared_as) => {
                 kept.push(line);
             }
-            Ok(Foreign { indicator, .. }) => free.push((line, indicator)),
-            Err(error) => warn!(lane, "a line of foreign.jsonl cannot be read: {error}"),
+            Ok(Foreign { rejected, .. }) => free.push((line, rejected)),
+            Err(error) => {
+                let RejectedRecord { value, kind, .. } = RejectedRecord::of_line(line);
+                warn!(lane, value, "type" = kind, "a line of foreign.jsonl cannot be read: {error}");
+            }
         }
     }
     if free.is_empty() {
@@ -150,16 +161,18 @@ pub(in crate::pass) async fn deliver_foreign<'a>(
 async fn offer<'a, 'l>(
     ledger: &mut Ledger<'a>,
     delivery: &mut Delivery<'a>,
-    offered: Vec<(&'l str, Indicator)>,
+    offered: Vec<(&'l str, Rejected)>,
 ) -> Result<Vec<&'l str>, Halt> {
-    let (lines, indicators): (Vec<&str>, Vec<Indicator>) = offered.into_iter().unzip();
-    ledger.counts.read += indicators.len() as u64;
-    ledger.counts.replayed += indicators.len() as u64;
+    let (lines, offered): (Vec<&str>, Vec<Rejected>) = offered.into_iter().unzip();
+    ledger.counts.read += offered.len() as u64;
+    ledger.counts.replayed += offered.len() as u64;
     let (policy, now) = (ledger.context.policy, ledger.now());
     let refreshes = ledger.state.progress.refreshes;
     let renew_before = ledger.state.progress.renew_before(&policy.renewal, now);
     let circumstances = Circumstances { purpose: Purpose::Retry, refreshes, horizon: now, renew_before, now };
-    let page = policy.named(indicators);
+    let rejected_as: Vec<Option<Fingerprint>> = offered.iter().map(|one| one.fingerprint).collect();
+    let mut page = policy.named(offered.into_iter().map(|one| one.indicator).collect());
+    page.iter_mut().zip(rejected_as).for_each(|(named, fingerprint)| named.rejected_as = fingerprint);
     let names: Vec<_> = page.iter().map(|named| named.names.clone()).collect();
     ledger.unsettled.clear();
     delivery.begin(Range::Live);

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         filter::DropReason,
         observable::{HashType, Hashes, IndicatorType, Observable},
-        page::Unusable,
+        page::{About, Unusable},
         spelling::Malformed,
     },
     http::text::cut,
@@ -34,12 +34,14 @@ pub fn is_assessed(record: &Record<'_>) -> bool {
 pub fn sighting(record: &Record<'_>, list: &str, end: DateTime<Utc>) -> Result<Sighting, Unusable> {
     let Object(data) = &record.data;
     let (kind, id) = (data.kind.text().unwrap_or_default(), data.id.text().unwrap_or_default());
+    let value = data.attributes.0.url.text().unwrap_or(id);
     let unusable = |reason, detail| {
         let id = if id.is_empty() { "a record without id".to_owned() } else { format!("{kind}/{id}") };
-        Unusable { id: cut(id, LONGEST_VALUE), reason, detail, held_as: None }
+        let about =
+            About { value: cut(value.to_owned(), LONGEST_VALUE), kind: cut(kind.to_owned(), LONGEST_VALUE) };
+        Unusable { id: cut(id, LONGEST_VALUE), about, reason, detail, held_as: None }
     };
     let malformed = |Malformed(why): Malformed| {
-        let value = data.attributes.0.url.text().unwrap_or(id);
         unusable(DropReason::Malformed, format!("{}: {why}", cut(format!("{kind} {value:?}"), LONGEST_VALUE)))
     };
     // Where Google shows the record, beneath the address of its pages.

@@ -24,7 +24,11 @@ use super::{
 };
 use crate::{
     clock::Deadline,
-    domain::{feeds::Outcome, filter::DropReason, page::Unusable},
+    domain::{
+        feeds::Outcome,
+        filter::DropReason,
+        page::{About, UNREADABLE, Unusable},
+    },
     http::{
         error::excerpt,
         retry::{Patience, RetryError, retry},
@@ -208,11 +212,13 @@ impl Package<'_> {
     fn take(&self, found: &Found<'_>, cell: Cell, read: &mut Read) {
         read.records += 1;
         let end = self.hour + TimeDelta::hours(1);
-        let unreadable = |id: String, detail: String| {
-            Err(Unusable { id, reason: DropReason::Malformed, detail, held_as: None })
+        let unreadable = |value: String, id: String, detail: String| {
+            let about = About { value, kind: UNREADABLE.to_owned() };
+            Err(Unusable { id, about, reason: DropReason::Malformed, detail, held_as: None })
         };
         let made = match found {
             Found::TooLong => unreadable(
+                UNREADABLE.to_owned(),
                 "a record without a readable id".to_owned(),
                 "it is longer than any record".to_owned(),
             ),
@@ -229,10 +235,11 @@ impl Package<'_> {
                     read.strangers += usize::from(!cell.holds(data));
                     sighting(&record, self.list, end)
                 }
-                Err(error) => unreadable(
-                    format!("without a readable id, {:?}", excerpt(&bytes[..bytes.len().min(80)])),
-                    format!("it is not JSON: {error}"),
-                ),
+                Err(error) => {
+                    let value = excerpt(&bytes[..bytes.len().min(80)]);
+                    let id = format!("without a readable id, {value:?}");
+                    unreadable(value, id, format!("it is not JSON: {error}"))
+                }
             },
         };
         self.into.lock().unwrap_or_else(PoisonError::into_inner).add(made);

@@ -11,7 +11,10 @@ use crate::domain::{
     spelling::Malformed,
 };
 use crate::source::lenient::{List, Object, Scalar};
-use crate::{domain::page::Unusable, http::text::cut};
+use crate::{
+    domain::page::{About, Unusable},
+    http::text::cut,
+};
 
 /// So much of a value is written to the log, in characters.
 const LONGEST_VALUE: usize = 200;
@@ -22,12 +25,14 @@ const LONGEST_VALUE: usize = 200;
 /// A type we do not know (reason `Type`), or a value, score or id that cannot be represented.
 pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
     let id = record.id.text().unwrap_or_default();
+    let kind = record.kind.text().unwrap_or_default();
     let unusable = |reason, detail: String| {
         let value = record.value.text().unwrap_or_default();
         let id = if id.is_empty() { format!("without id, value {value:?}") } else { id.to_owned() };
-        Unusable { id, reason, detail, held_as: None }
+        let about =
+            About { value: cut(value.to_owned(), LONGEST_VALUE), kind: cut(kind.to_owned(), LONGEST_VALUE) };
+        Unusable { id, about, reason, detail, held_as: None }
     };
-    let kind = record.kind.text().unwrap_or_default();
     let Some(indicator_type) = indicator_type(kind) else {
         let reason = if kind.is_empty() { DropReason::Malformed } else { DropReason::Type };
         return Err(unusable(reason, format!("type {kind:?}")));

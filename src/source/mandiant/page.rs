@@ -18,7 +18,7 @@ use crate::source::lenient::Object;
 use crate::{
     domain::{
         filter::DropReason,
-        page::{Page, Unusable},
+        page::{About, Page, UNREADABLE, Unusable},
     },
     http::{
         error::excerpt,
@@ -124,10 +124,12 @@ impl Parsed {
                 Ok(Object(record)) => gathered.gather(&record),
                 Err(error) => {
                     gathered.page.records += 1;
-                    let id = format!("without a readable id, {:?}", excerpt(&record[..record.len().min(80)]));
+                    let value = excerpt(&record[..record.len().min(80)]);
+                    let id = format!("without a readable id, {value:?}");
                     let detail = format!("it is not JSON: {error}");
                     gathered.page.unusable.push(Unusable {
                         id,
+                        about: About { value, kind: UNREADABLE.to_owned() },
                         reason: DropReason::Malformed,
                         detail,
                         held_as: None,

@@ -10,6 +10,7 @@ use azure_core::http::Url;
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     app::App,
+    azure::sas::ConnectionString,
     clock::{Clock, Deadline, SystemClock},
     domain::{
         deciding_record::RecordVersion,
@@ -24,7 +25,6 @@ use mati_sync::{
         commit::{LaneState, Origin},
         error::StateError,
         lease::Lease,
-        sas::ConnectionString,
         store::Store,
     },
 };
@@ -157,7 +157,7 @@ pub fn at_once() -> Deadline {
 }
 
 pub async fn lease(store: &Store, run_id: &str) -> Lease {
-    store.lease(run_id, &at_once()).await.expect("ask for the lease").expect("nobody else holds it")
+    store.lease(run_id, &at_once()).await.expect("ask for the lease").expect("no other instance holds it")
 }
 
 /// A run id; a larger number makes a later one.

@@ -243,6 +243,7 @@ fn report(run_id: &str, end: End, continues: Option<&str>) -> Report {
         message: "Grüße".to_owned(),
         continues: continues.map(str::to_owned),
         losses: Vec::new(),
+        watchdog: None,
         lanes: BTreeMap::from([(LANE.to_owned(), lane)]),
     }
 }
@@ -265,7 +266,7 @@ async fn one_holder_at_a_time(place: Place) {
         assert_eq!(there.probe_lease(&run(9)).await, Ok(None));
         assert_eq!(place.raw(Method::HEAD, "lease", "").await.headers["x-ms-lease-state"], "available");
     }
-    // Whoever waits gets it at the next look, without the lease having to run out.
+    // The instance that waits gets it at the next look, without the lease having to run out.
     let ours = lease(&here, &run(3)).await;
     let waiting = tokio::spawn(async move {
         let started = Instant::now();

@@ -90,7 +90,7 @@ async fn where_the_list_is_out_of_date_halving_finds_the_missing_ones() {
     bench.delete(&ids[..1]).await.unwrap();
 }
 
-/// A 404 may also mean that nobody is there at all: then nothing counts as deleted.
+/// A 404 may also mean that no service is there at all: then nothing counts as deleted.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_address_deletes_nothing() {
     let mut bench = Bench::new();

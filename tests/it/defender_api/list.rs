@@ -40,8 +40,10 @@ async fn ours_and_others_are_listed_with_all_that_matters() {
         indicator_type: "IpAddress".to_owned(),
         expiration: Some(planned.valid_until),
         action: Some("Audit".to_owned()),
-        recommended_actions: listed[1].recommended_actions.clone(),
+        generate_alert: Some(true),
+        ..listed[1].clone()
     };
+    assert!(ours.recommended_actions.is_some() && ours.created_by.is_some() && ours.last_updated.is_some());
     assert_eq!(listed[1], ours);
     assert_eq!(
         listed[1].source_id(PROVIDER),

@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
-use mati_sync::domain::{explain::Next, filter::DropReason};
+use mati_sync::domain::{
+    explain::{Awaited, Next},
+    filter::DropReason,
+};
 use sandbox::{corpus::Record, gti::Ioc};
 use serde_json::Value;
 
@@ -118,5 +121,9 @@ async fn each_reason_and_each_fate_has_an_example_that_explain_prints() {
     for next in [None, Create, Update, Renew, Retract, Expire, Wait] {
         let line = format!("next: {}", next.word());
         assert!(examples.contains(&line.as_str()), "no example of {line}");
+    }
+    for awaited in Awaited::ALL {
+        let line = format!("| *{}* |", awaited.words());
+        assert!(section.contains(&line), "the document does not say what to do about {line}");
     }
 }

@@ -98,7 +98,7 @@ async fn a_change_of_source_and_the_way_back_leave_no_hole() {
     assert_eq!(world.sentinel.stored().len(), 3, "no value has a second id");
 }
 
-/// A pass a day, and what the four of them sent. Google lists its values again each day, whoever asks.
+/// A pass a day, and what the four of them sent. Google lists its values again each day, to every client.
 async fn four_days(world: &World) -> Counts {
     let mut sent = Counts::default();
     for _ in 0..4 {

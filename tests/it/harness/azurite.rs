@@ -15,9 +15,9 @@ use axum::{
     http::{Method, Request},
 };
 use mati_sync::{
+    azure::sas::ConnectionString,
     clock::{Clock, SystemClock},
     http::transport::Transport,
-    state::sas::ConnectionString,
 };
 use sandbox::tls::Tls;
 use tempfile::TempDir;
@@ -26,13 +26,14 @@ use super::node::{NEEDED, install, missing};
 
 /// The emulator's well-known account and key (learn.microsoft.com, "Use the Azurite emulator"); not a secret.
 pub const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub const KEY: &str =
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azurite");
 /// However the test process ends, the pipe on Azurite's standard input closes, and Azurite ends too.
 const END_WITH_PARENT: &str = "data:text/javascript,process.stdin.on('end',()=>process.exit()).resume()";
 
-/// A blob service of its own on a free port, with its data in memory.
+/// A service of its own on a free port, with its data in memory: of blobs, if nothing else is said.
 pub struct Azurite {
     /// With the account in its path, as emulators have it.
     pub endpoint: String,
@@ -85,7 +86,7 @@ impl Azurite {
         assert!(matches!(status.as_u16(), 202 | 404 | 409), "{status} for breaking the lease on {blob}");
     }
 
-    /// Weak, because nobody drops what is static: the last test to end stops Azurite.
+    /// Weak, because what is static is never dropped: the last test to end stops Azurite.
     fn shared(running: &Mutex<Weak<Self>>, secured: bool) -> Arc<Self> {
         let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(azurite) = running.upgrade() {
@@ -97,14 +98,25 @@ impl Azurite {
         azurite
     }
 
+    /// A queue service of its own, over http.
+    pub fn queues() -> Self {
+        install(Path::new(FOLDER));
+        Self::start_service("queue", false)
+    }
+
     fn start(secured: bool) -> Self {
+        Self::start_service("blob", secured)
+    }
+
+    fn start_service(service: &str, secured: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let log = folder.path().join("stderr");
         let mut command = Command::new("node");
         command
             .args(["--import", END_WITH_PARENT])
-            .arg(Path::new(FOLDER).join("node_modules/azurite/dist/src/blob/main.js"))
-            .args(["--blobPort", "0", "--inMemoryPersistence", "--silent", "--disableTelemetry"])
+            .arg(Path::new(FOLDER).join(format!("node_modules/azurite/dist/src/{service}/main.js")))
+            .args([&*format!("--{service}Port"), "0"])
+            .args(["--inMemoryPersistence", "--silent", "--disableTelemetry"])
             .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

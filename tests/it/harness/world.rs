@@ -26,6 +26,7 @@ use sandbox::{
     gti::Gti,
     mandiant::Mandiant,
     net::Net,
+    queue::QueueService,
     resource_manager::{Place, ResourceManager},
     sentinel::Sentinel,
 };
@@ -48,6 +49,8 @@ pub const WORKSPACE_NAME: &str = "Security-workspace";
 pub const DEFENDER: &str = "api.security.microsoft.com";
 /// Where the storage of [`World::with_blobs`] answers.
 pub const STORAGE: &str = "127.0.0.1:10000";
+/// Where its queues answer.
+pub const QUEUES: &str = "127.0.0.1:10001";
 /// Where every test's time starts.
 pub const START: &str = "2026-03-02T12:00:00Z";
 
@@ -77,7 +80,7 @@ impl TestClock {
         self.offset_seconds.fetch_add(delta.num_seconds(), Ordering::Relaxed);
     }
 
-    /// What o'clock it is in truth, whatever our clock says.
+    /// The true time, whatever our clock says.
     pub fn true_time(&self) -> DateTime<Utc> {
         self.start + self.origin.elapsed()
     }
@@ -191,11 +194,28 @@ impl World {
         let clock = Arc::clone(&world.clock);
         let blobs = BlobService::new(Arc::new(move || clock.true_time()));
         world.net.host(STORAGE, blobs.router());
+        world.queues();
         world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
         (world, blobs)
     }
 
-    /// What o'clock it is in truth.
+    /// The same under a Functions host, with the queue that it reads.
+    pub fn hosted() -> (Self, BlobService, QueueService) {
+        let (mut world, blobs) = Self::with_blobs();
+        let queues = world.queues();
+        world.set("FUNCTIONS_CUSTOMHANDLER_PORT", "7071");
+        (world, blobs, queues)
+    }
+
+    /// Queues beside the storage.
+    pub fn queues(&self) -> QueueService {
+        let clock = Arc::clone(&self.clock);
+        let queues = QueueService::new(Arc::new(move || clock.true_time()));
+        self.net.host(QUEUES, queues.router());
+        queues
+    }
+
+    /// The true time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.true_time()
     }

@@ -7,7 +7,7 @@ use mati_sync::{
     domain::{outcome::End, request::RunOptions},
     pass::Work,
 };
-use sandbox::blob::BlobService;
+use sandbox::{blob::BlobService, corpus::Record};
 use serde_json::Value;
 
 use super::{LIMIT, put};
@@ -101,4 +101,35 @@ async fn a_retry_that_runs_out_of_time_leaves_what_it_did_not_offer() {
     let ended = world.run(Work::Timer, LIMIT).await;
     assert!(ended.reports.iter().all(|report| report.end == End::CaughtUp), "{ended:#?}");
     assert_eq!((world.held().len(), files(&blobs)), (2500, Vec::new()));
+}
+
+/// Touched without a change since it was rejected, so that the line on file is of an earlier state; and the settings have
+/// changed, so that it would be sent in another form. No refresh reaches back to it: the line is all there is.
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_a_change_of_settings_offers_what_was_touched_meanwhile() {
+    let (mut world, blobs) = World::with_blobs();
+    let hours_ago = |world: &World, hours| world.ago(TimeDelta::hours(hours));
+    let value = "touched.example";
+    let at = hours_ago(&world, 40);
+    world.mandiant.put_all([Record::fqdn(value).updated(at), Record::fqdn("control.example").updated(at)]);
+    world.sentinel.knobs(|knobs| {
+        knobs.reject = Some(Arc::new(|object: &Value| {
+            object["pattern"].as_str()?.contains("touched").then(|| "not here".to_owned())
+        }));
+    });
+    assert_eq!(world.tick().await.totals().rejected, 1);
+    tokio::time::advance(std::time::Duration::from_secs(3600)).await;
+    world.mandiant.put(Record::fqdn(value).updated(hours_ago(&world, 0) - TimeDelta::minutes(5)));
+    world.tick().await;
+    for _ in 0..40 {
+        tokio::time::advance(std::time::Duration::from_secs(86_400)).await;
+        world.tick().await;
+    }
+    assert_eq!(files(&blobs).len(), 1, "it waits on file");
+    world.sentinel.knobs(|knobs| knobs.reject = None);
+    world.set("TLP_LEVEL", "green");
+    let report = world.command(retry()).await;
+    assert_eq!((report.end, report.totals().created), (End::CaughtUp, 1), "{report:#?}");
+    assert_eq!(files(&blobs), Vec::new());
+    assert!(world.held().iter().any(|held| held == value));
 }

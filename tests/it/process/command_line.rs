@@ -123,13 +123,13 @@ async fn a_check_says_of_each_connection_whether_it_is_well() {
     assert_keeps_secrets(lines);
     assert!(bench.world.sentinel.requests().is_empty() && bench.world.defender.stored().is_empty());
 
-    bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
+    bench.settings.insert("MATI_SECRET".into(), "a-secret-of-the-test".into());
     let rejected = mati_sync(&["check"], &bench.settings).await;
     let lines = text(&rejected.stdout);
     assert_eq!(rejected.status.code(), Some(1), "{lines}");
     let failed: Vec<&str> = lines.lines().filter(|line| line.starts_with("failed ")).collect();
     assert!(failed.len() == 1 && failed[0].contains("MATI_SECRET is wrong"), "{lines}");
-    assert!(!lines.contains("a-secret-nobody-knows"));
+    assert!(!lines.contains("a-secret-of-the-test"));
 
     bench.settings.remove("MATI_SECRET");
     bench.settings.insert("INITIAL_LOOKBACK".into(), "90".into());
@@ -172,4 +172,57 @@ async fn two_sources_are_compared_and_what_is_missing_is_named() {
     let same = mati_sync(&["compare", "--with", "mandiant"], &bench.settings).await;
     assert_eq!(same.status.code(), Some(1));
     assert!(bench.world.sentinel.requests().is_empty(), "nothing is sent");
+}
+
+#[tokio::test]
+async fn what_others_changed_is_told_and_brought_back() {
+    let bench = Bench::new().await;
+    bench.world.mandiant.put_all(records(23, 60, 0.0));
+    let mut settings = bench.settings.clone();
+    report(&mati_sync(&["sync"], &settings).await);
+    let unasked = mati_sync(&["audit"], &settings).await;
+    assert_eq!(unasked.status.code(), Some(1));
+    assert!(text(&unasked.stdout).contains("set AZURE_SUBSCRIPTION_ID"), "{}", text(&unasked.stdout));
+
+    settings.extend(bench.world.adoption());
+    let run = async |arguments: &[&str]| mati_sync(arguments, &settings).await;
+    let well = run(&["audit"]).await;
+    assert_eq!(well.status.code(), Some(0), "{}", text(&well.stderr));
+    let held = bench.world.sentinel.stored();
+    assert_eq!(
+        text(&well.stdout),
+        format!("sentinel: the audit found all {} indicators as they were sent\n", held.len())
+    );
+    let ((source, id), _) = held.first_key_value().unwrap();
+    let change = |object: &mut Value| object["confidence"] = json!(1);
+    assert!(bench.world.sentinel.change_by_hand(source, id, change));
+
+    let amiss = run(&["audit", "--json"]).await;
+    assert_eq!(amiss.status.code(), Some(1));
+    let answer: Value = serde_json::from_slice(&amiss.stdout).unwrap();
+    let found = &answer["lanes"]["sentinel"];
+    let numbers = ["held", "missing", "changed", "unknown", "expired", "repaired"].map(|name| &found[name]);
+    assert_eq!(numbers, [&json!(held.len()), &json!(0), &json!(1), &json!(0), &json!(0), &json!(0)]);
+    let told = run(&["audit"]).await;
+    assert!(
+        text(&told.stdout).contains(&format!("\n  {id}  changed confidence\n")),
+        "{}",
+        text(&told.stdout)
+    );
+    let quiet = run(&["audit", "--quiet"]).await;
+    assert_eq!((quiet.status.code(), text(&quiet.stdout)), (Some(1), ""));
+    assert!(text(&quiet.stderr).contains("1 changed by others"), "{}", text(&quiet.stderr));
+    let status = run(&["status", "--quiet"]).await;
+    assert_eq!(status.status.code(), Some(1));
+    assert!(text(&status.stderr).contains("does not hold what was sent"), "{}", text(&status.stderr));
+
+    let repaired = run(&["audit", "--repair", "--json"]).await;
+    assert_eq!(repaired.status.code(), Some(0), "{}", text(&repaired.stderr));
+    let answer: Value = serde_json::from_slice(&repaired.stdout).unwrap();
+    assert_eq!(
+        (&answer["lanes"]["sentinel"]["repaired"], &answer["lanes"]["sentinel"]["repair"]),
+        (&json!(1), &json!("done"))
+    );
+    assert_eq!(run(&["audit", "--quiet"]).await.status.code(), Some(0));
+    assert_eq!(run(&["status", "--quiet"]).await.status.code(), Some(0));
 }

@@ -131,7 +131,7 @@ async fn what_was_rejected_is_accepted_when_it_is_offered_again(bench: &Bench, h
     let report = host.tick().await;
     assert_eq!((count(&report, "created"), count(&report, "rejected")), (5, 1), "{report:#}");
     bench.world.sentinel.knobs(|knobs| knobs.reject = None);
-    assert_eq!(count(&host.tick().await, "requests"), 0, "nobody asked for it");
+    assert_eq!(count(&host.tick().await, "requests"), 0, "no request asked for it");
     let report = host.rerun(r#"{"retry_rejected": true}"#).await;
     assert_adds_up(&report);
     assert_eq!((count(&report, "created"), count(&report, "rejected")), (1, 0), "{report:#}");
@@ -220,7 +220,7 @@ scenarios!(
     what_makes_no_sense_is_rejected_and_starts_nothing,
 );
 
-/// Whoever points the tests at a running host is told what is not tried there; a new module must be in the list.
+/// A run of the tests against a running host says what is not tried there; a new module must be in the list.
 #[test]
 fn what_a_running_host_cannot_do_is_named() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/process.rs")).unwrap();

@@ -74,7 +74,7 @@ async fn sixty_kills_lose_nothing() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Above, the test itself breaks the lease of whoever it killed. Here nobody does, and the next pass waits until
+/// Above, the test itself breaks the lease of the process it killed. Here it does not, and the next pass waits until
 /// the lease has run out.
 #[tokio::test]
 async fn the_lease_of_a_killed_process_is_waited_for() {

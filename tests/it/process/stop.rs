@@ -184,7 +184,7 @@ async fn two_handlers_at_once_send_nothing_twice() {
     assert_disciplined(&host.output());
 }
 
-/// Whoever starts it by hand, with the port in a settings file, is no host: an end by SIGTERM is an end.
+/// A process that is started by hand, with the port in a settings file, has no host: an end by SIGTERM is an end.
 #[tokio::test]
 async fn started_by_hand_it_ends_with_0() {
     let bench = Bench::new().await;

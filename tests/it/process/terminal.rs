@@ -159,7 +159,7 @@ async fn results_come_as_json_and_quietly_where_that_is_wanted() {
     let verbose = mati_sync(&["status", "--verbose"], &bench.settings).await;
     assert_eq!(verbose.status.code(), Some(0));
 
-    bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
+    bench.settings.insert("MATI_SECRET".into(), "a-secret-of-the-test".into());
     let failed = mati_sync(&["check", "--json"], &bench.settings).await;
     let result: Value = serde_json::from_slice(&failed.stdout).unwrap();
     assert_eq!((failed.status.code(), &result["ok"]), (Some(1), &json!(false)));
@@ -187,7 +187,7 @@ async fn status_exits_with_1_when_something_is_wrong_and_its_json_has_what_the_p
         body["schedule"].is_object() && body["version"].is_string() && lane["newest_rejected"].is_array()
     );
 
-    bench.settings.insert("MATI_SECRET".into(), "a-secret-nobody-knows".into());
+    bench.settings.insert("MATI_SECRET".into(), "a-secret-of-the-test".into());
     assert_eq!(mati_sync(&["sync"], &bench.settings).await.status.code(), Some(1));
     let ill = mati_sync(&["status", "--json"], &bench.settings).await;
     let body: Value = serde_json::from_slice(&ill.stdout).unwrap();

@@ -33,8 +33,8 @@ const PERIOD: Duration = Duration::from_secs(85 * 3600);
 
 impl Simulation {
     /// Nothing is wrong any more: everything must be caught up within some ticks.
-    pub async fn calm_down(&mut self, chaos: &Chaos) {
-        // A lease that somebody died with runs out; the youngest records leave the source's lag.
+    pub async fn calm_down(&mut self, seed: u64, chaos: &Chaos) {
+        // A lease whose holder died runs out; the youngest records leave the source's lag.
         tokio::time::sleep(Duration::from_secs(180)).await;
         // Queues deliver again, and late.
         self.queue.extend(self.sent.iter().rev().take(3).cloned());
@@ -43,6 +43,7 @@ impl Simulation {
         self.count_resent(chaos);
         self.wait_for_arrival().await;
         self.check_live(chaos).await;
+        self.lose_timer(seed).await;
         // Two refreshes find out what the live feed cannot show, and give the places that became free at Defender to the
         // best of the others. What was rejected for a while is offered in between.
         for _ in 0..2 {
@@ -51,7 +52,7 @@ impl Simulation {
             self.command(RunOptions { retry_rejected: true, ..RunOptions::default() }).await;
         }
         if self.second.is_some() {
-            // Whoever gave way, or found no room, in the midst of a reading is offered again by the next.
+            // An indicator that gave way, or found no room, in the midst of a reading is offered again by the next.
             for _ in 0..3 {
                 self.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await;
             }
@@ -89,7 +90,7 @@ impl Simulation {
         let is_open = |value: &str| twins.contains(value) || heals(value) || is_lost(value);
         let forgotten = oracle::check_destination(&self.world, &truth, &manifest, is_open);
         let allowed = self.in_doubt(chaos);
-        assert!(forgotten <= allowed, "{forgotten} are held that nobody knows of; {allowed} were in doubt");
+        assert!(forgotten <= allowed, "{forgotten} are held that no manifest knows; {allowed} were in doubt");
         let wanted = truth.wanted().into_iter().filter(|value| !is_open(value)).collect();
         oracle::check_checkpoint(&self.world, watermark, &self.world.mandiant.records(), &wanted);
     }
@@ -112,7 +113,7 @@ impl Simulation {
             };
             let is_tick = work == Work::Timer;
             let app = self.world.start();
-            let ended = invoke(&app, work, limit, None).await.expect("nobody kills it");
+            let ended = invoke(&app, work, limit, None).await.expect("nothing kills it");
             // Dry runs that wait are taken by whatever message comes first.
             let acted = ended.reports.iter().any(|report| !report.dry_run);
             assert!(!stale || !acted, "a stale message was acted upon: {ended:#?}");
@@ -143,21 +144,21 @@ impl Simulation {
         panic!("it does not catch up although nothing is wrong");
     }
 
-    async fn command(&self, order: RunOptions) {
+    pub async fn command(&self, order: RunOptions) {
         let app = self.world.start();
         let limit = Duration::from_secs(3600);
-        let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nobody kills it");
+        let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nothing kills it");
         ended.reports.iter().for_each(check_report);
         assert_eq!(ended.reports[0].end, End::CaughtUp, "{ended:#?}");
     }
 
     /// A confirmation is for what waits when it is given. What its own pass finds beyond the limit, because a lane had a
-    /// backlog or a survey was under way, nobody has seen yet: it waits for another.
+    /// backlog or a survey was under way, no reading has met yet: it waits for another.
     async fn confirm_what_waits(&mut self) {
         let before = self.waiting().await;
         let (app, order) = (self.world.start(), self.confirm());
         let limit = Duration::from_secs(3600);
-        let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nobody kills it");
+        let ended = invoke(&app, Work::Command(order), limit, None).await.expect("nothing kills it");
         ended.reports.iter().for_each(check_report);
         let is_done = |lane: &LaneReport| {
             let waits = lane.message.as_deref().is_some_and(asks);
@@ -229,7 +230,7 @@ impl Simulation {
         let allowed = self.in_doubt(chaos);
         let (manifest, watermark) = self.known().await.expect("it has run");
         let forgotten = oracle::check_destination(&self.world, &truth, &manifest, |_| false);
-        assert!(forgotten <= allowed, "{forgotten} are held that nobody knows of; {allowed} were in doubt");
+        assert!(forgotten <= allowed, "{forgotten} are held that no manifest knows; {allowed} were in doubt");
         self.tally.faults = chaos.faults.load(Ordering::Relaxed);
         oracle::check_pace(&self.world, self.per_minute, IN_FLIGHT * self.fenced);
         oracle::check_checkpoint(&self.world, watermark, from_the_start, &truth.wanted());

@@ -16,7 +16,7 @@ use sandbox::{
 };
 
 use super::dice::Dice;
-use crate::harness::world::{DEFENDER, World};
+use crate::harness::world::{DEFENDER, QUEUES, World};
 
 /// The switch between a broken world and a sound one, and what was broken.
 #[derive(Default)]
@@ -86,10 +86,16 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
         ..Chaos::default()
     });
     let dice = Mutex::new(dice);
+    // Of its own, so that seeds go on meaning the same worlds.
+    let queue_dice = Mutex::new(Dice::new(seed ^ 0x90e0));
     let hook = Arc::clone(&chaos);
     world.net.on_request(move |exchange| {
         if hook.is_over.load(Ordering::Relaxed) {
             return None;
+        }
+        if exchange.authority == QUEUES {
+            let mut dice = queue_dice.lock().unwrap();
+            return dice.chance(storage).then(|| Fault::status(dice.pick(&[500, 503])));
         }
         let mut dice = dice.lock().unwrap();
         let host = exchange.uri.host().unwrap_or_default();

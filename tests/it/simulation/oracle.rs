@@ -149,7 +149,11 @@ pub fn check_retraction_limit(world: &World, confirmed_at: DateTime<Utc>) {
     let log = log.iter().filter(|row| row.at < confirmed_at && !is_file(&row.object));
     let unasked = log.filter(|row| until(&row.object) <= row.at);
     let ids: HashSet<&String> = unasked.map(|row| &row.id).collect();
-    assert!(ids.len() <= 100, "{} were retracted in less than a day, and nobody confirmed it", ids.len());
+    assert!(
+        ids.len() <= 100,
+        "{} were retracted in less than a day, and no operator confirmed it",
+        ids.len()
+    );
 }
 
 /// No 60 seconds hold more requests than permitted, wherever one starts to count.

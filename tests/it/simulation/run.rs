@@ -9,7 +9,7 @@ use mati_sync::{
     domain::{outcome::End, request::RunOptions},
     pass::{Ended, QueueMessage, Work},
 };
-use sandbox::{blob::BlobService, corpus::Record};
+use sandbox::{blob::BlobService, corpus::Record, queue::QueueService};
 use tokio::time::Instant;
 
 use super::{
@@ -33,6 +33,8 @@ pub struct Simulation {
     pub second: Option<Second>,
     pub losses: Option<Losses>,
     pub blobs: Option<BlobService>,
+    /// The host's queue, beside its blobs.
+    pub queues: Option<QueueService>,
     pub dice: Dice,
     pub per_minute: u64,
     pub began: DateTime<Utc>,
@@ -47,12 +49,12 @@ pub struct Simulation {
     pub overdue: u64,
     /// MINIMUM_CONFIDENCE.
     pub threshold: i64,
-    /// Whether somebody changes the settings now and then.
+    /// Whether an operator changes the settings now and then.
     pub is_fickle: bool,
     /// Whether our clock jumps now and then, and how far it is off.
     pub is_jumpy: bool,
     pub off: TimeDelta,
-    /// When somebody first confirmed retractions, if ever.
+    /// When an operator first confirmed retractions, if ever.
     pub confirmed_at: Option<DateTime<Utc>>,
 }
 
@@ -82,6 +84,10 @@ pub async fn simulate(seed: u64) -> Tally {
     if let Some(blobs) = &blobs {
         world.net.host("127.0.0.1:10000", blobs.router());
         world.set("STATE_DIR", "").set("AzureWebJobsStorage", "UseDevelopmentStorage=true");
+    }
+    let queues = blobs.is_some().then(|| world.queues());
+    if queues.is_some() {
+        world.set("FUNCTIONS_CUSTOMHANDLER_PORT", "7071");
     }
     let second = dice.chance(0.4).then(|| Second::add(&mut world, &mut dice));
     let mut own = Dice::new(seed ^ 0x105e);
@@ -117,6 +123,7 @@ pub async fn simulate(seed: u64) -> Tally {
         second,
         losses,
         blobs,
+        queues,
         dice,
         per_minute,
         began,
@@ -133,7 +140,9 @@ pub async fn simulate(seed: u64) -> Tally {
         confirmed_at: None,
     };
     simulation.live_through(seed, &chaos, records.clone()).await;
-    simulation.calm_down(&chaos).await;
+    simulation.calm_down(seed, &chaos).await;
+    simulation.meddle(seed).await;
+    simulation.fill_up().await;
     simulation.reckon(&chaos, &records).await
 }
 
@@ -176,7 +185,7 @@ impl Simulation {
         }
     }
 
-    /// Somebody changes a setting, whatever is under way: everything is to be read again.
+    /// An operator changes a setting, whatever is under way: everything is to be read again.
     fn change_settings(&mut self) {
         if !self.is_fickle || self.dice.chance(0.6) {
             return;
@@ -223,7 +232,7 @@ impl Simulation {
         }
     }
 
-    /// A tick, a message (perhaps delivered twice), or somebody's request.
+    /// A tick, a message (perhaps delivered twice), or an operator's request.
     async fn work(&mut self) -> Work {
         if !self.queue.is_empty() && self.dice.chance(0.6) {
             let message =

@@ -12,6 +12,8 @@ pub struct Tally {
     pub resent: u64,
     /// Requests that were lost, found out and sent again.
     pub healed: u64,
+    /// Passes that a watchdog message started.
+    pub watchdogs: u64,
 }
 
 impl AddAssign for Tally {
@@ -22,15 +24,16 @@ impl AddAssign for Tally {
         self.faults += other.faults;
         self.resent += other.resent;
         self.healed += other.healed;
+        self.watchdogs += other.watchdogs;
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { records, passes, kills, faults, resent, healed } = self;
+        let Self { records, passes, kills, faults, resent, healed, watchdogs } = self;
         write!(
             f,
-            "{records} records, {passes} passes, {kills} kills, {faults} faults, {resent} records sent twice, {healed} lost requests healed, none lost"
+            "{records} records, {passes} passes, {kills} kills, {faults} faults, {resent} records sent twice, {healed} lost requests healed, {watchdogs} passes for a dead timer, none lost"
         )
     }
 }

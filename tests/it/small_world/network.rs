@@ -111,7 +111,8 @@ impl Network {
         }
         let is_destination = host == SENTINEL || host == DEFENDER;
         let is_lost = is_destination && request.method() == Method::POST;
-        let router = self.routers.get(host).unwrap_or_else(|| panic!("nobody answers as {host}")).clone();
+        let router =
+            self.routers.get(host).unwrap_or_else(|| panic!("no stand-in answers as {host}")).clone();
         let Ok(response) = router.oneshot(request.map(Body::from)).await;
         if is_lost && self.is_killing.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;

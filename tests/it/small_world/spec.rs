@@ -119,7 +119,7 @@ pub fn defender(
     for (about, past) in pasts {
         // The list shows what a killed pass left behind.
         let past = Past { orphaned: if is_calm { 0 } else { past.orphaned }, ..*past };
-        // A place that becomes free in the midst of a reading is taken by whoever is read next.
+        // A place that becomes free in the midst of a reading is taken by the record that is read next.
         let rivals =
             held.iter().filter(|held| held.thing != *about).filter_map(|held| decider(feed, held.thing));
         let own = decider(feed, *about).map_or(0, |listed| listed.confidence);

@@ -196,7 +196,7 @@ impl Stage {
             self.step(Event::Request(Request::RetryRejected)).await?;
             // At Defender one for which there is no room is still wanted.
             if has_rejected(&self.files, "sentinel") {
-                return Err("lines of rejected records stay that nobody rejects".to_owned());
+                return Err("lines of rejected records stay that no destination rejects".to_owned());
             }
         }
         self.pass(Work::Timer, PERIOD, Stop::Never, true).await

@@ -138,7 +138,7 @@ async fn throttling_and_a_full_destination_are_told_of_the_lane() {
     assert!(!defender.contains("throttled") && !sentinel.contains("limit is"), "{sentinel} {defender}");
 }
 
-/// Whoever looks while a pass is under way must not take it for one that does not run.
+/// A reader of the page while a pass is under way must not take it for one that does not run.
 #[tokio::test(start_paused = true)]
 async fn a_pass_under_way_is_shown() {
     const RUN_ID: &str = "20260302T120000000Z-00aa";
@@ -148,7 +148,7 @@ async fn a_pass_under_way_is_shown() {
         let store = (world.start().engine.open_store)().unwrap();
         store.prepare().await.unwrap();
         let deadline = Deadline::after(std::time::Duration::from_secs(9));
-        let lease = store.lease(RUN_ID, &deadline).await.unwrap().expect("nobody else holds it");
+        let lease = store.lease(RUN_ID, &deadline).await.unwrap().expect("no other instance holds it");
         seen(&world, Some(RUN_ID), &format!("running-{name}")).await;
         lease.release().await;
         seen(&world, None, &format!("not-running-{name}")).await;

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use self::{
     row::Row,
-    rules::{Event, RULES},
+    rules::{Event, Met, RULES},
 };
 use crate::harness::world::World;
 
@@ -130,6 +130,50 @@ fn what_is_said_of_a_choice_of_digests_is_what_the_rules_miss() {
     let all = blind_spots(HashTypes::only(HashType::Md5), true, true).unwrap();
     assert!(all.contains("IPv6") && all.contains("md5"), "{all}");
     assert_eq!(blind_spots(HashTypes::only(HashType::Md5), false, false), None);
+}
+
+/// What the rules for firewalls and sign-ins make of a line, as their text says.
+#[test]
+fn the_rules_for_firewalls_and_sign_ins_read_a_line_as_their_text_says() {
+    let row = |observable: Observable| Row::of(&object(&observable.subject(HashType::Sha256)), now());
+    let matches = |row: &Row, log: Met| -> Vec<&'static str> {
+        let event = Event { at: now(), log };
+        RULES.iter().filter(|rule| rule.matches(row, &event, now())).map(|rule| rule.name).collect()
+    };
+    let azure = |source: &str, destination: &str| Met::AzureFirewall {
+        source: source.to_owned(),
+        destination: destination.to_owned(),
+    };
+    let listed = row(Observable::ipv4("203.0.112.7").unwrap());
+    let rule = ["TI map IP entity to AzureFirewall"];
+    assert_eq!(matches(&listed, azure("10.0.0.4:50000 ", "203.0.112.7:443")), rule);
+    assert_eq!(matches(&listed, azure("203.0.112.7:50000 ", "192.168.1.4:443")), rule);
+    // Of two public addresses the destination alone is looked at, and a name has no digits in front.
+    assert_eq!(matches(&listed, azure("203.0.112.7:50000 ", "198.51.101.1:443")), [""; 0]);
+    assert_eq!(matches(&listed, azure("10.0.0.4:50000 ", "evil.example:443")), [""; 0]);
+    let sign_in = |ip: &str| Met::SigninLogs { ip_address: ip.to_owned() };
+    assert_eq!(matches(&listed, sign_in("203.0.112.7")), ["TI Map IP Entity to SigninLogs"]);
+    assert_eq!(matches(&row(Observable::ipv6("2a01:4f8::1").unwrap()), sign_in("2a01:4f8::1")), [""; 0]);
+    assert_eq!(matches(&row(Observable::ipv6("2001:1470::1").unwrap()), sign_in("2001:1470::1")).len(), 1);
+    let domain = row(Observable::domain("evil.com").unwrap());
+    let palo_alto = |class: &str, request_url: &str, extensions: &str| {
+        let (class, request_url) = (class.to_owned(), request_url.to_owned());
+        let log = Met::CommonSecurityLog {
+            class,
+            file_hash: String::new(),
+            destination_ip: String::new(),
+            request_url,
+            extensions: extensions.to_owned(),
+            is_ssl: false,
+        };
+        matches(&domain, log)
+    };
+    let rule = ["TI Map Domain entity to PaloAlto CommonSecurityLog"];
+    assert_eq!(palo_alto("URL", "\"Evil.com/x\"", ""), rule);
+    assert_eq!(palo_alto("url", "", "\"evil.com/x\""), rule);
+    assert_eq!(palo_alto("url", "", "PanOSThing=\"evil.com\""), [""; 0]);
+    assert_eq!(palo_alto("traffic", "evil.com/x", ""), [""; 0]);
+    assert_eq!(palo_alto("url", "www.evil.com/x", ""), [""; 0]);
 }
 
 /// Rules look at events of the last hour, at rows of the last 14 days, and at neither once the indicator has ended.

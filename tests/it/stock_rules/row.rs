@@ -53,10 +53,12 @@ impl Row {
         let value = self.observable_value.clone();
         let none = String::new;
         let of_length = |digits| if value.len() == digits { value.clone() } else { String::new() };
-        let firewall = |file_hash, destination_ip, request_url, is_ssl| Met::CommonSecurityLog {
+        let firewall = |file_hash, destination_ip, request_url: String, is_ssl| Met::CommonSecurityLog {
+            class: if request_url.is_empty() { "traffic".to_owned() } else { "url".to_owned() },
             file_hash,
             destination_ip,
             request_url,
+            extensions: String::new(),
             is_ssl,
         };
         let logs = match self.kind() {
@@ -70,6 +72,15 @@ impl Row {
                 Met::DeviceNetworkEvents { remote_ip: value.clone(), remote_url: none() },
                 Met::NetworkSession { destination_ip: value.clone() },
                 firewall(none(), value.clone(), none(), false),
+                Met::AzureFirewall {
+                    source: "10.0.0.4:50000".to_owned(),
+                    destination: format!("{value}:443"),
+                },
+                Met::AzureFirewall {
+                    source: format!("{value}:50000"),
+                    destination: "10.0.0.4:443".to_owned(),
+                },
+                Met::SigninLogs { ip_address: value.clone() },
             ],
             "domain-name" => vec![
                 Met::DeviceNetworkEvents { remote_ip: none(), remote_url: format!("https://{value}/") },

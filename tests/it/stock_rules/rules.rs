@@ -9,15 +9,49 @@ use super::row::Row;
 /// What a log says, by the table that the rules read.
 #[derive(Clone, Debug)]
 pub enum Met {
-    DeviceFileEvents { sha1: String, sha256: String },
-    SecurityEvent { file_hash: String },
-    CommonSecurityLog { file_hash: String, destination_ip: String, request_url: String, is_ssl: bool },
-    DeviceNetworkEvents { remote_ip: String, remote_url: String },
-    NetworkSession { destination_ip: String },
-    Dns { query: String },
-    WebSession { url: String },
-    EmailUrlInfo { url: String, domain: String },
-    UrlClickEvents { url: String },
+    DeviceFileEvents {
+        sha1: String,
+        sha256: String,
+    },
+    SecurityEvent {
+        file_hash: String,
+    },
+    CommonSecurityLog {
+        class: String,
+        file_hash: String,
+        destination_ip: String,
+        request_url: String,
+        extensions: String,
+        is_ssl: bool,
+    },
+    DeviceNetworkEvents {
+        remote_ip: String,
+        remote_url: String,
+    },
+    NetworkSession {
+        destination_ip: String,
+    },
+    Dns {
+        query: String,
+    },
+    WebSession {
+        url: String,
+    },
+    EmailUrlInfo {
+        url: String,
+        domain: String,
+    },
+    UrlClickEvents {
+        url: String,
+    },
+    /// `SourceHost` and `DestinationHost` out of `msg_s`, each with its port.
+    AzureFirewall {
+        source: String,
+        destination: String,
+    },
+    SigninLogs {
+        ip_address: String,
+    },
 }
 
 /// A line of a log.
@@ -39,7 +73,7 @@ pub struct Rule {
     compares: fn(&Row, &Met) -> bool,
 }
 
-pub const RULES: [Rule; 14] = [
+pub const RULES: [Rule; 16] = [
     // FileHashEntity_DeviceFileEvents_Updated.yaml, 1.0.3: SHA1 and SHA256, as they are.
     Rule {
         name: "TI map File Hash to DeviceFileEvents Event",
@@ -184,23 +218,62 @@ pub const RULES: [Rule; 14] = [
         heeds_states: false,
         compares: |row, log| match log {
             Met::CommonSecurityLog { request_url, is_ssl, .. } => {
-                let scheme = if *is_ssl { "https://" } else { "http://" };
-                let begins = request_url.to_lowercase().starts_with(scheme);
-                let url = if begins { request_url.clone() } else { format!("{scheme}{request_url}") };
+                let url = with_scheme(request_url, *is_ssl);
                 row.kind() == "url" && !request_url.is_empty() && row.observable_value == url
             }
             _ => false,
         },
     },
-    // IPEntity_AzureFirewall.yaml and IPEntity_SigninLogs_Updated.yaml compare as IPEntity_CustomSecurityLog.yaml does;
-    // DomainEntity_CommonSecurityLog.yaml compares the host of RequestURL.
+    // DomainEntity_CommonSecurityLog.yaml, 1.4.6, as of 07c6272f42a9220029484da478dc12f717df104f: lines about URLs alone; both
+    // in lower case; the host of RequestURL, or of what the extensions begin with, after it got a scheme if it has none.
     Rule {
-        name: "TI map Domain entity to CommonSecurityLog",
+        name: "TI Map Domain entity to PaloAlto CommonSecurityLog",
         heeds_states: false,
         compares: |row, log| match log {
-            Met::CommonSecurityLog { request_url, .. } => {
-                row.kind() == "domain-name" && Some(row.observable_value.clone()) == host(request_url)
+            Met::CommonSecurityLog { class, request_url, extensions, is_ssl, .. } => {
+                let from_extensions = request_url.is_empty() && !begins(extensions, "PanOS");
+                let url = match from_extensions {
+                    true => {
+                        extensions.to_lowercase().split('"').find(|part| !part.is_empty()).map(str::to_owned)
+                    }
+                    false => Some(request_url.trim_matches('"').to_owned()),
+                };
+                let host = url.and_then(|url| host(&with_scheme(&url, *is_ssl)));
+                let host =
+                    host.map(|host| host.trim_matches('"').to_lowercase()).filter(|host| !host.is_empty());
+                class.eq_ignore_ascii_case("url")
+                    && row.kind() == "domain-name"
+                    && Some(row.observable_value.to_lowercase()) == host
             }
+            _ => false,
+        },
+    },
+    // IPEntity_AzureFirewall.yaml, 1.3.4, as of 1385b404e79b344fcc7cc696535feff941330efc: the indicator in upper case, if
+    // `ipv4_is_private` says no, which is null for IPv6; the log's destination without its port, or its source if the
+    // destination is private.
+    Rule {
+        name: "TI map IP entity to AzureFirewall",
+        heeds_states: false,
+        compares: |row, log| match log {
+            Met::AzureFirewall { source, destination } => {
+                let is_public = |text: &String| is_private(text) == Some(false);
+                let indicator = address(row).filter(is_public);
+                let indicator =
+                    indicator.filter(|text| !["fe80", "::", "127."].iter().any(|part| begins(text, part)));
+                // `not(null)` is null, which is not true.
+                let remote = [destination, source].map(|host| dotted(host)).into_iter().find(is_public);
+                indicator.is_some() && indicator == remote
+            }
+            _ => false,
+        },
+    },
+    // IPEntity_SigninLogs_Updated.yaml, 1.3.1, as of 1385b404e79b344fcc7cc696535feff941330efc: the indicator in upper case,
+    // the log as it is.
+    Rule {
+        name: "TI Map IP Entity to SigninLogs",
+        heeds_states: true,
+        compares: |row, log| match log {
+            Met::SigninLogs { ip_address } => address(row).as_ref() == Some(ip_address),
             _ => false,
         },
     },
@@ -219,6 +292,29 @@ impl Rule {
 /// `toupper(ObservableValue)` of an address.
 fn address(row: &Row) -> Option<String> {
     ["ipv4-addr", "ipv6-addr"].contains(&row.kind()).then(|| row.observable_value.to_uppercase())
+}
+
+/// `startswith`, which compares without case.
+fn begins(text: &str, part: &str) -> bool {
+    text.to_lowercase().starts_with(&part.to_lowercase())
+}
+
+/// The URL with the scheme that the log's protocol calls for, if it does not begin with that.
+fn with_scheme(url: &str, is_ssl: bool) -> String {
+    let scheme = if is_ssl { "https://" } else { "http://" };
+    if begins(url, scheme) { url.to_owned() } else { format!("{scheme}{url}") }
+}
+
+/// `ipv4_is_private`: null of what is no IPv4 address.
+fn is_private(text: &str) -> Option<bool> {
+    text.parse().ok().map(|address: std::net::Ipv4Addr| address.is_private())
+}
+
+/// `extract(@'([\.0-9]+)(:[\.0-9]+)?', 1, …)`: the first stretch of digits and dots.
+fn dotted(host: &str) -> String {
+    let is_dotted = |character: char| character == '.' || character.is_ascii_digit();
+    let rest = host.trim_start_matches(|character| !is_dotted(character));
+    rest.chars().take_while(|character| is_dotted(*character)).collect()
 }
 
 /// `parse_url(…).Host`.

@@ -3,7 +3,7 @@
 //! What is documented or was recorded is kept to the letter: routes, limits, what rejects a whole request and what
 //! a single indicator, the texts of a full tenant, of an indicator that has ended and of too many requests. Where
 //! nothing is known the stand-in is the stricter one, or [`Knobs`] decide. Names that the API would pass over in
-//! silence are rejected, because whoever sends them means something by it.
+//! silence are rejected, because a client that sends them expects an effect.
 
 mod check;
 mod holdings;
@@ -141,13 +141,13 @@ impl Defender {
         inner.quota = Quota::default();
     }
 
-    /// Adds or updates an indicator as somebody else would, past checks, quota and capacity. Returns its number.
+    /// Adds or updates an indicator as another application would, past checks, quota and capacity. Returns its number.
     pub fn put(&self, indicator: Value) -> u64 {
         let now = (self.now)();
         self.present().holdings.put(indicator, now)
     }
 
-    /// Deletes an indicator as somebody in the portal would; whether there was one.
+    /// Deletes an indicator as an operator in the portal would; whether there was one.
     pub fn remove(&self, id: u64) -> bool {
         self.present().holdings.delete(&[id])
     }

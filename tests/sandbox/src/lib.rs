@@ -14,6 +14,8 @@ pub mod host;
 pub mod key_vault;
 pub mod mandiant;
 pub mod net;
+pub mod queue;
+pub mod receiver;
 pub mod resource_manager;
 pub mod running;
 pub mod sentinel;

@@ -40,7 +40,7 @@ pub struct Exchange {
 /// `…After` means it did all its work and the answer was lost: the case where sync services lose or double data.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// Nobody listens.
+    /// No server listens.
     Refuse,
     ResetBefore,
     ResetAfter,

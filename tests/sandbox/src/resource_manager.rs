@@ -67,6 +67,8 @@ pub struct Knobs {
     pub ignore_keywords: bool,
     /// How long after it was uploaded an indicator shows.
     pub lag: TimeDelta,
+    /// Whether it lists only what is valid, unless asked for more.
+    pub hides_disabled: bool,
     /// A page is never larger than this.
     pub largest_page: usize,
     /// Pages after which the token of a listing is not taken any more; `None`: it lasts for ever.
@@ -88,6 +90,7 @@ impl Default for Knobs {
             ignore_sources: false,
             ignore_keywords: false,
             lag: TimeDelta::zero(),
+            hides_disabled: false,
             largest_page: LARGEST_PAGE,
             token_pages: None,
             loops: false,
@@ -106,7 +109,7 @@ struct Inner {
     planted: BTreeMap<(String, String), Value>,
     listings: Vec<listing::Listing>,
     queries: Vec<Query>,
-    /// When the bucket is full again, if nobody asks.
+    /// When the bucket is full again, if no request comes.
     full_at: DateTime<Utc>,
 }
 

@@ -1,7 +1,9 @@
 //! Microsoft Sentinel's upload API for threat intelligence, current and legacy. What is documented is kept to the
 //! letter, and what is not can be set with [`Knobs`].
 
+mod answer;
 mod check;
+mod hands;
 mod knobs;
 #[cfg(test)]
 mod tests;
@@ -15,7 +17,7 @@ use axum::{
     Json, Router,
     body::{Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +27,9 @@ use crate::{
     clock::Now,
     entra::{Entra, bearer},
 };
+use answer::{Rejection, gateway, service};
 pub use check::Api;
+use hands::Hand;
 pub use knobs::Knobs;
 
 /// The audiences the upload API accepts, each with and without a trailing slash.
@@ -81,6 +85,8 @@ struct Inner {
     knobs: Knobs,
     stored: BTreeMap<(String, String), Value>,
     log: Vec<LogRow>,
+    /// What somebody did by hand.
+    hands: Vec<Hand>,
     requests: Vec<UploadRequest>,
     /// When each request inside the current window was let through.
     window: VecDeque<DateTime<Utc>>,
@@ -102,6 +108,7 @@ impl Sentinel {
             knobs: Knobs::default(),
             stored: BTreeMap::new(),
             log: Vec::new(),
+            hands: Vec::new(),
             requests: Vec::new(),
             window: VecDeque::new(),
         };
@@ -137,6 +144,7 @@ impl Sentinel {
     pub fn restore(&self, stored: BTreeMap<(String, String), Value>) {
         let mut inner = self.inner.lock().unwrap();
         (inner.stored, inner.log, inner.requests, inner.window) = (stored, vec![], vec![], VecDeque::new());
+        inner.hands.clear();
     }
 
     /// Every object accepted so far, oldest first.
@@ -310,48 +318,4 @@ impl Inner {
 
 async fn serve(State(sentinel): State<Sentinel>, request: Request) -> Response {
     sentinel.answer(request).await
-}
-
-impl IntoResponse for Answer {
-    fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).expect("a status code");
-        let mut response = (status, self.body).into_response();
-        // Only what the script says: not even the content type axum would give a text.
-        response.headers_mut().remove(header::CONTENT_TYPE);
-        for (name, value) in &self.headers {
-            let name = header::HeaderName::from_bytes(name.as_bytes()).expect("a header name");
-            response.headers_mut().append(name, HeaderValue::from_str(value).expect("a header value"));
-        }
-        response
-    }
-}
-
-/// A whole request turned away.
-struct Rejection {
-    status: StatusCode,
-    retry_after: Option<u64>,
-    body: Value,
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
-        if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
-    }
-}
-
-/// A rejection in the shape of API Management, which stands before the service.
-fn gateway(status: StatusCode, message: &str) -> Rejection {
-    let body = json!({"statusCode": status.as_u16(), "message": message});
-    Rejection { status, retry_after: None, body }
-}
-
-/// A rejection in the service's own shape.
-fn service(status: StatusCode, code: &str, message: &str) -> Rejection {
-    let error =
-        json!({"code": code, "message": message, "details": [], "target": null, "additionalInfo": null});
-    Rejection { status, retry_after: None, body: json!({"error": error}) }
 }

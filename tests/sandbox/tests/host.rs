@@ -253,7 +253,7 @@ async fn an_http_function_answers_and_nudges_a_queue_of_two_hosts() {
     let timer = host.wait_for_invocation(done, PATIENCE).await.unwrap();
     let call = serde_json::from_str::<Value>(&timer.logs[0]).unwrap();
     assert_eq!(call["Metadata"]["timer"], "\"\"", "only a run by hand has it");
-    assert_eq!(run(&format!("{}/admin/functions/Nobody", host.http_base()), "{}").await, 404);
+    assert_eq!(run(&format!("{}/admin/functions/Missing", host.http_base()), "{}").await, 404);
     assert_eq!(run(&format!("{}/admin/functions/Page", host.http_base()), "{}").await, 202);
     let page = host.wait_for_invocation(|done| done.function == "Page", PATIENCE).await.unwrap();
     assert!(matches!(page.status, Status::Failed(_)) && page.http_status.is_none(), "{page:?}");

@@ -266,7 +266,7 @@ impl Life {
         Some((entries.iter().map(|entry| entry.key.stix_id()).collect(), progress.watermark))
     }
 
-    /// Nobody kills any more: another instance of the app, at full speed, works off the queue and catches up.
+    /// No process is killed any more: another instance of the app, at full speed, works off the queue and catches up.
     pub async fn calm_down(mut self) -> Toll {
         self.bench.settings.insert("SENTINEL_REQUESTS_PER_MINUTE".to_owned(), "100000".to_owned());
         let mut options = self.bench.options();
@@ -346,7 +346,7 @@ impl Life {
     }
 }
 
-/// A list in an error, as far as anybody reads it.
+/// A list in an error, as far as the host reads it.
 fn some<T: fmt::Debug>(list: &[T]) -> String {
     format!("{} in all, {:?} among them", list.len(), &list[..list.len().min(3)])
 }

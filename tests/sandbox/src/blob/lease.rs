@@ -108,7 +108,7 @@ fn own<'a>(slot: &'a mut Option<Lease>, id: &str) -> Result<&'a mut Lease, Error
     slot.as_mut().filter(|lease| lease.id == id).ok_or(LEASE_MISMATCH)
 }
 
-/// Starts the lease's time anew; an expired lease too, while nobody wrote or leased in between.
+/// Starts the lease's time anew; an expired lease too, while no client wrote or leased in between.
 pub fn renew(slot: &mut Option<Lease>, id: &str, now: DateTime<Utc>) -> Result<(), Error> {
     let lease = own(slot, id)?;
     if lease.breaks.is_some() {

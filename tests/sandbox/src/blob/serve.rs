@@ -311,7 +311,7 @@ fn list(call: &Call, container: &Container, now: DateTime<Utc>) -> Result {
         Some(Ok(most)) if most > 0 => PAGE.min(most),
         Some(_) => return Err(BAD_PARAMETER),
     };
-    // The marker is the name the page starts with, dressed up so that nobody takes it for one.
+    // The marker is the name the page starts with, dressed up so that no client takes it for one.
     let marker = call.query("marker").unwrap_or_default();
     let start = URL_SAFE_NO_PAD.decode(marker).ok().and_then(|name| String::from_utf8(name).ok());
     let start = start.ok_or(BAD_PARAMETER)?;

@@ -82,11 +82,11 @@ async fn leases_follow_the_clock() {
     tokio::time::advance(Duration::from_secs(15)).await;
     let (status, headers, _) = call(&service, "PUT", "state/run.json", &[blob, mine], "2").await;
     assert_eq!((status, code(&headers)), (412, "LeaseLost"));
-    assert_eq!(lease(&service, "renew", &[mine]).await.0, 200, "nobody wrote in between");
+    assert_eq!(lease(&service, "renew", &[mine]).await.0, 200, "no other client wrote in between");
     tokio::time::advance(Duration::from_secs(15)).await;
     assert_eq!(call(&service, "PUT", "state/run.json", &[blob], "3").await.0, 201);
     let mismatch = (409, "LeaseIdMismatchWithLeaseOperation".to_string());
-    assert_eq!(lease(&service, "renew", &[mine]).await, mismatch, "somebody wrote in between");
+    assert_eq!(lease(&service, "renew", &[mine]).await, mismatch, "another client wrote in between");
 
     lease(&service, "acquire", &acquire).await;
     assert_eq!(lease(&service, "break", &[("x-ms-lease-break-period", "5")]).await.0, 202);

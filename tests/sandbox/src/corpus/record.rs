@@ -282,7 +282,7 @@ impl Record {
     }
 }
 
-/// The id of a value: the same for the same type and value, whoever asks.
+/// The id of a value: the same for the same type and value, at every call.
 pub(super) fn id(kind: &str, value: &str) -> String {
     let uuid = Uuid::new_v5(&NAMESPACE, format!("{kind}:{value}").as_bytes());
     format!("{kind}--{uuid}")

@@ -43,7 +43,7 @@ impl Generator {
         format!("{scheme}://{domain}/{path}")
     }
 
-    /// An address nobody would mistake for a private or reserved one.
+    /// An address that is clearly neither private nor reserved.
     pub(super) fn public_ipv4(&mut self) -> String {
         let first = loop {
             let first: u8 = self.dice.random_range(11..224);

@@ -37,7 +37,7 @@ impl Holdings {
         self.numbers.get(&identity(indicator)).copied()
     }
 
-    /// Adds an indicator, or updates the one of the same value and type, whoever made it. An update changes
+    /// Adds an indicator, or updates the one of the same value and type, of any application. An update changes
     /// everything but the number, the date of creation and the application.
     pub(super) fn put(&mut self, indicator: Value, now: DateTime<Utc>) -> u64 {
         let known = self.find(&indicator);

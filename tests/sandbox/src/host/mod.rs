@@ -224,7 +224,7 @@ impl FunctionsHost {
     }
 
     /// Waits until nothing is in flight and no message waits for a function; without `run_queues` it delivers
-    /// them one after the other. Messages in poison queues are nobody's.
+    /// them one after the other. Messages in poison queues reach no function.
     pub async fn drain(&self, limit: Duration) -> Result<()> {
         let end = Instant::now() + limit;
         loop {

@@ -117,7 +117,7 @@ impl Output {
     }
 }
 
-/// Tells whoever waits that something changed; what it was they look up themselves.
+/// Tells the waiting tasks that something changed; what it was they look up themselves.
 #[derive(Clone)]
 pub(super) struct News(watch::Sender<()>);
 

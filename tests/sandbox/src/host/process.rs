@@ -43,7 +43,7 @@ pub(super) enum Act {
     Kill,
     /// SIGTERM, and SIGKILL for a process still there after this long.
     Terminate(Duration),
-    /// SIGINT, as a terminal sends it to the whole group; nobody waits for the process's end.
+    /// SIGINT, as a terminal sends it to the whole group; the call does not wait for the process's end.
     Interrupt,
     /// The host dies and leaves the process behind.
     Orphan,

@@ -28,7 +28,7 @@ use super::{
 /// The service's limit for the text of a message, as it travels.
 const SIZE_LIMIT: usize = 64 * 1024;
 
-/// How long the service keeps a message that nobody deletes.
+/// How long the service keeps a message that no worker deletes.
 const TIME_TO_LIVE: TimeDelta = TimeDelta::days(7);
 
 /// The queues of a storage account. Clones share them: two hosts given the same queues are two instances.
@@ -132,7 +132,7 @@ impl Queues {
         })
     }
 
-    /// When the next message becomes visible that nobody works on.
+    /// When the next message becomes visible that no worker holds.
     fn next_visible(&self, queue: &str) -> Option<DateTime<Utc>> {
         let queues = self.lock();
         let messages = queues.get(queue)?.messages.iter();

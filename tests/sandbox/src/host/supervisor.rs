@@ -33,7 +33,7 @@ const ERROR_LIMIT: usize = 3;
 /// Variables of our own environment the handler gets to see. Without the last one Windows opens no sockets.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "RUST_BACKTRACE", "SystemRoot"];
 
-/// A port that nobody listens on, and that no other host of this program was given.
+/// A port that no server listens on, and that no other host of this program was given.
 pub(super) fn free_port() -> Result<u16> {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
@@ -96,7 +96,7 @@ impl Supervisor {
             std::pin::pin!(probe(self.client.clone(), self.port, self.app.initialization_timeout));
         let mut probing = true;
         let mut grace_ends = None;
-        // Whoever asked for the end of the process is answered, by dropping these, after it was dealt with.
+        // The caller that asked for the end of the process is answered, by dropping these, after it was dealt with.
         let mut asking = Vec::new();
         loop {
             tokio::select! {
@@ -342,7 +342,7 @@ mod tests {
     async fn a_handler_that_listens_is_found_however_late_it_is_asked() {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let port = free_port().unwrap();
-        assert!(!probe(client.clone(), port, Duration::ZERO).await, "nobody listens");
+        assert!(!probe(client.clone(), port, Duration::ZERO).await, "no server listens");
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
         let server = tokio::spawn(async move { axum::serve(listener, axum::Router::new()).await });
         assert!(probe(client, port, Duration::ZERO).await, "it listens, although the time is over");

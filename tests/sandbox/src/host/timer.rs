@@ -131,7 +131,7 @@ impl Timers {
 }
 
 impl Inner {
-    /// Calls a timer function; `input` is what somebody gave who runs it through the admin API.
+    /// Calls a timer function; `input` is what an operator gave who runs it through the admin API.
     pub(super) async fn fire(
         &self,
         function: &Function,

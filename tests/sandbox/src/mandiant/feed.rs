@@ -28,7 +28,7 @@ pub(super) struct Snapshot {
     /// Those of the first request.
     flags: Flags,
     used: DateTime<Utc>,
-    /// The page nobody asked for yet.
+    /// The page that no request has asked for yet.
     position: usize,
 }
 

@@ -200,7 +200,7 @@ impl Mandiant {
     }
 }
 
-/// Why a request is not served. The service's own texts were never published; nobody should read anything
+/// Why a request is not served. The service's own texts were never published; no client should read anything
 /// from these.
 struct Rejection {
     status: StatusCode,

@@ -87,12 +87,23 @@ impl ResourceManager {
             let text = resource.to_string();
             keywords.is_empty() || knobs.ignore_keywords || keywords.iter().any(|word| text.contains(word))
         };
+        // Whether it lists what ended or was revoked, unless it is asked to, is not documented.
+        let lists_disabled = body["includeDisabled"] == true || !knobs.hides_disabled;
+        let until =
+            |resource: &Value| resource["properties"]["validUntil"].as_str()?.parse::<DateTime<Utc>>().ok();
+        let ends_after = body["minValidUntil"].as_str().and_then(|text| text.parse::<DateTime<Utc>>().ok());
+        let is_listed = |resource: &Value| {
+            let is_disabled = resource["properties"]["revoked"] == true
+                || until(resource).is_some_and(|until| until <= now);
+            let is_late = ends_after.is_none_or(|after| until(resource).is_none_or(|until| until >= after));
+            (lists_disabled || !is_disabled) && is_late
+        };
         let asked =
             body["pageSize"].as_u64().map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let listing = Listing {
             resources: resources
                 .into_values()
-                .filter(|resource| is_wanted(resource) && is_found(resource))
+                .filter(|resource| is_wanted(resource) && is_found(resource) && is_listed(resource))
                 .collect(),
             page_size: asked.clamp(1, knobs.largest_page),
             pages_given: 0,
@@ -104,13 +115,14 @@ impl ResourceManager {
 
     /// Sentinel's indicators as they were at `at`.
     fn visible(&self, at: DateTime<Utc>) -> BTreeMap<(String, String), Value> {
-        let rows =
-            self.sentinel.log().into_iter().filter(|row| row.at <= at && row.object["type"] == "indicator");
-        rows.map(|row| {
-            let resource = resource(&row.source, &row.object);
-            ((row.source, row.id), resource)
-        })
-        .collect()
+        let stored = self.sentinel.stored_at(at).into_iter();
+        let indicators = stored.filter(|(_, object)| object["type"] == "indicator");
+        indicators
+            .map(|((source, id), object)| {
+                let resource = resource(&source, &object);
+                ((source, id), resource)
+            })
+            .collect()
     }
 }
 

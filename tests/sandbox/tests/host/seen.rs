@@ -112,7 +112,7 @@ async fn a_function_that_cannot_be_indexed_is_disabled_alone_and_says_why() {
     assert!(status("Broken").await.1.contains("not recognized as a valid cron expression"));
     assert!(status("Astray").await.1.contains("'Elsewhere' does not exist"));
     assert_eq!(status("Timer").await, (200, "{}".into()));
-    assert_eq!(status("Nobody").await.0, 404);
+    assert_eq!(status("Missing").await.0, 404);
     let told = host.output().into_iter().filter(|line| line.text.contains("function is in error"));
     assert_eq!(told.count(), 2);
 }
@@ -162,7 +162,7 @@ async fn a_host_that_dies_leaves_its_handler_behind_and_an_idle_one_that_ends_do
                 tokio::time::timeout(Duration::from_secs(20), host.fire_timer("Slow", TimerFire::default())),
                 ends
             );
-            assert!(slow.is_err(), "nobody ends it: {slow:?}");
+            assert!(slow.is_err(), "no call ended it: {slow:?}");
         } else {
             ends.await;
         }

@@ -1,4 +1,4 @@
-//! The report of a pass, read as anybody outside would read it.
+//! The report of a pass, read as a monitoring system reads it.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;

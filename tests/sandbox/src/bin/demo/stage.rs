@@ -65,7 +65,7 @@ impl Stage {
         options.settings.insert("AzureWebJobsStorage".into(), "UseDevelopmentStorage=true".into());
         let targets: Vec<_> = lanes.iter().map(|lane| lane.name()).collect();
         options.settings.insert("TARGET_APPLICATION".into(), targets.join(","));
-        // The story fires the timer by itself: nobody wants to wait for the full hour.
+        // The story fires the timer by itself: a viewer does not wait for the full hour.
         options.settings.insert("SYNC_CRON".into(), "0 0 * * * *".into());
         options.run_queues = true;
         options.http_port = Some(if TcpListener::bind(("127.0.0.1", port)).is_ok() { port } else { 0 });
@@ -107,7 +107,7 @@ impl Stage {
         self.folder.path().join("log").display().to_string()
     }
 
-    /// Leaves the log behind for whoever wants to know what went wrong.
+    /// Leaves the log behind to find out what went wrong.
     pub fn keep_log(&mut self) -> String {
         self.folder.disable_cleanup(true);
         self.log()

@@ -87,7 +87,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    /// Notes what is held after the first pass: as many as were created, and nothing that nobody wants.
+    /// Notes what is held after the first pass: as many as were created, and nothing that is not wanted.
     fn take_stock(&mut self, report: &Report) -> Result<()> {
         let records = self.stage.world.mandiant.records();
         let records: BTreeMap<&str, &Record> = records.iter().map(|record| (record.key(), record)).collect();
@@ -279,7 +279,7 @@ fn passes(record: &Record) -> bool {
     record.indexed_mscore() >= 80 && score.is_none_or(|score| score >= 80.0) && !record.osint_only()
 }
 
-/// A value that nobody can click on by mistake.
+/// A value that cannot be clicked on by mistake.
 fn readable(record: &Record) -> String {
     record.value().replace('.', "[.]")
 }

@@ -11,13 +11,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::{ExposeSecret, SecretString};
 
 /// The emulator's well-known account and key (learn.microsoft.com, "Use the Azurite emulator"); not a secret.
-const DEVELOPMENT: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1";
+const DEVELOPMENT: &str = "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;BlobEndpoint=http://127.0.0.1:10000/devstoreaccount1;QueueEndpoint=http://127.0.0.1:10001/devstoreaccount1";
 
 /// A parsed connection string.
 #[derive(Clone, Debug)]
 pub struct ConnectionString {
     /// Of the blob service, with the account in its path where an emulator wants it.
     pub blob_endpoint: Url,
+    /// Of the queue service, if the string tells where that is.
+    pub queue_endpoint: Option<Url>,
     authorization: Authorization,
 }
 
@@ -42,16 +44,25 @@ impl ConnectionString {
                 .filter(|value| !value.is_empty())
         };
         let account = part("AccountName");
-        let endpoint = match (part("BlobEndpoint"), account) {
-            (Some(endpoint), _) => endpoint.to_owned(),
-            (None, Some(account)) => format!(
-                "{}://{account}.blob.{}",
+        let endpoint = |given: Option<&str>, service: &str| match (given, account) {
+            (Some(endpoint), _) => Some(endpoint.to_owned()),
+            (None, Some(account)) => Some(format!(
+                "{}://{account}.{service}.{}",
                 part("DefaultEndpointsProtocol").unwrap_or("https"),
                 part("EndpointSuffix").unwrap_or("core.windows.net")
-            ),
-            (None, None) => return Err("it names neither BlobEndpoint nor AccountName".to_owned()),
+            )),
+            (None, None) => None,
         };
-        let blob_endpoint = Url::parse(&endpoint).map_err(|_| "its BlobEndpoint is not a URL".to_owned())?;
+        let blob_endpoint = endpoint(part("BlobEndpoint"), "blob")
+            .ok_or_else(|| "it names neither BlobEndpoint nor AccountName".to_owned())?;
+        let blob_endpoint =
+            Url::parse(&blob_endpoint).map_err(|_| "its BlobEndpoint is not a URL".to_owned())?;
+        // An emulator's blob service says nothing of where its queues are.
+        let is_elsewhere = part("BlobEndpoint").is_some() && is_loopback(&blob_endpoint);
+        let queue_endpoint = match part("QueueEndpoint") {
+            None if is_elsewhere => None,
+            given => endpoint(given, "queue").and_then(|endpoint| Url::parse(&endpoint).ok()),
+        };
         let authorization = match (part("SharedAccessSignature"), account, part("AccountKey")) {
             (Some(signature), _, _) => {
                 Authorization::Signature(SecretString::from(signature.trim_start_matches('?')))
@@ -61,7 +72,7 @@ impl ConnectionString {
             }
             _ => return Err("it holds neither AccountKey nor SharedAccessSignature".to_owned()),
         };
-        Ok(Self { blob_endpoint, authorization })
+        Ok(Self { blob_endpoint, queue_endpoint, authorization })
     }
 
     /// Returns the endpoint with a signature good for an hour in its query; clients made from it keep the query.
@@ -71,14 +82,43 @@ impl ConnectionString {
     /// # Errors
     /// A key that is not base64.
     pub fn signed_endpoint(&self, now: DateTime<Utc>) -> Result<Url, String> {
-        let mut url = self.blob_endpoint.clone();
+        self.signed(self.blob_endpoint.clone(), &BLOBS, now)
+    }
+
+    /// The same of the queue service; `None` where the string does not tell where that is.
+    ///
+    /// # Errors
+    /// As [`ConnectionString::signed_endpoint`].
+    pub fn signed_queues(&self, now: DateTime<Utc>) -> Option<Result<Url, String>> {
+        Some(self.signed(self.queue_endpoint.clone()?, &QUEUES, now))
+    }
+
+    /// Whether a signature that was given, and that we cannot change, leaves queues out.
+    pub fn leaves_out_queues(&self) -> bool {
+        let Authorization::Signature(signature) = &self.authorization else { return false };
+        let mut parts = signature.expose_secret().split('&').filter_map(|part| part.split_once('='));
+        parts.any(|(name, services)| name == "ss" && !services.contains('q'))
+    }
+
+    fn signed(&self, mut url: Url, scope: &Scope, now: DateTime<Utc>) -> Result<Url, String> {
         match &self.authorization {
             Authorization::Signature(signature) => url.set_query(Some(signature.expose_secret())),
-            Authorization::Key { account, key } => sign(&mut url, account, key, now)?,
+            Authorization::Key { account, key } => sign(&mut url, account, key, scope, now)?,
         }
         Ok(url)
     }
 }
+
+/// What a signature permits.
+struct Scope {
+    permissions: &'static str,
+    services: &'static str,
+    resources: &'static str,
+}
+
+const BLOBS: Scope = Scope { permissions: "rwdlac", services: "b", resources: "sco" };
+/// To put messages, to make the queue for them, to look at what lies there, and to delete what a check put.
+const QUEUES: Scope = Scope { permissions: "rdacp", services: "q", resources: "co" };
 
 /// Whether `url` leads to this machine, as an emulator's does.
 fn is_loopback(url: &Url) -> bool {
@@ -87,14 +127,20 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// An account SAS (learn.microsoft.com, "Create an account SAS": string-to-sign of version 2020-12-06 and later).
-fn sign(url: &mut Url, account: &str, key: &SecretString, now: DateTime<Utc>) -> Result<(), String> {
+fn sign(
+    url: &mut Url,
+    account: &str,
+    key: &SecretString,
+    scope: &Scope,
+    now: DateTime<Utc>,
+) -> Result<(), String> {
     const VERSION: &str = "2025-11-05";
     let stamp = |time: DateTime<Utc>| time.format("%Y-%m-%dT%H:%M:%SZ").to_string();
     // The storage's clock may be a little behind ours.
     let (start, end) = (stamp(now - TimeDelta::minutes(15)), stamp(now + TimeDelta::hours(1)));
     // Only an emulator on this machine speaks plain http.
     let protocols = if is_loopback(url) { "https,http" } else { "https" };
-    let (permissions, services, resources) = ("rwdlac", "b", "sco");
+    let Scope { permissions, services, resources } = scope;
     let to_sign = format!(
         "{account}\n{permissions}\n{services}\n{resources}\n{start}\n{end}\n\n{protocols}\n{VERSION}\n\n"
     );
@@ -136,6 +182,37 @@ mod tests {
         );
         assert!(endpoint("AccountName=a").unwrap_err().contains("AccountKey"));
         assert!(endpoint("nonsense").unwrap_err().contains("AccountName"));
+    }
+
+    #[test]
+    fn where_the_queues_are_and_whether_a_signature_covers_them() {
+        let queues = |text: &str| {
+            let parsed = ConnectionString::parse(text).unwrap();
+            (parsed.queue_endpoint.as_ref().map(ToString::to_string), parsed.leaves_out_queues())
+        };
+        let found = |url: &str| (Some(url.to_owned()), false);
+        assert_eq!(queues("UseDevelopmentStorage=true"), found("http://127.0.0.1:10001/devstoreaccount1"));
+        assert_eq!(queues("AccountName=a;AccountKey=aGk="), found("https://a.queue.core.windows.net/"));
+        let both = "BlobEndpoint=https://a.blob.core.windows.net/;QueueEndpoint=https://a.queue.core.windows.net/;SharedAccessSignature=";
+        assert_eq!(queues(&format!("{both}sv=1&ss=bfqt&sig=x")), found("https://a.queue.core.windows.net/"));
+        assert!(queues(&format!("{both}sv=1&ss=b&sig=x")).1);
+        assert_eq!(
+            queues("BlobEndpoint=https://a.blob.core.windows.net/;SharedAccessSignature=x"),
+            (None, false)
+        );
+        // The emulator of another test, which has blobs alone.
+        assert_eq!(
+            queues("BlobEndpoint=http://127.0.0.1:4711/a;AccountName=a;AccountKey=aGk="),
+            (None, false)
+        );
+        let url = ConnectionString::parse("AccountName=a;AccountKey=aGk=").unwrap();
+        let url = url.signed_queues("2026-01-02T03:04:05Z".parse().unwrap()).unwrap().unwrap();
+        let part =
+            |name: &str| url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        assert_eq!(
+            (part("ss"), part("sp"), part("srt")),
+            (Some("q".into()), Some("rdacp".into()), Some("co".into()))
+        );
     }
 
     #[test]

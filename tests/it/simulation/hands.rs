@@ -1,0 +1,156 @@
+//! What people do by hand at the destinations once all is calm, and the audit that finds it and brings it back.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use mati_sync::{
+    clock::Deadline,
+    domain::{findings::Findings, manifest::Manifest, observable::Key, outcome::End, request::RunOptions},
+    pass::Work,
+};
+use serde_json::{Value, json};
+
+use super::{dice::Dice, run::Simulation, run::invoke};
+use crate::harness::world::check_report;
+
+const LIMIT: Duration = Duration::from_secs(10 * 3600);
+
+/// How many were deleted, changed and ended.
+type Done = [u64; 3];
+
+impl Simulation {
+    /// People delete and change indicators: an audit finds nothing before, and exactly that afterwards; a repair brings all
+    /// of it back, however often it is killed.
+    pub async fn meddle(&mut self, seed: u64) {
+        let mut dice = Dice::new(seed ^ 0x4a2d);
+        self.world.adopts();
+        // By then a workspace shows everything.
+        tokio::time::sleep(Duration::from_secs(4 * 3600)).await;
+        // Where our clock jumped, what was sent in doubt may be valid for longer than all this took.
+        if !self.is_jumpy {
+            for lane in self.lanes() {
+                assert_eq!(found(&self.audit(lane).await), ([0; 3], 0), "{lane}: nobody did anything");
+            }
+        }
+        for lane in self.lanes().to_vec() {
+            let manifest = self.world.start().engine.manifest(lane).await.expect("readable");
+            let done = match lane {
+                "sentinel" => self.meddle_at_sentinel(&mut dice, &manifest),
+                _ => self.meddle_at_defender(&mut dice, &manifest),
+            };
+            let findings = self.audit(lane).await;
+            assert!(self.is_jumpy || found(&findings) == (done, 0), "{lane}: {done:?} is not {findings:#?}");
+        }
+        let is_killed = dice.chance(0.5);
+        for _ in 0..if is_killed { 3 } else { 0 } {
+            let (app, kill) = (self.world.start(), dice.seconds(0, 120));
+            if invoke(&app, Work::Repair, LIMIT, Some(kill)).await.is_none() {
+                self.tally.kills += 1;
+                self.doubtful_ends += 1;
+                // The lease that it died with runs out.
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        }
+        let app = self.world.start();
+        let ended = invoke(&app, Work::Repair, LIMIT, None).await.expect("nobody kills it");
+        ended.reports.iter().for_each(check_report);
+        for (lane, report) in &ended.reports[0].lanes {
+            let findings =
+                report.audit.as_ref().unwrap_or_else(|| panic!("{lane} was not audited: {ended:#?}"));
+            assert_eq!(report.end, End::CaughtUp, "{ended:#?}");
+            // A tenant that cannot hold everything may have given the room to others.
+            let is_limited =
+                lane == "defender" && self.second.as_ref().is_some_and(|second| second.limit < 15_000);
+            // What the source lists no longer does not come back: the reckoning tells whether that is all.
+            let missed: Vec<_> = findings.examples.iter().map(|example| &example.id).collect();
+            let is_unlisted = findings.open() <= self.unlisted(lane).await;
+            assert!(is_limited || is_unlisted, "{lane}: {missed:?} are still amiss: {findings:#?}");
+        }
+    }
+
+    /// Where room is scarce, what became free goes to the best of all, which only a reading of everything finds.
+    pub async fn fill_up(&mut self) {
+        if self.second.as_ref().is_some_and(|second| second.limit < 15_000) {
+            for _ in 0..3 {
+                self.command(RunOptions { lookback_days: Some(30), ..RunOptions::default() }).await;
+            }
+        }
+    }
+
+    async fn audit(&self, lane: &str) -> Findings {
+        let (_sender, stop) = tokio::sync::watch::channel(false);
+        let app = self.world.start();
+        let audit = app.engine.audit(&Deadline::unlimited(stop)).await.expect("it is made");
+        // It holds no lease, and does not know at which pace a pass asks.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        audit.lanes[lane].clone()
+    }
+
+    /// How many the manifest knows that are neither held nor wanted by a record that the source lists: at most so many cannot
+    /// be repaired.
+    async fn unlisted(&self, lane: &str) -> u64 {
+        let manifest = self.world.start().engine.manifest(lane).await.expect("readable");
+        let absent = manifest.entries().iter().filter(|entry| !entry.state().is_held());
+        absent.count() as u64
+    }
+
+    fn meddle_at_sentinel(&self, dice: &mut Dice, manifest: &Manifest) -> Done {
+        let (now, mut done) = (self.world.now(), Done::default());
+        for ((source, id), object) in self.world.sentinel.stored() {
+            let key = Key::of_stix_id(&id).expect("ours");
+            if !is_wanted(manifest, key, now) || ends(&object["valid_until"]) <= now || !dice.chance(0.1) {
+                continue;
+            }
+            let sentinel = &self.world.sentinel;
+            let kind = dice.below(4);
+            let change = |object: &mut Value| match kind {
+                1 => object["confidence"] = json!(1),
+                2 => object["labels"] = json!(["reviewed"]),
+                _ => object["valid_until"] = now.to_rfc3339_opts(SecondsFormat::Millis, true).into(),
+            };
+            let is_there = match kind {
+                0 => sentinel.delete_by_hand(&source, &id),
+                _ => sentinel.change_by_hand(&source, &id, change),
+            };
+            assert!(is_there);
+            done[[0, 1, 1, 2][kind as usize]] += 1;
+        }
+        done
+    }
+
+    fn meddle_at_defender(&self, dice: &mut Dice, manifest: &Manifest) -> Done {
+        let (now, mut done) = (self.world.now(), Done::default());
+        for (number, mut held) in self.world.defender.stored() {
+            let key = held["externalId"].as_str().and_then(Key::of_stix_id);
+            let is_ours = held["application"] == "mati-sync";
+            if !is_ours || !key.is_some_and(|key| is_wanted(manifest, key, now)) || !dice.chance(0.1) {
+                continue;
+            }
+            if dice.chance(0.5) {
+                assert!(self.world.defender.remove(number));
+                done[0] += 1;
+                continue;
+            }
+            held["lastUpdatedBy"] = "somebody@example.com".into();
+            let (field, content) = if dice.chance(0.5) { ("action", "Allowed") } else { ("severity", "Low") };
+            held[field] = content.into();
+            self.world.defender.put(held);
+            done[1] += 1;
+        }
+        done
+    }
+}
+
+fn is_wanted(manifest: &Manifest, key: Key, now: DateTime<Utc>) -> bool {
+    manifest.get(key).is_some_and(|entry| entry.is_held(now) && !entry.state().is_decided_against())
+}
+
+fn ends(time: &Value) -> DateTime<Utc> {
+    time.as_str().and_then(|text| text.parse().ok()).expect("a date")
+}
+
+/// What was found of what people do, and what is unknown.
+fn found(findings: &Findings) -> (Done, u64) {
+    let Findings { missing, changed, unknown, expired, .. } = *findings;
+    ([missing, changed, expired], unknown)
+}
