@@ -35,7 +35,7 @@ const REPEATED_AFTER: TimeDelta = TimeDelta::days(1);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Arrivals {
-    /// When the newest of what is, or was, looked for was acknowledged.
+    /// When the newest of what is, or was, looked for was acknowledged; or when the lane began to look.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<DateTime<Utc>>,
     /// When the newest of what was seen was acknowledged: up to then the destination shows what it takes.
@@ -163,12 +163,13 @@ impl Arrivals {
         offers
     }
 
-    /// Whether a canary is due at `now` in a lane that began at `created`: nothing was acknowledged for a day, and what
-    /// was before is seen or missing.
-    pub fn wants_canary(&self, created: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
-        let last = self.acknowledged.into_iter().chain(self.canary.map(|canary| canary.acknowledged)).max();
+    /// Whether a canary is due at `now`: nothing was acknowledged for a day, and what was before is seen or missing. A lane
+    /// that begins to look begins to wait for that day.
+    pub fn wants_canary(&mut self, now: DateTime<Utc>) -> bool {
+        let last = *self.acknowledged.get_or_insert(now);
+        let last = last.max(self.canary.map_or(last, |canary| canary.acknowledged));
         // One in the future was noted by a clock that was ahead.
-        let is_quiet = last.or(created).is_none_or(|last| last + QUIET <= now || last > now);
+        let is_quiet = last + QUIET <= now || last > now;
         self.awaited.iter().all(|awaited| awaited.missing.is_some()) && is_quiet
     }
 

@@ -260,8 +260,8 @@ async fn look_at_canary(ledger: &mut Ledger<'_>) {
 /// Sends a canary, if one is due, and looks for it.
 async fn send_canary(ledger: &mut Ledger<'_>) {
     let context = ledger.context;
-    let (now, created) = (ledger.now(), ledger.state.progress.created);
-    if !context.lane.destination.takes_canaries() || !ledger.arrival.known.wants_canary(created, now) {
+    let now = ledger.now();
+    if !context.lane.destination.takes_canaries() || !ledger.arrival.known.wants_canary(now) {
         return;
     }
     let deadline = context.deadline.at_most(PATIENCE);

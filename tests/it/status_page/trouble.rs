@@ -183,3 +183,34 @@ async fn a_manifest_that_is_damaged_is_told_and_hides_nothing_else() {
     let days = std::fs::read_to_string(world.state.path().join("lanes/defender/days.json")).unwrap();
     assert!(days.starts_with('['), "{days}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_accepted_and_has_not_arrived_is_named() {
+    let mut world = world();
+    world.verifies().set("VERIFY_ARRIVAL", "true");
+    world.sentinel.knobs(|knobs| knobs.lose = Some(std::sync::Arc::new(|_| true)));
+    world.mandiant.put(Record::ipv4("203.0.113.9").updated(world.ago(TimeDelta::minutes(30))));
+    world.tick().await;
+    for _ in 0..3 {
+        an_hour_passes().await;
+        world.tick().await;
+    }
+    let page = page(&world, json!({}), "not-arrived").await;
+    assert_eq!(page.headline(), "Accepted but not arrived: an indicator at Microsoft Sentinel");
+    let now = page.section("now");
+    assert!(now.contains("accepted 203.0.113.9 (indicator--") && now.contains("is offered again"), "{now}");
+    assert_eq!(page.link("Runbook: Sentinel").as_deref(), Some("?runbook=sentinel"), "{now}");
+    let lane = page.section("lane-sentinel");
+    assert!(
+        lane.contains("From the source's update to accepted") && lane.contains("half within 30 min"),
+        "{lane}"
+    );
+    assert!(lane.contains("Accepted but not arrived"), "{lane}");
+
+    // Where everything is seen the page says how long that took.
+    world.sentinel.knobs(|knobs| knobs.lose = None);
+    world.mandiant.put(Record::ipv4("203.0.113.10").updated(world.ago(TimeDelta::minutes(3))));
+    world.tick().await;
+    let text = super::page(&world, json!({}), "arrived").await.section("lane-sentinel");
+    assert!(text.contains("From accepted to visible") && text.contains("half between 0 s and"), "{text}");
+}
