@@ -44,12 +44,6 @@ pub enum AuditError {
     Stopped,
 }
 
-/// A repair that is under way.
-pub(super) struct Repairing {
-    findings: Findings,
-    marked: Vec<(Key, Wrong)>,
-}
-
 /// The reading of a destination's list.
 struct Walk {
     rules: Rules,
@@ -215,9 +209,9 @@ async fn schedule(ledger: &mut Ledger<'_>, findings: Findings, amiss: &[Amiss]) 
     let (lane, now, limits) = (context.lane, context.now(), context.source.limits());
     let marked: Vec<(Key, Wrong)> = amiss.iter().map(|amiss| (amiss.known.entry.key, amiss.wrong)).collect();
     let findings = Findings { repair: Repair::UnderWay, ..findings };
+    let repairing = Unfinished::Repairing { findings: findings.clone(), marked };
     if let Some(lease) = context.lease {
         // Before the commits: what the manifest has as mended is known to be counted.
-        let repairing = Unfinished::Repairing { findings: findings.clone(), marked: marked.clone() };
         context.store.write_unfinished_audit(lease, lane.name, &repairing).await?;
     }
     let span = refresh_span(lane, limits);
@@ -238,8 +232,7 @@ async fn schedule(ledger: &mut Ledger<'_>, findings: Findings, amiss: &[Amiss]) 
         to: range.to,
         position: range.from,
     }));
-    ledger.audit = Some(findings.clone());
-    ledger.repairing = Some(Repairing { findings, marked });
+    (ledger.audit, ledger.repairing) = (Some(findings), Some(repairing));
     for part in amiss.chunks(COMMIT) {
         ledger.commit(part.iter().map(|amiss| mended(amiss, now)).collect()).await?;
     }
@@ -256,12 +249,9 @@ pub(super) async fn conclude(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     let now = context.now();
     let repairing = match ledger.repairing.take() {
         Some(repairing) => Some(repairing),
-        None => match unfinished(ledger).await? {
-            Some(Unfinished::Repairing { findings, marked }) => Some(Repairing { findings, marked }),
-            _ => None,
-        },
+        None => unfinished(ledger).await?,
     };
-    if let Some(Repairing { mut findings, marked }) = repairing {
+    if let Some(Unfinished::Repairing { mut findings, marked }) = repairing {
         findings.recount(&marked, &ledger.state.manifest, now);
         let progress = &mut ledger.state.progress;
         let is_done = !progress.backfills.iter().any(|backfill| backfill.run_id.contains(REPAIR));

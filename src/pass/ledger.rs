@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::{
-    acknowledged::Acknowledged, audit::Repairing, context::Context, halt::Halt, rejections::log::RejectionLog,
+    acknowledged::Acknowledged, context::Context, halt::Halt, rejections::log::RejectionLog,
 };
 use crate::{
     domain::{
         entry::Known,
         feeds::Loss,
-        findings::Findings,
+        findings::{Findings, Unfinished},
         observable::Key,
         outcome::{Change, Counts, Rejection},
         plan::Planned,
@@ -50,7 +50,7 @@ pub(super) struct Ledger<'a> {
     /// What an audit of this pass, or its repair, came to.
     pub audit: Option<Findings>,
     /// The repair that this pass began.
-    pub repairing: Option<Repairing>,
+    pub repairing: Option<Unfinished>,
     /// What people should know although the lane caught up.
     pub remarks: Vec<String>,
     /// What was acknowledged, and what the lane waits to see.
