@@ -141,7 +141,6 @@ impl QueueService {
         self.inner.lock().unwrap()
     }
 
-    #[expect(clippy::result_large_err, reason = "the answer is what the caller sends")]
     fn admit(
         &self,
         method: &Method,
