@@ -124,7 +124,7 @@ async fn what_is_logged_of_a_record_names_its_value_and_type() {
     for line in &lines {
         let message = line["message"].as_str().unwrap_or_default();
         let is_about = |value: &&str| message.contains(*value) || message.contains(Record::fqdn(value).key());
-        if records.iter().any(|value| is_about(value)) {
+        if records.iter().any(is_about) {
             assert!(line["value"].is_string() && line["type"].is_string(), "{line:#}");
         }
     }
