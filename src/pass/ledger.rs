@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    acknowledged::Acknowledged, context::Context, halt::Halt, rejections::log::RejectionLog,
-};
+use super::{acknowledged::Acknowledged, context::Context, halt::Halt, rejections::log::RejectionLog};
 use crate::{
     domain::{
         entry::Known,
