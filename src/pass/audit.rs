@@ -1,5 +1,5 @@
-//! The manifest against what the destination shows: asked for by an operator, or by itself once in a while; and the repair of
-//! what is amiss.
+//! The manifest against what the destination shows, as a part of a pass: by itself once in a while, and the repair of what
+//! is amiss.
 //!
 //! An audit by itself runs when its lane has read everything, and only reports. If it runs out of time, the chain of
 //! continuations goes on with it. A repair notes in the manifest what the destination lacks and reads again when the source
@@ -8,7 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{debug, info, warn};
 
-use super::{Lane, begin::refresh_span, engine::Engine, halt::Halt, ledger::Ledger, work::Audits};
+use super::{Lane, begin::refresh_span, halt::Halt, ledger::Ledger, work::Audits};
 use crate::{
     clock::Deadline,
     destination::{ApiError, Reconciliation},
@@ -23,7 +23,7 @@ use crate::{
         shown::Fields,
     },
     http::traffic::Traffic,
-    state::{commit::read_manifest, error::StateError, store::Store},
+    state::store::Store,
 };
 
 /// So many entries are mended with one commit.
@@ -35,17 +35,8 @@ const AGAIN: TimeDelta = TimeDelta::days(1);
 /// What the ids of the ranges have in common that a repair reads again.
 const REPAIR: &str = "-audit-";
 
-/// Why an audit was not made.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    #[error(transparent)]
-    State(#[from] StateError),
-    #[error("the audit was stopped before everything was compared")]
-    Stopped,
-}
-
 /// The reading of a destination's list.
-struct Walk {
+pub(super) struct Walk {
     rules: Rules,
     auditor: Auditor,
     next: Option<String>,
@@ -57,7 +48,7 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(lane: &Lane, progress: Option<&Progress>, lag: TimeDelta, began: DateTime<Utc>) -> Self {
+    pub fn new(lane: &Lane, progress: Option<&Progress>, lag: TimeDelta, began: DateTime<Utc>) -> Self {
         let settings_changed = progress.and_then(|progress| progress.settings_changed);
         // Only such a lane notes by itself what is gone; a refresh that began later has met it since.
         let is_reconciled = lane.destination.reconciliation() == Reconciliation::EachPass;
@@ -82,7 +73,7 @@ impl Walk {
     ///
     /// # Errors
     /// It was not; after [`ApiError::OutOfTime`] it can be gone on with.
-    async fn go_on(
+    pub async fn go_on(
         &mut self,
         lane: &Lane,
         manifest: &Manifest,
@@ -113,7 +104,7 @@ impl Walk {
     }
 
     /// What was found, and each that is amiss.
-    fn findings(&mut self, manifest: &Manifest, now: DateTime<Utc>) -> (Findings, Vec<Amiss>) {
+    pub fn findings(&mut self, manifest: &Manifest, now: DateTime<Utc>) -> (Findings, Vec<Amiss>) {
         let (held, mut amiss) = self.auditor.amiss(manifest, now);
         let unknown = |known| Amiss { known, wrong: Wrong::Unknown, fields: Fields::default() };
         amiss.extend(std::mem::take(&mut self.found).into_iter().map(unknown));
@@ -268,65 +259,6 @@ pub(super) async fn conclude(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         ledger.remarks.push(sentence);
     }
     Ok(())
-}
-
-impl Engine {
-    /// Compares what every destination shows with its lane's manifest, and keeps the result. Nothing else is written.
-    ///
-    /// # Errors
-    /// The state cannot be read, or the audit was stopped. What stands in the way of a single lane stands in its findings.
-    pub async fn audit(&self, deadline: &Deadline) -> Result<Audit, AuditError> {
-        let store = (self.open_store)()?;
-        store.prepare().await?;
-        let mut audit = Audit::default();
-        for lane in &self.lanes {
-            let findings = self.audit_of(&store, lane, deadline).await?;
-            audit.lanes.insert(lane.name.to_owned(), findings);
-        }
-        keep(&store, &audit).await;
-        Ok(audit)
-    }
-
-    async fn audit_of(
-        &self,
-        store: &Store,
-        lane: &Lane,
-        deadline: &Deadline,
-    ) -> Result<Findings, AuditError> {
-        let (began, traffic) = (self.clock.now(), Traffic::default());
-        let lag = match lane.destination.audited_after() {
-            Ok(lag) => lag,
-            Err(reason) => return Ok(Findings::unread(began, reason.to_owned())),
-        };
-        let progress = store.progress(lane.name).await?;
-        let manifest = read_manifest(store, lane.name).await?;
-        let mut walk = Walk::new(lane, progress.as_ref(), lag, began);
-        match walk.go_on(lane, &manifest, || self.clock.now(), deadline, &traffic).await {
-            Ok(()) => {}
-            Err(ApiError::OutOfTime(_)) => return Err(AuditError::Stopped),
-            Err(error) => return Ok(Findings::unread(began, error.to_string())),
-        }
-        let (findings, mut amiss) = walk.findings(&manifest, self.clock.now());
-        if amiss.is_empty() {
-            return Ok(findings);
-        }
-        // A pass may have been at work meanwhile: only what it did not touch is amiss.
-        let before = amiss.iter().map(|amiss| manifest.get(amiss.known.entry.key).copied());
-        let before: Vec<_> = before.collect();
-        drop(manifest);
-        let manifest = read_manifest(store, lane.name).await?;
-        let mut before = before.into_iter();
-        amiss.retain(|amiss| before.next().flatten() == manifest.get(amiss.known.entry.key).copied());
-        Ok(Findings::of(began, findings.held, &amiss, findings.left_alone))
-    }
-
-    /// What the last audit of each lane found, if there was one.
-    ///
-    /// # Errors
-    /// The state cannot be read.
-    pub async fn last_audit(&self) -> Result<Option<Audit>, StateError> {
-        (self.open_store)()?.audit().await
-    }
 }
 
 /// Keeps `audit` in place of what earlier ones found of the same lanes.

@@ -17,6 +17,7 @@ mod acknowledged;
 mod arrival;
 mod asked;
 mod audit;
+mod auditing;
 mod begin;
 mod compare;
 mod context;
@@ -65,7 +66,7 @@ use crate::{
 };
 
 pub use self::{
-    audit::AuditError,
+    auditing::AuditError,
     compare::CompareError,
     cost::{Cost, LaneCost},
     engine::{Ended, Engine, OpenStore},
