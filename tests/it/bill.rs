@@ -1,5 +1,7 @@
 //! What indicators cost in rows: as few as validity and slack permit, and nothing lapses for it.
 
+mod months;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
