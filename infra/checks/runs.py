@@ -16,8 +16,8 @@ import queries
 
 HERE = Path(__file__).resolve().parent
 APP, SOURCE = "mati-sync-k5zxvtmucgacy", "Bob's \"feed\" \\ x"
-# The lines of lines.jsonl: what the released program wrote at the end of eight passes.
-NAMES = ["first", "idle", "update", "retraction", "stalled", "skipped", "failed", "dry"]
+# The lines of lines.jsonl: what the released program wrote at the end of nine passes.
+NAMES = ["first", "idle", "update", "retraction", "stalled", "skipped", "failed", "dry", "losses"]
 LINES = dict(zip(NAMES, (HERE / "lines.jsonl").read_text(encoding="utf-8").splitlines(), strict=True))
 TYPES = {"datetime": "TIMESTAMP", "string": "VARCHAR", "int": "INTEGER", "bool": "BOOLEAN", "real": "DOUBLE", "dynamic": "JSON"}
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))

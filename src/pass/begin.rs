@@ -24,7 +24,7 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
     context.lane.destination.take_over();
     delivery.reconciler().adopt(ledger).await?;
     prepare_retraction_limit(ledger);
-    creations::prepare(ledger);
+    creations::prepare(ledger).await?;
     delivery.reconciler().follow_new_rules(ledger).await?;
     let before = ledger.state.progress.clone();
     retry::deliver_foreign(ledger, delivery).await?;

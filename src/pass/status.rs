@@ -19,6 +19,7 @@ use crate::{
         report::Report,
         request::Request,
         tally::Tally,
+        window::Limits,
         withheld::{WaitingCreations, Withheld},
     },
     state::{commit::read_manifest, error::StateError, object::Holder, requests::Unusable, store::Store},
@@ -83,6 +84,9 @@ pub struct LaneOverview {
     /// Creations that wait for an operator's confirmation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<WaitingCreations>,
+    /// Until when the first of them can be confirmed, where the source gives them no more after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_until: Option<DateTime<Utc>>,
     /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
@@ -105,8 +109,10 @@ pub struct LaneDetail {
     pub cost: Option<LaneCost>,
 }
 
-impl From<&Progress> for LaneOverview {
-    fn from(progress: &Progress) -> Self {
+impl LaneOverview {
+    /// What the progress of a lane says, whose source has these limits.
+    fn of(progress: &Progress, limits: Limits) -> Self {
+        let oldest = progress.waiting.as_ref().map(|waiting| waiting.oldest);
         Self {
             watermark: progress.watermark,
             manifest: progress.manifest_entries,
@@ -116,6 +122,7 @@ impl From<&Progress> for LaneOverview {
             backfills: progress.backfills.clone(),
             withheld: progress.withheld,
             waiting: progress.waiting.clone(),
+            waiting_until: oldest.and_then(|oldest| limits.readable_until(oldest)),
             detail: None,
         }
     }
@@ -143,7 +150,9 @@ impl Engine {
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
             let progress = store.progress(lane.name).await?;
-            lanes.insert(lane.name.to_owned(), progress.as_ref().map(LaneOverview::from));
+            let limits = self.source.limits();
+            let overview = progress.as_ref().map(|progress| LaneOverview::of(progress, limits));
+            lanes.insert(lane.name.to_owned(), overview);
         }
         let (mut requests, mut aside) = (Vec::new(), store.aside().await?);
         for found in store.requests().await? {

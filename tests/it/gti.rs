@@ -2,9 +2,11 @@
 
 mod access;
 mod change;
-mod chaos;
 mod compare;
+mod late;
+mod losses;
 mod properties;
+mod recorded;
 mod records;
 mod split;
 

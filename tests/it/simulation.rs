@@ -14,6 +14,8 @@
 //! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
 //! - More is retracted within a day than the retraction limit permits, and nobody confirmed it.
 //! - Another application's indicator at Defender was changed.
+//! - A package of Google's lists that was there is not read, or one that never came is not told as lost.
+//! - A value stands at Sentinel under two ids, after a change of source or without one.
 //!
 //! # What does not
 //! Records read twice; passes that pause, stall or are skipped while the world is broken.
@@ -21,10 +23,12 @@
 mod calm;
 mod chaos;
 pub mod dice;
+mod lists;
 mod nature;
 mod oracle;
 mod run;
 mod second;
+mod source;
 mod tally;
 
 use std::{

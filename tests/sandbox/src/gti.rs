@@ -121,6 +121,19 @@ impl Gti {
         package.extend(iocs.into_iter().map(|ioc| ioc.json(list)));
     }
 
+    /// The same, in the place of the object with the same type and id, if the package has it.
+    pub fn replace(&self, list: &str, at: DateTime<Utc>, ioc: &Ioc) {
+        let record = ioc.clone().json(list);
+        let mut service = self.service();
+        let package = service.packages.entry((list.to_owned(), hour_of(at))).or_default();
+        let is_it =
+            |known: &Value| ["type", "id"].iter().all(|name| known["data"][name] == record["data"][name]);
+        match package.iter_mut().find(|known| is_it(known)) {
+            Some(known) => *known = record,
+            None => package.push(record),
+        }
+    }
+
     /// Lists records as they stand in a recorded answer.
     pub fn put_recorded(&self, list: &str, at: DateTime<Utc>, answer: &Value) {
         let records = answer["iocs"].as_array().cloned().unwrap_or_default();
