@@ -8,6 +8,7 @@ mod losses;
 mod properties;
 mod recorded;
 mod records;
+mod scale;
 mod split;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -116,7 +116,7 @@ async fn packages_of_2026_are_put_together_and_judged() {
         "confidence": 82,
         "labels": ["category:threat-actor", "campaign:CAMP.26.007", "severity:medium", "action:alert"],
         "description": "Google Threat Intelligence: confidence 82 of 100, threat score 80 of 100, severity medium. Campaigns: CAMP.26.007.",
-        "first_page": "https://www.virustotal.com/gui/ip-address/2a02:898::7",
+        "first_page": "https://www.virustotal.com/gui/ip-address/2a02%3A898%3A%3A7",
     });
     assert_eq!(said(&world, "2a02:898::7"), address);
     let url = json!({
