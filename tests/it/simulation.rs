@@ -83,7 +83,10 @@ fn nothing_is_lost_whatever_happens() {
                     }
                     match run(seed) {
                         Ok(tally) => *sum.lock().unwrap() += tally,
-                        Err(failure) => failures.lock().unwrap().push((seed, failure)),
+                        Err(failure) => {
+                            println!("seed {seed}: {}", failure.lines().next().unwrap_or_default());
+                            failures.lock().unwrap().push((seed, failure));
+                        }
                     }
                 }
             };

@@ -177,8 +177,10 @@ impl Simulation {
         };
         assert!(ended.reports[0].lanes.values().all(is_done), "{ended:#?}");
         let after = self.waiting().await;
-        let still: Vec<_> = before.intersection(&after).collect();
-        assert!(still.is_empty(), "{still:?} were confirmed and wait");
+        // After a change of source the reading that retracts what was confirmed may meet a file under a digest that the
+        // source before did not tell. Its retraction waits as a whole then, and has to be confirmed once more.
+        let still = before.intersection(&after).count();
+        assert!(still == 0 || self.source.kind == Kind::Both, "{still} were confirmed and wait");
     }
 
     /// Indicators whose retraction waits for confirmation, with their lanes.
