@@ -8,6 +8,7 @@
 mod azurite;
 mod deployed;
 mod independent;
+mod lists;
 mod load;
 #[path = "../../tests/it/harness/node.rs"]
 mod node;
@@ -49,7 +50,7 @@ fn row(name: &str, target: &str, figure: String, met: bool) {
     println!("{name:<58} {target:>10} {figure:>16}  {}", if met { "met" } else { "MISSED" });
 }
 
-fn at_most(name: &str, target: f64, unit: &str, figure: f64) {
+pub fn at_most(name: &str, target: f64, unit: &str, figure: f64) {
     row(name, &format!("≤ {target} {unit}"), format!("{figure:.3} {unit}"), figure <= target);
 }
 
@@ -64,8 +65,8 @@ fn at_most_of(name: &str, target: f64, unit: &str, mut figures: Vec<f64>) {
 /// takes half a minute, with services that answer twelve times as fast.
 pub const PER_MINUTE: u32 = 1200;
 
-const GROUPS: [&str; 9] =
-    ["start", "deployed", "azurite", "defender", "load", "first", "ratio", "rate", "million"];
+const GROUPS: [&str; 10] =
+    ["start", "deployed", "azurite", "defender", "load", "first", "ratio", "rate", "million", "gti"];
 
 /// All groups of rows, or those that are named; of the executable that a path among the words names, or else of one
 /// built here.
@@ -118,6 +119,10 @@ fn rows(words: &[&str]) {
     }
     if wants("million") {
         million(&executable);
+    }
+    if wants("gti") {
+        lists::hour(&executable);
+        lists::day(&executable);
     }
 }
 
@@ -270,7 +275,7 @@ fn dropped(report: &Value) -> u64 {
 }
 
 /// Everything is wanted, and no limit makes anybody wait.
-fn settings(vars: &Vars, folder: &Path) -> Vars {
+pub fn settings(vars: &Vars, folder: &Path) -> Vars {
     let mut vars = vars.clone();
     let state = folder.join("state").display().to_string();
     for (name, value) in [

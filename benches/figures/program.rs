@@ -83,15 +83,20 @@ impl Program {
 
     /// One tick of the timer; returns the lanes' parts of the report.
     pub fn pass(&self) -> Value {
+        let report = self.turn();
+        assert_eq!(report["end"], "caught_up", "{report:#}");
+        report["lanes"].clone()
+    }
+
+    /// One tick of the timer, which may pause; returns the whole report.
+    pub fn turn(&self) -> Value {
         let invocation = json!({"Data": {"timer": {"IsPastDue": false}}, "Metadata": {}}).to_string();
         let answer = self.call("POST /SyncTimer HTTP/1.1", &invocation).expect("mati-sync answers");
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         let log = std::fs::read_to_string(&self.log).expect("a log");
         let lines = log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         let mut ended = lines.filter(|line| line["event"] == "pass_ended");
-        let report = ended.next().expect("a pass has ended");
-        assert_eq!(report["end"], "caught_up", "{report:#}");
-        report["lanes"].clone()
+        ended.next().expect("a pass has ended")
     }
 
     /// CPU time so far, of all its threads, in seconds.

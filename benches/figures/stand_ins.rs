@@ -5,26 +5,31 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use sandbox::{
     blob::BlobService,
     clock,
     corpus::{CorpusSettings, Generator},
     defender::Operation,
+    gti::{Ioc, LISTS, hour_of},
     net,
     world::World,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{from_str, to_string};
+use serde_json::{Value, from_str, to_string};
 
 use crate::Vars;
 
 pub const ROLE: &str = "stand-ins";
 const BARE: &str = "bare";
 const DEPLOYED: &str = "deployed";
+/// Google's threat lists: one hour of them, or a day.
+const HOUR: &str = "gti-hour";
+const DAY: &str = "gti-day";
 /// Of slow services: more than the space between two uploads at [`crate::PER_MINUTE`].
 pub const LATENCY: Duration = Duration::from_millis(80);
 /// Of services at the other end of a continent.
@@ -71,6 +76,11 @@ impl StandIns {
         let mut stand_ins = Self::begin(records, DEPLOYED);
         stand_ins.vars.extend(stand_ins.storage.clone());
         stand_ins
+    }
+
+    /// Google's threat lists as the source, with so many records in each package of one hour, or of a day.
+    pub fn lists(records: usize, is_day: bool) -> Self {
+        Self::begin(records, if is_day { DAY } else { HOUR })
     }
 
     fn begin(records: usize, manner: &str) -> Self {
@@ -146,6 +156,15 @@ pub fn serve(records: usize, manner: &str) {
     });
     world.defender.knobs(|knobs| (knobs.per_minute, knobs.per_hour) = (usize::MAX, usize::MAX));
     let now = clock::system()();
+    let is_gti = matches!(manner, HOUR | DAY);
+    if is_gti {
+        let first = hour_of(now) - TimeDelta::hours(if manner == DAY { 25 } else { 2 });
+        world.gti.set(|knobs| {
+            knobs.gzip = true;
+            knobs.generate = Some(Arc::new(move |list, hour| package(list, hour, first, records)));
+        });
+    }
+    let records = if is_gti { 0 } else { records };
     let corpus = CorpusSettings::new(1, records, now - TimeDelta::hours(26), now - TimeDelta::minutes(20));
     world.mandiant.put_all(Generator::new(&corpus));
     let blobs = BlobService::new(clock::system());
@@ -158,6 +177,9 @@ pub fn serve(records: usize, manner: &str) {
     let mut settings = world.settings();
     if is_deployed {
         settings.extend(world.secrets_in_key_vault());
+    }
+    if is_gti {
+        settings.extend(world.gti_settings());
     }
     let secrets = world.settings().into_iter().filter(|(name, _)| name.starts_with("MATI_")).collect();
     say(&[settings, [("AzureWebJobsStorage".to_owned(), account)].into(), secrets]);
@@ -184,6 +206,30 @@ pub fn serve(records: usize, manner: &str) {
             }),
         }
     }
+}
+
+/// So many records of the hours from `first` on. A value stands in four packages, of lists and hours beside each other.
+fn package(list: &str, hour: DateTime<Utc>, first: DateTime<Utc>, records: usize) -> Vec<Value> {
+    let Ok(hours) = usize::try_from((hour - first).num_hours()) else { return Vec::new() };
+    let place = LISTS.iter().position(|(name, _)| *name == list).unwrap_or_default();
+    let begin = (hours * LISTS.len() + place) * records / 4;
+    let record = |number: usize| {
+        let ioc = match number % 4 {
+            0 => Ioc::domain(&format!("host-{number}.example.net")),
+            1 => Ioc::url(&format!("http://host-{number}.example.net/path/{number}")),
+            2 => Ioc::address(&format!(
+                "198.{}.{}.{}",
+                51 + number / 62_500,
+                number / 250 % 250,
+                number % 250 + 1
+            )),
+            _ => Ioc::file(&format!("{:064x}", number + 4096), Some(&format!("{:032x}", number + 4096))),
+        };
+        let score = 80 + i64::try_from(number % 21).expect("a small number");
+        let ioc = ioc.score(score).related("malware_families", &format!("family{}", number % 200));
+        ioc.attribute("names", vec!["a-name-of-the-file.exe"; 8]).json(list)
+    };
+    (begin..begin + records).map(record).collect()
 }
 
 fn to_defender(world: &World) -> [usize; 3] {

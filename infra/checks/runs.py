@@ -16,8 +16,8 @@ import queries
 
 HERE = Path(__file__).resolve().parent
 APP, SOURCE = "mati-sync-k5zxvtmucgacy", "Bob's \"feed\" \\ x"
-# The lines of lines.jsonl: what the released program wrote at the end of nine passes, and one with what has not arrived.
-NAMES = ["first", "idle", "update", "retraction", "stalled", "skipped", "failed", "dry", "missing", "watchdog"]
+# The lines of lines.jsonl: what the released program wrote at the end of ten passes, and one with what has not arrived.
+NAMES = ["first", "idle", "update", "retraction", "stalled", "skipped", "failed", "dry", "missing", "watchdog", "losses"]
 LINES = dict(zip(NAMES, (HERE / "lines.jsonl").read_text(encoding="utf-8").splitlines(), strict=True))
 TYPES = {"datetime": "TIMESTAMP", "string": "VARCHAR", "int": "INTEGER", "bool": "BOOLEAN", "real": "DOUBLE", "dynamic": "JSON"}
 EXPECTED = json.loads((HERE / "expected.json").read_text(encoding="utf-8"))

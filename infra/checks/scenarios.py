@@ -142,7 +142,7 @@ def chosen(found):
     yield from differing(found.settings, expected)
     if not re.fullmatch(r"0 7 \*/5 \* \* \*" if own else r"0 \d+ \* \* \* \*", found.settings["SYNC_CRON"]):
         yield f"SYNC_CRON is {found.settings['SYNC_CRON']}"
-    pages = {"scheduledQueryRules": 7, "workbooks": 1, "dataConnectorDefinitions": 1}
+    pages = {"scheduledQueryRules": 8, "workbooks": 1, "dataConnectorDefinitions": 1}
     there = {kind: sum(one["type"].endswith(kind) for one in found.resources) for kind in pages}
     if there != ({kind: 0 for kind in pages} if own else pages):
         yield f"alerts, workbook and page are {there}"

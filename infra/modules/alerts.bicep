@@ -1,5 +1,5 @@
 // What somebody must be told of: silence, a pass that could not go on, refused records, what was accepted and has not
-// arrived, indicators that are not as they were sent, a checkpoint that stays behind.
+// arrived, indicators that are not as they were sent, a checkpoint that stays behind, what the source could no longer give.
 
 @description('Name of the app, as it signs its log lines.')
 param appName string
@@ -31,6 +31,7 @@ var rejected = replace(loadTextContent('../kql/alert-rejected.kql'), '{app}', ap
 var arrival = replace(loadTextContent('../kql/alert-arrival.kql'), '{app}', appName)
 var audit = replace(loadTextContent('../kql/alert-audit.kql'), '{app}', appName)
 var checkpoint = replace(loadTextContent('../kql/alert-checkpoint.kql'), '{app}', appName)
+var losses = replace(loadTextContent('../kql/alert-losses.kql'), '{app}', appName)
 var actionGroups = concat(
   empty(email)
     ? []
@@ -354,6 +355,45 @@ resource oldCheckpoint 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
               ]
             }
           ]
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: actionGroups
+    }
+  }
+}
+
+resource lostRecords 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
+  name: '${appName}-losses'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: 'mati-sync: the source did not give everything'
+    description: 'The source of ${appName} could no longer give something, or perhaps did not give it in full. The report of the pass says what under losses, and the status page shows it for 90 days.'
+    severity: 2
+    enabled: true
+    evaluationFrequency: 'PT1H'
+    windowSize: 'PT1H'
+    // It is told once, by the pass that noted it.
+    autoMitigate: false
+    skipQueryValidation: true
+    scopes: [
+      logsWorkspaceId
+    ]
+    criteria: {
+      allOf: [
+        {
+          query: losses
+          metricMeasureColumn: 'Losses'
+          timeAggregation: 'Total'
+          operator: 'GreaterThan'
+          threshold: 0
           failingPeriods: {
             numberOfEvaluationPeriods: 1
             minFailingPeriodsToAlert: 1

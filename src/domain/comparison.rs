@@ -15,6 +15,9 @@ use super::{
     window::Window,
 };
 
+/// The most lanes that are compared: there are fewer destinations.
+const LANES: usize = 8;
+
 /// How far the differences of one row of the table of scores reach.
 const STEP: i16 = 10;
 
@@ -41,6 +44,9 @@ pub struct Comparison {
     pub types: BTreeMap<IndicatorType, Shares>,
     /// How much greater the threat score is there than here, for the same values where both sources tell it.
     pub scores: Vec<ScoreDifferences>,
+    /// Of the values that the feeds of one of the sources name, how many the other brings, too; by feed.
+    #[serde(default)]
+    pub lists: BTreeMap<String, Shares>,
     pub lanes: BTreeMap<String, Exchange>,
     /// What could not be read, in sentences.
     #[serde(default)]
@@ -50,7 +56,7 @@ pub struct Comparison {
 impl Comparison {
     /// The whole of it, in sentences of one line each.
     pub fn sentences(&self) -> Vec<String> {
-        let Self { at, here, there, span, types, scores, lanes, gaps } = self;
+        let Self { at, here, there, span, types, scores, lists, lanes, gaps } = self;
         let mut sentences =
             vec![format!("{here} and {there} from {} to {}, compared at {at}", span.from, span.to)];
         sentences.extend(types.iter().map(|(kind, shares)| {
@@ -60,9 +66,15 @@ impl Comparison {
         sentences.extend(scores.iter().map(|ScoreDifferences { from, to, values }| {
             format!("threat score in {there} less that in {here}, from {from} to {to}: {values}")
         }));
-        sentences.extend(lanes.iter().map(|(lane, Exchange { gained, lost })| {
-            format!("{lane}: {there} would add {gained} and take away {lost}")
+        // Only one of the two sources has lists.
+        let (alone, of): (_, fn(&Shares) -> u64) = match lists.values().any(|shares| shares.here > 0) {
+            true => (here, |shares| shares.here),
+            false => (there, |shares| shares.there),
+        };
+        sentences.extend(lists.iter().map(|(list, shares)| {
+            format!("list {list}: {} only in {alone}, {} in both", of(shares), shares.both)
         }));
+        sentences.extend(lanes.iter().map(|(lane, exchange)| exchange.sentence(lane, there)));
         sentences.extend(gaps.iter().map(|gap| format!("not read: {gap}")));
         sentences
     }
@@ -89,6 +101,37 @@ pub struct ScoreDifferences {
 pub struct Exchange {
     pub gained: u64,
     pub lost: u64,
+    /// Values of both sources, which are sent once more because other labels come with them.
+    #[serde(default)]
+    pub updated: u64,
+    /// Objects that all of this sends. Absent: nobody pays for a row there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Requests that this takes.
+    #[serde(default)]
+    pub requests: u64,
+}
+
+impl Exchange {
+    fn sentence(&self, lane: &str, there: &str) -> String {
+        let Self { gained, lost, updated, rows, requests } = self;
+        let rows = rows.map_or_else(String::new, |rows| format!("{rows} rows in "));
+        format!(
+            "{lane}: {there} would add {gained}, send {updated} once more and take away {lost}: {rows}{requests} requests"
+        )
+    }
+}
+
+/// A destination, as far as it decides what a change of source costs there.
+#[derive(Clone, Copy, Debug)]
+pub struct Lane<'a> {
+    pub name: &'a str,
+    /// The most objects in one request.
+    pub batch: u64,
+    /// The most that it holds.
+    pub capacity: Option<u64>,
+    /// Whether somebody pays for each object.
+    pub is_billed: bool,
 }
 
 /// What one source says of a value.
@@ -98,6 +141,10 @@ struct Word {
     threat_score: Option<u8>,
     /// A bit for each lane.
     admitted: u8,
+    /// Objects that stand for the value, by lane.
+    objects: [u8; LANES],
+    /// A bit for each feed that named the value within the span.
+    feeds: u64,
 }
 
 /// What both say of it.
@@ -112,6 +159,8 @@ struct Row {
 #[derive(Debug, Default)]
 pub struct Comparer {
     rows: Vec<Row>,
+    /// The names of feeds, each at the place of its bit.
+    feeds: Vec<String>,
     /// The row of each value; of a file by each digest that was heard of, because the sources tell different ones.
     places: HashMap<Key, usize>,
 }
@@ -119,21 +168,48 @@ pub struct Comparer {
 impl Comparer {
     /// Takes in a record that was read in a window which ends at `horizon`. As in a pass, the record decides that was
     /// updated last, and each lane's policy judges it.
-    pub fn hear(&mut self, side: Side, indicator: &Indicator, horizon: DateTime<Utc>, policies: &[Policy]) {
-        let admitted = policies.iter().enumerate();
-        let admitted =
-            admitted.fold(0, |bits, (lane, policy)| bits | u8::from(policy.admit(indicator).is_ok()) << lane);
+    pub fn hear(
+        &mut self,
+        side: Side,
+        indicator: &Indicator,
+        feeds: &[String],
+        horizon: DateTime<Utc>,
+        policies: &[Policy],
+    ) {
+        let (mut admitted, mut objects) = (0, [0; LANES]);
+        for ((lane, policy), objects) in policies.iter().enumerate().zip(&mut objects) {
+            admitted |= u8::from(policy.admit(indicator).is_ok()) << lane;
+            *objects = u8::try_from(policy.names(indicator).len()).unwrap_or(u8::MAX);
+        }
+        let feeds = feeds.iter().fold(0, |bits, feed| bits | self.bit(feed));
         let version = RecordVersion::of(indicator, horizon);
-        let word = Word { version, threat_score: indicator.threat_score, admitted };
+        let mut word = Word { version, threat_score: indicator.threat_score, admitted, objects, feeds };
         let place = self.place(&indicator.observable);
         let row = &mut self.rows[place];
         let before = match side {
             Side::Here => &mut row.here,
             Side::There => &mut row.there,
         };
-        if before.is_none_or(|before| before.version <= version) {
-            *before = Some(word);
+        word.feeds |= before.map_or(0, |before| before.feeds);
+        match before {
+            Some(before) if before.version > version => before.feeds = word.feeds,
+            before => *before = Some(word),
         }
+    }
+
+    /// The bit of a feed. There are fewer of them than bits; what is more is not told apart.
+    fn bit(&mut self, feed: &String) -> u64 {
+        let known = self.feeds.iter().position(|known| known == feed);
+        let place = known.unwrap_or_else(|| {
+            self.feeds.push(feed.clone());
+            self.feeds.len() - 1
+        });
+        1 << place.min(63)
+    }
+
+    /// Notes that a source has these feeds, so that one that names nothing is told, too.
+    pub fn expect(&mut self, feeds: &[String]) {
+        feeds.iter().for_each(|feed| _ = self.bit(feed));
     }
 
     fn place(&mut self, observable: &Observable) -> usize {
@@ -151,28 +227,39 @@ impl Comparer {
         place
     }
 
-    /// What by type, by difference of scores and by lane came of all that was heard; `lanes` in the order of their
+    /// What by type, by difference of scores, by feed and by lane came of all that was heard; `lanes` in the order of their
     /// policies.
-    pub fn count(
-        &self,
-        lanes: &[&str],
-    ) -> (BTreeMap<IndicatorType, Shares>, Vec<ScoreDifferences>, BTreeMap<String, Exchange>) {
-        let mut types = BTreeMap::from(IndicatorType::ALL.map(|kind| (kind, Shares::default())));
+    pub fn count(&self, lanes: &[Lane<'_>]) -> Counted {
+        let mut counted = Counted {
+            types: BTreeMap::from(IndicatorType::ALL.map(|kind| (kind, Shares::default()))),
+            lists: self.feeds.iter().map(|feed| (feed.clone(), Shares::default())).collect(),
+            ..Counted::default()
+        };
         let mut scores = BTreeMap::new();
         let mut exchanges = vec![Exchange::default(); lanes.len()];
+        let mut objects = vec![0_u64; lanes.len()];
         for Row { indicator_type, here, there } in &self.rows {
             let admitted = |word: &Option<Word>| word.map_or(0, |word| word.admitted);
             let (ours, theirs) = (admitted(here), admitted(there));
-            let shares = types.entry(*indicator_type).or_default();
-            match (ours > 0, theirs > 0) {
-                (true, true) => shares.both += 1,
-                (true, false) => shares.here += 1,
-                (false, true) => shares.there += 1,
-                (false, false) => continue,
+            if ours | theirs == 0 {
+                continue;
+            }
+            let is = (ours > 0, theirs > 0);
+            counted.types.entry(*indicator_type).or_default().add(is);
+            let feeds = [here, there].into_iter().flatten().filter(|word| word.admitted > 0);
+            let feeds = feeds.fold(0, |bits, word| bits | word.feeds);
+            let is_named = |place: usize| feeds >> place.min(63) & 1 > 0;
+            for (_, feed) in self.feeds.iter().enumerate().filter(|(place, _)| is_named(*place)) {
+                counted.lists.entry(feed.clone()).or_default().add(is);
             }
             for (lane, exchange) in exchanges.iter_mut().enumerate() {
-                exchange.gained += u64::from((theirs & !ours) >> lane & 1);
-                exchange.lost += u64::from((ours & !theirs) >> lane & 1);
+                let (ours, theirs) = (ours >> lane & 1, theirs >> lane & 1);
+                exchange.gained += u64::from(theirs & !ours);
+                exchange.lost += u64::from(ours & !theirs);
+                exchange.updated += u64::from(ours & theirs);
+                if let Some(word) = there.filter(|_| theirs > 0) {
+                    objects[lane] += u64::from(word.objects[lane]);
+                }
             }
             let score = |word: &Option<Word>| word.and_then(|word| word.threat_score).map(i16::from);
             if let (Some(ours), Some(theirs)) = (score(here), score(there)) {
@@ -181,9 +268,37 @@ impl Comparer {
                 *scores.entry(from).or_default() += 1;
             }
         }
-        let scores =
-            scores.into_iter().map(|(from, values)| ScoreDifferences { from, to: from + STEP, values });
-        let lanes = lanes.iter().map(|name| (*name).to_owned()).zip(exchanges);
-        (types, scores.collect(), lanes.collect())
+        for ((lane, exchange), objects) in lanes.iter().zip(exchanges).zip(objects) {
+            let sent = lane.capacity.map_or(objects, |capacity| objects.min(capacity));
+            let rows = lane.is_billed.then_some(sent);
+            let exchange = Exchange { rows, requests: sent.div_ceil(lane.batch.max(1)), ..exchange };
+            counted.lanes.insert(lane.name.to_owned(), exchange);
+        }
+        counted.scores = scores
+            .into_iter()
+            .map(|(from, values)| ScoreDifferences { from, to: from + STEP, values })
+            .collect();
+        counted
+    }
+}
+
+/// What came of all that was heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub types: BTreeMap<IndicatorType, Shares>,
+    pub scores: Vec<ScoreDifferences>,
+    pub lists: BTreeMap<String, Shares>,
+    pub lanes: BTreeMap<String, Exchange>,
+}
+
+impl Shares {
+    /// Counts a value that is here, there, or both.
+    fn add(&mut self, (here, there): (bool, bool)) {
+        match (here, there) {
+            (true, true) => self.both += 1,
+            (true, false) => self.here += 1,
+            (false, true) => self.there += 1,
+            (false, false) => {}
+        }
     }
 }

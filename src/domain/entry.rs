@@ -323,6 +323,11 @@ impl Entry {
         Self { fingerprint: Fingerprint::VOID, ..self.absent(now) }
     }
 
+    /// The same entry of an indicator that waited to be created until `now`, when the source gave it no more.
+    pub fn given_up(self, now: DateTime<Utc>) -> Self {
+        Self { valid_until: seconds(now), ..self }
+    }
+
     /// The same entry after the indicator was retracted at `now`.
     pub fn retracted(self, now: DateTime<Utc>) -> Self {
         Self { valid_until: seconds(now), ..self }.in_state(State::Retracted)

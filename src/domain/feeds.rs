@@ -217,13 +217,28 @@ impl Feeds {
             }
         }
         if is_late {
-            // Where nothing after it was read yet, this changes nothing.
-            // One that is closed now may be opened again, and had its say about what comes after.
-            let next = at + limits.grain;
-            self.feeds.values_mut().for_each(|feed| feed.position = feed.position.min(next));
+            self.read_again(at, choice, account, limits);
         }
         self.turn.holes.remove(&at);
         lost
+    }
+
+    /// Everything after the packages of the time `at`, which came only now, is read again. Where nothing after them was read
+    /// yet, this changes nothing. A feed that had its say about this time before, and could not be asked for it again, is
+    /// asked later: then the packages of this time are put together with its own.
+    fn read_again(&mut self, at: DateTime<Utc>, choice: &Choice, account: &Account, limits: Limits) {
+        let next = at + limits.grain;
+        for (name, feed) in &mut self.feeds {
+            let is_beside = choice.beside.contains(name);
+            match account.get(name) {
+                Some(Outcome::Missing) if is_beside => _ = feed.holes.insert(at),
+                Some(Outcome::NotYet | Outcome::Closed(_)) if is_beside => feed.position = at,
+                // It was closed before, and not asked.
+                None if !is_beside && feed.position > at => feed.position = at,
+                _ => {}
+            }
+            feed.position = feed.position.min(next);
+        }
     }
 
     /// Notes which feeds the source did not let us read.

@@ -10,6 +10,8 @@ pub struct Page {
     /// Records on it, usable or not.
     pub records: u64,
     pub indicators: Vec<Indicator>,
+    /// The feeds that name each of the indicators, in their order; empty where the source has one feed alone.
+    pub feeds: Vec<Vec<String>>,
     pub unusable: Vec<Unusable>,
 }
 

@@ -219,7 +219,9 @@ impl Progress {
             None => !limits.recalls && self.watermark != self.begin,
         };
         if is_changed {
-            (self.firm, self.reread, self.refreshed) = (None, None, None);
+            // What the other source had yet to index is read from this one, if it has feeds.
+            let firm = self.firm.filter(|_| !limits.recalls);
+            (self.firm, self.reread, self.refreshed) = (firm, None, None);
             (self.feeds, self.quota) = (Feeds::default(), None);
             self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
         }
@@ -227,12 +229,14 @@ impl Progress {
     }
 
     /// Begins to read what is new in the feeds called `names`. A feed that is new is read as far back as the source
-    /// reaches, and as the lane does; feeds that are all new from the watermark on. Returns what is lost.
+    /// reaches, and as the lane does; feeds that are all new from the watermark on, or from where the source before them was
+    /// certainly read. Returns what is lost.
     pub fn start_feeds(&mut self, names: &[String], now: DateTime<Utc>, limits: Limits) -> Vec<Loss> {
         let start = if self.feeds.is_empty() {
             // What lies before a lane's first window was never asked for, and is not lost.
             let is_first = self.watermark == self.begin;
-            if is_first { self.begin.max(limits.earliest(now)) } else { self.watermark }
+            let stood = self.firm.take().unwrap_or(self.watermark).min(self.watermark);
+            if is_first { self.begin.max(limits.earliest(now)) } else { stood }
         } else {
             self.begin.max(limits.earliest(now))
         };

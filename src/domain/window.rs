@@ -37,6 +37,11 @@ impl Limits {
         if self.grain > TimeDelta::seconds(1) && floor < earliest { floor + self.grain } else { floor }
     }
 
+    /// Until when what was updated at `time` can be read again, where not all that the source lists can be.
+    pub fn readable_until(self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        (!self.recalls).then(|| self.floor(time) + self.reach)
+    }
+
     /// The beginning of the shortest window that `time` lies in.
     pub fn floor(self, time: DateTime<Utc>) -> DateTime<Utc> {
         time.duration_trunc(self.grain).unwrap_or(time)

@@ -26,7 +26,7 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
         ledger.state.progress.audit.last.get_or_insert(context.pass.started_at);
     }
     delivery.reconciler().adopt(ledger).await?;
-    prepare_limits(ledger);
+    prepare_limits(ledger).await?;
     delivery.reconciler().follow_new_rules(ledger).await?;
     Box::pin(arrival::look_back(ledger, delivery)).await?;
     let before = ledger.state.progress.clone();
@@ -66,9 +66,12 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
 }
 
 /// Measures what is held before anything is retracted or created; what waits is counted anew.
-pub(super) fn prepare_limits(ledger: &mut Ledger<'_>) {
+///
+/// # Errors
+/// See [`Ledger::commit`].
+pub(super) async fn prepare_limits(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     prepare_retraction_limit(ledger);
-    creations::prepare(ledger);
+    creations::prepare(ledger).await
 }
 
 fn prepare_retraction_limit(ledger: &mut Ledger<'_>) {

@@ -9,8 +9,9 @@ use tracing::{debug, info, warn};
 use super::{engine::Engine, lists::ListError};
 use crate::{
     clock::{Deadline, OutOfTime},
+    destination::Limits,
     domain::{
-        comparison::{Comparer, Comparison, Side},
+        comparison::{self, Comparer, Comparison, Counted, Side},
         feeds::Account,
         next_window::Discontinuous,
         policy::Policy,
@@ -96,15 +97,21 @@ impl Engine {
         let (mut comparer, mut gaps) = (Comparer::default(), BTreeSet::new());
         for (side, source) in [(Side::Here, here), (Side::There, there)] {
             info!("{} is read from {} to {}", source.label(), span.from, span.to);
+            comparer.expect(&source.feeds());
             let reading = Comparing { source, side, policies: &policies, span, deadline };
             gaps.append(&mut reading.read(&mut comparer).await.map_err(|halted| match halted {
                 Halted::OutOfTime => CompareError::Stopped,
                 Halted::Unread(reason) => CompareError::Unread { label: source.label(), reason },
             })?);
         }
-        let (types, scores, lanes) = comparer.count(&self.lane_names());
+        let lanes = self.lanes.iter().map(|lane| {
+            let Limits { batch, capacity, billed, .. } = lane.destination.limits();
+            let (batch, capacity) = (batch as u64, capacity.map(|capacity| capacity as u64));
+            comparison::Lane { name: lane.name, batch, capacity, is_billed: billed }
+        });
+        let Counted { types, scores, lists, lanes } = comparer.count(&lanes.collect::<Vec<_>>());
         let (here, there) = (here.name().to_owned(), there.name().to_owned());
-        let comparison = Comparison { at, here, there, span, types, scores, lanes, gaps };
+        let comparison = Comparison { at, here, there, span, types, scores, lists, lanes, gaps };
         if let Err(error) = store.write_comparison(&comparison).await {
             warn!("the comparison was not kept: {error}");
         }
@@ -169,8 +176,9 @@ impl Comparing<'_> {
         let selective = !self.policies.iter().any(|policy| policy.retract);
         let mut reader = self.source.open(planned, selective);
         while let Some(page) = reader.next_page(self.deadline).await? {
-            for indicator in &page.indicators {
-                comparer.hear(self.side, indicator, planned.window.to, self.policies);
+            for (place, indicator) in page.indicators.iter().enumerate() {
+                let feeds = page.feeds.get(place).map(Vec::as_slice).unwrap_or_default();
+                comparer.hear(self.side, indicator, feeds, planned.window.to, self.policies);
             }
         }
         Ok(reader.account())

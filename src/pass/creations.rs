@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::{halt::Halt, ledger::Ledger};
+use super::{feeds::note_losses, halt::Halt, ledger::Ledger};
 use crate::domain::{
     entry::{Entry, Known, State},
+    feeds::Loss,
     observable::{HashType, IndicatorType},
     outcome::Change,
     plan::{Plan, Planned},
@@ -19,13 +20,18 @@ use crate::domain::{
 };
 
 /// Finds out whether the pass is a part of a first sync, which creates all it meets: the lane has never caught up, or it
-/// holds nothing.
-pub(super) fn prepare(ledger: &mut Ledger<'_>) {
+/// holds nothing. What waited in vain is given up.
+///
+/// # Errors
+/// See [`Ledger::commit`].
+pub(super) async fn prepare(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     let now = ledger.context.pass.started_at;
     if ledger.state.progress.caught_up.is_some() && ledger.state.manifest.held(now) == 0 {
         ledger.state.progress.caught_up = None;
     }
+    give_up(ledger).await?;
     recount(ledger);
+    Ok(())
 }
 
 /// Whether `item` would be created unasked. A rebuild and a retry are asked for, and what the destination lost is only
@@ -125,6 +131,51 @@ pub(super) fn recount(ledger: &mut Ledger<'_>) {
     }
 }
 
+/// Gives up the creations that waited in vain: the source no longer reaches back to what called for them, or they would
+/// have ended by now. They are a loss, where the source cannot be read again. If it lists one of them again, that waits
+/// again.
+///
+/// # Errors
+/// See [`Ledger::commit`].
+async fn give_up(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let (limits, now) = (ledger.context.source.limits(), ledger.context.pass.started_at);
+    let Some(oldest) = ledger.state.progress.waiting.as_ref().map(|waiting| waiting.oldest) else {
+        return Ok(());
+    };
+    if limits.recalls {
+        return Ok(());
+    }
+    let updated = |known: &Known| DateTime::from_timestamp(known.entry.updated().into(), 0);
+    let (earliest, since) = (limits.earliest(now), limits.floor(oldest));
+    // Those that were given up before were listed earlier.
+    let waiting = ledger.state.manifest.waiting(DateTime::UNIX_EPOCH);
+    let waiting = waiting.filter(|known| updated(known).is_some_and(|at| at >= since));
+    let (over, kept): (Vec<Known>, Vec<Known>) =
+        waiting.partition(|known| !known.entry.is_waiting(now) || updated(known) < Some(earliest));
+    let (Some(first), Some(last)) =
+        (over.iter().filter_map(updated).min(), over.iter().filter_map(updated).max())
+    else {
+        return Ok(());
+    };
+    if let (Some(waiting), Some(oldest)) =
+        (&mut ledger.state.progress.waiting, kept.iter().filter_map(updated).min())
+    {
+        waiting.oldest = oldest;
+    }
+    warn!(
+        lane = ledger.context.lane.name,
+        "{} new indicators waited for confirmation until {} gave them no more: they are given up",
+        over.len(),
+        ledger.context.source.label()
+    );
+    let what = "new indicators that waited for confirmation".to_owned();
+    let lost = [Loss { what, from: limits.floor(first), to: limits.floor(last) + limits.grain }];
+    ledger.state.progress.note_losses(&lost, now);
+    note_losses(ledger, &lost);
+    let over = over.into_iter().map(|Known { entry, handle }| Known { entry: entry.given_up(now), handle });
+    ledger.commit(over.collect()).await
+}
+
 /// Lets everything be created that waits, as an operator confirms: from the time on at which the oldest of it was updated
 /// everything is read again.
 ///
@@ -153,15 +204,22 @@ pub(super) async fn confirm(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     ledger.commit(confirmed).await
 }
 
-/// Why a lane stalls whose creations wait.
-pub(super) fn waiting_message(waiting: &WaitingCreations) -> String {
+/// Why a lane stalls whose creations wait. `until` is when the first of them can be confirmed no more.
+pub(super) fn waiting_message(waiting: &WaitingCreations, until: Option<DateTime<Utc>>) -> String {
     let types =
         waiting.by_type.iter().map(|(indicator_type, count)| format!("{count} {}", indicator_type.name()));
     let types: Vec<String> = types.collect();
+    let until = until.map(|until| {
+        format!(
+            ". The first of them can be confirmed until {}: after that the source gives them no more",
+            until.format("%Y-%m-%d %H:%M UTC")
+        )
+    });
     format!(
-        "{} new indicators ({}; first met because {}) wait, which is too many to be created unasked: everything else is delivered. If that is meant, confirm it with POST /api/sync {{\"confirm_creation\": true}} or mati-sync sync --confirm-creation; if not, change the settings back",
+        "{} new indicators ({}; first met because {}) wait, which is too many to be created unasked: everything else is delivered. If that is meant, confirm it with POST /api/sync {{\"confirm_creation\": true}} or mati-sync sync --confirm-creation; if not, change the settings back{}",
         waiting.total(),
         types.join(", "),
-        waiting.reason.words()
+        waiting.reason.words(),
+        until.unwrap_or_default()
     )
 }

@@ -150,7 +150,10 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     feeds::conclude(ledger)?;
     let progress = &ledger.state.progress;
     let retractions = progress.withheld.map(withheld_message);
-    let creations = progress.waiting.as_ref().map(waiting_message);
+    let creations = progress
+        .waiting
+        .as_ref()
+        .map(|waiting| waiting_message(waiting, limits.readable_until(waiting.oldest)));
     let messages: Vec<String> = retractions.into_iter().chain(creations).collect();
     if messages.is_empty() { Ok(()) } else { Err(Halt::Withheld(messages.join(". "))) }
 }

@@ -68,7 +68,7 @@ pub(super) struct Rehearsed {
 pub(super) async fn rehearse(ledger: &mut Ledger<'_>, part: &Part<'_>) -> Result<Rehearsed, Halt> {
     let mut delivery = Delivery::new();
     let mut problem = None;
-    begin::prepare_limits(ledger);
+    begin::prepare_limits(ledger).await?;
     let (now, progress) = (ledger.now(), &ledger.state.progress);
     let retractions_left = progress.unasked.retractions_left(now, progress.created);
     let creations_left = progress.unasked.creations_left(now, progress.created);

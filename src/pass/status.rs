@@ -21,6 +21,7 @@ use crate::{
         report::Report,
         request::Request,
         tally::Tally,
+        window::Limits,
         withheld::{WaitingCreations, Withheld},
     },
     state::{commit::read_manifest, error::StateError, object::Holder, requests::Unusable, store::Store},
@@ -91,6 +92,9 @@ pub struct LaneOverview {
     /// What the lane waits to see at its destination, if it looks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrival: Option<ArrivalOverview>,
+    /// Until when the first of them can be confirmed, where the source gives them no more after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting_until: Option<DateTime<Utc>>,
     /// What is not in the progress.
     #[serde(skip)]
     pub detail: Option<LaneDetail>,
@@ -113,8 +117,10 @@ pub struct LaneDetail {
     pub cost: Option<LaneCost>,
 }
 
-impl From<&Progress> for LaneOverview {
-    fn from(progress: &Progress) -> Self {
+impl LaneOverview {
+    /// What the progress of a lane says, whose source has these limits.
+    fn of(progress: &Progress, limits: Limits) -> Self {
+        let oldest = progress.waiting.as_ref().map(|waiting| waiting.oldest);
         Self {
             watermark: progress.watermark,
             manifest: progress.manifest_entries,
@@ -125,6 +131,7 @@ impl From<&Progress> for LaneOverview {
             withheld: progress.withheld,
             waiting: progress.waiting.clone(),
             arrival: None,
+            waiting_until: oldest.and_then(|oldest| limits.readable_until(oldest)),
             detail: None,
         }
     }
@@ -152,7 +159,8 @@ impl Engine {
         let mut lanes = BTreeMap::new();
         for lane in &self.lanes {
             let progress = store.progress(lane.name).await?;
-            let mut shown = progress.as_ref().map(LaneOverview::from);
+            let limits = self.source.limits();
+            let mut shown = progress.as_ref().map(|progress| LaneOverview::of(progress, limits));
             if let Some(shown) = shown.as_mut().filter(|_| lane.verifies_arrival) {
                 shown.arrival = arrival(&store, lane.name).await?;
             }

@@ -2,10 +2,13 @@
 
 mod access;
 mod change;
-mod chaos;
 mod compare;
+mod late;
+mod losses;
 mod properties;
+mod recorded;
 mod records;
+mod scale;
 mod split;
 
 use chrono::{DateTime, TimeDelta, Utc};

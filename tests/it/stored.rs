@@ -309,10 +309,18 @@ fn progress_with_feeds() {
     assert_eq!((progress.losses[0].loss.what.as_str(), progress.quota.unwrap().allowed), ("malware", 20_000));
 }
 
-/// The last comparison of two sources.
+/// The last comparison of two sources, of a version that told neither lists nor costs.
 #[test]
 fn comparison_version_1() {
-    let stored: serde_json::Value = serde_json::from_slice(&fixture("compare-v1.json")).unwrap();
+    let comparison: Comparison = serde_json::from_slice(&fixture("compare-v1.json")).unwrap();
+    assert_eq!((comparison.lists.len(), comparison.lanes["sentinel"].rows), (0, None));
+    assert_eq!((comparison.lanes["sentinel"].gained, comparison.lanes["sentinel"].requests), (8, 0));
+}
+
+/// The last comparison of two sources.
+#[test]
+fn comparison_version_2() {
+    let stored: serde_json::Value = serde_json::from_slice(&fixture("compare-v2.json")).unwrap();
     let comparison: Comparison = serde_json::from_value(stored.clone()).unwrap();
     assert_eq!(comparison.types[&IndicatorType::Fqdn].both, 6);
     assert_eq!((comparison.scores[0].from, comparison.lanes["sentinel"].lost), (-20, 9));

@@ -129,7 +129,7 @@ pub fn tasks(
         tasks.push(task);
     }
     tasks.extend(confirmation(&withheld, all, links));
-    tasks.extend(creation(&waiting, all, links));
+    tasks.extend(creation(&waiting, confirmable_until(overview), all, links));
     tasks.extend(repairs(overview, links));
     tasks.extend(damaged(overview, spells, links));
     tasks.extend(timer(overview, schedule, due, links));
@@ -221,8 +221,18 @@ fn waiting(overview: &Overview) -> Vec<(&str, &WaitingCreations)> {
     lanes.filter_map(|(name, lane)| Some((name.as_str(), lane.as_ref()?.waiting.as_ref()?))).collect()
 }
 
+/// Until when the first of what waits can be confirmed, where the source gives it no more after that.
+fn confirmable_until(overview: &Overview) -> Option<DateTime<Utc>> {
+    overview.lanes.values().filter_map(|lane| lane.as_ref()?.waiting_until).min()
+}
+
 /// The same of what is new.
-fn creation(waiting: &[(&str, &WaitingCreations)], all: usize, links: &Links) -> Option<Task> {
+fn creation(
+    waiting: &[(&str, &WaitingCreations)],
+    until: Option<DateTime<Utc>>,
+    all: usize,
+    links: &Links,
+) -> Option<Task> {
     let lanes: Vec<&str> = waiting.iter().map(|(lane, _)| *lane).collect();
     if lanes.is_empty() {
         return None;
@@ -244,6 +254,13 @@ fn creation(waiting: &[(&str, &WaitingCreations)], all: usize, links: &Links) ->
         .into(),
     ];
     text.extend(command("creation"));
+    if let Some(until) = until {
+        text.extend([
+            " The first of them can be confirmed until ".into(),
+            until.into(),
+            ": after that the source gives them no more.".into(),
+        ]);
+    }
     let headline = format!("{} new indicators wait for your confirmation at {who}", count(total));
     let section = runbook::sections().into_iter().find(|section| section.name == "records-and-retractions");
     let runbook = section.map(|section| to_runbook(links, &section));

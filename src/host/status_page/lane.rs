@@ -96,6 +96,9 @@ fn facts(name: &str, lane: &LaneOverview, overview: &Overview) -> Vec<Fact> {
     };
     let (requests, throttled) = (total(|counts| counts.requests), total(|counts| counts.throttled));
     more("Requests throttled", throttled, &format!(" of {} in the newest passes", count(requests)));
+    if let Some(until) = lane.waiting_until {
+        facts.push(Fact::new("What waits first can be confirmed until", vec![until.into()]));
+    }
     facts.append(&mut of_the_source(lane));
     let mut more = |name: &'static str, number: u64, about: &str| {
         if number > 0 {

@@ -116,11 +116,12 @@ fn former(observable: &Observable, data: &Data<'_>) -> Option<crate::domain::obs
 
 /// What the record is related to, and in which categories it is; the list is one of them.
 fn parts(data: &Data<'_>, list: &str) -> Vec<Part> {
-    let category = |word: &str| Part { topic: Topic::Category, id: String::new(), name: word.to_lowercase() };
+    let named = |topic, word: &str| Part { topic, id: String::new(), name: word.to_lowercase() };
     let Object(attributes) = &data.attributes;
     let Object(factors) = &attributes.gti_assessment.0.contributing_factors;
-    let mut parts = vec![category(list)];
-    parts.extend(factors.normalised_categories.0.iter().filter_map(Scalar::text).map(category));
+    let mut parts = vec![named(Topic::List, list)];
+    let categories = factors.normalised_categories.0.iter().filter_map(Scalar::text);
+    parts.extend(categories.map(|category| named(Topic::Category, category)));
     let Object(related) = &data.relationships;
     for (topic, Object(Related { data })) in [
         (Topic::Malware, &related.malware_families),

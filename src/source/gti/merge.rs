@@ -49,6 +49,8 @@ pub struct Standing {
 /// What kind of thing a value is related to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
+    /// A list that shows it, which is a category, too.
+    List,
     Category,
     Malware,
     Actor,
@@ -178,17 +180,16 @@ impl Hour {
     /// The next page; `None` after the last one.
     pub fn take_page(&mut self) -> Option<Page> {
         if let Some(merged) = self.pages.pop_front() {
+            let lists =
+                merged.iter().map(|merged| merged.names(&self.parts, Topic::List).collect()).collect();
             let indicators: Vec<Indicator> =
                 merged.into_iter().map(|merged| merged.indicator(&self.parts, self.end)).collect();
-            return Some(Page { records: indicators.len() as u64, indicators, unusable: Vec::new() });
+            let records = indicators.len() as u64;
+            return Some(Page { records, indicators, feeds: lists, unusable: Vec::new() });
         }
         let ids: Vec<String> = self.unusable.keys().take(PAGE).cloned().collect();
         let unusable: Vec<Unusable> = ids.iter().filter_map(|id| self.unusable.remove(id)).collect();
-        (!unusable.is_empty()).then(|| Page {
-            records: unusable.len() as u64,
-            indicators: Vec::new(),
-            unusable,
-        })
+        (!unusable.is_empty()).then(|| Page { records: unusable.len() as u64, unusable, ..Page::default() })
     }
 }
 
@@ -206,13 +207,20 @@ fn united(one: &Observable, other: &Observable) -> Observable {
 }
 
 impl Merged {
+    fn names<'a>(&'a self, table: &'a [Part], topic: Topic) -> impl Iterator<Item = String> + 'a {
+        let parts = self.parts.iter().map(|part| &table[*part as usize]);
+        parts.filter(move |part| part.topic == topic).map(|part| part.name.clone())
+    }
+
     fn indicator(self, table: &[Part], end: DateTime<Utc>) -> Indicator {
         let Standing { threat_score, confidence, is_malign, severity } = self.standing;
         let of = |topic| {
             self.parts.iter().map(|part| &table[*part as usize]).filter(move |part| part.topic == topic)
         };
-        let mut categories: Vec<String> = of(Topic::Category).map(|part| part.name.clone()).collect();
+        let mut categories: Vec<String> =
+            self.names(table, Topic::List).chain(self.names(table, Topic::Category)).collect();
         categories.sort_unstable();
+        categories.dedup();
         Indicator {
             source_id: self.page.into(),
             former: self.former.into_iter().collect(),

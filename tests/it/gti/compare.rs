@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::{
     clock::Deadline,
     domain::{
-        comparison::{Comparer, Comparison, Exchange, ScoreDifferences, Shares, Side},
+        comparison::{Comparer, Comparison, Counted, Exchange, Lane, ScoreDifferences, Shares, Side},
         indicator::Indicator,
         observable::{IndicatorType, Observable},
         policy::Policy,
@@ -38,6 +38,12 @@ async fn compare(world: &World, with: &str, days: i64) -> Result<Comparison, Com
     let (_sender, stop) = tokio::sync::watch::channel(false);
     let engine = world.start().engine;
     engine.compare(with, TimeDelta::days(days), &Deadline::unlimited(stop)).await
+}
+
+/// What changes hands at Sentinel, where each object is a row and 100 go into a request.
+fn at_sentinel(gained: u64, lost: u64, updated: u64) -> Exchange {
+    let rows = gained + updated;
+    Exchange { gained, lost, updated, rows: Some(rows), requests: rows.div_ceil(100) }
 }
 
 fn shares(here: u64, there: u64, both: u64) -> Shares {
@@ -91,13 +97,18 @@ async fn values_are_counted_by_type_and_destination_and_nothing_is_sent() {
     let apart = [(-50, -40), (-10, 0), (0, 10)];
     let apart = apart.map(|(from, to)| ScoreDifferences { from, to, values: 1 });
     assert_eq!(comparison.scores, apart);
-    assert_eq!(comparison.lanes["sentinel"], Exchange { gained: 2, lost: 2 });
-    assert_eq!(comparison.lanes["defender"], Exchange { gained: 1, lost: 2 }, "the built-in list");
+    assert_eq!(comparison.lanes["sentinel"], at_sentinel(2, 2, 2));
+    let at_defender = Exchange { gained: 1, lost: 2, updated: 2, rows: None, requests: 1 };
+    assert_eq!(comparison.lanes["defender"], at_defender, "the built-in list");
+    let lists = [("malware", shares(0, 2, 2)), ("phishing", shares(0, 0, 0))];
+    assert_eq!(comparison.lists, lists.map(|(list, shares)| (list.to_owned(), shares)).into());
     assert!(comparison.gaps.is_empty(), "{comparison:#?}");
 
     let written = serde_json::to_value(&comparison).unwrap();
     assert_eq!(written["types"]["fqdn"], json!({ "here": 2, "there": 2, "both": 1 }));
-    assert_eq!(written["lanes"]["sentinel"], json!({ "gained": 2, "lost": 2 }));
+    let exchange = json!({ "gained": 2, "lost": 2, "updated": 2, "rows": 4, "requests": 1 });
+    assert_eq!(written["lanes"]["sentinel"], exchange);
+    assert_eq!(written["lists"]["malware"], json!({ "here": 0, "there": 2, "both": 2 }));
     assert_eq!((&written["here"], &written["there"]), (&json!("mandiant"), &json!("gti")));
     assert!(written["from"].is_string() && written["to"].is_string(), "{written:#}");
     assert!(world.sentinel.requests().is_empty() && world.defender.stored().is_empty());
@@ -120,9 +131,56 @@ async fn the_way_back_is_compared_too() {
     assert_eq!((there.span, &there.here), (back.span, &back.there));
     let of = |comparison: &Comparison| comparison.types[&IndicatorType::Fqdn];
     assert_eq!((of(&there), of(&back)), (shares(0, 1, 1), shares(1, 0, 1)));
-    assert_eq!(there.lanes["sentinel"], Exchange { gained: 1, lost: 0 });
-    assert_eq!(back.lanes["sentinel"], Exchange { gained: 0, lost: 1 });
+    assert_eq!(there.lanes["sentinel"], at_sentinel(1, 0, 1));
+    assert_eq!(back.lanes["sentinel"], at_sentinel(0, 1, 1));
+    assert_eq!((there.lists["malware"], back.lists["malware"]), (shares(0, 1, 1), shares(1, 0, 1)));
     assert_eq!((there.scores[0].from, back.scores[0].from), (-20, 20));
+}
+
+/// A value counts for each list that names it within the span, and a file for each digest that is sent.
+#[tokio::test(start_paused = true)]
+async fn lists_are_compared_and_what_the_change_sends_is_foretold() {
+    let mut world = world();
+    world.set("HASH_TYPE", "sha256,md5").set("GTI_LISTS", "malware,phishing,trending,mobile");
+    let put = |list: &str, hours: i64, ioc: &Ioc| world.gti.put(list, hours_ago(&world, hours), ioc);
+    at_mandiant(&world, scored("both.example", 95), 20);
+    put("malware", 30, &Ioc::domain("both.example"));
+    put("phishing", 20, &Ioc::domain("both.example"));
+    put("phishing", 20, &Ioc::domain("there.example"));
+    // A category of the same name is no list.
+    put(
+        "phishing",
+        20,
+        &Ioc::url("http://there.example/").factor("normalised_categories", json!(["malware"])),
+    );
+    // The newest package decides, and speaks against it.
+    put("trending", 20, &Ioc::domain("fallen.example"));
+    put("malware", 10, &Ioc::domain("fallen.example").score(10));
+    for number in 0..99_u64 {
+        put(
+            "mobile",
+            9,
+            &Ioc::file(&format!("{:064x}", number + 4096), Some(&format!("{:032x}", number + 4096))),
+        );
+    }
+    let comparison = compare(&world, "gti", 3).await.unwrap();
+    let lists = [("malware", 0, 1), ("phishing", 2, 1), ("trending", 0, 0), ("mobile", 99, 0)];
+    let lists = lists.map(|(list, there, both)| (list.to_owned(), shares(0, there, both)));
+    assert_eq!(comparison.lists, lists.into());
+    // 99 files of two digests, and three other values.
+    let exchange = Exchange { gained: 101, lost: 0, updated: 1, rows: Some(201), requests: 3 };
+    assert_eq!(comparison.lanes["sentinel"], exchange);
+
+    // What is foretold comes true.
+    world.tick().await;
+    let (rows, requests) = (world.sentinel.log().len(), world.sentinel.requests().len());
+    world.set("SOURCE", "gti");
+    let order = mati_sync::domain::request::RunOptions { lookback_days: Some(3), ..Default::default() };
+    let report = world.command(order).await;
+    // And the value whose score fell within the span comes and goes.
+    assert_eq!(report.totals().retracted, 1, "{report:#?}");
+    assert_eq!(world.sentinel.log().len() - rows, 201 + 2, "{report:#?}");
+    assert!(world.sentinel.requests().len() - requests >= 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -200,7 +258,9 @@ async fn the_status_page_leads_to_the_last_comparison() {
     assert!(page.contains("?compare=true") && page.contains("mandiant and gti"), "{page}");
     let page = get(json!({ "compare": "true" }), "text/html").await["body"].to_string();
     assert!(page.contains("fqdn: 0 only in mandiant, 1 only in gti, 0 in both"), "{page}");
-    assert!(page.contains("sentinel: gti would add 1 and take away 0"), "{page}");
+    let cost = "sentinel: gti would add 1, send 0 once more and take away 0: 1 rows in 1 requests";
+    assert!(page.contains(cost), "{page}");
+    assert!(page.contains("list malware: 1 only in gti, 0 in both"), "{page}");
     let (_, body) = post(&serve(&world), "Status", http(None, json!({ "compare": "1" }), json!({}))).await;
     let (status, answer) = answered(&body);
     assert_eq!((status.as_str(), answer), ("200", serde_json::to_value(&comparison).unwrap()));
@@ -211,6 +271,15 @@ async fn the_status_page_leads_to_the_last_comparison() {
 }
 
 static POLICY: LazyLock<Policy> = LazyLock::new(|| World::new().start().engine.lanes[0].policy.clone());
+
+/// The lists that name a record: the other side has them alone.
+fn lists_of(side: Side, indicator: &Indicator) -> Vec<String> {
+    let place = usize::from(indicator.source_id.len() % 2 == 0);
+    match side {
+        Side::Here => Vec::new(),
+        Side::There => vec![["malware", "phishing"][place].to_owned()],
+    }
+}
 
 fn record() -> impl Strategy<Value = (Side, Indicator)> {
     let side = prop_oneof![Just(Side::Here), Just(Side::There)];
@@ -240,14 +309,23 @@ proptest! {
         let count = |records: &mut dyn Iterator<Item = &(Side, Indicator)>| {
             let mut comparer = Comparer::default();
             let horizon = START.parse().unwrap();
-            records.for_each(|(side, indicator)| comparer.hear(*side, indicator, horizon, &policies));
-            comparer.count(&["sentinel"])
+            records.for_each(|(side, indicator)| {
+                let lists = lists_of(*side, indicator);
+                comparer.hear(*side, indicator, &lists, horizon, &policies);
+            });
+            comparer.count(&[Lane { name: "sentinel", batch: 3, capacity: None, is_billed: true }])
         };
         let counted = count(&mut records.iter());
         prop_assert_eq!(&count(&mut shuffled.iter().chain(&twice)), &counted);
-        let (types, _, lanes) = counted;
-        let Shares { here, there, .. } = types[&IndicatorType::Fqdn];
-        prop_assert_eq!(lanes["sentinel"], Exchange { gained: there, lost: here });
+        let Counted { types, lists, lanes, .. } = counted;
+        let Shares { here, there, both } = types[&IndicatorType::Fqdn];
+        let rows = there + both;
+        let exchange =
+            Exchange { gained: there, lost: here, updated: both, rows: Some(rows), requests: rows.div_ceil(3) };
+        prop_assert_eq!(lanes["sentinel"], exchange);
+        // Each value is named by one list or two, and by none that is not of its side.
+        let named = lists.values().map(|shares| shares.there + shares.both).sum::<u64>();
+        prop_assert!(named >= rows && named <= 2 * rows && lists.values().all(|shares| shares.here == 0));
         // And what is on either side, by a rule of one line.
         let wanted = |of: Side, value: u8| {
             let name = format!("value-{value}.example");

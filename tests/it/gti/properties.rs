@@ -113,9 +113,9 @@ proptest! {
                 steps += 1;
                 prop_assert!(steps < 5000, "the pass does not end");
                 prop_assert!(!choice.due.is_empty() && at + LIMITS.grain <= LIMITS.end(now));
-                let account: Account = choice.due.iter().enumerate().map(|(place, name)| {
+                let asked = |names: &[String]| -> Account { names.iter().map(|name| {
                     // An answer rests with its feed and time, as a service's does for a while.
-                    let hash = at.timestamp() / 3600 * 7 + place as i64;
+                    let hash = at.timestamp() / 3600 * 7 + i64::from(name.as_bytes()[0]);
                     let answer = answers.get(usize::try_from(hash).unwrap() % answers.len().max(1));
                     let outcome = match answer.map(|(kind, _)| *kind) {
                         Some(0) => Outcome::NotYet,
@@ -126,7 +126,12 @@ proptest! {
                         _ => Outcome::Read,
                     };
                     (name.clone(), outcome)
-                }).collect();
+                }).collect() };
+                let mut account = asked(&choice.due);
+                // What was settled before is asked again if something came.
+                if account.values().any(|outcome| matches!(outcome, Outcome::Read | Outcome::Incomplete(_))) {
+                    account.extend(asked(&choice.beside));
+                }
                 for (name, outcome) in &account {
                     match outcome {
                         Outcome::Read | Outcome::Empty | Outcome::Incomplete(_) => {

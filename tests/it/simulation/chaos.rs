@@ -18,6 +18,9 @@ use sandbox::{
 use super::dice::Dice;
 use crate::harness::world::{DEFENDER, QUEUES, World};
 
+/// Where sources answer.
+const SOURCES: [&str; 2] = ["api.intelligence.mandiant.com", "www.virustotal.com"];
+
 /// The switch between a broken world and a sound one, and what was broken.
 #[derive(Default)]
 pub struct Chaos {
@@ -26,7 +29,7 @@ pub struct Chaos {
     pub faults: AtomicU64,
     /// The storage never breaks in this world.
     pub storage_is_sound: bool,
-    /// Mandiant answers nothing in this world, and was asked so often in vain.
+    /// The source answers nothing in this world, and was asked so often in vain.
     pub source_is_down: bool,
     pub asked_in_vain: AtomicU64,
     /// Uploads that may have been stored although mati-sync cannot know it.
@@ -39,6 +42,11 @@ pub struct Chaos {
 }
 
 impl Chaos {
+    /// Notes that so many contents may be sent again that were sent before.
+    pub fn note_drops(&self, contents: u64) {
+        self.drops.fetch_add(contents, Ordering::Relaxed);
+    }
+
     pub fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
@@ -100,7 +108,7 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
         let mut dice = dice.lock().unwrap();
         let host = exchange.uri.host().unwrap_or_default();
         let rate = match host {
-            "api.intelligence.mandiant.com" => source,
+            _ if SOURCES.contains(&host) => source,
             "api.ti.sentinel.azure.com" => upload,
             DEFENDER => defender,
             "login.microsoftonline.com" => token,
@@ -110,7 +118,7 @@ pub fn unleash(world: &World, seed: u64) -> Arc<Chaos> {
             return None;
         }
         hook.faults.fetch_add(1, Ordering::Relaxed);
-        hook.asked_in_vain.fetch_add(u64::from(host == "api.intelligence.mandiant.com"), Ordering::Relaxed);
+        hook.asked_in_vain.fetch_add(u64::from(SOURCES.contains(&host)), Ordering::Relaxed);
         let is_down = rate == 1.0;
         let fault =
             if is_down { Fault::status(dice.pick(&[500, 502, 503])) } else { fault(&mut dice, exchange) };

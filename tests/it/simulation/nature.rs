@@ -3,10 +3,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sandbox::{corpus::Record, defender::Defender, mandiant::Mandiant};
+use sandbox::{corpus::Record, defender::Defender};
 use serde_json::json;
 
-use super::{chaos::Chaos, dice::Dice};
+use super::{chaos::Chaos, dice::Dice, source::Source};
 use crate::harness::world::TestClock;
 
 /// Whether the destinations reject this value for ever.
@@ -54,7 +54,7 @@ pub fn record(dice: &mut Dice, value: &str) -> Record {
 
 /// The feed, and those who change it.
 pub struct Nature {
-    pub mandiant: Mandiant,
+    pub source: Source,
     pub defender: Defender,
     pub clock: Arc<TestClock>,
     pub chaos: Arc<Chaos>,
@@ -72,7 +72,7 @@ impl Nature {
         // In one world of six scores fall by the dozen.
         let is_slumping = self.dice.chance(0.16);
         while !self.chaos.is_over() {
-            tokio::time::sleep(self.dice.seconds(2, 90)).await;
+            tokio::time::sleep(self.source.pause(&mut self.dice)).await;
             for _ in 0..self.dice.between(1, 8) {
                 self.change_one();
             }
@@ -93,7 +93,7 @@ impl Nature {
     }
 
     fn list(&mut self, record: Record) {
-        self.mandiant.put(record.clone());
+        self.source.put(&record);
         self.listed.push(record);
     }
 
@@ -107,10 +107,10 @@ impl Nature {
                 let objects = objects(self.listed[place].value());
                 self.chaos.drops.fetch_add(objects, Ordering::Relaxed);
                 let gone = self.listed.swap_remove(place);
-                self.mandiant.remove(gone.key());
+                self.source.remove(gone.key());
             }
-            1 => self.second_record(place),
-            2 => self.change_digest(place),
+            1 if self.source.has_twins() => self.second_record(place),
+            2 if self.source.changes_digests() => self.change_digest(place),
             _ => self.score(place),
         }
     }
@@ -148,7 +148,7 @@ impl Nature {
         let digest = strongest(before).is_none().then(|| sha256(&value));
         let record = Record::file(Some(&value), None, digest.as_deref()).mscore(before.indexed_mscore());
         let record = record.threat_score(Some(90)).updated(self.now());
-        self.mandiant.put(record.clone());
+        self.source.put(&record);
         self.listed[place] = record;
     }
 
@@ -168,7 +168,7 @@ impl Nature {
             self.chaos.drops.fetch_add(objects, Ordering::Relaxed);
         }
         let record = self.listed[place].clone().mscore(scored).updated(self.now());
-        self.mandiant.put(record.clone());
+        self.source.put(&record);
         self.listed[place] = record;
     }
 

@@ -1,48 +1,41 @@
 //! What must be true.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeMap, HashMap, HashSet},
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{manifest::Manifest, observable::Key};
 use sandbox::corpus::Record;
 use serde_json::Value;
 
-use super::nature::{is_rejected, sha256, strongest};
+use super::{
+    lists::is_benign,
+    nature::{is_rejected, sha256, strongest},
+    source::Deciding,
+};
 use crate::harness::{stix, world::World};
 
 /// What the feed calls for at the end, by the settings of then. Written anew, so that it does not share our program's
 /// mistakes.
 pub struct Truth {
-    /// By the value that records have in common: of the records of one value, the one updated last decides, to the
-    /// second. `None`: several are of one second, and which of them decides is not said here.
-    deciding: BTreeMap<String, Option<Record>>,
+    /// By the value that records have in common.
+    deciding: Deciding,
     threshold: i64,
     /// The digests under which files stand at Sentinel, as HASH_TYPE names them; at Defender it is their strongest.
     hash_type: String,
 }
 
 impl Truth {
-    pub fn of(world: &World, threshold: i64, hash_type: &str) -> Self {
-        let mut newest: BTreeMap<String, Vec<Record>> = BTreeMap::new();
-        for record in world.mandiant.records() {
-            let second = |record: &Record| record.last_updated_at().timestamp();
-            let of_value = newest.entry(record.value().to_owned()).or_default();
-            match of_value.first().map(|before| second(&record).cmp(&second(before))) {
-                Some(Ordering::Less) => {}
-                Some(Ordering::Equal) => of_value.push(record),
-                None | Some(Ordering::Greater) => *of_value = vec![record],
-            }
-        }
-        let alone = |records: Vec<Record>| <[Record; 1]>::try_from(records).ok().map(|[record]| record);
-        let deciding = newest.into_iter().map(|(value, records)| (value, alone(records))).collect();
+    pub fn of(deciding: Deciding, threshold: i64, hash_type: &str) -> Self {
         Self { deciding, threshold, hash_type: hash_type.to_owned() }
     }
 
     pub fn is_wanted(&self, record: &Record) -> bool {
-        record.indexed_mscore() >= self.threshold && !is_rejected(record.value())
+        self.is_admitted(record) && !is_rejected(record.value())
+    }
+
+    fn is_admitted(&self, record: &Record) -> bool {
+        let scores = record.indexed_mscore() >= self.threshold && record.indexed_threat_score() >= Some(80);
+        scores && !is_benign(record)
     }
 
     /// Those about which the feed is not silent.
@@ -84,6 +77,7 @@ fn valid(world: &World) -> BTreeMap<String, Value> {
 pub fn check_destination(
     world: &World,
     truth: &Truth,
+    listed: &[Record],
     manifest: &Manifest,
     is_open: impl Fn(&str) -> bool,
 ) -> u64 {
@@ -105,8 +99,7 @@ pub fn check_destination(
         }
         let object = |value: &String| {
             held.get(value).unwrap_or_else(|| {
-                let all = world.mandiant.records();
-                let listed = all.iter().filter(|other| other.value() == record.value());
+                let listed = listed.iter().filter(|other| other.value() == record.value());
                 let listed: Vec<_> =
                     listed.map(|other| (other.last_updated_at(), other.indexed_mscore())).collect();
                 let log = world.sentinel.log();
@@ -133,12 +126,23 @@ pub fn check_resent(world: &World, allowed: u64) -> u64 {
     let mut contents: HashMap<(String, String), u64> = HashMap::new();
     for row in world.sentinel.log() {
         // A score that rises again to what it was is sent again.
-        let content = format!("{} {}", row.object["confidence"], row.object["valid_from"]);
+        let content =
+            format!("{} {} {}", row.object["confidence"], row.object["valid_from"], row.object["labels"]);
         *contents.entry((row.id, content)).or_default() += 1;
     }
     let resent: u64 = contents.values().map(|times| times - 1).sum();
     assert!(resent <= allowed, "{resent} records were sent twice; {allowed} were in doubt");
     resent
+}
+
+/// No value stands there under two ids.
+pub fn check_ids(world: &World) {
+    let mut patterns: HashMap<String, Value> = HashMap::new();
+    // What is retracted may have been known under a digest that its record no longer tells.
+    for object in world.sentinel.stored().into_values().filter(|object| until(object) > world.now()) {
+        let before = patterns.insert(object["pattern"].to_string(), object.clone());
+        assert!(before.is_none(), "a value has a second id: {before:?} and {object}");
+    }
 }
 
 /// A lane of less than a day retracts no more than 100 unasked: when the last 24 hours began, it held nothing. Files
@@ -233,7 +237,10 @@ pub fn check_defender(world: &World, truth: &Truth, limit: usize) {
         let score = format!("Confidence {},", record.indexed_mscore());
         assert!(description.contains(&score), "another content of {value} is held: {description}");
     }
-    let rank = |record: &Record| (record.indexed_mscore(), record.last_updated_at().timestamp() / 60);
+    let rank = |record: &Record| {
+        let minute = record.last_updated_at().timestamp() / 60;
+        (record.indexed_threat_score(), record.indexed_mscore(), minute)
+    };
     let weakest = held_wanted.iter().map(|(_, record)| rank(record)).min();
     // Room is given while a reading goes on, in the order of pages. What gave way, or found none, is remembered with the
     // record that decides, so that the readings of the calm come to the best.
@@ -257,7 +264,7 @@ pub fn check_rejected(world: &World, truth: &Truth, lines: &str, remembered: &st
         let mut theirs = stored.values().filter(|held| held["application"] != "mati-sync");
         theirs.any(|held| held["indicatorValue"] == value)
     };
-    let admitted = truth.decided().filter(|record| record.indexed_mscore() >= truth.threshold);
+    let admitted = truth.decided().filter(|record| truth.is_admitted(record));
     for record in admitted.filter(|record| is_rejected(record.value())) {
         let quoted = format!("\"{}\"", record.value());
         match lines.lines().find(|line| line.contains(&quoted)) {

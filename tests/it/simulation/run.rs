@@ -18,6 +18,7 @@ use super::{
     losses::Losses,
     nature::{Nature, heals, is_rejected, record, value},
     second::Second,
+    source::{Kind, Source},
     tally::Tally,
 };
 use crate::harness::world::{World, check_report, over_the_queue};
@@ -30,6 +31,7 @@ const HASH_TYPES: [&str; 3] = ["md5", "sha256", "sha256,md5"];
 
 pub struct Simulation {
     pub world: World,
+    pub source: Source,
     pub second: Option<Second>,
     pub losses: Option<Losses>,
     pub blobs: Option<BlobService>,
@@ -67,6 +69,7 @@ pub fn rejection(value: &str, is_chaos: bool) -> Option<String> {
 pub async fn simulate(seed: u64) -> Tally {
     let mut dice = Dice::new(seed);
     let mut world = World::new();
+    let source = Source::add(&mut world, Kind::of(seed), seed);
     let per_minute = dice.between(2, 20);
     world.set("SENTINEL_REQUESTS_PER_MINUTE", &per_minute.to_string()).set("INITIAL_LOOKBACK", "3");
     // Not drawn with the dice of the seed, so that seeds go on meaning the same worlds.
@@ -112,14 +115,23 @@ pub async fn simulate(seed: u64) -> Tally {
     let edges = edges.enumerate().map(|(index, at)| {
         record(&mut dice, &value(count + index as u64)).updated(world.now() + at).mscore(90)
     });
-    let records: Vec<_> = records.into_iter().chain(edges).collect();
-    world.mandiant.put_all(records.clone());
+    let mut records: Vec<_> = records.into_iter().chain(edges).collect();
+    records.iter().for_each(|record| source.put(record));
+    let mut values = records.len() as u64;
+    records.extend(source.fill(world.now(), |dice| {
+        values += 1;
+        record(dice, &value(values - 1))
+    }));
 
     let chaos = unleash(&world, seed);
     let began = world.now();
     let (is_fickle, is_jumpy) = (dice.chance(0.25), dice.chance(0.2));
+    // Of a value that both sources list it would not be known by which settings and clock which of them was read.
+    let is_plain = source.kind != Kind::Both;
+    let (is_fickle, is_jumpy) = (is_fickle && is_plain, is_jumpy && is_plain);
     let mut simulation = Simulation {
         world,
+        source,
         second,
         losses,
         blobs,
@@ -150,7 +162,7 @@ impl Simulation {
     /// Some hours of a broken world.
     async fn live_through(&mut self, seed: u64, chaos: &Arc<Chaos>, records: Vec<Record>) {
         let nature = Nature {
-            mandiant: self.world.mandiant.clone(),
+            source: self.source.clone(),
             defender: self.world.defender.clone(),
             clock: Arc::clone(&self.world.clock),
             chaos: Arc::clone(chaos),
@@ -161,14 +173,16 @@ impl Simulation {
         };
         let mut living = Box::pin(nature.live());
         let rounds = self.dice.between(3, 10);
+        let mut weather = Dice::new(seed ^ 0x3ea7);
         for _ in 0..rounds {
             self.change_settings();
             self.jump();
+            self.source.disturb(&mut self.world, chaos, &mut weather);
             tokio::select! {
                 () = self.round() => {}
                 () = &mut living => unreachable!("nature goes on until the chaos is over"),
             }
-            let pause = self.dice.seconds(1, 600);
+            let pause = self.dice.seconds(1, 600) + self.source.idle(&mut weather);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = &mut living => unreachable!("nature goes on until the chaos is over"),
@@ -176,6 +190,7 @@ impl Simulation {
         }
         chaos.end();
         living.await;
+        self.source.lists.calm_down();
         self.world.clock.jump(-self.off);
         self.world.sentinel.knobs(|knobs| {
             knobs.reject = Some(Arc::new(|object| rejection(object["name"].as_str()?, false)));

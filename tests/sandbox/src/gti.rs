@@ -32,7 +32,7 @@ use crate::clock::Now;
 
 pub use self::{
     ioc::Ioc,
-    knobs::{AnswerOverride, Empty, Factors, Filters, Knobs, Rate, Tier},
+    knobs::{AnswerOverride, Empty, Factors, Filters, Generate, Knobs, Rate, Tier},
 };
 
 /// Every list, with the licence that gives it.
@@ -76,6 +76,8 @@ struct Service {
     knobs: Knobs,
     packages: BTreeMap<(String, DateTime<Utc>), Vec<Value>>,
     requests: Vec<Request>,
+    /// The packages that were made up last: a full one is asked for in parts.
+    generated: VecDeque<((String, DateTime<Utc>), Arc<Vec<Value>>)>,
     /// The times of the requests of the last minute.
     counted: VecDeque<DateTime<Utc>>,
     /// Requests of each day.
@@ -94,6 +96,7 @@ impl Gti {
             knobs: Knobs::default(),
             packages: BTreeMap::new(),
             requests: Vec::new(),
+            generated: VecDeque::new(),
             counted: VecDeque::new(),
             used: BTreeMap::new(),
         })))
@@ -119,6 +122,19 @@ impl Gti {
         let mut service = self.service();
         let package = service.packages.entry((list.to_owned(), hour_of(at))).or_default();
         package.extend(iocs.into_iter().map(|ioc| ioc.json(list)));
+    }
+
+    /// The same, in the place of the object with the same type and id, if the package has it.
+    pub fn replace(&self, list: &str, at: DateTime<Utc>, ioc: &Ioc) {
+        let record = ioc.clone().json(list);
+        let mut service = self.service();
+        let package = service.packages.entry((list.to_owned(), hour_of(at))).or_default();
+        let is_it =
+            |known: &Value| ["type", "id"].iter().all(|name| known["data"][name] == record["data"][name]);
+        match package.iter_mut().find(|known| is_it(known)) {
+            Some(known) => *known = record,
+            None => package.push(record),
+        }
     }
 
     /// Lists records as they stand in a recorded answer.
@@ -270,6 +286,21 @@ impl Service {
         }
     }
 
+    /// The records that are made up for a package.
+    fn generated(&mut self, list: &str, hour: DateTime<Utc>) -> Arc<Vec<Value>> {
+        let Some(generate) = &self.knobs.generate else { return Arc::default() };
+        let wanted = (list.to_owned(), hour);
+        if let Some((_, records)) = self.generated.iter().find(|(known, _)| *known == wanted) {
+            return Arc::clone(records);
+        }
+        let records = Arc::new(generate(list, hour));
+        self.generated.push_back((wanted, Arc::clone(&records)));
+        if self.generated.len() > 8 {
+            self.generated.pop_front();
+        }
+        records
+    }
+
     fn package(
         &mut self,
         list: &str,
@@ -314,7 +345,9 @@ impl Service {
         if hour < now - self.knobs.kept || self.knobs.holes.contains(&(list.to_owned(), hour)) {
             return Answer::error(404, "NotFoundError", "Not found");
         }
-        let records = self.packages.get(&(list.to_owned(), hour)).map(Vec::as_slice).unwrap_or_default();
+        let generated = self.generated(list, hour);
+        let stored = self.packages.get(&(list.to_owned(), hour)).map(Vec::as_slice).unwrap_or_default();
+        let records = if stored.is_empty() { &generated[..] } else { stored };
         let mut found: Vec<Value> =
             records.iter().filter(|record| question.holds(record)).take(question.limit).cloned().collect();
         let lacks_tool = !headers.contains_key("x-tool");

@@ -120,7 +120,7 @@ impl Ioc {
     }
 
     /// The record of the list called `list`.
-    pub(super) fn json(mut self, list: &str) -> Value {
+    pub fn json(mut self, list: &str) -> Value {
         self.data.insert("context_attributes".into(), json!({"threat_list_id": list}));
         json!({"data": self.data})
     }

@@ -50,6 +50,9 @@ pub struct Rate {
 /// Answers in the place of the service, by the number of the request, the list and the package.
 pub type AnswerOverride = Arc<dyn Fn(usize, &str, &str) -> Option<(StatusCode, String)> + Send + Sync>;
 
+/// Records of a list's package, made up when it is asked for: more than could be kept.
+pub type Generate = Arc<dyn Fn(&str, DateTime<Utc>) -> Vec<Value> + Send + Sync>;
+
 /// The settings of a [`Gti`](super::Gti); the defaults are the likeliest behaviour.
 #[derive(Clone)]
 pub struct Knobs {
@@ -84,6 +87,8 @@ pub struct Knobs {
     /// How far the service's own clock is off, as its answers tell.
     pub clock_skew: TimeDelta,
     pub answer_override: Option<AnswerOverride>,
+    /// Packages in which nothing was put.
+    pub generate: Option<Generate>,
 }
 
 impl Default for Knobs {
@@ -111,6 +116,7 @@ impl Default for Knobs {
             body_delay: Duration::ZERO,
             clock_skew: TimeDelta::zero(),
             answer_override: None,
+            generate: None,
         }
     }
 }
