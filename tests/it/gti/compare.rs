@@ -274,7 +274,7 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| World::new().start().engine.l
 
 /// The lists that name a record: the other side has them alone.
 fn lists_of(side: Side, indicator: &Indicator) -> Vec<String> {
-    let place = usize::from(indicator.source_id.len() % 2 == 0);
+    let place = usize::from(indicator.source_id.len().is_multiple_of(2));
     match side {
         Side::Here => Vec::new(),
         Side::There => vec![["malware", "phishing"][place].to_owned()],

@@ -119,7 +119,7 @@ impl Lists {
         let rate = dice.chance(0.1).then_some(Rate { per_minute: 40, retry_after: dice.chance(0.5) });
         let quota = dice.chance(0.1).then(|| dice.below(200));
         if dice.chance(0.2) {
-            // Nobody can have read it yet.
+            // No pass can have read it yet.
             written.missing.insert((list.clone(), hour_of(now)));
         }
         let missing = written.missing.clone();

@@ -67,6 +67,9 @@ pub struct Request {
     pub records: usize,
 }
 
+/// A list, and the hour of one of its packages.
+type Package = (String, DateTime<Utc>);
+
 /// The service. Cloning gives another handle on the same one.
 #[derive(Clone)]
 pub struct Gti(Arc<Mutex<Service>>);
@@ -74,10 +77,10 @@ pub struct Gti(Arc<Mutex<Service>>);
 struct Service {
     now: Now,
     knobs: Knobs,
-    packages: BTreeMap<(String, DateTime<Utc>), Vec<Value>>,
+    packages: BTreeMap<Package, Vec<Value>>,
     requests: Vec<Request>,
     /// The packages that were made up last: a full one is asked for in parts.
-    generated: VecDeque<((String, DateTime<Utc>), Arc<Vec<Value>>)>,
+    generated: VecDeque<(Package, Arc<Vec<Value>>)>,
     /// The times of the requests of the last minute.
     counted: VecDeque<DateTime<Utc>>,
     /// Requests of each day.
