@@ -46,7 +46,9 @@ impl Simulation {
         self.count_resent(chaos);
         self.wait_for_arrival().await;
         self.check_live(chaos).await;
-        self.lose_timer(seed).await;
+        if self.source.kind == Kind::Mandiant && self.losses.is_none() {
+            self.lose_timer(seed).await;
+        }
         if is_gti(&self.world) {
             return self.catch_up_with_lists().await;
         }
@@ -122,7 +124,8 @@ impl Simulation {
         // Our clock may have been four days behind when something was sent, which is valid for seven.
         let validity = TimeDelta::hours(if self.is_jumpy { 3 * 24 } else { 7 * 24 });
         let deciding = self.source.deciding(&self.told_losses(lane).await, self.world.now() - validity);
-        Truth::of(deciding, self.threshold, &self.world.vars()["HASH_TYPE"])
+        let knows_times = self.source.kind != Kind::Both;
+        Truth::of(deciding, self.threshold, &self.world.vars()["HASH_TYPE"], knows_times)
     }
 
     /// What the lane told as lost.
