@@ -98,6 +98,6 @@ mod tests {
             durations.add(seconds);
         }
         assert_eq!(durations.buckets, [2, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
-        assert_eq!((durations.count, durations.seconds), (5, 3604.0));
+        assert_eq!((durations.count, durations.seconds), (5, 3603.0));
     }
 }

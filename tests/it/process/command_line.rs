@@ -159,9 +159,13 @@ async fn two_sources_are_compared_and_what_is_missing_is_named() {
     assert_eq!(compared.status.code(), Some(0), "{}", text(&compared.stderr));
     let answer: Value = serde_json::from_slice(&compared.stdout).unwrap();
     assert_eq!(answer["types"]["fqdn"], json!({ "here": 1, "there": 0, "both": 1 }));
-    assert_eq!(answer["lanes"]["sentinel"], json!({ "gained": 0, "lost": 1 }));
+    assert_eq!(
+        answer["lanes"]["sentinel"],
+        json!({ "gained": 0, "lost": 1, "updated": 1, "rows": 1, "requests": 1 })
+    );
     let table = both(&["compare", "--with", "gti", "--days", "1"]).await;
-    assert!(text(&table.stdout).contains("sentinel: gti would add 0 and take away 1\n"));
+    let told = "sentinel: gti would add 0, send 1 once more and take away 1: 1 rows in 1 requests\n";
+    assert!(text(&table.stdout).contains(told), "{}", text(&table.stdout));
     for mistake in [&["compare", "--with", "gti", "--days", "8"][..], &["compare", "--with", "taxii"]] {
         assert_eq!(mati_sync(mistake, &bench.settings).await.status.code(), Some(2));
     }
