@@ -32,7 +32,7 @@ use crate::clock::Now;
 
 pub use self::{
     ioc::Ioc,
-    knobs::{AnswerOverride, Empty, Factors, Filters, Generate, Knobs, Rate, Tier},
+    knobs::{AnswerOverride, Empty, Factors, Filters, Generate, Knobs, Package, Rate, Tier},
 };
 
 /// Every list, with the licence that gives it.
@@ -66,9 +66,6 @@ pub struct Request {
     pub status: StatusCode,
     pub records: usize,
 }
-
-/// A list, and the hour of one of its packages.
-type Package = (String, DateTime<Utc>);
 
 /// The service. Cloning gives another handle on the same one.
 #[derive(Clone)]
@@ -156,7 +153,7 @@ impl Gti {
     }
 
     /// Every package there ever was, with the values in it.
-    pub fn packages(&self) -> BTreeMap<(String, DateTime<Utc>), Vec<Value>> {
+    pub fn packages(&self) -> BTreeMap<Package, Vec<Value>> {
         self.service().packages.clone()
     }
 

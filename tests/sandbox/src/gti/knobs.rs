@@ -6,6 +6,9 @@ use axum::http::StatusCode;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+/// A list, and the hour of one of its packages.
+pub type Package = (String, DateTime<Utc>);
+
 /// A licence; a greater one gives all that a smaller one does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
@@ -65,9 +68,9 @@ pub struct Knobs {
     /// And is kept for so long.
     pub kept: TimeDelta,
     /// Packages that are missing.
-    pub holes: BTreeSet<(String, DateTime<Utc>)>,
+    pub holes: BTreeSet<Package>,
     /// Packages that are made later than the others.
-    pub late: BTreeSet<(String, DateTime<Utc>)>,
+    pub late: BTreeSet<Package>,
     pub empty: Empty,
     /// The most records in an answer, whatever `limit` asks for.
     pub most_records: usize,
