@@ -1,6 +1,7 @@
 //! Google Threat Intelligence as the source: lists, hours, and what its packages do to a lane.
 
 mod access;
+mod again;
 mod change;
 mod compare;
 mod late;
