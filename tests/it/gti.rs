@@ -4,6 +4,7 @@ mod access;
 mod again;
 mod change;
 mod compare;
+mod filters;
 mod late;
 mod losses;
 mod properties;
