@@ -191,19 +191,23 @@ impl Policy {
         Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
     }
 
-    /// A record that does not decide is admitted: it keeps what is held from running out.
+    /// A record that does not decide is admitted: it keeps what is held from running out. What the destination lost, or shows
+    /// otherwise than it was sent, it brings back as it says it itself: if the source still lists the deciding record, the
+    /// same reading comes to that later, and if not, no other may ever come.
     fn support(&self, entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumstances) -> Decision {
         // The deciding record goes on deciding, until it is known that the source lists it no more.
         let after = contested(entry, candidate, circumstances);
-        let send = |change| {
-            let decider = after.decider(circumstances.refreshes.last_seen());
+        let is_void = entry.fingerprint == Fingerprint::VOID;
+        let take_over = |change| {
+            let decider = candidate.decider(Some(entry), circumstances);
             Decision::Send { change, decider }
         };
-        let is_void = entry.fingerprint == Fingerprint::VOID;
         match entry.state() {
-            State::Held | State::UpdateRejected if is_void => send(Change::Updated),
+            State::Held | State::UpdateRejected if is_void => take_over(Change::Updated),
+            State::Absent if is_void => take_over(Change::Created),
             State::Held | State::UpdateRejected if entry.valid_until() < circumstances.renew_before => {
-                send(Change::Renewed)
+                let decider = after.decider(circumstances.refreshes.last_seen());
+                Decision::Send { change: Change::Renewed, decider }
             }
             _ => Decision::Keep { fate: Fate::Unchanged, note: changed(entry, after) },
         }
