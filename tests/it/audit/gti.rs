@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use mati_sync::domain::outcome::End;
-use sandbox::gti::{Ioc, hour_of};
+use sandbox::{
+    corpus::Record,
+    gti::{Ioc, hour_of},
+};
 use serde_json::json;
 
 use super::{HOUR, numbers, of, sentinel::address, sentinel::held};
@@ -64,4 +67,54 @@ async fn a_repair_reaches_as_far_back_as_google_keeps_its_packages() {
     tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
     world.tick().await;
     assert_eq!(world.held().len(), 4);
+}
+
+/// The deciding record is the source's before, which no reading meets any more. Of what the present source says, the newest
+/// comes back.
+#[tokio::test(start_paused = true)]
+async fn what_the_source_before_decided_comes_back_as_the_present_source_says_it_last() {
+    let mut world = World::new();
+    world.adopts();
+    let updated = world.ago(TimeDelta::hours(3));
+    let values = [address(1), address(2)];
+    world.mandiant.put_all(values.iter().map(|value| Record::ipv4(value).updated(updated).mscore(97)));
+    for (hours, confidence) in [(20, 94), (10, 96)] {
+        for value in &values {
+            let ioc = Ioc::address(value).confidence(Some(confidence));
+            world.gti.put("malware", updated - TimeDelta::hours(hours), &ioc);
+        }
+    }
+    // Older than both, so that the repair reads as far back.
+    let older = updated - TimeDelta::hours(30);
+    world.mandiant.put(Record::ipv4(&address(3)).updated(older).mscore(90));
+    world.tick().await;
+    gti(&mut world);
+    tokio::time::sleep(Duration::from_secs(5 * 3600)).await;
+    world.tick().await;
+    world.change_by_hand(&address(1), "confidence", json!(10));
+    world.delete_by_hand(&address(2));
+    world.change_by_hand(&address(3), "confidence", json!(10));
+    let report = world.repair().await;
+    assert_eq!(numbers(&of(&report, "sentinel")), ([1, 2, 0, 0], 2), "{report:#?}");
+    for value in &values {
+        assert_eq!(world.object(value)["confidence"], 96, "{value}: {report:#?}");
+    }
+}
+
+/// A clock that was days ahead sent what seems to be sent in the future: that is no reason not to miss it.
+#[tokio::test(start_paused = true)]
+async fn what_a_clock_sent_that_was_ahead_is_missed_too() {
+    let mut world = World::new();
+    world.adopts();
+    world.mandiant.put(Record::ipv4(&address(1)).updated(world.ago(TimeDelta::hours(3))).mscore(90));
+    world.clock.jump(TimeDelta::days(4));
+    world.tick().await;
+    world.clock.jump(-TimeDelta::days(4));
+    assert_eq!(world.held(), [address(1)]);
+    tokio::time::sleep(Duration::from_secs(5 * 3600)).await;
+    world.delete_by_hand(&address(1));
+    let findings = world.audit().await.lanes["sentinel"].clone();
+    assert_eq!(numbers(&findings), ([1, 0, 0, 0], 0), "{findings:#?}");
+    let report = world.repair().await;
+    assert_eq!((report.end, world.held()), (End::CaughtUp, vec![address(1)]), "{report:#?}");
 }

@@ -77,7 +77,9 @@ impl Simulation {
             tokio::time::sleep(Duration::from_secs(3 * 3600)).await;
             self.catch_up().await;
         }
-        if !self.is_jumpy {
+        // What the source before gave is offered again from the times at which that one updated it: at those, the present one
+        // may list nothing. It goes on being told as missing.
+        if !self.is_jumpy && self.source.kind != Kind::Both {
             let arrivals: Arrivals =
                 serde_json::from_str(&self.stored("lanes/sentinel/arrival.json")).unwrap();
             // What the source lists no longer cannot be offered again, nor what Google no longer keeps.
