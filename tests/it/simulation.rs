@@ -14,7 +14,8 @@
 //! - Two refreshes later a former digest of a file is held, or a value is not as the record says that was updated last.
 //! - More is retracted within a day than the retraction limit permits, and no operator confirmed it.
 //! - Another application's indicator at Defender was changed.
-//! - A request that was acknowledged and lost was looked for, and is not there some hours later.
+//! - A request that was acknowledged and lost was looked for, and is not there some hours later; or, of Google's lists, an
+//!   audit does not bring back what no look found.
 //! - A timer that died is not made up for within two schedules and a little, or by more than one pass in two schedules;
 //!   or watchdog messages multiply.
 //! - An audit finds something although no person changed a destination by hand, or anything else than what people did there; or

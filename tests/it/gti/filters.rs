@@ -21,7 +21,7 @@ async fn a_change_of_settings_reads_seven_days_again_and_says_what_becomes_of_th
     world.set("INITIAL_LOOKBACK", "7");
     let named = |value: &str| Ioc::domain(value).related("threat_actors", "APT1");
     world.gti.put("malware", hours_ago(&world, 6 * 24), &Ioc::domain("old.example"));
-    world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain("nobody.example"));
+    world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain("nameless.example"));
     world.gti.put("malware", hours_ago(&world, 2), &named("actor.example"));
     let report = world.tick().await;
     assert_eq!((world.held().len(), &lane(&report).message), (3, &None), "{report:#?}");
