@@ -236,8 +236,8 @@ impl Destination {
         traffic: &Traffic,
     ) -> Result<ShownPage, ApiError> {
         match self {
-            Self::Sentinel(Sentinel { inventory: Some(inventory), style, .. }) => {
-                inventory.shown(style.provider, next, deadline, traffic).await
+            Self::Sentinel(Sentinel { inventory: Some(inventory), .. }) => {
+                inventory.shown(next, deadline, traffic).await
             }
             Self::Sentinel(_) => Ok(ShownPage::default()),
             Self::Defender(defender) => defender.shown(deadline, traffic).await,

@@ -150,7 +150,7 @@ impl Auditor {
         let known = i64::from(entry.valid_until);
         let agrees = shown.valid_until.is_some_and(|until| (until.timestamp() - known).abs() <= 1);
         // The destination may still show what it held before the last upload.
-        if !agrees && self.is_fresh(entry) {
+        if !agrees && self.is_fresh(entry, now) {
             return Mark(SEEN);
         }
         let sent = self.sent_at(entry);
@@ -227,7 +227,7 @@ impl Auditor {
         for (place, entry) in manifest.entries().iter().enumerate().filter(|(_, entry)| entry.is_held(now)) {
             held += 1;
             let mark = self.marks.get(place).copied().unwrap_or_default();
-            if let Some((wrong, fields)) = self.wrong(entry, mark) {
+            if let Some((wrong, fields)) = self.wrong(entry, mark, now) {
                 let known = Known { entry: *entry, handle: manifest.handle(entry.key) };
                 amiss.push(Amiss { known, wrong, fields });
             }
@@ -253,12 +253,12 @@ impl Auditor {
         gone.map(amiss).collect()
     }
 
-    fn wrong(&self, entry: &Entry, mark: Mark) -> Option<(Wrong, Fields)> {
+    fn wrong(&self, entry: &Entry, mark: Mark, now: DateTime<Utc>) -> Option<(Wrong, Fields)> {
         if entry.state().is_decided_against() {
             return None;
         }
         if !mark.has(SEEN) {
-            return (!self.is_fresh(entry)).then_some((Wrong::Missing, Fields::default()));
+            return (!self.is_fresh(entry, now)).then_some((Wrong::Missing, Fields::default()));
         }
         let fields = mark.fields().with(Field::Labels, mark.has(BARE) && self.shows_labels);
         if mark.has(ENDED) && !fields.has(Field::Revoked) {
@@ -267,9 +267,10 @@ impl Auditor {
         (!fields.is_empty()).then_some((Wrong::Changed, fields))
     }
 
-    /// Whether the entry was sent so shortly before the audit that the destination need not show it yet.
-    fn is_fresh(&self, entry: &Entry) -> bool {
-        self.sent_at(entry).is_some_and(|sent| sent > self.settled_before())
+    /// Whether the entry was sent so shortly before the audit that the destination need not show it yet. What seems to be
+    /// sent in the future was sent by a clock that was ahead, and not just now.
+    fn is_fresh(&self, entry: &Entry, now: DateTime<Utc>) -> bool {
+        self.sent_at(entry).is_some_and(|sent| sent > self.settled_before() && sent <= now + SLOWNESS)
     }
 
     fn settled_before(&self) -> DateTime<Utc> {

@@ -3,7 +3,7 @@
 //! Of the records of one value that the source still lists, the one updated last decides, for or against. A record that
 //! does not decide changes nothing; but any that admits a held indicator keeps it from running out.
 
-use std::collections::HashSet;
+use std::{cmp::Ordering, collections::HashSet};
 
 use super::{
     deciding_record::{Decider, RecordVersion, Tag},
@@ -56,6 +56,31 @@ impl Candidate<'_> {
         });
         Decider { version: self.version, seen, is_contested: self.is_contested || is_contested }
     }
+
+    /// Whether `entry` knows this as what was rejected, or something before it. A rejection is judged again only if nothing
+    /// else has spoken since; that the record was touched says nothing, nor that it would be sent in another form by now.
+    pub(super) fn is_what_was_rejected(&self, entry: &Entry) -> bool {
+        let is_retraction = match entry.state() {
+            State::RetractionRejected => true,
+            state if state.is_rejection() => false,
+            _ => return false,
+        };
+        let is_known_as = |fingerprint| entry.fingerprint == fingerprint;
+        let is_same = match is_retraction {
+            true => self.admitted.is_err(),
+            false => is_known_as(self.fingerprint) || self.rejected_as.is_some_and(is_known_as),
+        };
+        match self.version.cmp(&entry.deciding_record()) {
+            Ordering::Greater => true,
+            // A package time that was read again with more of its feeds gave another content of the same time.
+            Ordering::Equal => {
+                let is_told =
+                    self.rejected_as.is_some() && (is_retraction || entry.fingerprint.is_of_content());
+                is_same || !is_told
+            }
+            Ordering::Less => is_same && !is_retraction,
+        }
+    }
 }
 
 /// The fate of a record that changes nothing.
@@ -88,13 +113,7 @@ impl Policy {
         let mut hears = entry.yields_to(version, circumstances.refreshes);
         let mut decider = candidate.decider(held, circumstances);
         if circumstances.purpose == Purpose::Retry {
-            // A rejection is judged again only if nothing else has spoken since; that the record was touched says nothing,
-            // nor that it would be sent in another form by now.
-            let is_known_as = |fingerprint| entry.fingerprint == fingerprint;
-            let is_the_rejected = is_known_as(candidate.fingerprint)
-                || candidate.rejected_as.is_some_and(is_known_as)
-                || version >= entry.deciding_record();
-            if !entry.state().is_rejection() || !is_the_rejected {
+            if !candidate.is_what_was_rejected(entry) {
                 return nothing;
             }
             hears = true;
@@ -172,19 +191,23 @@ impl Policy {
         Decision::Keep { fate, note: changed(entry, heard.in_state(State::Retracted)) }
     }
 
-    /// A record that does not decide is admitted: it keeps what is held from running out.
+    /// A record that does not decide is admitted: it keeps what is held from running out. What the destination lost, or shows
+    /// otherwise than it was sent, it brings back as it says it itself: if the source still lists the deciding record, the
+    /// same reading comes to that later, and if not, no other may ever come.
     fn support(&self, entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumstances) -> Decision {
         // The deciding record goes on deciding, until it is known that the source lists it no more.
         let after = contested(entry, candidate, circumstances);
-        let send = |change| {
-            let decider = after.decider(circumstances.refreshes.last_seen());
+        let is_void = entry.fingerprint == Fingerprint::VOID;
+        let take_over = |change| {
+            let decider = candidate.decider(Some(entry), circumstances);
             Decision::Send { change, decider }
         };
-        let is_void = entry.fingerprint == Fingerprint::VOID;
         match entry.state() {
-            State::Held | State::UpdateRejected if is_void => send(Change::Updated),
+            State::Held | State::UpdateRejected if is_void => take_over(Change::Updated),
+            State::Absent if is_void => take_over(Change::Created),
             State::Held | State::UpdateRejected if entry.valid_until() < circumstances.renew_before => {
-                send(Change::Renewed)
+                let decider = after.decider(circumstances.refreshes.last_seen());
+                Decision::Send { change: Change::Renewed, decider }
             }
             _ => Decision::Keep { fate: Fate::Unchanged, note: changed(entry, after) },
         }

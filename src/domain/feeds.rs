@@ -227,17 +227,29 @@ impl Feeds {
     /// yet, this changes nothing. A feed that had its say about this time before, and could not be asked for it again, is
     /// asked later: then the packages of this time are put together with its own.
     fn read_again(&mut self, at: DateTime<Utc>, choice: &Choice, account: &Account, limits: Limits) {
+        self.ask_later(at, account, |name| !choice.due.iter().any(|due| due == name));
         let next = at + limits.grain;
-        for (name, feed) in &mut self.feeds {
-            let is_beside = choice.beside.contains(name);
+        self.feeds.values_mut().for_each(|feed| feed.position = feed.position.min(next));
+    }
+
+    /// Notes what came of asking for the packages of the time `at` beside the live reading. A feed that had its say about
+    /// this time and could not be asked for it again is asked later, because the others were put together without it.
+    pub fn note_beside(&mut self, at: DateTime<Utc>, account: &Account) {
+        let is_read = |outcome: &Outcome| matches!(outcome, Outcome::Read | Outcome::Incomplete(_));
+        if account.values().any(is_read) {
+            self.ask_later(at, account, |_| true);
+        }
+    }
+
+    /// The feeds of `names` that were read beyond the time `at`, and could not be asked for it now, are asked for it later.
+    fn ask_later(&mut self, at: DateTime<Utc>, account: &Account, names: impl Fn(&str) -> bool) {
+        for (name, feed) in self.feeds.iter_mut().filter(|(name, feed)| feed.position > at && names(name)) {
             match account.get(name) {
-                Some(Outcome::Missing) if is_beside => _ = feed.holes.insert(at),
-                Some(Outcome::NotYet | Outcome::Closed(_)) if is_beside => feed.position = at,
-                // It was closed before, and not asked.
-                None if !is_beside && feed.position > at => feed.position = at,
-                _ => {}
+                Some(Outcome::Missing) => _ = feed.holes.insert(at),
+                // Where nothing came of it, it was closed before, and not asked.
+                Some(Outcome::NotYet | Outcome::Closed(_)) | None => feed.position = at,
+                Some(Outcome::Read | Outcome::Empty | Outcome::Incomplete(_)) => {}
             }
-            feed.position = feed.position.min(next);
         }
     }
 

@@ -32,6 +32,11 @@ impl Fingerprint {
         (Self::adopted(0).0..=Self::adopted(100).0).contains(&self.0)
     }
 
+    /// Whether it is that of a content that was sent.
+    pub fn is_of_content(self) -> bool {
+        self.0 >= Self::FIRST
+    }
+
     /// Whether this, of an indicator that is held, says that sending `indicator` with `fingerprint` would change
     /// nothing.
     pub fn covers(self, fingerprint: Self, indicator: &Indicator) -> bool {

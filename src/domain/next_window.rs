@@ -68,6 +68,11 @@ impl Progress {
             let lost = self.feeds.settle(planned.window.from, &planned.feeds, account, limits);
             self.watermark = self.watermark.max(self.feeds.settled_to().unwrap_or(self.watermark));
             self.note_losses(&lost, now);
+            // A range that reaches up to here goes on through it: what is read again of the past must not have the last word
+            // about a value of which a later package says something else.
+            let Window { from, to } = planned.window;
+            let reaching = self.backfills.iter_mut().filter(|backfill| backfill.to >= from);
+            reaching.for_each(|backfill| backfill.to = backfill.to.max(to));
             return Ok(lost);
         }
         let end = limits.end(now);
@@ -77,6 +82,7 @@ impl Progress {
         }
         let (firm, until) = (self.firm(limits), self.watermark.min(end));
         self.advance(&planned)?;
+        self.feeds.note_beside(planned.window.from, account);
         if planned.range == Range::Live {
             let Window { from, to } = planned.window;
             if planned.out_of_reach.map_or(from, |gap| gap.from.min(from)) <= firm {

@@ -15,6 +15,7 @@ use super::{
     observable::{HashType, Key, Name, Observable, StixId, Subject},
     outcome::{Change, Counts, Fate},
     policy::{Circumstances, Named, Policy},
+    purpose::Purpose,
 };
 
 /// An indicator to send, and what the manifest will hold once it is settled.
@@ -171,7 +172,17 @@ pub fn plan_page(
 ) -> Plan {
     let versions: Vec<RecordVersion> =
         page.iter().map(|named| RecordVersion::of(&named.indicator, circumstances.horizon)).collect();
-    let deciders = deciders(&page, &versions);
+    // Of several lines about one value that was rejected, the one decides that is the rejected one.
+    let is_offered = |record: usize, name: &Name| {
+        let Named { indicator, rejected_as, .. } = &page[record];
+        let (version, fingerprint) = (versions[record], policy.fingerprint(indicator));
+        let (rejected_as, admitted) = (*rejected_as, policy.admit(indicator));
+        let candidate =
+            Candidate { indicator, version, is_contested: false, fingerprint, rejected_as, admitted };
+        manifest.get(name.key).is_some_and(|entry| candidate.is_what_was_rejected(entry))
+    };
+    let is_retry = circumstances.purpose == Purpose::Retry;
+    let deciders = deciders(&page, &versions, |record, name| !is_retry || is_offered(record, name));
     let mut plan = Plan::default();
     // Former names that were dealt with: two records may share one.
     let mut displaced = HashSet::new();
@@ -333,14 +344,19 @@ struct Deciding {
     is_contested: bool,
 }
 
-/// Of each key.
-fn deciders(page: &[Named], versions: &[RecordVersion]) -> HashMap<Key, Deciding> {
+/// Of each key: the greatest version of those that may decide.
+fn deciders(
+    page: &[Named],
+    versions: &[RecordVersion],
+    may_decide: impl Fn(usize, &Name) -> bool,
+) -> HashMap<Key, Deciding> {
     let mut deciders = HashMap::with_capacity(page.len());
     for (record, Named { names, .. }) in page.iter().enumerate() {
         for name in names {
             let best = deciders.entry(name.key).or_insert(Deciding { record, is_contested: false });
             best.is_contested |= versions[best.record].tag != versions[record].tag;
-            if versions[best.record] <= versions[record] {
+            let place = |record| (may_decide(record, name), versions[record]);
+            if best.record != record && place(best.record) <= place(record) {
                 best.record = record;
             }
         }

@@ -145,17 +145,18 @@ fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> b
 fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
     let Context { lane, pass, source, .. } = ledger.context;
     let (progress, now) = (&mut ledger.state.progress, pass.started_at);
-    info!(
-        lane = lane.name,
+    let told = format!(
         "settings have changed: what {} listed in the last {} days is read again. What is held and was listed before ages out unless it is listed again",
         source.label(),
         span.num_days()
     );
+    info!(lane = lane.name, "{told}");
     progress.settings_hash.clone_from(&lane.settings_hash);
     progress.settings_changed = Some(now);
     let (from, to) = (whole_second(now - span), source.limits().end(now));
     let run_id = format!("{}-settings", pass.run_id);
     progress.backfills.push(Backfill { run_id, purpose: Purpose::Lookback, from, to, position: from });
+    ledger.remarks.push(told);
     true
 }
 

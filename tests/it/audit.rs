@@ -3,6 +3,7 @@
 
 mod comparison;
 mod defender;
+mod gti;
 mod monthly;
 mod page;
 mod repair;

@@ -1,8 +1,10 @@
 //! Google Threat Intelligence as the source: lists, hours, and what its packages do to a lane.
 
 mod access;
+mod again;
 mod change;
 mod compare;
+mod filters;
 mod late;
 mod losses;
 mod properties;

@@ -121,11 +121,13 @@ pub(super) fn unmute(text: &mut String) {
     }
 }
 
-/// The confidence of which a description of ours speaks, if it does.
-pub(super) fn stated_confidence(description: &str, provider: Provider) -> Option<u8> {
-    let rest = description.strip_prefix(provider.name)?.strip_prefix(": ")?;
-    let rest = rest.strip_prefix(provider.confidence)?.strip_prefix(' ')?;
-    rest.split_once(" of 100")?.0.parse().ok()
+/// The confidence of which a description of ours speaks, if it does: of whichever source, because what the source before
+/// gave is held until it ends.
+pub(super) fn stated_confidence(description: &str) -> Option<u8> {
+    let (words, _) = description.split_once(": ")?.1.split_once(" of 100")?;
+    let (name, number) = words.rsplit_once(' ')?;
+    let is_confidence = name.starts_with("confidence") && !name.contains(',');
+    number.parse().ok().filter(|_| is_confidence)
 }
 
 fn write_description(text: &mut String, indicator: &indicator::Indicator, provider: Provider) -> fmt::Result {

@@ -19,7 +19,6 @@ use crate::{
     clock::Deadline,
     domain::{
         arrival::Sighting,
-        indicator::Provider,
         inventory::InventoryPage,
         outcome::Rejection,
         problem::{Problem, Role},
@@ -103,7 +102,6 @@ impl Inventory {
     /// As [`Inventory::page`].
     pub async fn shown(
         &self,
-        provider: Provider,
         skip_token: Option<&str>,
         deadline: &Deadline,
         traffic: &Traffic,
@@ -115,7 +113,7 @@ impl Inventory {
             "includeDisabled": true,
             "minValidUntil": ended.to_rfc3339_opts(SecondsFormat::Millis, true),
         });
-        let read_page = |body: &[u8]| shown::read_page(body, &self.source_system, provider);
+        let read_page = |body: &[u8]| shown::read_page(body, &self.source_system);
         self.ask(filter, skip_token, read_page, |page| page.next.as_deref(), deadline, traffic).await
     }
 

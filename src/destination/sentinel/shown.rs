@@ -14,7 +14,6 @@ use crate::domain::{
     deciding_record::Tag,
     entry::Handle,
     fingerprint::Fingerprint,
-    indicator::Provider,
     observable::Key,
     shown::{Field, Fields, Labels, Shown, ShownPage},
 };
@@ -26,13 +25,13 @@ const ACTION: &str = "action:";
 ///
 /// # Errors
 /// It is no page, or does not say how to go on.
-pub fn read_page(body: &[u8], source_system: &str, provider: Provider) -> Result<ShownPage, Unclear> {
+pub fn read_page(body: &[u8], source_system: &str) -> Result<ShownPage, Unclear> {
     let (items, next) = items(body)?;
     let mut page = ShownPage { next, ..ShownPage::default() };
     for item in items {
         // Another source's are nobody's business here.
         let Ok(properties) = of_source(item, source_system) else { continue };
-        match shown(&properties, provider) {
+        match shown(&properties) {
             Some(shown) => page.shown.push(shown),
             None => page.left_alone += 1,
         }
@@ -41,14 +40,14 @@ pub fn read_page(body: &[u8], source_system: &str, provider: Provider) -> Result
 }
 
 /// `None`: it has no id under which we would send anything.
-fn shown(properties: &Properties, provider: Provider) -> Option<Shown> {
+fn shown(properties: &Properties) -> Option<Shown> {
     let id = Key(stix_id(properties.external_id.as_deref()?)?);
     let pattern = properties.pattern.as_deref().unwrap_or_default();
     let value = pattern::read(pattern).ok().map(|(key, _)| key);
     // An older version may have spelt it otherwise.
     let is_ours = value == Some(id) || pattern::key_as_spelt(pattern) == Some(id);
     let description = properties.description.as_str().unwrap_or_default();
-    let stated = stated_confidence(description, provider);
+    let stated = stated_confidence(description);
     let mut unmuted = description.to_owned();
     unmute(&mut unmuted);
     let labels = [&properties.threat_intelligence_tags, &properties.labels];

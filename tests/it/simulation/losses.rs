@@ -61,9 +61,15 @@ impl Losses {
     /// Whether a value was lost and is not to be found out by looking: its request was not in the sample, or the pass that
     /// sent it was killed.
     pub fn are_open(&self, value: &str) -> bool {
+        self.keys_of(value).iter().any(|key| !self.awaited.contains(key))
+    }
+
+    /// The keys of what was lost of a value.
+    pub fn keys_of(&self, value: &str) -> Vec<Key> {
         let lost = self.lost.lock().unwrap();
         let digest = sha256(value);
-        lost.iter().any(|(key, lost)| (lost == value || *lost == digest) && !self.awaited.contains(key))
+        let of_value = lost.iter().filter(|(_, lost)| *lost == value || **lost == digest);
+        of_value.map(|(key, _)| *key).collect()
     }
 
     /// Whether something was lost that the lane waits for.

@@ -18,7 +18,7 @@ use super::{
     losses::Losses,
     nature::{Nature, heals, is_rejected, record, value},
     second::Second,
-    source::{Kind, Source},
+    source::{Kind, Source, is_gti},
     tally::Tally,
 };
 use crate::harness::world::{World, check_report, over_the_queue};
@@ -94,9 +94,7 @@ pub async fn simulate(seed: u64) -> Tally {
     }
     let second = dice.chance(0.4).then(|| Second::add(&mut world, &mut dice));
     let mut own = Dice::new(seed ^ 0x105e);
-    // What Google's lists gave cannot be asked for again for long, so there each of these would be a gap by itself.
-    let is_mandiant = source.kind == Kind::Mandiant;
-    let losses = (own.chance(0.3) && is_mandiant).then(|| Losses::add(&mut world, &mut own));
+    let losses = own.chance(0.3).then(|| Losses::add(&mut world, &mut own));
     let count = dice.between(50, 900);
     let span = dice.pick(&[3600, 86_400, 2 * 86_400]);
     let start = world.ago(TimeDelta::minutes(10));
@@ -156,8 +154,11 @@ pub async fn simulate(seed: u64) -> Tally {
     simulation.live_through(seed, &chaos, records.clone()).await;
     simulation.calm_down(seed, &chaos).await;
     // An audit would find the request that was lost.
-    if is_mandiant && simulation.losses.is_none() {
-        simulation.meddle(seed).await;
+    if simulation.losses.is_none() {
+        simulation.meddle(seed, &chaos).await;
+        simulation.fill_up().await;
+    } else if is_gti(&simulation.world) {
+        simulation.find_what_was_lost(seed).await;
         simulation.fill_up().await;
     }
     simulation.reckon(&chaos, &records).await

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::feeds::NotedLoss;
 use sandbox::{corpus::Record, mandiant::Mandiant};
 
@@ -116,6 +116,15 @@ impl Source {
         match is_gti(world) {
             true => self.lists.records(),
             false => self.mandiant.records(),
+        }
+    }
+
+    /// What was updated since then can be read again at `now`. Google keeps a package until seven days after its hour began,
+    /// which says what holds at its end.
+    pub fn kept_since(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self.kind {
+            Kind::Mandiant => DateTime::UNIX_EPOCH,
+            Kind::Gti | Kind::Both => now - TimeDelta::days(7) + TimeDelta::hours(1),
         }
     }
 
