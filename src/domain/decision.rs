@@ -219,7 +219,7 @@ impl Policy {
         {
             let name =
                 |(hash_type, _)| Name { key: indicator.observable.subject(hash_type).key(), hash_type };
-            let former = manifest.files_of(version.tag).map(|key| self.former_name(key));
+            let former = manifest.files_of(version.tag).into_iter().map(|key| self.former_name(key));
             let mut digests: Vec<Name> = hashes.all().map(name).chain(former).collect();
             digests.retain(|name| held(manifest, name.key).as_ref().is_some_and(yields));
             names.append(&mut digests);
