@@ -179,6 +179,8 @@ pub fn plan_page(
     let names = page.iter().flat_map(|named| &named.names);
     let known: Vec<Option<Entry>> = names.map(|name| manifest.get(name.key).copied()).collect();
     let mut known = known.as_slice();
+    // Of one record each; made once for all.
+    let (mut sent, mut fates) = (Vec::new(), Vec::new());
     for (record, Named { indicator, names, rejected_as }) in page.into_iter().enumerate() {
         let held = known.split_off(..names.len()).expect("there is one for each name");
         let admitted = policy.admit(&indicator);
@@ -192,7 +194,6 @@ pub fn plan_page(
         // Another record of the page stands for it there, or another had the same former name.
         former.retain(|name| !deciders.contains_key(&name.key) && displaced.insert(name.key));
         let decider = candidate.decider(None, circumstances);
-        let (mut sent, mut fates) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
         for (name, held) in names.iter().zip(held) {
             candidate.is_contested = deciders[&name.key].is_contested;
             let decision = match decides(name) {
@@ -229,7 +230,7 @@ pub fn plan_page(
             let former = former.into_iter().map(|name| (name, Change::Displaced, decider));
             plan.send.extend(former.map(|name| planned(indicator.clone(), name)));
         }
-        let fate = fates.into_iter().max();
+        let fate = fates.drain(..).max();
         let Some(last) = sent.pop() else {
             if fate == Some(Fate::Dropped(DropReason::Excluded))
                 && let Some(hit) = policy.exclusions.find(&indicator.observable)
@@ -240,7 +241,7 @@ pub fn plan_page(
             continue;
         };
         plan.beside.extend(fate.map(|fate| (record, fate)));
-        plan.send.extend(sent.into_iter().map(|name| planned(indicator.clone(), name)));
+        plan.send.extend(sent.drain(..).map(|name| planned(indicator.clone(), name)));
         plan.send.push(planned(indicator, last));
     }
     plan

@@ -7,7 +7,10 @@ use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::pattern::Pattern;
-use crate::domain::{indicator::Reference, observable::StixId};
+use crate::{
+    domain::{indicator::Reference, observable::StixId},
+    http::text::percent_encoded_path,
+};
 
 /// What the upload API calls the objects of a request.
 pub const STIX_OBJECTS: &str = "stixobjects";
@@ -66,7 +69,7 @@ pub struct ExternalReference<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<FullName<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<RecordPage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<&'a str>,
 }
@@ -116,6 +119,26 @@ impl fmt::Display for FullName<'_> {
 }
 
 impl Serialize for FullName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Where the provider shows a record.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPage<'a> {
+    pub at: &'static str,
+    pub id: &'a str,
+}
+
+impl fmt::Display for RecordPage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, id } = self;
+        write!(f, "{at}{}", percent_encoded_path(id))
+    }
+}
+
+impl Serialize for RecordPage<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
