@@ -172,7 +172,7 @@ pub fn plan_page(
     let versions: Vec<RecordVersion> =
         page.iter().map(|named| RecordVersion::of(&named.indicator, circumstances.horizon)).collect();
     let deciders = deciders(&page, &versions);
-    let mut plan = Plan::default();
+    let mut plan = Plan { send: Vec::with_capacity(page.len()), ..Plan::default() };
     // Former names that were dealt with: two records may share one.
     let mut displaced = HashSet::new();
     // All at once, because they wait for memory, and together they wait less.

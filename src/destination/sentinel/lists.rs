@@ -55,7 +55,9 @@ fn json_length(text: &str) -> usize {
 
 /// The text up to a length that no name has.
 fn bounded(text: &str) -> &str {
-    text.char_indices().nth(LONGEST_NAME).map_or(text, |(end, _)| &text[..end])
+    // A text has no more characters than bytes.
+    let end = if text.len() > LONGEST_NAME { text.char_indices().nth(LONGEST_NAME) } else { None };
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 /// Sentinel shows them as tags, and rules filter by them. Those that name an activity group come last: Microsoft's rules

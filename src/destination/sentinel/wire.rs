@@ -150,9 +150,9 @@ pub struct Timestamp(pub DateTime<Utc>);
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(time) = self;
+        let time = self.0.naive_utc();
         if !(0..=9999).contains(&time.year()) {
-            return serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true));
+            return serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true));
         }
         // Four of them in every object: by hand it takes a tenth of the time.
         let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -163,7 +163,7 @@ impl Serialize for Timestamp {
             (11..13, time.hour()),
             (14..16, time.minute()),
             (17..19, time.second()),
-            (20..23, time.timestamp_subsec_millis().min(999)),
+            (20..23, (time.nanosecond() / 1_000_000).min(999)),
         ];
         for (place, mut number) in fields {
             for digit in text[place].iter_mut().rev() {
