@@ -23,6 +23,7 @@ pub mod host;
 pub mod http;
 pub mod pass;
 pub mod process;
+pub mod program;
 pub mod settings;
 pub mod signals;
 pub mod source;

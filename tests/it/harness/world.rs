@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -107,6 +107,8 @@ pub struct World {
     pub defender: Defender,
     pub state: TempDir,
     vars: BTreeMap<String, String>,
+    /// What `sentinel` held when its objects were last checked.
+    checked: Mutex<BTreeMap<(String, String), Value>>,
 }
 
 impl World {
@@ -142,8 +144,19 @@ impl World {
         net.host(DEFENDER, defender.router());
         let state = memory();
         let vars = BTreeMap::new();
-        let mut world =
-            Self { net, clock, mandiant, gti, entra, sentinel, resource_manager, defender, state, vars };
+        let mut world = Self {
+            net,
+            clock,
+            mandiant,
+            gti,
+            entra,
+            sentinel,
+            resource_manager,
+            defender,
+            state,
+            vars,
+            checked: Mutex::default(),
+        };
         let directory = world.state.path().display().to_string();
         for (name, value) in [
             ("MATI_KEY", "sandbox-key"),
@@ -304,12 +317,17 @@ impl World {
         found.remove(0)
     }
 
+    /// Checks each object that Sentinel took since the last time.
     fn check_objects(&self) {
-        let now = self.now();
-        for object in self.sentinel.stored().values() {
-            stix::check(object);
-            stock_rules::check(object, now);
+        let (now, stored) = (self.now(), self.sentinel.stored());
+        let mut checked = self.checked.lock().expect("no scenario has failed before");
+        for (key, object) in &stored {
+            if checked.get(key) != Some(object) {
+                stix::check(object);
+                stock_rules::check(object, now);
+            }
         }
+        *checked = stored;
     }
 }
 

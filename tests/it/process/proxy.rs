@@ -153,18 +153,22 @@ async fn no_proxy_names_what_is_reached_directly_and_a_settings_file_can_name_a_
 
 #[tokio::test]
 async fn a_tunnel_that_the_proxy_denies_is_told_as_the_proxy_s_doing() {
-    for denial in [
-        "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
-        "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n",
-    ] {
-        let (mut bench, proxy) = (bench().await, Proxy::start(Some(denial)).await);
-        bench.settings.insert("HTTPS_PROXY".into(), format!("http://{}", proxy.address));
-        let output = checked(&bench.settings).await;
-        assert_eq!(output.status.code(), Some(1));
-        let text = shown(&output);
-        let vault = text.lines().find(|line| line.contains("Key Vault: ")).unwrap();
-        assert!(vault.contains("the proxy of HTTPS_PROXY"), "{vault}");
-    }
+    tokio::join!(
+        is_told_as_the_proxy_s_doing("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"),
+        is_told_as_the_proxy_s_doing(
+            "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"
+        ),
+    );
+}
+
+async fn is_told_as_the_proxy_s_doing(denial: &'static str) {
+    let (mut bench, proxy) = (bench().await, Proxy::start(Some(denial)).await);
+    bench.settings.insert("HTTPS_PROXY".into(), format!("http://{}", proxy.address));
+    let output = checked(&bench.settings).await;
+    assert_eq!(output.status.code(), Some(1));
+    let text = shown(&output);
+    let vault = text.lines().find(|line| line.contains("Key Vault: ")).unwrap();
+    assert!(vault.contains("the proxy of HTTPS_PROXY"), "{vault}");
 }
 
 #[tokio::test]

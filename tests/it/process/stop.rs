@@ -86,37 +86,39 @@ async fn signal(pid: &str, signal: &str) -> bool {
 
 #[tokio::test]
 async fn a_handler_whose_host_is_gone_commits_and_ends() {
-    for sent in [HostSignal::Kill, HostSignal::Interrupt] {
-        let bench = Bench::new().await;
-        let sentinel = &bench.world.sentinel;
-        let records = records(23, 12_000, 0.0);
-        bench.world.mandiant.put_all(records.clone());
-        sentinel.knobs(|knobs| knobs.delay = Duration::from_secs(2));
-        let mut options = bench.options();
-        options.own_process = true;
-        let host = FunctionsHost::start(options).await.unwrap();
-        let dies = async {
-            while sentinel.stored().is_empty() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            host.signal(sent).await.unwrap();
-        };
-        let tick_of_dead = tokio::time::timeout(PATIENCE, host.fire_timer("SyncTimer", TimerFire::default()));
-        let (_, ()) = tokio::join!(tick_of_dead, dies);
-        // What it holds is free for the next host, and what it had sent is known.
-        sentinel.knobs(|knobs| knobs.delay = Duration::ZERO);
-        let next = bench.host().await;
-        assert_eq!(tick(&next).await["end"], "caught_up");
-        assert_eq!(held(sentinel), wanted(&records));
-        assert_eq!(sentinel.log().len(), wanted(&records).len(), "something settled was sent again");
-        let runs = std::fs::read_dir(bench.path().join("state/runs")).unwrap();
-        let mut ends: Vec<String> = runs
-            .map(|run| serde_json::from_slice(&std::fs::read(run.unwrap().path()).unwrap()).unwrap())
-            .map(|run: serde_json::Value| run["end"].as_str().unwrap().to_owned())
-            .collect();
-        ends.sort_unstable();
-        assert_eq!(ends, ["caught_up", "paused"], "{sent:?}: the pass under the dead host did not go on");
-    }
+    tokio::join!(commits_and_ends_after(HostSignal::Kill), commits_and_ends_after(HostSignal::Interrupt));
+}
+
+async fn commits_and_ends_after(sent: HostSignal) {
+    let bench = Bench::new().await;
+    let sentinel = &bench.world.sentinel;
+    let records = records(23, 12_000, 0.0);
+    bench.world.mandiant.put_all(records.clone());
+    sentinel.knobs(|knobs| knobs.delay = Duration::from_secs(2));
+    let mut options = bench.options();
+    options.own_process = true;
+    let host = FunctionsHost::start(options).await.unwrap();
+    let dies = async {
+        while sentinel.stored().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        host.signal(sent).await.unwrap();
+    };
+    let tick_of_dead = tokio::time::timeout(PATIENCE, host.fire_timer("SyncTimer", TimerFire::default()));
+    let (_, ()) = tokio::join!(tick_of_dead, dies);
+    // What it holds is free for the next host, and what it had sent is known.
+    sentinel.knobs(|knobs| knobs.delay = Duration::ZERO);
+    let next = bench.host().await;
+    assert_eq!(tick(&next).await["end"], "caught_up");
+    assert_eq!(held(sentinel), wanted(&records));
+    assert_eq!(sentinel.log().len(), wanted(&records).len(), "something settled was sent again");
+    let runs = std::fs::read_dir(bench.path().join("state/runs")).unwrap();
+    let mut ends: Vec<String> = runs
+        .map(|run| serde_json::from_slice(&std::fs::read(run.unwrap().path()).unwrap()).unwrap())
+        .map(|run: serde_json::Value| run["end"].as_str().unwrap().to_owned())
+        .collect();
+    ends.sort_unstable();
+    assert_eq!(ends, ["caught_up", "paused"], "{sent:?}: the pass under the dead host did not go on");
 }
 
 /// Idle, it has nothing to commit, and must not stay either.

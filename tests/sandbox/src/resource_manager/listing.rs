@@ -1,7 +1,5 @@
 //! What is listed, page by page.
 
-use std::collections::BTreeMap;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -64,17 +62,14 @@ impl ResourceManager {
 
     /// A new listing; its number.
     fn begin(&self, body: &Value, now: DateTime<Utc>) -> usize {
-        let (knobs, planted) = {
+        let (knobs, mut resources) = {
             let inner = self.inner.lock().unwrap();
             (inner.knobs.clone(), inner.planted.clone())
         };
-        let mut resources = planted;
-        resources.extend(self.visible(now - knobs.lag));
         let sources: Option<Vec<&str>> =
             body["sources"].as_array().map(|sources| sources.iter().filter_map(Value::as_str).collect());
-        let is_wanted = |resource: &Value| {
-            let source = resource["properties"]["source"].as_str().unwrap_or_default();
-            // Whether the filter minds case is not documented; the less it does, the more a client has to.
+        // Whether the filter minds case is not documented; the less it does, the more a client has to.
+        let is_named = |source: &str| {
             let named = sources.as_ref().is_none_or(|sources| {
                 sources.is_empty() || sources.iter().any(|name| name.eq_ignore_ascii_case(source))
             });
@@ -83,10 +78,17 @@ impl ResourceManager {
         // A search of texts: whatever names one of them, in whatever field.
         let keywords: Vec<&str> =
             body["keywords"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let is_found = |resource: &Value| {
-            let text = resource.to_string();
-            keywords.is_empty() || knobs.ignore_keywords || keywords.iter().any(|word| text.contains(word))
-        };
+        let is_found = |of: &Value| keywords.is_empty() || knobs.ignore_keywords || mentions(of, &keywords);
+        resources.retain(|_, resource| {
+            is_named(resource["properties"]["source"].as_str().unwrap_or_default()) && is_found(resource)
+        });
+        let stored = self.sentinel.stored_at(now - knobs.lag, |source, object| {
+            object["type"] == "indicator" && is_named(source) && is_found(object)
+        });
+        resources.extend(stored.into_iter().map(|(key, object)| {
+            let resource = resource(&key.0, &object);
+            (key, resource)
+        }));
         // Whether it lists what ended or was revoked, unless it is asked to, is not documented.
         let lists_disabled = body["includeDisabled"] == true || !knobs.hides_disabled;
         let until =
@@ -101,10 +103,7 @@ impl ResourceManager {
         let asked =
             body["pageSize"].as_u64().map_or(usize::MAX, |size| usize::try_from(size).unwrap_or(usize::MAX));
         let listing = Listing {
-            resources: resources
-                .into_values()
-                .filter(|resource| is_wanted(resource) && is_found(resource) && is_listed(resource))
-                .collect(),
+            resources: resources.into_values().filter(is_listed).collect(),
             page_size: asked.clamp(1, knobs.largest_page),
             pages_given: 0,
         };
@@ -112,17 +111,15 @@ impl ResourceManager {
         inner.listings.push(listing);
         inner.listings.len() - 1
     }
+}
 
-    /// Sentinel's indicators as they were at `at`.
-    fn visible(&self, at: DateTime<Utc>) -> BTreeMap<(String, String), Value> {
-        let stored = self.sentinel.stored_at(at).into_iter();
-        let indicators = stored.filter(|(_, object)| object["type"] == "indicator");
-        indicators
-            .map(|((source, id), object)| {
-                let resource = resource(&source, &object);
-                ((source, id), resource)
-            })
-            .collect()
+/// Whether a text within `value` holds one of `words`.
+fn mentions(value: &Value, words: &[&str]) -> bool {
+    match value {
+        Value::String(text) => words.iter().any(|word| text.contains(word)),
+        Value::Array(values) => values.iter().any(|value| mentions(value, words)),
+        Value::Object(values) => values.values().any(|value| mentions(value, words)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -45,22 +45,28 @@ impl Sentinel {
         true
     }
 
-    /// What was stored at `at`, by source and id.
-    pub fn stored_at(&self, at: DateTime<Utc>) -> BTreeMap<(String, String), Value> {
+    /// What of that which is `wanted`, by its source and itself, was stored at `at`, by source and id.
+    pub fn stored_at(
+        &self,
+        at: DateTime<Utc>,
+        wanted: impl Fn(&str, &Value) -> bool,
+    ) -> BTreeMap<(String, String), Value> {
         let inner = self.inner.lock().unwrap();
         let mut stored = BTreeMap::new();
         let mut hands = inner.hands.iter().filter(|hand| hand.at <= at).peekable();
         for row in 0..=inner.log.len() {
             while let Some(hand) = hands.next_if(|hand| hand.rows <= row) {
+                let (source, id) = &hand.of;
                 match &hand.object {
-                    Some(object) => _ = stored.insert(hand.of.clone(), object.clone()),
-                    None => _ = stored.remove(&hand.of),
+                    Some(object) => _ = stored.insert((source, id), object),
+                    None => _ = stored.remove(&(source, id)),
                 }
             }
             if let Some(row) = inner.log.get(row).filter(|row| row.at <= at) {
-                stored.insert((row.source.clone(), row.id.clone()), row.object.clone());
+                stored.insert((&row.source, &row.id), &row.object);
             }
         }
-        stored
+        let wanted = stored.into_iter().filter(|((source, _), object)| wanted(source, object));
+        wanted.map(|((source, id), object)| ((source.clone(), id.clone()), object.clone())).collect()
     }
 }
