@@ -21,6 +21,11 @@ impl Tag {
         Self((xxh3_64(source_id.as_bytes()) >> (u64::BITS - Self::BITS)).max(1))
     }
 
+    /// As a number, which is as good as random.
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
+
     pub(super) fn to_bytes(self) -> [u8; 6] {
         let [.., a, b, c, d, e, f] = self.0.to_be_bytes();
         [a, b, c, d, e, f]

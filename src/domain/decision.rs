@@ -12,7 +12,7 @@ use super::{
     fingerprint::Fingerprint,
     indicator::Indicator,
     manifest::Manifest,
-    observable::{Key, Name, Observable},
+    observable::{HashType, Key, Name, Observable},
     outcome::{Change, Fate},
     policy::{Circumstances, Policy},
     purpose::Purpose,
@@ -240,10 +240,12 @@ impl Policy {
         if let Observable::File(hashes) = &indicator.observable
             && decides
         {
+            let is_other =
+                |(hash_type, _): &(HashType, &str)| wanted.iter().all(|name| name.hash_type != *hash_type);
             let name =
                 |(hash_type, _)| Name { key: indicator.observable.subject(hash_type).key(), hash_type };
-            let former = manifest.files_of(version.tag).map(|key| self.former_name(key));
-            let mut digests: Vec<Name> = hashes.all().map(name).chain(former).collect();
+            let former = manifest.files_of(version.tag).into_iter().map(|key| self.former_name(key));
+            let mut digests: Vec<Name> = hashes.all().filter(is_other).map(name).chain(former).collect();
             digests.retain(|name| held(manifest, name.key).as_ref().is_some_and(yields));
             names.append(&mut digests);
         }

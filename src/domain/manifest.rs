@@ -1,6 +1,6 @@
 //! What a lane knows of every indicator it sent: the memory that makes a second reading send nothing twice.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{mem, ops::Range};
 
 use chrono::{DateTime, Utc};
 
@@ -10,8 +10,8 @@ use super::{
     fingerprint::Fingerprint,
     handles::Handles,
     manifest_format::Content,
-    observable::{IndicatorType, Key},
-    places::Places,
+    observable::Key,
+    places::{Places, PlacesOfFiles, record_of_file},
 };
 
 /// All entries of a lane, by key: one block of them, and a table of their places.
@@ -21,7 +21,7 @@ pub struct Manifest {
     places: Places,
     handles: Handles,
     /// Where the files stand, by the records that decide about them; made when it is first asked for.
-    files: Option<BTreeSet<(Tag, Key)>>,
+    files: Option<PlacesOfFiles>,
 }
 
 impl Manifest {
@@ -43,10 +43,17 @@ impl Manifest {
     pub fn put(&mut self, known: impl Into<Known>) {
         let Known { entry, handle } = known.into();
         self.handles.set(entry.key, handle);
-        self.files.as_mut().into_iter().for_each(|files| files.extend(place_of_file(&entry)));
-        match self.places.find_or_note(&self.entries, entry.key) {
-            Some(place) => self.entries[place] = entry,
-            None => self.entries.push(entry),
+        let (place, before) = match self.places.find_or_note(&self.entries, entry.key) {
+            Some(place) => (place, Some(mem::replace(&mut self.entries[place], entry))),
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1, None)
+            }
+        };
+        if let Some(files) = &mut self.files
+            && before.as_ref().and_then(record_of_file) != record_of_file(&entry)
+        {
+            files.note(&self.entries, place);
         }
     }
 
@@ -103,6 +110,7 @@ impl Manifest {
         });
         self.entries.sort_unstable_by_key(|entry| entry.key);
         self.places = Places::of(&self.entries);
+        self.files = None;
         before - self.entries.len()
     }
 
@@ -140,21 +148,9 @@ impl Manifest {
 
     /// The keys under which files stand that the record `tag` decides about: the names of files come and go, and one
     /// that a record no longer has can be found by nothing else.
-    pub fn files_of(&mut self, tag: Tag) -> impl Iterator<Item = Key> + '_ {
-        if self.files.is_none() {
-            self.files = Some(self.entries().iter().filter_map(place_of_file).collect());
-        }
-        let first = Key::from([0; 16]);
-        let files = self.files.as_ref().expect("just made");
-        files.range((tag, first)..).take_while(move |(of, _)| *of == tag).map(|(_, key)| *key)
+    pub fn files_of(&mut self, tag: Tag) -> Vec<Key> {
+        self.files.get_or_insert_with(|| PlacesOfFiles::of(&self.entries)).of_record(&self.entries, tag)
     }
-}
-
-/// A file, and the record that decides about it.
-fn place_of_file(entry: &Entry) -> Option<(Tag, Key)> {
-    let tag = entry.deciding_record().tag;
-    let is_known = tag != Tag::UNKNOWN && entry.indicator_type() == Some(IndicatorType::Hash);
-    is_known.then_some((tag, entry.key))
 }
 
 impl<K: Into<Known>> FromIterator<K> for Manifest {
@@ -175,8 +171,9 @@ mod tests {
 
     use super::*;
     use crate::domain::{
-        deciding_record::RecordVersion,
+        deciding_record::{Decider, RecordVersion},
         manifest_format::{decode, encode},
+        observable::IndicatorType,
     };
 
     fn entry(key: u16, fingerprint: u64) -> Entry {
@@ -210,6 +207,39 @@ mod tests {
                     false => part.into_iter().for_each(|known| manifest.put(known)),
                 }
                 prop_assert!(manifest.known().eq(put.known()));
+            }
+        }
+
+        /// Of whatever is put, the files that a record decides about are found by it, and those that it decided about
+        /// before are not; whenever it is first asked.
+        #[test]
+        fn files_are_found_by_the_record_that_decides_about_them(
+            puts in prop::collection::vec((0..300_u16, 0..40_u32, any::<bool>(), 0..90_u8), 0..2000),
+            asked_from in 0..2000_usize,
+        ) {
+            let tag_of = |record: u32| if record == 0 { Tag::UNKNOWN } else { Tag::of(&record.to_string()) };
+            let dropped = entry(0, 0).key;
+            let mut manifest = Manifest::default();
+            for (count, (key, record, is_file, compact)) in puts.into_iter().enumerate() {
+                let indicator_type = if is_file { IndicatorType::Hash } else { IndicatorType::Url };
+                let version = RecordVersion { updated: 1, tag: tag_of(record) };
+                let decider = Decider { version, ..Decider::default() };
+                manifest.put(entry(key, 1).of_type(indicator_type).decided_by(decider));
+                if compact == 0 {
+                    manifest.compact(|entry| entry.key != dropped);
+                }
+                if count < asked_from {
+                    continue;
+                }
+                let of_record = |entry: &&Entry| {
+                    record > 0
+                        && entry.deciding_record().tag == tag_of(record)
+                        && entry.indicator_type() == Some(IndicatorType::Hash)
+                };
+                let mut expected: Vec<Key> =
+                    manifest.entries().iter().filter(of_record).map(|entry| entry.key).collect();
+                expected.sort_unstable();
+                prop_assert_eq!(manifest.files_of(tag_of(record)), expected);
             }
         }
 

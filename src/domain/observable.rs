@@ -295,7 +295,7 @@ impl Subject<'_> {
             SubjectKind::Url => "url",
             SubjectKind::File(hash_type) => hash_type.name(),
         };
-        Key(Uuid::new_v5(&NAMESPACE, format!("{kind}:{}", self.value).as_bytes()))
+        Key(Uuid::new_v5(&NAMESPACE, [kind, ":", &self.value].concat().as_bytes()))
     }
 }
 

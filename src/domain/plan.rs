@@ -183,13 +183,15 @@ pub fn plan_page(
     };
     let is_retry = circumstances.purpose == Purpose::Retry;
     let deciders = deciders(&page, &versions, |record, name| !is_retry || is_offered(record, name));
-    let mut plan = Plan::default();
+    let mut plan = Plan { send: Vec::with_capacity(page.len()), ..Plan::default() };
     // Former names that were dealt with: two records may share one.
     let mut displaced = HashSet::new();
     // All at once, because they wait for memory, and together they wait less.
     let names = page.iter().flat_map(|named| &named.names);
     let known: Vec<Option<Entry>> = names.map(|name| manifest.get(name.key).copied()).collect();
     let mut known = known.as_slice();
+    // Of one record each; made once for all.
+    let (mut sent, mut fates) = (Vec::new(), Vec::new());
     for (record, Named { indicator, names, rejected_as }) in page.into_iter().enumerate() {
         let held = known.split_off(..names.len()).expect("there is one for each name");
         let admitted = policy.admit(&indicator);
@@ -203,7 +205,6 @@ pub fn plan_page(
         // Another record of the page stands for it there, or another had the same former name.
         former.retain(|name| !deciders.contains_key(&name.key) && displaced.insert(name.key));
         let decider = candidate.decider(None, circumstances);
-        let (mut sent, mut fates) = (Vec::with_capacity(names.len()), Vec::with_capacity(names.len()));
         for (name, held) in names.iter().zip(held) {
             candidate.is_contested = deciders[&name.key].is_contested;
             let decision = match decides(name) {
@@ -240,7 +241,7 @@ pub fn plan_page(
             let former = former.into_iter().map(|name| (name, Change::Displaced, decider));
             plan.send.extend(former.map(|name| planned(indicator.clone(), name)));
         }
-        let fate = fates.into_iter().max();
+        let fate = fates.drain(..).max();
         let Some(last) = sent.pop() else {
             if fate == Some(Fate::Dropped(DropReason::Excluded))
                 && let Some(hit) = policy.exclusions.find(&indicator.observable)
@@ -251,7 +252,7 @@ pub fn plan_page(
             continue;
         };
         plan.beside.extend(fate.map(|fate| (record, fate)));
-        plan.send.extend(sent.into_iter().map(|name| planned(indicator.clone(), name)));
+        plan.send.extend(sent.drain(..).map(|name| planned(indicator.clone(), name)));
         plan.send.push(planned(indicator, last));
     }
     plan

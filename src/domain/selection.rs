@@ -174,6 +174,6 @@ impl Policy {
         names.iter().all(is_unknown)
             && self.possible_names(indicator).iter().all(is_unknown)
             && (!matches!(indicator.observable, Observable::File(_))
-                || manifest.files_of(Tag::of(&indicator.source_id)).next().is_none())
+                || manifest.files_of(Tag::of(&indicator.source_id)).is_empty())
     }
 }

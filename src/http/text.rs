@@ -1,9 +1,13 @@
 //! Encoding and truncating outgoing text.
 
+use std::fmt;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Everything that is not unreserved (RFC 3986 §2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+const RESERVED_IN_PATH: &AsciiSet = &RESERVED.remove(b'/');
 
 /// Percent-encodes everything that is not unreserved.
 pub fn percent_encoded(text: &str) -> String {
@@ -11,8 +15,8 @@ pub fn percent_encoded(text: &str) -> String {
 }
 
 /// The same for each part of a path; what separates them stays.
-pub fn percent_encoded_path(path: &str) -> String {
-    path.split('/').map(percent_encoded).collect::<Vec<_>>().join("/")
+pub fn percent_encoded_path(path: &str) -> impl fmt::Display {
+    utf8_percent_encode(path, RESERVED_IN_PATH)
 }
 
 /// `text` in `longest` characters, an ellipsis among them where something is missing.

@@ -93,16 +93,13 @@ impl Files {
             if piece.len() as u64 != end - position {
                 return Err(damaged(SegmentError::Damaged));
             }
-            if begun.is_empty() {
-                begun = piece;
-            } else {
-                begun.extend_from_slice(&piece);
-            }
+            begun = if begun.is_empty() { piece } else { [begun, piece].concat() };
             let is_first = begun.len() as u64 == end;
             position = end;
             let (content, taken) = manifest_format::decode_begun(&begun, is_first).map_err(damaged)?;
             take(&content);
-            begun.drain(..taken);
+            // The next piece finds nothing of this one in memory but a frame that is begun.
+            begun = begun[taken..].to_vec();
         }
         if begun.is_empty() { Ok(()) } else { Err(damaged(SegmentError::Damaged)) }
     }

@@ -110,15 +110,20 @@ fn description(
 /// Takes the meaning from what Microsoft's rules would read as "this indicator is off", in whatever case and with whatever
 /// blanks, because rules differ in how they compare: its semicolon becomes a comma.
 pub(super) fn unmute(text: &mut String) {
-    let lower = text.to_ascii_lowercase();
-    for (place, begin) in lower.match_indices("state:") {
-        let after = lower[place + begin.len()..].trim_start();
-        let rest = MUTING.iter().find_map(|word| after.strip_prefix(word)).map(str::trim_start);
-        if let Some(rest) = rest.filter(|rest| rest.starts_with(';')) {
-            let semicolon = lower.len() - rest.len();
-            text.replace_range(semicolon..=semicolon, ",");
-        }
-    }
+    let semicolon = |(colon, _): (usize, &str)| {
+        let before = text.as_bytes()[..colon]
+            .last_chunk()
+            .filter(|word: &&[u8; 5]| word.eq_ignore_ascii_case(b"state"));
+        let after = before.map(|_| text[colon + 1..].trim_start())?;
+        let behind = |word: &&str| {
+            after.split_at_checked(word.len()).filter(|(begin, _)| begin.eq_ignore_ascii_case(word))
+        };
+        let (_, rest) = MUTING.iter().find_map(behind)?;
+        let rest = rest.trim_start();
+        rest.starts_with(';').then(|| text.len() - rest.len())
+    };
+    let semicolons: Vec<usize> = text.match_indices(':').filter_map(semicolon).collect();
+    semicolons.into_iter().for_each(|place| text.replace_range(place..=place, ","));
 }
 
 /// The confidence of which a description of ours speaks, if it does: of whichever source, because what the source before

@@ -1,10 +1,9 @@
 //! The lists of an object, labels and references, within what a table holds.
 
-use super::wire::{ACTIVITY_GROUP, ExternalReference, FullName, Label};
-use crate::{
-    domain::indicator::{self, Provider, Reference},
-    http::text::percent_encoded_path,
-};
+use std::iter;
+
+use super::wire::{ACTIVITY_GROUP, ExternalReference, FullName, Label, RecordPage};
+use crate::domain::indicator::{self, Provider, Reference};
 
 /// The most bytes that a list takes as JSON. A table cuts a value off behind 32 KB (learn.microsoft.com, "Azure Monitor
 /// service limits"), and half a list is none: rules that look for a label would find nothing.
@@ -21,6 +20,9 @@ pub(super) struct Kept<T> {
 /// Takes one after another from each list in turn, so that no kind crowds out another, as long as what `length` says
 /// fits into `room`. The order within the lists is kept; returns how many of all were left out.
 fn within<T>(lists: &mut [Vec<T>], mut room: usize, length: impl Fn(&T) -> usize) -> usize {
+    if lists.iter().flatten().map(&length).sum::<usize>() <= room {
+        return 0;
+    }
     let all: usize = lists.iter().map(Vec::len).sum();
     let longest = lists.iter().map(Vec::len).max().unwrap_or_default();
     let mut fits: Vec<Vec<bool>> = lists.iter().map(|list| vec![false; list.len()]).collect();
@@ -53,7 +55,9 @@ fn json_length(text: &str) -> usize {
 
 /// The text up to a length that no name has.
 fn bounded(text: &str) -> &str {
-    text.char_indices().nth(LONGEST_NAME).map_or(text, |(end, _)| &text[..end])
+    // A text has no more characters than bytes.
+    let end = if text.len() > LONGEST_NAME { text.char_indices().nth(LONGEST_NAME) } else { None };
+    end.map_or(text, |(end, _)| &text[..end])
 }
 
 /// Sentinel shows them as tags, and rules filter by them. Those that name an activity group come last: Microsoft's rules
@@ -95,7 +99,7 @@ pub(super) fn references(
     let page = ExternalReference {
         source_name: provider.product,
         description: None,
-        url: Some(format!("{}{}", provider.records_at, percent_encoded_path(bounded(&indicator.source_id)))),
+        url: Some(RecordPage { at: provider.records_at, id: bounded(&indicator.source_id) }),
         external_id: Some(bounded(&indicator.source_id)),
     };
     let mut related =
@@ -117,7 +121,6 @@ pub(super) fn references(
         FRAME + description.unwrap_or_default() + reference.external_id.map_or(0, json_length)
     };
     let left_out = within(&mut related, LONGEST_LIST, length);
-    let mut kept = related.concat();
-    kept.insert(0, page);
+    let kept = iter::once(page).chain(related.into_iter().flatten()).collect();
     Kept { kept, left_out }
 }

@@ -7,7 +7,10 @@ use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::pattern::Pattern;
-use crate::domain::{indicator::Reference, observable::StixId};
+use crate::{
+    domain::{indicator::Reference, observable::StixId},
+    http::text::percent_encoded_path,
+};
 
 /// What the upload API calls the objects of a request.
 pub const STIX_OBJECTS: &str = "stixobjects";
@@ -66,7 +69,7 @@ pub struct ExternalReference<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<FullName<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
+    pub url: Option<RecordPage<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_id: Option<&'a str>,
 }
@@ -121,15 +124,35 @@ impl Serialize for FullName<'_> {
     }
 }
 
+/// Where the provider shows a record.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordPage<'a> {
+    pub at: &'static str,
+    pub id: &'a str,
+}
+
+impl fmt::Display for RecordPage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, id } = self;
+        write!(f, "{at}{}", percent_encoded_path(id))
+    }
+}
+
+impl Serialize for RecordPage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// RFC 3339 in milliseconds, as STIX 2.1 §2.16 wants it.
 #[derive(Clone, Copy, Debug)]
 pub struct Timestamp(pub DateTime<Utc>);
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(time) = self;
+        let time = self.0.naive_utc();
         if !(0..=9999).contains(&time.year()) {
-            return serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true));
+            return serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Millis, true));
         }
         // Four of them in every object: by hand it takes a tenth of the time.
         let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -140,7 +163,7 @@ impl Serialize for Timestamp {
             (11..13, time.hour()),
             (14..16, time.minute()),
             (17..19, time.second()),
-            (20..23, time.timestamp_subsec_millis().min(999)),
+            (20..23, (time.nanosecond() / 1_000_000).min(999)),
         ];
         for (place, mut number) in fields {
             for digit in text[place].iter_mut().rev() {

@@ -1,5 +1,7 @@
 //! Mandiant's records to our indicators.
 
+use std::borrow::Cow;
+
 use super::{
     date::date,
     wire::{Association, Campaign, Hash, Judgement, Record, Source, Verdict},
@@ -52,7 +54,7 @@ pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
             severity: rating.and_then(|rating| rating.severity_level.text()).map(str::to_lowercase),
             severity_reasons: rating.map(|rating| words(&rating.severity_reason)).unwrap_or_default(),
             categories: categories(record),
-            sources: sorted(sources().filter_map(|source| source.source_name.text()).map(str::to_owned)),
+            sources: owned(sorted(sources().filter_map(|source| source.source_name.text()))),
             osint_only: is_osint_only(sources().map(is_osint)),
             malware: references(&record.attributed_associations, &["malware", "malware-family"]),
             threat_actors: references(&record.attributed_associations, &["threat-actor"]),
@@ -83,14 +85,11 @@ pub fn indicator(record: &Record<'_>) -> Result<Indicator, Unusable> {
 
 /// The feed knows files by md5; the other digests occur among `associated_hashes`, and perhaps one day alone.
 fn indicator_type(kind: &str) -> Option<IndicatorType> {
-    match kind.to_ascii_lowercase().as_str() {
-        "ipv4" => Some(IndicatorType::Ipv4),
-        "ipv6" => Some(IndicatorType::Ipv6),
-        "fqdn" => Some(IndicatorType::Fqdn),
-        "url" => Some(IndicatorType::Url),
-        "md5" | "sha1" | "sha256" => Some(IndicatorType::Hash),
-        _ => None,
+    if hash_type(kind).is_some() {
+        return Some(IndicatorType::Hash);
     }
+    let others = [IndicatorType::Ipv4, IndicatorType::Ipv6, IndicatorType::Fqdn, IndicatorType::Url];
+    others.into_iter().find(|other| other.name().eq_ignore_ascii_case(kind))
 }
 
 /// What the record is about, and what earlier versions made of its value.
@@ -126,12 +125,7 @@ fn hashes(record: &Record<'_>, value: &str) -> Hashes {
 }
 
 fn hash_type(kind: &str) -> Option<HashType> {
-    match kind.to_ascii_lowercase().as_str() {
-        "md5" => Some(HashType::Md5),
-        "sha1" => Some(HashType::Sha1),
-        "sha256" => Some(HashType::Sha256),
-        _ => None,
-    }
+    HashType::ALL.into_iter().find(|hash_type| hash_type.name().eq_ignore_ascii_case(kind))
 }
 
 /// Whether an analyst calls it benign, or a model does which no analyst contradicts.
@@ -149,9 +143,9 @@ fn is_osint(source: &Source<'_>) -> bool {
 }
 
 fn categories(record: &Record<'_>) -> Vec<String> {
-    let own = record.category.iter().flat_map(words);
-    let of_sources = record.sources.0.iter().flat_map(|Object(source)| words(&source.category));
-    sorted(own.chain(of_sources))
+    let own = record.category.iter().flat_map(lower);
+    let of_sources = record.sources.0.iter().flat_map(|Object(source)| lower(&source.category));
+    owned(sorted(own.chain(of_sources)))
 }
 
 fn references(associations: &List<Object<Association<'_>>>, kinds: &[&str]) -> Vec<Reference> {
@@ -183,7 +177,20 @@ fn reference(id: &Scalar<'_>, name: &Scalar<'_>, title: Option<&str>) -> Option<
 }
 
 fn words(list: &List<Scalar<'_>>) -> Vec<String> {
-    list.0.iter().filter_map(Scalar::text).map(str::to_lowercase).collect()
+    owned(lower(list))
+}
+
+/// The texts of a list in lower case, copied where they are not: most are, and most come again and again.
+fn lower<'a>(list: &'a List<Scalar<'_>>) -> impl Iterator<Item = Cow<'a, str>> {
+    let is_lower = |text: &str| text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    list.0.iter().filter_map(Scalar::text).map(move |text| match is_lower(text) {
+        true => text.into(),
+        false => text.to_lowercase().into(),
+    })
+}
+
+fn owned<'a>(texts: impl IntoIterator<Item = impl Into<Cow<'a, str>>>) -> Vec<String> {
+    texts.into_iter().map(|text| text.into().into_owned()).collect()
 }
 
 /// Sorted and without repeats: the order in which Mandiant lists things says nothing and must not look like a

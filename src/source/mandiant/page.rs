@@ -6,7 +6,7 @@ use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
 };
-use serde_json::from_slice;
+use serde_json::{from_slice, from_str};
 
 use super::{
     convert,
@@ -63,7 +63,12 @@ pub fn parse(body: &[u8]) -> Result<Parsed, MandiantError> {
     }
     // A record that breaks the rules of JSON (a byte that is not UTF-8, a field twice, a number beyond all bounds)
     // fails the page; then the page is cut apart, and each record read by itself, so that it spoils no other.
-    let (page, apart) = match from_slice::<wire::Page<Together>>(body) {
+    // A page that is UTF-8 as a whole, looked at once, need not be looked at text by text.
+    let together = match str::from_utf8(body) {
+        Ok(text) => from_str::<wire::Page<Together>>(text),
+        Err(_) => from_slice(body),
+    };
+    let (page, apart) = match together {
         Ok(page) => (page, None),
         Err(error) => {
             let unreadable = |error: &serde_json::Error| {
