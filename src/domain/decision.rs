@@ -193,21 +193,25 @@ impl Policy {
 
     /// A record that does not decide is admitted: it keeps what is held from running out. What the destination lost, or shows
     /// otherwise than it was sent, it brings back as it says it itself: if the source still lists the deciding record, the
-    /// same reading comes to that later, and if not, no other may ever come.
+    /// same reading comes to that later, and if not, no other may ever come. An earlier state of the deciding record itself
+    /// goes on yielding to it: what the record said between the two must not be heard.
     fn support(&self, entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumstances) -> Decision {
         // The deciding record goes on deciding, until it is known that the source lists it no more.
         let after = contested(entry, candidate, circumstances);
         let is_void = entry.fingerprint == Fingerprint::VOID;
-        let take_over = |change| {
-            let decider = candidate.decider(Some(entry), circumstances);
-            Decision::Send { change, decider }
-        };
+        let is_earlier = candidate.version.tag == entry.deciding_record().tag;
+        let yielding = || after.decider(circumstances.refreshes.last_seen());
+        let taking_over = || candidate.decider(Some(entry), circumstances);
         match entry.state() {
-            State::Held | State::UpdateRejected if is_void => take_over(Change::Updated),
-            State::Absent if is_void => take_over(Change::Created),
+            State::Held | State::UpdateRejected if is_void => {
+                let decider = if is_earlier { yielding() } else { taking_over() };
+                Decision::Send { change: Change::Updated, decider }
+            }
+            State::Absent if is_void && !is_earlier => {
+                Decision::Send { change: Change::Created, decider: taking_over() }
+            }
             State::Held | State::UpdateRejected if entry.valid_until() < circumstances.renew_before => {
-                let decider = after.decider(circumstances.refreshes.last_seen());
-                Decision::Send { change: Change::Renewed, decider }
+                Decision::Send { change: Change::Renewed, decider: yielding() }
             }
             _ => Decision::Keep { fate: Fate::Unchanged, note: changed(entry, after) },
         }

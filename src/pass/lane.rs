@@ -289,7 +289,7 @@ async fn settle<'a>(
 /// gives none.
 fn has_sent_nothing(ledger: &Ledger<'_>, delivery: &Delivery<'_>) -> bool {
     let [requests, ..] = ledger.traffic.numbers();
-    requests == 0 && ledger.counts.left + delivery.open() > 0
+    requests == 0 && ledger.counts.left + ledger.kept_from_retraction + delivery.open() > 0
 }
 
 /// The window could not be read whole in the time of this pass: the next ones are shorter.
@@ -327,6 +327,8 @@ fn report(
                 // Records that a survey marked which this pass did not see the end of.
                 counts.left += ledger.surveyed;
                 let progress = &ledger.state.progress;
+                *if progress.withheld.is_some() { &mut counts.left } else { &mut counts.unchanged } +=
+                    ledger.kept_from_retraction;
                 let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
                 let mut withheld = WithheldReport { retracted, ..ledger.withheld };
                 for example in ledger.unwanted.into_iter().filter(|_| retracted > 0) {

@@ -41,6 +41,9 @@ pub(super) struct Ledger<'a> {
     pub held_before: tally::ByType,
     /// Records that a survey of this pass marked. What becomes of them, its judgement says.
     pub surveyed: u64,
+    /// Records that spoke against what is held and retracted nothing. While a retraction waits they are left to a later pass;
+    /// if none does, others spoke for their indicators after them.
+    pub kept_from_retraction: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
     pub unsettled: HashSet<Key>,
     /// What this pass found that the source could no longer give.
@@ -72,6 +75,7 @@ impl<'a> Ledger<'a> {
             unwanted: Vec::new(),
             held_before: tally::ByType::default(),
             surveyed: 0,
+            kept_from_retraction: 0,
             unsettled: HashSet::new(),
             losses: Vec::new(),
             audit: None,

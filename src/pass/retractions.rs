@@ -62,7 +62,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
     if circumstances.purpose == Purpose::Survey {
         ledger.surveyed += count;
     } else {
-        ledger.counts.left += count;
+        ledger.kept_from_retraction += count;
         // How many wait in all is counted when the window ends.
         let waiting = ledger.state.progress.withheld.unwrap_or_default();
         ledger.state.progress.withheld = Some(waiting);
@@ -106,11 +106,8 @@ pub(super) fn judge_survey(ledger: &mut Ledger<'_>) {
     let (marked, held) = waiting(ledger);
     ledger.state.progress.judge_survey(marked, held, now);
     let surveyed = std::mem::take(&mut ledger.surveyed);
-    match ledger.state.progress.withheld {
-        Some(_) => ledger.counts.left += surveyed,
-        // Those that the second reading retracts are read once more, and so is what expired meanwhile.
-        None => ledger.counts.unchanged += surveyed,
-    }
+    // Those that the second reading retracts are read once more, and so is what expired meanwhile.
+    ledger.kept_from_retraction += surveyed;
     let is_collected = |purpose| matches!(purpose, Purpose::Collection { .. });
     if ledger.state.progress.backfills.iter().any(|backfill| is_collected(backfill.purpose)) {
         info!(lane = lane.name, "{marked} of {held} indicators are no longer wanted and are retracted");
