@@ -83,6 +83,7 @@ fn decode_and_plan(page: &[u8], policy: &Policy) -> Vec<Planned> {
         &Circumstances {
             purpose: Purpose::Live,
             refreshes: Refreshes::default(),
+            recalls: true,
             horizon: now(),
             renew_before: now(),
             now: now(),

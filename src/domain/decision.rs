@@ -192,22 +192,22 @@ impl Policy {
     }
 
     /// A record that does not decide is admitted: it keeps what is held from running out. What the destination lost, or shows
-    /// otherwise than it was sent, it brings back as it says it itself: if the source still lists the deciding record, the
-    /// same reading comes to that later, and if not, no other may ever come. An earlier state of the deciding record itself
-    /// goes on yielding to it: what the record said between the two must not be heard.
+    /// otherwise than it was sent, it brings back. It goes on yielding to the deciding record, as an earlier state of that
+    /// does, so that nothing is heard that was said between the two. Only where another source gave the deciding record, and
+    /// the present one will never tell that it is gone, it decides from now on.
     fn support(&self, entry: &Entry, candidate: &Candidate<'_>, circumstances: &Circumstances) -> Decision {
         // The deciding record goes on deciding, until it is known that the source lists it no more.
         let after = contested(entry, candidate, circumstances);
         let is_void = entry.fingerprint == Fingerprint::VOID;
-        let is_earlier = candidate.version.tag == entry.deciding_record().tag;
+        let yields = circumstances.recalls || candidate.version.tag == entry.deciding_record().tag;
         let yielding = || after.decider(circumstances.refreshes.last_seen());
         let taking_over = || candidate.decider(Some(entry), circumstances);
         match entry.state() {
             State::Held | State::UpdateRejected if is_void => {
-                let decider = if is_earlier { yielding() } else { taking_over() };
+                let decider = if yields { yielding() } else { taking_over() };
                 Decision::Send { change: Change::Updated, decider }
             }
-            State::Absent if is_void && !is_earlier => {
+            State::Absent if is_void && !yields => {
                 Decision::Send { change: Change::Created, decider: taking_over() }
             }
             State::Held | State::UpdateRejected if entry.valid_until() < circumstances.renew_before => {

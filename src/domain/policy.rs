@@ -48,6 +48,8 @@ pub struct Named {
 pub struct Circumstances {
     pub purpose: Purpose,
     pub refreshes: Refreshes,
+    /// Whether the source can be asked again for all that it lists, see [`Limits::recalls`](super::window::Limits::recalls).
+    pub recalls: bool,
     /// The source's times are not believed beyond this: the end of the window that the records came in.
     pub horizon: DateTime<Utc>,
     /// What is valid until earlier than this is renewed.

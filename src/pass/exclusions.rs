@@ -139,10 +139,17 @@ async fn retract<'a>(
     values: Vec<Observable>,
 ) -> Result<(), Halt> {
     let refreshes = ledger.state.progress.refreshes;
+    let recalls = ledger.context.source.limits().recalls;
     for page in values.chunks(PAGE) {
         let now = ledger.now();
-        let circumstances =
-            Circumstances { purpose: Purpose::Live, refreshes, horizon: now, renew_before: now, now };
+        let circumstances = Circumstances {
+            purpose: Purpose::Live,
+            refreshes,
+            recalls,
+            horizon: now,
+            renew_before: now,
+            now,
+        };
         let manifest = &ledger.state.manifest;
         let mut plan = plan_excluded(page.to_vec(), ledger.context.policy, manifest, &circumstances);
         if plan.send.is_empty() {

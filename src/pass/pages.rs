@@ -112,6 +112,7 @@ async fn settle_page<'a>(
     let circumstances = Circumstances {
         purpose: ledger.state.progress.purpose(&planned.range),
         refreshes: ledger.state.progress.refreshes,
+        recalls: ledger.context.source.limits().recalls,
         horizon: planned.window.to,
         renew_before: ledger.state.progress.renew_before(&policy.renewal, ledger.now()),
         now: ledger.now(),

@@ -101,6 +101,7 @@ async fn decide<'a>(
     let circumstances = Circumstances {
         purpose: Purpose::Live,
         refreshes: progress.refreshes,
+        recalls: ledger.context.source.limits().recalls,
         horizon: now,
         renew_before: progress.renew_before(&policy.renewal, now),
         now,

@@ -99,6 +99,7 @@ fn plan(page: Vec<Indicator>, policy: &Policy, manifest: &mut Manifest, counts: 
     let reading = Circumstances {
         purpose: Purpose::Live,
         refreshes: Refreshes::default(),
+        recalls: true,
         horizon: start(),
         renew_before: start(),
         now: start(),
