@@ -303,3 +303,26 @@ async fn a_lane_that_waits_goes_on_when_the_source_takes_it_all_back() {
     let report = world.tick().await;
     assert_eq!((report.end, world.held().len()), (End::CaughtUp, 600), "{report:#?}");
 }
+
+/// The pass that withheld retractions reads further records, which admit the same indicators: nothing waits in the end, and
+/// nothing is left.
+#[tokio::test(start_paused = true)]
+async fn what_was_withheld_and_then_spoken_for_in_the_same_pass_is_not_left() {
+    let world = held_for_a_day(600).await;
+    tokio::time::advance(HOUR).await;
+    let another = |numbers: Range<usize>, word: &str, age: i64, mscore: i64| {
+        let records = scored(numbers, world.ago(TimeDelta::minutes(age)), mscore).into_iter();
+        let named = records.map(|record| {
+            let id = format!("ipv4--{word}-{}", record.value());
+            record.set("id", id)
+        });
+        world.mandiant.put_all(named);
+    };
+    another(0..150, "against", 50, 10);
+    // More than a page holds, so that the two are not weighed against each other at once.
+    put(&world, 1000..2000, TimeDelta::minutes(30), 95);
+    another(0..150, "for", 10, 95);
+    let report = world.tick().await;
+    assert_eq!((report.end, report.totals().left), (End::CaughtUp, 0), "{report:#?}");
+    assert_eq!(world.held().len(), 1600);
+}

@@ -101,6 +101,33 @@ async fn what_the_source_before_decided_comes_back_as_the_present_source_says_it
     }
 }
 
+/// Between an older package and the newest one another spoke against the value: a repair does not hear it again, whatever
+/// was lost meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_repair_hears_no_package_that_a_newer_one_has_answered() {
+    let mut world = World::new();
+    gti(&mut world);
+    world.adopts();
+    let values: Vec<String> = (1..=2).map(address).collect();
+    for (hours, confidence) in [(20, 94), (10, 20), (5, 96)] {
+        let hour = hour_of(world.now()) - TimeDelta::hours(hours);
+        for value in &values {
+            world.gti.put("malware", hour, &Ioc::address(value).confidence(Some(confidence)));
+        }
+    }
+    world.tick().await;
+    tokio::time::sleep(Duration::from_secs(6 * 3600)).await;
+    world.tick().await;
+    world.change_by_hand(&values[0], "confidence", json!(10));
+    world.delete_by_hand(&values[1]);
+    let report = world.repair().await;
+    assert_eq!(numbers(&of(&report, "sentinel")), ([1, 1, 0, 0], 2), "{report:#?}");
+    assert_eq!((report.end, report.totals().retracted), (End::CaughtUp, 0), "{report:#?}");
+    for value in &values {
+        assert_eq!(world.object(value)["confidence"], 96, "{value}: {report:#?}");
+    }
+}
+
 /// A clock that was days ahead sent what seems to be sent in the future: that is no reason not to miss it.
 #[tokio::test(start_paused = true)]
 async fn what_a_clock_sent_that_was_ahead_is_missed_too() {
