@@ -44,10 +44,7 @@ pub(super) async fn run(context: Context<'_>) -> (&'static str, LaneReport) {
     // A defect ends this lane with a report, and no other lane. What is committed stays; the rest is forgotten.
     let part = AssertUnwindSafe(run_lane(context, &traffic, &mut ledger, &mut continues));
     let ended = part.catch_unwind().await.unwrap_or_else(|defect| {
-        if let Some(Ledger { counts, withheld, .. }) = &mut ledger {
-            // What the others were to become died with it.
-            counts.left = counts.read.saturating_sub(counts.settled() + withheld.created);
-        }
+        ledger.as_mut().into_iter().for_each(Ledger::leave_the_rest);
         Err(Halt::Failed(described(&*defect)))
     });
     // A defect may have left the manifest in any state: it is not looked at again, and neither is one that is overtaken.
@@ -323,12 +320,8 @@ fn report(
     let (mut counts, by_type, matchable, excluded_by, withheld, watermark, losses, audit, remarks) =
         match ledger {
             Some(ledger) => {
-                let mut counts = ledger.counts;
-                // Records that a survey marked which this pass did not see the end of.
-                counts.left += ledger.surveyed;
+                let counts = ledger.conclude();
                 let progress = &ledger.state.progress;
-                *if progress.withheld.is_some() { &mut counts.left } else { &mut counts.unchanged } +=
-                    ledger.kept_from_retraction;
                 let retracted = progress.withheld.map_or(0, |withheld| withheld.retractions);
                 let mut withheld = WithheldReport { retracted, ..ledger.withheld };
                 for example in ledger.unwanted.into_iter().filter(|_| retracted > 0) {

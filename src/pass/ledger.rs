@@ -61,6 +61,23 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
+    /// The counts, once nothing more is read in this pass.
+    pub fn conclude(&self) -> Counts {
+        let mut counts = self.counts;
+        // Records that a survey marked which this pass did not see the end of.
+        counts.left += self.surveyed;
+        *if self.state.progress.withheld.is_some() { &mut counts.left } else { &mut counts.unchanged } +=
+            self.kept_from_retraction;
+        counts
+    }
+
+    /// After a defect: what the records without a fate were to become died with it.
+    pub fn leave_the_rest(&mut self) {
+        (self.surveyed, self.kept_from_retraction) = (0, 0);
+        let counts = &mut self.counts;
+        counts.left = counts.read.saturating_sub(counts.settled() + self.withheld.created);
+    }
+
     pub fn new(context: Context<'a>, traffic: &'a Traffic, state: LaneState) -> Self {
         let movement = Movement { position: Position::of(&state.progress), has_moved: false };
         Self {

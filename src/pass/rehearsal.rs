@@ -75,14 +75,14 @@ pub(super) async fn rehearse(ledger: &mut Ledger<'_>, part: &Part<'_>) -> Result
     let creations_left = progress.caught_up.map(|_| creations_left);
     if let Err(halt) = decide(ledger, &mut delivery, part).await {
         problem = Some(halt.end().1);
-        ledger.counts = Counts::default();
+        (ledger.counts, ledger.kept_from_retraction) = (Counts::default(), 0);
         delivery = Delivery::new();
         delivery.reconciler = Reconciler::blind();
         decide(ledger, &mut delivery, part).await?;
     }
     let capacity = delivery.reconciler.capacity();
     Ok(Rehearsed {
-        outlook: outlook(&ledger.counts, ledger.withheld.created),
+        outlook: outlook(ledger),
         displaced: delivery.reconciler.made_way().to_vec(),
         weakest: capacity.and_then(|capacity| capacity.weakest()),
         creations_left,
@@ -118,11 +118,12 @@ async fn decide<'a>(
 }
 
 /// What became of the records of a value, the strongest of their fates.
-fn outlook(counts: &Counts, withheld: u64) -> Outlook {
+fn outlook(ledger: &Ledger<'_>) -> Outlook {
+    let counts = &ledger.counts;
     let fates = [
         (counts.over_limit, Outlook::NoRoom),
-        (withheld, Outlook::Withheld(Change::Created)),
-        (counts.left, Outlook::Withheld(Change::Retracted)),
+        (ledger.withheld.created, Outlook::Withheld(Change::Created)),
+        (ledger.kept_from_retraction, Outlook::Withheld(Change::Retracted)),
         (counts.created, Outlook::Sent(Change::Created)),
         (counts.updated, Outlook::Sent(Change::Updated)),
         (counts.renewed, Outlook::Sent(Change::Renewed)),
