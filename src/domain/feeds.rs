@@ -92,6 +92,16 @@ struct Turn {
     holes: BTreeMap<DateTime<Utc>, BTreeSet<String>>,
 }
 
+impl Feed {
+    /// Moves the position from the time `at` to `after`, if it stands there. A missing package may have come that is older than
+    /// it, or younger, where the feed is read again from before that: between the two nothing may be passed over.
+    fn pass(&mut self, at: DateTime<Utc>, after: DateTime<Utc>) {
+        if self.position == at {
+            self.position = after;
+        }
+    }
+}
+
 impl Feeds {
     pub fn is_empty(&self) -> bool {
         self.feeds.is_empty()
@@ -200,12 +210,12 @@ impl Feeds {
                 Some(Outcome::Read | Outcome::Empty | Outcome::Incomplete(_)) => {
                     feed.closed = None;
                     feed.holes.remove(&at);
-                    feed.position = feed.position.max(after);
+                    feed.pass(at, after);
                 }
                 Some(Outcome::Missing) => {
                     feed.closed = None;
                     feed.holes.insert(at);
-                    feed.position = feed.position.max(after);
+                    feed.pass(at, after);
                 }
                 Some(Outcome::Closed(_) | Outcome::NotYet) | None => {
                     self.turn.resting.insert(name.clone());

@@ -98,7 +98,8 @@ proptest! {
         let mut feeds = Feeds::default();
         let (mut now, mut read, mut lost) = (start(), BTreeSet::new(), BTreeSet::new());
         let mut ever_closed = BTreeSet::new();
-        let calm = (0..2).map(|_| (2, Vec::new()));
+        // Of very many packages that were missing, a pass tries some.
+        let calm = (0..24).map(|_| (2, Vec::new()));
         for (hours, answers) in rounds.into_iter().chain(calm) {
             now += TimeDelta::hours(hours);
             for loss in feeds.begin(&names, begin, now, LIMITS) {
@@ -159,4 +160,35 @@ proptest! {
             }
         }
     }
+}
+
+/// A package that came late has everything after it read again. Where that stops at one that is not ready, a missing package
+/// beyond it may come first: what lies between is read again all the same.
+#[test]
+fn a_missing_package_that_comes_beyond_the_position_passes_nothing_over() {
+    let names: Vec<String> = ["a", "b"].map(str::to_owned).into();
+    let hours = |count: i64| LIMITS.floor(start()) + TimeDelta::hours(count);
+    let mut feeds = Feeds::default();
+    let answer = |feeds: &mut Feeds, at: i64, a: Outcome, b: Outcome, now: DateTime<Utc>| {
+        let (found, choice) = feeds.next(now, LIMITS).expect("more is there");
+        assert_eq!(found, hours(at));
+        let account = Account::from([("a".to_owned(), a), ("b".to_owned(), b)]);
+        feeds.settle(found, &choice, &account, LIMITS);
+    };
+    let now = hours(4) + LIMITS.lag;
+    feeds.begin(&names, hours(0), now, LIMITS);
+    answer(&mut feeds, 0, Outcome::Read, Outcome::Missing, now);
+    answer(&mut feeds, 1, Outcome::Read, Outcome::Read, now);
+    answer(&mut feeds, 2, Outcome::Read, Outcome::Read, now);
+    answer(&mut feeds, 3, Outcome::Missing, Outcome::Read, now);
+    assert_eq!(feeds.next(now, LIMITS), None);
+
+    feeds.begin(&names, hours(0), now, LIMITS);
+    answer(&mut feeds, 0, Outcome::Read, Outcome::Read, now);
+    answer(&mut feeds, 1, Outcome::NotYet, Outcome::Read, now);
+    answer(&mut feeds, 2, Outcome::NotYet, Outcome::Read, now);
+    answer(&mut feeds, 3, Outcome::Read, Outcome::Read, now);
+    feeds.begin(&names, hours(0), now, LIMITS);
+    let (at, choice) = feeds.next(now, LIMITS).expect("it is to be read again");
+    assert_eq!((at, choice.due), (hours(1), vec!["a".to_owned()]));
 }
