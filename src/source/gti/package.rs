@@ -17,7 +17,7 @@ use super::{
     client::{Client, Told},
     convert::{is_assessed, sighting},
     error::GtiError,
-    lists::{UNKNOWN, find, forbidden, types},
+    lists::{TYPES, UNKNOWN, find, forbidden, types},
     merge::Hour,
     split::{Found, Splitter},
     wire::{Data, Record},
@@ -54,13 +54,11 @@ struct Cell {
 impl Cell {
     const WHOLE: Self = Self { kind: None, low: 0, high: 100 };
 
-    /// The parts of a cell that is full; none if it can be cut no further.
-    fn parts(self, list: &str) -> Vec<Self> {
-        match (self.kind, types(list)) {
-            (None, kinds @ [_, _, ..]) => {
-                kinds.iter().map(|kind| Self { kind: Some(kind), ..self }).collect()
-            }
-            (None, [kind]) => Self { kind: Some(kind), ..self }.parts(list),
+    /// The parts of a cell that is full, of a package with records of these types; none if it can be cut no further.
+    fn parts(self, kinds: &[&'static str]) -> Vec<Self> {
+        match (self.kind, kinds) {
+            (None, [_, _, ..]) => kinds.iter().map(|kind| Self { kind: Some(kind), ..self }).collect(),
+            (None, [kind]) => Self { kind: Some(kind), ..self }.parts(kinds),
             _ if self.low == self.high => Vec::new(),
             _ => {
                 let middle = self.low + (self.high - self.low) / 2;
@@ -105,6 +103,7 @@ struct Read {
     assessed: usize,
     /// By the hash of their ids.
     ids: HashSet<u64>,
+    kinds: HashSet<&'static str>,
     /// Records that were not asked for.
     strangers: usize,
 }
@@ -134,9 +133,13 @@ impl Package<'_> {
         if whole.records < LIMIT {
             return Ok(if whole.records == 0 { Outcome::Empty } else { Outcome::Read });
         }
+        // Some lists hold more types than the documentation says, and what was read shows which.
+        let documented = types(self.list);
+        let may_be = |kind: &&'static str| documented.contains(kind) || whole.kinds.contains(kind);
+        let kinds: Vec<&'static str> = TYPES.into_iter().filter(may_be).collect();
         // Whatever the parts show, these records are in the package.
         let mut expected = whole.ids;
-        let mut open = Cell::WHOLE.parts(self.list);
+        let mut open = Cell::WHOLE.parts(&kinds);
         let mut full = Vec::new();
         while let Some(cell) = open.pop() {
             let read = match self.ask(cell, deadline).await {
@@ -152,7 +155,7 @@ impl Package<'_> {
             if read.records < LIMIT {
                 continue;
             }
-            let parts = if read.strangers == 0 { cell.parts(self.list) } else { Vec::new() };
+            let parts = if read.strangers == 0 { cell.parts(&kinds) } else { Vec::new() };
             if parts.is_empty() {
                 full.push(cell);
             }
@@ -225,11 +228,9 @@ impl Package<'_> {
             Found::Record(bytes) => match serde_json::from_slice::<Object<Record<'_>>>(bytes) {
                 Ok(Object(record)) => {
                     let Object(data) = &record.data;
-                    let id = format!(
-                        "{}/{}",
-                        data.kind.text().unwrap_or_default(),
-                        data.id.text().unwrap_or_default()
-                    );
+                    let kind = data.kind.text().unwrap_or_default();
+                    let id = format!("{kind}/{}", data.id.text().unwrap_or_default());
+                    read.kinds.extend(TYPES.iter().find(|of| kind.eq_ignore_ascii_case(of)));
                     read.ids.insert(xxh3_64(id.as_bytes()));
                     read.assessed += usize::from(is_assessed(&record));
                     read.strangers += usize::from(!cell.holds(data));

@@ -62,3 +62,16 @@ async fn files_alone_are_split_by_score_at_once() {
     assert_eq!(lane(&report).counts.created, 6000, "{:?}", report.message);
     assert!(report.losses.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_with_more_types_than_are_documented_is_split_by_those_that_it_shows() {
+    let mut world = world();
+    world.set("GTI_LISTS", "ransomware");
+    let file = |n: usize| Ioc::file(&format!("{:064x}", n + 4096), None);
+    let domain = |n: usize| Ioc::domain(&format!("bad{n}.example"));
+    let both = (0..3000).flat_map(|n| [file(n), domain(n)]).map(|ioc| ioc.score(90));
+    world.gti.put_all("ransomware", hours_ago(&world, 2), both);
+    let report = world.tick().await;
+    assert_eq!(lane(&report).counts.created, 6000, "{:?}", report.message);
+    assert!(report.losses.is_empty(), "{:?}", report.losses);
+}
