@@ -355,11 +355,18 @@ mod tests {
 
         #[test]
         fn no_list_and_no_object_is_longer_than_its_bound(
-            kinds in prop::array::uniform3(prop::collection::vec("\\PC{0,40}|[\"\\\\]{0,40}|ü{1,300}", 0..400)),
+            // A few texts are repeated until there are as many, because it is slow to make each of them.
+            kinds in prop::array::uniform3((
+                prop::collection::vec("\\PC{0,40}|[\"\\\\]{0,40}|ü{1,300}", 1..9),
+                0_usize..400,
+            )),
             longest in "\\PC{0,3000}",
         ) {
             let mut planned = planned();
-            let [categories, malware, campaigns] = kinds;
+            let [categories, malware, campaigns] = kinds.map(|(texts, count)| {
+                let text = |n: usize| format!("{}{}", texts[n % texts.len()], n / texts.len());
+                (0..count).map(text).collect::<Vec<String>>()
+            });
             (planned.indicator.categories, planned.indicator.severity) = (categories, Some(longest));
             (planned.indicator.malware, planned.indicator.campaigns) = (named(malware), named(campaigns));
             let object = sent(&planned, now());

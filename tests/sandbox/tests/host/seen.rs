@@ -159,7 +159,7 @@ async fn a_host_that_dies_leaves_its_handler_behind_and_an_idle_one_that_ends_do
         };
         if busy {
             let (slow, ()) = tokio::join!(
-                tokio::time::timeout(Duration::from_secs(20), host.fire_timer("Slow", TimerFire::default())),
+                tokio::time::timeout(Duration::from_secs(13), host.fire_timer("Slow", TimerFire::default())),
                 ends
             );
             assert!(slow.is_err(), "no call ended it: {slow:?}");
