@@ -7,7 +7,7 @@ use clap_complete::Shell;
 
 use crate::{
     domain::request::{LOOKBACK_DAYS, RunOptions},
-    settings::table::{SECTIONS, SETTINGS},
+    settings::table::SECTIONS,
 };
 
 /// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage.
@@ -86,15 +86,16 @@ Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, whic
 fn long_help() -> String {
     let mut text =
         format!("{EXAMPLES}\n\nSettings, from the environment or the file of --settings (docs/settings.md):");
-    for setting in SETTINGS {
-        match SECTIONS.iter().find(|(_, first)| *first == setting.name) {
-            Some((title, _)) => text.push_str(&format!("\n  {title}:\n    {}", setting.name)),
-            None => {
-                let width = text.rsplit('\n').next().map_or(0, str::len);
-                let gap = if width + 2 + setting.name.len() > 98 { ",\n    " } else { ", " };
-                text.push_str(gap);
-                text.push_str(setting.name);
-            }
+    for section in SECTIONS {
+        text.push_str(&format!("\n  {}:\n    ", section.title));
+        for (place, setting) in section.settings.iter().enumerate() {
+            let width = text.rsplit('\n').next().map_or(0, str::len);
+            text.push_str(match place {
+                0 => "",
+                _ if width + 2 + setting.name.len() > 98 => ",\n    ",
+                _ => ", ",
+            });
+            text.push_str(setting.name);
         }
     }
     text

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     every,
     names::is_known,
-    table::{ALIASES, SETTINGS},
+    table::{ALIASES, settings},
     vars,
 };
 
@@ -71,7 +71,7 @@ fn translated(mut theirs: BTreeMap<String, String>) -> Carried {
         ours.entry("KEY_VAULT_URL").or_insert_with(|| format!("https://{name}.vault.azure.net"));
     }
     let mut values = Vec::new();
-    for setting in SETTINGS {
+    for setting in settings() {
         let given = theirs.remove(setting.name).or_else(|| ours.remove(setting.name));
         let Some(value) = given else { continue };
         if setting.is_secret {

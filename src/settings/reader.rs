@@ -6,7 +6,7 @@ use azure_core::http::Url;
 use secrecy::SecretString;
 
 use super::{
-    table::{ALIASES, PLATFORM, SETTINGS},
+    table::{ALIASES, PLATFORM, settings},
     vars::Vars,
 };
 
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
     /// text (learn.microsoft.com, "Use Key Vault references as app settings"), which must not be taken for a value.
     fn find_unresolved(&mut self) {
         let aliases = ALIASES.iter().map(|(alias, today)| (*alias, *today));
-        let names = SETTINGS.iter().map(|setting| (setting.name, setting.name)).chain(aliases);
+        let names = settings().map(|setting| (setting.name, setting.name)).chain(aliases);
         for (name, today) in names.chain(PLATFORM.iter().map(|name| (*name, *name))) {
             let Some(kind) = self.vars.get(name).as_deref().and_then(reference) else { continue };
             let problem = match kind {
@@ -103,7 +103,7 @@ impl<'a> Reader<'a> {
     pub fn raw(&self, name: &str) -> Option<String> {
         debug_assert!(
             PLATFORM.contains(&name)
-                || SETTINGS.iter().any(|setting| setting.name == name)
+                || settings().any(|setting| setting.name == name)
                 || ALIASES.iter().any(|(alias, _)| *alias == name),
             "{name} is read but stands in no table"
         );
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
     /// A value that must not be shown.
     pub fn secret(&self, name: &str) -> Option<SecretString> {
         debug_assert!(
-            SETTINGS.iter().any(|setting| setting.name == name && setting.is_secret),
+            settings().any(|setting| setting.name == name && setting.is_secret),
             "{name} is read as a secret and is none in the table"
         );
         self.text(name).map(SecretString::from)

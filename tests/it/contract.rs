@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use mati_sync::domain::request::RunOptions;
 use mati_sync::settings::{
     Settings, function_timeout,
-    table::{ALIASES, PLATFORM, SETTINGS, Setting},
+    table::{ALIASES, PLATFORM, Setting, settings},
     vars,
 };
 use sandbox::corpus::Record;
@@ -180,12 +180,12 @@ fn the_example_names_every_setting_and_no_other() {
     assert_eq!(example["IsEncrypted"], false);
     let values = vars::from_file(&Path::new(ROOT).join(EXAMPLE)).unwrap();
     let mut names: Vec<&str> =
-        SETTINGS.iter().map(|setting| setting.name).chain(OF_THE_HOST.iter().copied()).collect();
+        settings().map(|setting| setting.name).chain(OF_THE_HOST.iter().copied()).collect();
     names.sort_unstable();
     assert_eq!(values.keys().map(String::as_str).collect::<Vec<_>>(), names);
 
     let host = json_file("host.json");
-    for Setting { name, default, .. } in SETTINGS {
+    for Setting { name, default, .. } in settings() {
         let expected = match (*name, *default) {
             // The host asks for them and has no default itself.
             ("AzureWebJobsStorage", _) => "UseDevelopmentStorage=true",

@@ -11,7 +11,7 @@ use mati_sync::{
     http::transport::Transport,
     settings::{
         Settings, function_timeout,
-        table::{ALIASES, PLATFORM, SETTINGS},
+        table::{ALIASES, PLATFORM, settings},
     },
     source::mandiant::{convert, date, page, wire},
 };
@@ -221,7 +221,7 @@ fn any_secret(name: &str) -> Option<BoxedStrategy<String>> {
 }
 
 fn any_settings() -> impl Strategy<Value = BTreeMap<String, String>> {
-    let names = SETTINGS.iter().map(|setting| setting.name).chain(ALIASES.iter().map(|(alias, _)| *alias));
+    let names = settings().map(|setting| setting.name).chain(ALIASES.iter().map(|(alias, _)| *alias));
     let sound = [
         "5f1c2d3e-0a1b-4c2d-8e3f-5a6b7c8d9e0f",
         "https://a.example",
