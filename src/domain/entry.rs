@@ -299,8 +299,7 @@ impl Entry {
         self.state() == State::Waiting && self.lasts_beyond(now)
     }
 
-    /// Whether it is valid for longer than `now`. Each pass asks this of all entries several times, and a comparison of
-    /// dates takes a hundred times as long as one of seconds.
+    /// Whether it is valid for longer than `now`: in seconds, because each pass asks this of all entries several times.
     fn lasts_beyond(&self, now: DateTime<Utc>) -> bool {
         i64::from(self.valid_until) > now.timestamp()
     }

@@ -127,7 +127,7 @@ impl Manifest {
 
     /// When the first indicator lapses, or lapsed, that the source may still list, if none is renewed: what is valid until
     /// earlier than `renewed_until` the last refresh did not meet, and it lapses because the source no longer lists it.
-    pub fn first_lapse(&mut self, renewed_until: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    pub fn first_lapse(&self, renewed_until: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let entries = self.entries().iter();
         let listed = entries.filter(|entry| entry.state().is_held() && !entry.state().is_decided_against());
         let until = listed.map(Entry::valid_until);
@@ -135,7 +135,7 @@ impl Manifest {
     }
 
     /// Indicators that wait at `now` to be created.
-    pub fn waiting(&mut self, now: DateTime<Utc>) -> impl Iterator<Item = Known> + '_ {
+    pub fn waiting(&self, now: DateTime<Utc>) -> impl Iterator<Item = Known> + '_ {
         self.known_where(move |entry| entry.is_waiting(now))
     }
 

@@ -15,7 +15,7 @@ use crate::{
         inventory::Held,
         observable::Observable,
         plan::plan_excluded,
-        policy::{Circumstances, Policy},
+        policy::Policy,
         progress::Adoption,
         purpose::Purpose,
         window::Range,
@@ -138,18 +138,9 @@ async fn retract<'a>(
     delivery: &mut Delivery<'a>,
     values: Vec<Observable>,
 ) -> Result<(), Halt> {
-    let refreshes = ledger.state.progress.refreshes;
-    let recalls = ledger.context.source.limits().recalls;
     for page in values.chunks(PAGE) {
         let now = ledger.now();
-        let circumstances = Circumstances {
-            purpose: Purpose::Live,
-            refreshes,
-            recalls,
-            horizon: now,
-            renew_before: now,
-            now,
-        };
+        let circumstances = ledger.circumstances(Purpose::Live, now);
         let manifest = &ledger.state.manifest;
         let mut plan = plan_excluded(page.to_vec(), ledger.context.policy, manifest, &circumstances);
         if plan.send.is_empty() {

@@ -13,7 +13,9 @@ use crate::{
         observable::Key,
         outcome::{Change, Counts, Rejection},
         plan::Planned,
+        policy::Circumstances,
         progress::{Adoption, Progress},
+        purpose::Purpose,
         report::{ByType, WithheldExample, WithheldReport},
         tally,
     },
@@ -61,23 +63,6 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    /// The counts, once nothing more is read in this pass.
-    pub fn conclude(&self) -> Counts {
-        let mut counts = self.counts;
-        // Records that a survey marked which this pass did not see the end of.
-        counts.left += self.surveyed;
-        *if self.state.progress.withheld.is_some() { &mut counts.left } else { &mut counts.unchanged } +=
-            self.kept_from_retraction;
-        counts
-    }
-
-    /// After a defect: what the records without a fate were to become died with it.
-    pub fn leave_the_rest(&mut self) {
-        (self.surveyed, self.kept_from_retraction) = (0, 0);
-        let counts = &mut self.counts;
-        counts.left = counts.read.saturating_sub(counts.settled() + self.withheld.created);
-    }
-
     pub fn new(context: Context<'a>, traffic: &'a Traffic, state: LaneState) -> Self {
         let movement = Movement { position: Position::of(&state.progress), has_moved: false };
         Self {
@@ -106,6 +91,37 @@ impl<'a> Ledger<'a> {
 
     pub fn now(&self) -> DateTime<Utc> {
         self.context.now()
+    }
+
+    /// Under what records are decided about that came in a window with the end `horizon`.
+    pub fn circumstances(&self, purpose: Purpose, horizon: DateTime<Utc>) -> Circumstances {
+        let (Context { policy, source, .. }, progress, now) =
+            (self.context, &self.state.progress, self.now());
+        Circumstances {
+            purpose,
+            refreshes: progress.refreshes,
+            recalls: source.limits().recalls,
+            horizon,
+            renew_before: progress.renew_before(&policy.renewal, now),
+            now,
+        }
+    }
+
+    /// The counts, once nothing more is read in this pass.
+    pub fn conclude(&self) -> Counts {
+        let mut counts = self.counts;
+        // Records that a survey marked which this pass did not see the end of.
+        counts.left += self.surveyed;
+        *if self.state.progress.withheld.is_some() { &mut counts.left } else { &mut counts.unchanged } +=
+            self.kept_from_retraction;
+        counts
+    }
+
+    /// After a defect: what the records without a fate were to become died with it.
+    pub fn leave_the_rest(&mut self) {
+        (self.surveyed, self.kept_from_retraction) = (0, 0);
+        let counts = &mut self.counts;
+        counts.left = counts.read.saturating_sub(counts.settled() + self.withheld.created);
     }
 
     /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.

@@ -109,14 +109,8 @@ async fn settle_page<'a>(
     if named.iter().any(|named| delivery.knows(&named.names)) {
         delivery.go_on(ledger, Until::Settled).await?;
     }
-    let circumstances = Circumstances {
-        purpose: ledger.state.progress.purpose(&planned.range),
-        refreshes: ledger.state.progress.refreshes,
-        recalls: ledger.context.source.limits().recalls,
-        horizon: planned.window.to,
-        renew_before: ledger.state.progress.renew_before(&policy.renewal, ledger.now()),
-        now: ledger.now(),
-    };
+    let purpose = ledger.state.progress.purpose(&planned.range);
+    let circumstances = ledger.circumstances(purpose, planned.window.to);
     let named = delivery.choose(ledger, named, &circumstances).await?;
     ledger.counts.read += page.records;
     context.gauge.read(context.lane.name, page.records);

@@ -11,7 +11,6 @@ use crate::domain::{
     outcome::{Change, Counts, RecordOutcome},
     page::Unusable,
     plan::{Planned, plan_excluded},
-    policy::Circumstances,
     purpose::Purpose,
 };
 
@@ -97,15 +96,8 @@ async fn decide<'a>(
     part: &Part<'_>,
 ) -> Result<(), Halt> {
     delivery.reconciler.adopt(ledger).await?;
-    let (policy, now, progress) = (ledger.context.policy, ledger.now(), &ledger.state.progress);
-    let circumstances = Circumstances {
-        purpose: Purpose::Live,
-        refreshes: progress.refreshes,
-        recalls: ledger.context.source.limits().recalls,
-        horizon: now,
-        renew_before: progress.renew_before(&policy.renewal, now),
-        now,
-    };
+    let policy = ledger.context.policy;
+    let circumstances = ledger.circumstances(Purpose::Live, ledger.now());
     let mut plan = plan_excluded(part.excluded.clone(), policy, &ledger.state.manifest, &circumstances);
     if !plan.send.is_empty() {
         retractions::withhold(ledger, &mut plan, &circumstances);

@@ -163,7 +163,7 @@ impl LaneState {
     }
 
     /// Whether a compaction pays, see [`pays`].
-    pub fn wants_compaction(&mut self, now: DateTime<Utc>) -> bool {
+    pub fn wants_compaction(&self, now: DateTime<Utc>) -> bool {
         let seconds = now.timestamp();
         let live = self.manifest.entries().iter().filter(|entry| entry.is_kept(seconds)).count() as u64;
         let segments = &self.progress.segments;

@@ -7,7 +7,7 @@ use crate::{
     destination::Reconciliation,
     domain::{
         entry::State, fingerprint::Fingerprint, indicator::Indicator, observable::Name, plan::plan_page,
-        policy::Circumstances, purpose::Purpose, rejected::RejectedRecord, window::Range,
+        purpose::Purpose, rejected::RejectedRecord, window::Range,
     },
     pass::{
         delivery::{Delivery, Until},
@@ -167,11 +167,7 @@ async fn offer<'a, 'l>(
     ledger.counts.read += offered.len() as u64;
     ledger.counts.replayed += offered.len() as u64;
     let (policy, now) = (ledger.context.policy, ledger.now());
-    let refreshes = ledger.state.progress.refreshes;
-    let recalls = ledger.context.source.limits().recalls;
-    let renew_before = ledger.state.progress.renew_before(&policy.renewal, now);
-    let circumstances =
-        Circumstances { purpose: Purpose::Retry, refreshes, recalls, horizon: now, renew_before, now };
+    let circumstances = ledger.circumstances(Purpose::Retry, now);
     let rejected_as: Vec<Option<Fingerprint>> = offered.iter().map(|one| one.fingerprint).collect();
     let mut page = policy.named(offered.into_iter().map(|one| one.indicator).collect());
     page.iter_mut().zip(rejected_as).for_each(|(named, fingerprint)| named.rejected_as = fingerprint);

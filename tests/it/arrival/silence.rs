@@ -28,7 +28,7 @@ async fn a_silent_source_is_told_from_a_broken_workspace_once_a_day() {
     assert_eq!(canaries(&world), 2, "one a day");
     let row = world.sentinel.log().into_iter().find(|row| row.source != "Mandiant").unwrap();
     assert!(row.object["name"].as_str().unwrap().ends_with(".mati-sync.invalid"), "{row:?}");
-    let mut manifest = world.start().engine.manifest("sentinel").await.unwrap();
+    let manifest = world.start().engine.manifest("sentinel").await.unwrap();
     assert_eq!((manifest.len(), manifest.waiting(world.now()).count()), (1, 0));
     // It ends by itself.
     tokio::time::advance(60 * HOUR).await;
