@@ -204,26 +204,29 @@ impl Simulation {
     /// Ends caught up, if only after a confirmation: a lookback that reaches beyond what was ever read may find more that is
     /// no longer wanted than is retracted unasked.
     pub async fn command(&mut self, order: RunOptions) {
+        let report = self.run_command(order).await;
+        if report.lanes.values().any(waits) {
+            assert!(self.source.kind != Kind::Mandiant, "{report:#?}");
+            self.confirm_what_waits().await;
+        }
+    }
+
+    /// Ends caught up, or with what waits for confirmation.
+    async fn run_command(&self, order: RunOptions) -> Report {
         let app = self.world.start();
         let ended = invoke(&app, Work::Command(order), UNLIMITED, None).await.expect("nothing kills it");
         ended.reports.iter().for_each(check_report);
         let is_done = |lane: &LaneReport| lane.end == End::CaughtUp || waits(lane);
         assert!(ended.reports[0].lanes.values().all(is_done), "{ended:#?}");
-        if ended.reports[0].lanes.values().any(waits) {
-            assert!(self.source.kind != Kind::Mandiant, "{ended:#?}");
-            self.confirm_what_waits().await;
-        }
+        ended.reports.into_iter().next().expect("a command has a report")
     }
 
     /// A confirmation is for what waits when it is given. What its own pass finds beyond the limit, because a lane had a
     /// backlog or a survey was under way, no reading has met yet: it waits for another.
     async fn confirm_what_waits(&mut self) {
         let before = self.waiting().await;
-        let (app, order) = (self.world.start(), self.confirm());
-        let ended = invoke(&app, Work::Command(order), UNLIMITED, None).await.expect("nothing kills it");
-        ended.reports.iter().for_each(check_report);
-        let is_done = |lane: &LaneReport| lane.end == End::CaughtUp || waits(lane);
-        assert!(ended.reports[0].lanes.values().all(is_done), "{ended:#?}");
+        let order = self.confirm();
+        self.run_command(order).await;
         let after = self.waiting().await;
         // After a change of source the reading that retracts what was confirmed may meet a file under a digest that the
         // source before did not tell. Its retraction waits as a whole then, and has to be confirmed once more. And of Google's
@@ -238,7 +241,7 @@ impl Simulation {
         let (app, now) = (self.world.start(), self.world.now());
         let mut waiting = HashSet::new();
         for lane in self.lanes() {
-            let mut manifest = app.engine.manifest(lane).await.expect("readable");
+            let manifest = app.engine.manifest(lane).await.expect("readable");
             let marked = manifest.held_unwanted(now).map(|known| known.entry);
             let marked = marked.filter(|entry| entry.state() != State::Condemned);
             waiting.extend(marked.map(|entry| (*lane, entry.key)));
