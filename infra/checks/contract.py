@@ -34,15 +34,16 @@ def parameter(setting):
 
 def table(repository):
     """The settings of the program, with the texts of their defaults."""
-    text = (repository / "src/settings/table.rs").read_text(encoding="utf-8")
-    return dict(re.findall(r'^    (?:setting|secret)\(\s*"(\w+)",\s*"([^"]*)",', text, re.M))
+    files = sorted((repository / "src/settings/table").glob("*.rs"))
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    return dict(re.findall(r'^ +(?:setting|secret)\(\s*"(\w+)",\s*"([^"]*)",', text, re.M))
 
 
 def check(root):
     repository, whole = root.parent, json.loads((root / "azuredeploy.json").read_text(encoding="utf-8"))
     settings, faults = table(repository), []
     if len(settings) < 60:
-        return [f"only {len(settings)} settings found in src/settings/table.rs: its form has changed"]
+        return [f"only {len(settings)} settings found in src/settings/table/: its form has changed"]
     # The app settings that each plan's module gets, as expressions.
     found, other = (whole["resources"][module]["properties"]["parameters"]["settings"]["value"]
                     for module in ("flex", "consumption"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 # Of the repository outside infra/.
-READ = ["README.md", "docs", "Cargo.toml", "Cargo.lock", "host.json", "src/settings/table.rs", "src/app.rs",
+READ = ["README.md", "docs", "Cargo.toml", "Cargo.lock", "host.json", "src/settings/table", "src/app.rs",
         "src/telemetry.rs", "SyncContinue/function.json", ".github", ".ci"]
 
 

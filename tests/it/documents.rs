@@ -120,6 +120,27 @@ fn the_list_of_documents_has_every_document() {
     }
 }
 
+/// A file that moves leaves its old path behind in texts that no compiler reads.
+#[test]
+fn files_that_documents_and_checks_name_exist() {
+    const FOLDERS: [&str; 5] = ["src/", "benches/", "docs/", "tests/it/", "infra/"];
+    // tests/defects/ plants files.
+    let of_documents = |name: &str| name.ends_with(".md") && !name.starts_with("tests/defects/");
+    let of_checks = |name: &str| ["infra/checks/", ".ci/"].iter().any(|folder| name.starts_with(folder));
+    let is_of_a_path = |letter: char| letter.is_ascii_alphanumeric() || "/._-*<".contains(letter);
+    let mut seen = 0;
+    for file in crate::tidy::files().into_iter().filter(|name| of_documents(name) || of_checks(name)) {
+        for word in text(&file).split(|letter| !is_of_a_path(letter)) {
+            let path = word.trim_start_matches("../").trim_end_matches('.');
+            if FOLDERS.iter().any(|folder| path.starts_with(folder)) && !path.contains(['*', '<']) {
+                assert!(Path::new(ROOT).join(path).exists(), "{file}: there is no {path}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} paths are found");
+}
+
 /// The sources as they are compiled, with texts in one piece: without comments, without the ends of lines that a
 /// backslash hides, with quotes as they are shown.
 fn sources() -> String {
