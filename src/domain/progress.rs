@@ -257,23 +257,6 @@ impl Progress {
         !is_under_way && self.refreshed.is_none_or(|last| last + period <= now || last > now)
     }
 
-    /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
-    pub fn schedule_refresh(
-        &mut self,
-        run_id: String,
-        purpose: Purpose,
-        now: DateTime<Utc>,
-        span: TimeDelta,
-        limits: Limits,
-    ) {
-        self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
-        self.refreshed = Some(now);
-        self.refreshes.begun += 1;
-        let from = whole_second(now - span.min(limits.reach));
-        let to = limits.end(now);
-        self.backfills.push(Backfill { run_id, purpose, from, to, position: from });
-    }
-
     /// How long a refresh takes to read, by the last two.
     pub fn refresh_took(&self) -> TimeDelta {
         let seconds = self.last_refresh.map_or(0, |last| last.seconds.max(last.before));

@@ -17,7 +17,8 @@ use crate::{
         entry::{Entry, Known, State},
         fingerprint::Fingerprint,
         observable::IndicatorType,
-        purpose::{Backfill, Purpose},
+        purpose::Purpose,
+        window::Window,
     },
     http::traffic::Traffic,
     state::error::StateError,
@@ -190,13 +191,16 @@ async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         doubtful.extend(known);
         ranges.extend(range);
     }
-    let end = ledger.context.source.limits().end(now);
-    for (number, (first, last)) in joined(ranges).into_iter().enumerate() {
+    let limits = ledger.context.source.limits();
+    let mut ranges = joined(ranges);
+    if !limits.recalls {
+        // The first goes on through all others.
+        ranges.truncate(1);
+    }
+    for (number, (first, last)) in ranges.into_iter().enumerate() {
         let run_id = format!("{}-missing-{}", ledger.context.pass.run_id, number + 1);
-        let to = (last + TimeDelta::seconds(1)).min(end);
-        let from = first.min(to);
-        let backfill = Backfill { run_id, purpose: Purpose::Lookback, from, to, position: from };
-        ledger.state.progress.backfills.push(backfill);
+        let window = Window { from: first, to: last + TimeDelta::seconds(1) };
+        ledger.state.progress.read_again(run_id, Purpose::Lookback, window, now, limits);
     }
     info!(lane = ledger.context.lane.name, "{} indicators are offered again", doubtful.len());
     ledger.commit(doubtful).await

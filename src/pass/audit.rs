@@ -19,7 +19,7 @@ use crate::{
         manifest::Manifest,
         observable::Key,
         progress::Progress,
-        purpose::{Backfill, Purpose},
+        purpose::Purpose,
         shown::Fields,
     },
     http::traffic::Traffic,
@@ -216,13 +216,10 @@ async fn schedule(ledger: &mut Ledger<'_>, findings: Findings, amiss: &[Amiss]) 
     let progress = &mut ledger.state.progress;
     progress.audit.is_under_way = true;
     progress.backfills.retain(|backfill| !backfill.run_id.contains(REPAIR));
-    progress.backfills.extend(ranges.into_iter().enumerate().map(|(number, range)| Backfill {
-        run_id: format!("{}{REPAIR}{number}", context.pass.run_id),
-        purpose: Purpose::Lookback,
-        from: range.from,
-        to: range.to,
-        position: range.from,
-    }));
+    for (number, range) in ranges.into_iter().enumerate() {
+        let run_id = format!("{}{REPAIR}{number}", context.pass.run_id);
+        progress.read_again(run_id, Purpose::Lookback, range, now, limits);
+    }
     (ledger.audit, ledger.repairing) = (Some(findings), Some(repairing));
     for part in amiss.chunks(COMMIT) {
         ledger.commit(part.iter().map(|amiss| mended(amiss, now)).collect()).await?;

@@ -8,8 +8,8 @@ use super::{
     rejections::retry, retractions,
 };
 use crate::domain::{
-    purpose::{Backfill, Purpose},
-    window::{Limits, whole_second},
+    purpose::Purpose,
+    window::{Limits, Window},
 };
 
 /// A refresh reads at least as much again.
@@ -92,14 +92,11 @@ fn note_backfill(ledger: &mut Ledger<'_>) {
     let Context { lane, pass, source, .. } = ledger.context;
     let lookback =
         pass.order.lookback_days.map_or(lane.initial_lookback, |days| TimeDelta::days(days.into()));
-    let from = whole_second(pass.started_at - lookback);
-    ledger.state.progress.backfills.push(Backfill {
-        run_id: pass.run_id.clone(),
-        purpose: if pass.order.rebuild { Purpose::Rebuild } else { Purpose::Lookback },
-        from,
-        to: source.limits().end(pass.started_at),
-        position: from,
-    });
+    let (limits, run_id) = (source.limits(), pass.run_id.clone());
+    let purpose = if pass.order.rebuild { Purpose::Rebuild } else { Purpose::Lookback };
+    let now = pass.started_at;
+    let window = Window { from: now - lookback, to: now };
+    ledger.state.progress.read_again(run_id, purpose, window, now, limits);
 }
 
 /// Schedules a refresh if one is due by time, or because the settings call for other indicators or another form of them.
@@ -153,9 +150,8 @@ fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
     info!(lane = lane.name, "{told}");
     progress.settings_hash.clone_from(&lane.settings_hash);
     progress.settings_changed = Some(now);
-    let (from, to) = (whole_second(now - span), source.limits().end(now));
-    let run_id = format!("{}-settings", pass.run_id);
-    progress.backfills.push(Backfill { run_id, purpose: Purpose::Lookback, from, to, position: from });
+    let (limits, run_id) = (source.limits(), format!("{}-settings", pass.run_id));
+    progress.read_again(run_id, Purpose::Lookback, Window { from: now - span, to: now }, now, limits);
     ledger.remarks.push(told);
     true
 }

@@ -13,9 +13,9 @@ use crate::domain::{
     outcome::Change,
     plan::{Plan, Planned},
     policy::Circumstances,
-    purpose::{Backfill, Purpose},
+    purpose::Purpose,
     report::WithheldExample,
-    window::whole_second,
+    window::Window,
     withheld::WaitingCreations,
 };
 
@@ -193,14 +193,9 @@ pub(super) async fn confirm(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         .map(|Known { entry, handle }| Known { entry: entry.in_state(State::Confirmed), handle })
         .collect();
     info!(lane, "{} indicators that are new are created, as confirmed", confirmed.len());
-    let (from, to) = (whole_second(oldest), context.source.limits().end(now));
-    ledger.state.progress.backfills.push(Backfill {
-        run_id: format!("{}-created", context.pass.run_id),
-        purpose: Purpose::Lookback,
-        from: from.min(to),
-        to,
-        position: from.min(to),
-    });
+    let (limits, run_id) = (context.source.limits(), format!("{}-created", context.pass.run_id));
+    let window = Window { from: oldest, to: now };
+    ledger.state.progress.read_again(run_id, Purpose::Lookback, window, now, limits);
     ledger.commit(confirmed).await
 }
 

@@ -1,5 +1,7 @@
 //! From one source to the other, and back.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use mati_sync::{
     check,
@@ -62,6 +64,28 @@ async fn a_gap_between_the_sources_is_a_loss() {
     let [loss] = &report.losses[..] else { panic!("{report:#?}") };
     assert!(loss.from <= stood && loss.from > stood - TimeDelta::hours(1), "{report:#?}");
     assert_eq!((report.end, loss.to), (End::CaughtUp, hours_ago(&world, 7 * 24)));
+}
+
+/// What a package of the past says held then. Nothing before the change was read in the lists, so it is not known that a
+/// later package says something else.
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_again_brings_nothing_back_that_the_new_source_took_back_before_the_change() {
+    let mut world = World::new();
+    world.verifies();
+    world.sentinel.knobs(|knobs| knobs.lose = Some(Arc::new(|_| true)));
+    world.mandiant.put(Record::fqdn("lost.example").updated(hours_ago(&world, 6)));
+    let report = world.tick().await;
+    assert_eq!((lane(&report).counts.created, world.held().len()), (1, 0), "{report:#?}");
+    world.sentinel.knobs(|knobs| knobs.lose = None);
+
+    gti(&mut world);
+    world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("lost.example"));
+    world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("taken-back.example"));
+    world.gti.put("malware", hours_ago(&world, 4), &Ioc::domain("taken-back.example").score(Some(3)));
+    pass_hours(4).await;
+    let report = world.tick().await;
+    assert!(report.message.contains("is offered again"), "{report:#?}");
+    assert_eq!(world.held(), ["lost.example"], "{report:#?}");
 }
 
 /// Two sources that partly list the same, four passes, the change, four passes, and back: at each step the workspace has
