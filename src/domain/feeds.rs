@@ -311,6 +311,11 @@ impl Feeds {
     }
 }
 
+/// Whether the source has made no package yet of any feed that was asked for.
+pub fn is_of_the_future(account: &Account) -> bool {
+    !account.is_empty() && account.values().all(|outcome| *outcome == Outcome::NotYet)
+}
+
 /// Ranges of which one begins where another ends, as one.
 fn joined(
     ranges: impl Iterator<Item = (DateTime<Utc>, DateTime<Utc>)>,

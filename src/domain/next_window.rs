@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    feeds::{Account, Loss},
+    feeds::{Account, Loss, is_of_the_future},
     progress::Progress,
     purpose::Purpose,
     window::{Limits, PlannedWindow, Range, Window},
@@ -81,6 +81,13 @@ impl Progress {
             planned.window.to = planned.window.to.min(end);
         }
         let (firm, until) = (self.firm(limits), self.watermark.min(end));
+        if let Range::Backfill(run_id) = &planned.range
+            && is_of_the_future(account)
+        {
+            // A clock that was ahead scheduled it. What comes from now on is read live.
+            let of_range = self.backfills.iter_mut().filter(|backfill| backfill.run_id == *run_id);
+            of_range.for_each(|backfill| backfill.to = backfill.to.min(planned.window.to));
+        }
         self.advance(&planned)?;
         self.feeds.note_beside(planned.window.from, account);
         if planned.range == Range::Live {

@@ -166,6 +166,10 @@ async fn read_all<'a>(
     let Context { lane, pass, source, .. } = context;
     let limits = source.limits();
     loop {
+        // The time passes in windows without records, too.
+        if delivery.selecting.is_due() {
+            delivery.deliver_chosen(ledger, now, limits).await?;
+        }
         let Some(whole) = delivery.selecting.position(&ledger.state.progress).next_window(now, limits) else {
             if !delivery.selecting.has_windows() {
                 break;

@@ -6,7 +6,8 @@ use axum::http::StatusCode;
 use chrono::TimeDelta;
 use mati_sync::{
     check::{self, Finding, Verdict},
-    domain::outcome::End,
+    clock::Deadline,
+    domain::{outcome::End, request::RunOptions},
     pass::Work,
 };
 use sandbox::{
@@ -175,6 +176,35 @@ async fn a_clock_that_is_ahead_loses_nothing() {
     world.clock.jump(TimeDelta::days(-20));
     let report = world.tick().await;
     assert!(report.losses.is_empty() && report.end == End::CaughtUp, "{report:#?}");
+}
+
+/// A pass that dies before Google could tell the time leaves a range that ends in the future: no package of that is asked
+/// for, but the first.
+#[tokio::test(start_paused = true)]
+async fn what_is_to_be_read_again_ends_with_what_there_is() {
+    let mut world = world();
+    world.set("GTI_LISTS", "malware");
+    world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain("bad.example"));
+    world.tick().await;
+    world.clock.jump(TimeDelta::days(4));
+    world.gti.set(|knobs| knobs.body_delay = Duration::from_secs(3));
+    let app = world.start();
+    let (_sender, stop) = tokio::sync::watch::channel(false);
+    let deadline = Deadline::for_invocation(Duration::from_secs(600), stop);
+    let order = RunOptions { lookback_days: Some(6), ..RunOptions::default() };
+    let running = app.engine.run(Work::Command(order), None, &deadline);
+    assert!(tokio::time::timeout(Duration::from_secs(1), running).await.is_err(), "it is killed");
+    world.clock.jump(TimeDelta::days(-4));
+    pass_hours(1).await;
+    world.gti.forget_requests();
+    let report = world.tick().await;
+    assert_eq!(report.end, End::CaughtUp, "{report:#?}");
+    let asked = world.gti.asked("malware");
+    // What was new, two days of those that were to be read again, and one package of the future.
+    assert!((48..52).contains(&asked), "{asked} requests: {report:#?}");
+    world.gti.forget_requests();
+    world.tick().await;
+    assert_eq!(world.gti.asked("malware"), 0, "it has ended");
 }
 
 /// A backlog of many hours is worked off in as many passes as it takes.

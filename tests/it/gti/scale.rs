@@ -61,3 +61,19 @@ async fn a_day_of_every_list_is_paused_and_continued_and_two_hours_of_it_are_hel
         assert!(taken >= least, "{taken} of {least} were taken when {hour} was asked for");
     }
 }
+
+/// What is new waits at Defender until the best of it is known, for half of the time at most: also if nothing comes in the
+/// hours that are read meanwhile, and more of them than a pass can read.
+#[tokio::test(start_paused = true)]
+async fn what_waits_at_defender_is_delivered_though_only_empty_hours_follow() {
+    let mut world = world();
+    world.set("GTI_LISTS", "malware").set("INITIAL_LOOKBACK", "7").set("TARGET_APPLICATION", "defender");
+    world.gti.set(|knobs| knobs.body_delay = Duration::from_secs(5));
+    world.gti.put("malware", hours_ago(&world, 160), &Ioc::domain("bad.example"));
+    let reports = world.chain(LIMIT).await;
+    assert_eq!((reports[0].end, reports[0].totals().created), (End::Paused, 1), "{:#?}", reports[0]);
+    assert!(reports.iter().all(|report| report.end != End::Stalled), "{reports:#?}");
+    let last = reports.last().expect("it ran");
+    let watermark = last.lanes["defender"].watermark;
+    assert_eq!((last.end, watermark), (End::CaughtUp, Some(hours_ago(&world, 1))), "{last:#?}");
+}
