@@ -9,7 +9,7 @@ pub enum Claim {
     New,
     /// A survey counted it, or an earlier attempt was rejected.
     Surveyed,
-    /// An operator confirmed it.
+    /// An operator confirmed it, or it is not limited.
     Confirmed,
 }
 
