@@ -112,18 +112,26 @@ impl Feeds {
         self.feeds.iter().map(|(name, feed)| (name.as_str(), feed))
     }
 
-    /// Begins a pass at `now` over the feeds called `names`; one that is new is read from `start`. What the source no
-    /// longer reaches back to is given up, and returned.
+    /// Begins a pass at `now` over the feeds called `names`; one that is new is read from `start`, and what was missing of it
+    /// when it was one of the `former` feeds is tried again. What the source no longer reaches back to is given up, and
+    /// returned.
     pub fn begin(
         &mut self,
         names: &[String],
+        mut former: Self,
         start: DateTime<Utc>,
         now: DateTime<Utc>,
         limits: Limits,
     ) -> Vec<Loss> {
         self.feeds.retain(|name, _| names.contains(name));
         for name in names {
-            let new = || Feed { position: limits.floor(start), holes: BTreeSet::new(), closed: None };
+            let start = limits.floor(start);
+            let new = || match former.feeds.remove(name) {
+                // Another source was read since, but not for what this one did not let us read.
+                Some(feed) if feed.closed.is_some() => Feed { position: feed.position.min(start), ..feed },
+                Some(feed) => Feed { position: start, ..feed },
+                None => Feed { position: start, holes: BTreeSet::new(), closed: None },
+            };
             self.feeds.entry(name.clone()).or_insert_with(new);
         }
         let lost = self.give_up(now, limits);

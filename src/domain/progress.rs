@@ -117,6 +117,9 @@ pub struct Progress {
     /// How far each feed is, of a source that has several.
     #[serde(default, skip_serializing_if = "Feeds::is_empty")]
     pub feeds: Feeds,
+    /// How far the feeds of the source before are, which may come back.
+    #[serde(default, skip_serializing_if = "Feeds::is_empty")]
+    pub former_feeds: Feeds,
     /// What the source could no longer give.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<NotedLoss>,
@@ -193,6 +196,7 @@ impl Progress {
             firm: None,
             reread: None,
             feeds: Feeds::default(),
+            former_feeds: Feeds::default(),
             losses: Vec::new(),
             quota: None,
             fruitless: 0,
@@ -222,7 +226,10 @@ impl Progress {
             // What the other source had yet to index is read from this one, if it has feeds.
             let firm = self.firm.filter(|_| !limits.recalls);
             (self.firm, self.reread, self.refreshed) = (firm, None, None);
-            (self.feeds, self.quota) = (Feeds::default(), None);
+            self.quota = None;
+            if !self.feeds.is_empty() {
+                self.former_feeds = std::mem::take(&mut self.feeds);
+            }
             self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
         }
         is_changed
@@ -240,7 +247,8 @@ impl Progress {
         } else {
             self.begin.max(limits.earliest(now))
         };
-        let lost = self.feeds.begin(names, start, now, limits);
+        let former = std::mem::take(&mut self.former_feeds);
+        let lost = self.feeds.begin(names, former, start, now, limits);
         self.note_losses(&lost, now);
         lost
     }

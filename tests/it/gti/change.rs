@@ -88,6 +88,32 @@ async fn what_is_offered_again_brings_nothing_back_that_the_new_source_took_back
     assert_eq!(world.held(), ["lost.example"], "{report:#?}");
 }
 
+/// What another source was read in between does not settle a package that was missing, nor what the licence did not give.
+#[tokio::test(start_paused = true)]
+async fn what_was_not_there_before_a_change_of_source_is_tried_again_when_the_source_comes_back() {
+    let mut world = World::new();
+    gti(&mut world);
+    let missing = hours_ago(&world, 3);
+    world.gti.put("malware", missing, &Ioc::domain("missing.example"));
+    world.gti.put("phishing", missing, &Ioc::url("http://forbidden.example/a"));
+    world.gti.set(|knobs| {
+        knobs.holes.insert(("malware".to_owned(), missing));
+        knobs.forbidden.insert("phishing".to_owned());
+    });
+    assert_eq!((world.tick().await.end, world.held().len()), (End::CaughtUp, 0));
+    world.set("SOURCE", "mandiant");
+    for _ in 0..2 {
+        pass_hours(4).await;
+        assert_eq!(world.tick().await.end, End::CaughtUp);
+    }
+    gti(&mut world);
+    world.gti.set(|knobs| (knobs.holes, knobs.forbidden) = Default::default());
+    pass_hours(4).await;
+    let report = world.tick().await;
+    assert_eq!((report.end, report.losses.len()), (End::CaughtUp, 0), "{report:#?}");
+    assert_eq!(world.held(), ["http://forbidden.example/a", "missing.example"], "{report:#?}");
+}
+
 /// Two sources that partly list the same, four passes, the change, four passes, and back: at each step the workspace has
 /// what one of them listed last, each value under one id, and what both list is valid in every hour.
 #[tokio::test(start_paused = true)]

@@ -102,7 +102,7 @@ proptest! {
         let calm = (0..24).map(|_| (2, Vec::new()));
         for (hours, answers) in rounds.into_iter().chain(calm) {
             now += TimeDelta::hours(hours);
-            for loss in feeds.begin(&names, begin, now, LIMITS) {
+            for loss in feeds.begin(&names, Feeds::default(), begin, now, LIMITS) {
                 let mut at = loss.from;
                 while at < loss.to {
                     lost.extend(loss.what.split(", ").map(|name| (name.to_owned(), at)));
@@ -176,19 +176,19 @@ fn a_missing_package_that_comes_beyond_the_position_passes_nothing_over() {
         feeds.settle(found, &choice, &account, LIMITS);
     };
     let now = hours(4) + LIMITS.lag;
-    feeds.begin(&names, hours(0), now, LIMITS);
+    feeds.begin(&names, Feeds::default(), hours(0), now, LIMITS);
     answer(&mut feeds, 0, Outcome::Read, Outcome::Missing, now);
     answer(&mut feeds, 1, Outcome::Read, Outcome::Read, now);
     answer(&mut feeds, 2, Outcome::Read, Outcome::Read, now);
     answer(&mut feeds, 3, Outcome::Missing, Outcome::Read, now);
     assert_eq!(feeds.next(now, LIMITS), None);
 
-    feeds.begin(&names, hours(0), now, LIMITS);
+    feeds.begin(&names, Feeds::default(), hours(0), now, LIMITS);
     answer(&mut feeds, 0, Outcome::Read, Outcome::Read, now);
     answer(&mut feeds, 1, Outcome::NotYet, Outcome::Read, now);
     answer(&mut feeds, 2, Outcome::NotYet, Outcome::Read, now);
     answer(&mut feeds, 3, Outcome::Read, Outcome::Read, now);
-    feeds.begin(&names, hours(0), now, LIMITS);
+    feeds.begin(&names, Feeds::default(), hours(0), now, LIMITS);
     let (at, choice) = feeds.next(now, LIMITS).expect("it is to be read again");
     assert_eq!((at, choice.due), (hours(1), vec!["a".to_owned()]));
 }
