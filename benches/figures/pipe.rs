@@ -9,7 +9,6 @@ use mati_sync::{
     app::App,
     clock::{Deadline, SharedClock, SystemClock},
     domain::{
-        fingerprint::Fingerprint,
         indicator::Indicator,
         observable::Name,
         outcome::Change,
@@ -55,20 +54,9 @@ pub fn measure(role: &str) {
 /// The indicator as it is sent, without a look at anything but itself.
 fn planned(lane: &Lane, indicator: Indicator, now: DateTime<Utc>) -> Planned {
     let policy = &lane.policy;
-    let Name { key, hash_type } = policy.names(&indicator)[0];
-    Planned {
-        record: 0,
-        reason: None,
-        is_unasked: false,
-        decider: mati_sync::domain::deciding_record::Decider::default(),
-        key,
-        hash_type,
-        handle: None,
-        fingerprint: Fingerprint::VOID,
-        change: Change::Created,
-        valid_until: policy.valid_until(&indicator, Change::Created, now),
-        indicator,
-    }
+    let Name { hash_type, .. } = policy.names(&indicator)[0];
+    let valid_until = policy.valid_until(&indicator, Change::Created, now);
+    Planned::alone(indicator, hash_type, valid_until)
 }
 
 /// Every page of the feed to the destination; returns how many records went.

@@ -49,16 +49,27 @@ impl Planned {
         circumstances: &Circumstances,
     ) -> Self {
         let version = RecordVersion::of(&indicator, circumstances.horizon);
+        let valid_until = policy.valid_until(&indicator, Change::Created, circumstances.now);
+        Self {
+            decider: Decider { version, seen: circumstances.refreshes.last_seen(), is_contested: false },
+            key: name.key,
+            fingerprint: policy.fingerprint(&indicator),
+            ..Self::alone(indicator, name.hash_type, valid_until)
+        }
+    }
+
+    /// An indicator as it is created, by itself: no record decides about it, and its content is not compared.
+    pub fn alone(indicator: Indicator, hash_type: HashType, valid_until: DateTime<Utc>) -> Self {
         Self {
             record: 0,
-            decider: Decider { version, seen: circumstances.refreshes.last_seen(), is_contested: false },
-            hash_type: name.hash_type,
-            key: name.key,
+            decider: Decider::default(),
+            hash_type,
+            key: indicator.observable.subject(hash_type).key(),
             handle: None,
-            fingerprint: policy.fingerprint(&indicator),
+            fingerprint: Fingerprint::VOID,
             change: Change::Created,
             reason: None,
-            valid_until: policy.valid_until(&indicator, Change::Created, circumstances.now),
+            valid_until,
             indicator,
             is_unasked: false,
         }

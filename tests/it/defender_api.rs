@@ -21,9 +21,8 @@ use mati_sync::{
     },
     domain::{
         entry::{Handle, Rank},
-        fingerprint::Fingerprint,
         observable::{HashType, IndicatorType},
-        outcome::{Change, RecordOutcome},
+        outcome::RecordOutcome,
         plan::Planned,
     },
     http::{limiter::Limiter, traffic::Traffic},
@@ -112,19 +111,7 @@ fn planned(record: &Record, now: DateTime<Utc>) -> Planned {
     let text = serde_json::to_string(record.json()).unwrap();
     let indicator = mandiant::convert::indicator(&serde_json::from_str(&text).unwrap()).unwrap();
     let is_file = indicator.observable.indicator_type() == IndicatorType::Hash;
-    Planned {
-        record: 0,
-        reason: None,
-        is_unasked: false,
-        decider: mati_sync::domain::deciding_record::Decider::default(),
-        hash_type: HashType::Sha256,
-        key: indicator.observable.subject(HashType::Sha256).key(),
-        handle: None,
-        fingerprint: Fingerprint::of(&indicator, 0),
-        change: Change::Created,
-        valid_until: now + TimeDelta::days(if is_file { 90 } else { 7 }),
-        indicator,
-    }
+    Planned::alone(indicator, HashType::Sha256, now + TimeDelta::days(if is_file { 90 } else { 7 }))
 }
 
 fn held(delivery: &RecordOutcome) -> u64 {

@@ -227,10 +227,8 @@ mod tests {
         confidence: "confidence (mscore)",
     };
     use crate::domain::{
-        fingerprint::Fingerprint,
         indicator::Reference,
         observable::{Hashes, Observable},
-        outcome::Change,
     };
 
     const BLOCK: Style = Style { action: Action::Block, provider: PROVIDER };
@@ -241,38 +239,9 @@ mod tests {
     }
 
     fn planned(observable: Observable) -> Planned {
-        let indicator = Indicator {
-            source_id: "ipv4--1".to_owned(),
-            observable,
-            former: Vec::new(),
-            confidence: Some(92),
-            threat_score: None,
-            severity: None,
-            is_benign: false,
-            is_pervasive: false,
-            severity_reasons: Vec::new(),
-            categories: Vec::new(),
-            sources: Vec::new(),
-            osint_only: false,
-            malware: Vec::new(),
-            threat_actors: Vec::new(),
-            campaigns: Vec::new(),
-            first_seen: None,
-            last_updated: None,
-        };
-        Planned {
-            record: 0,
-            reason: None,
-            is_unasked: false,
-            decider: crate::domain::deciding_record::Decider::default(),
-            hash_type: HashType::Sha256,
-            key: indicator.observable.subject(HashType::Sha256).key(),
-            handle: None,
-            fingerprint: Fingerprint::of(&indicator, 0),
-            change: Change::Created,
-            valid_until: now() + TimeDelta::days(7),
-            indicator,
-        }
+        let (source_id, confidence) = ("ipv4--1".to_owned(), Some(92));
+        let indicator = Indicator { source_id, confidence, ..Indicator::bare(observable) };
+        Planned::alone(indicator, HashType::Sha256, now() + TimeDelta::days(7))
     }
 
     fn file(digests: &[(HashType, &str)]) -> Observable {

@@ -207,7 +207,6 @@ mod tests {
         confidence: "confidence (mscore)",
     };
     use crate::domain::{
-        fingerprint::Fingerprint,
         indicator::Reference,
         observable::{HashType, Observable},
         outcome::Change,
@@ -219,37 +218,13 @@ mod tests {
 
     fn planned() -> Planned {
         let indicator = indicator::Indicator {
-            former: Vec::new(),
             source_id: "ipv4--1".to_owned(),
-            observable: Observable::ipv4("203.0.113.7").unwrap(),
             confidence: Some(92),
-            threat_score: None,
             severity: Some("high".to_owned()),
-            is_benign: false,
-            is_pervasive: false,
-            severity_reasons: Vec::new(),
-            categories: Vec::new(),
-            sources: Vec::new(),
             osint_only: true,
-            malware: Vec::new(),
-            threat_actors: Vec::new(),
-            campaigns: Vec::new(),
-            first_seen: None,
-            last_updated: None,
+            ..indicator::Indicator::bare(Observable::ipv4("203.0.113.7").unwrap())
         };
-        Planned {
-            record: 0,
-            reason: None,
-            is_unasked: false,
-            decider: crate::domain::deciding_record::Decider::default(),
-            hash_type: HashType::Md5,
-            key: indicator.observable.subject(HashType::Md5).key(),
-            handle: None,
-            fingerprint: Fingerprint::of(&indicator, 0),
-            change: Change::Created,
-            valid_until: now() + TimeDelta::days(7),
-            indicator,
-        }
+        Planned::alone(indicator, HashType::Md5, now() + TimeDelta::days(7))
     }
 
     fn sent(planned: &Planned, now: DateTime<Utc>) -> serde_json::Value {
