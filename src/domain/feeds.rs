@@ -194,6 +194,12 @@ impl Feeds {
         Some((at, choice))
     }
 
+    /// Whether no feed was read up to the time `at`, and by this account the source has made no package of it yet.
+    pub fn is_of_the_future(&self, at: DateTime<Utc>, account: &Account) -> bool {
+        let is_ahead = self.feeds.values().all(|feed| feed.position <= at);
+        is_ahead && !account.is_empty() && account.values().all(|outcome| *outcome == Outcome::NotYet)
+    }
+
     /// Every feed that can be read, for a range beside the live one.
     pub fn readable(&self) -> Choice {
         let open = self.iter().filter(|(_, feed)| feed.closed.is_none());
@@ -225,6 +231,8 @@ impl Feeds {
                     feed.holes.insert(at);
                     feed.pass(at, after);
                 }
+                // A missing package that is on its way does not keep the feed from what is new.
+                Some(Outcome::NotYet) if feed.position != at => {}
                 Some(Outcome::Closed(_) | Outcome::NotYet) | None => {
                     self.turn.resting.insert(name.clone());
                 }
@@ -250,13 +258,10 @@ impl Feeds {
         self.feeds.values_mut().for_each(|feed| feed.position = feed.position.min(next));
     }
 
-    /// Notes what came of asking for the packages of the time `at` beside the live reading. A feed that had its say about
-    /// this time and could not be asked for it again is asked later, because the others were put together without it.
+    /// Notes what came of asking for the packages of the time `at` in a range beside the live reading. A feed that could not be
+    /// asked is asked later: what the range is read for is to be done with its records, too.
     pub fn note_beside(&mut self, at: DateTime<Utc>, account: &Account) {
-        let is_read = |outcome: &Outcome| matches!(outcome, Outcome::Read | Outcome::Incomplete(_));
-        if account.values().any(is_read) {
-            self.ask_later(at, account, |_| true);
-        }
+        self.ask_later(at, account, |_| true);
     }
 
     /// The feeds of `names` that were read beyond the time `at`, and could not be asked for it now, are asked for it later.
@@ -317,11 +322,6 @@ impl Feeds {
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
-}
-
-/// Whether the source has made no package yet of any feed that was asked for.
-pub fn is_of_the_future(account: &Account) -> bool {
-    !account.is_empty() && account.values().all(|outcome| *outcome == Outcome::NotYet)
 }
 
 /// Ranges of which one begins where another ends, as one.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    feeds::{Account, Loss, is_of_the_future},
+    feeds::{Account, Loss},
     progress::Progress,
     purpose::Purpose,
     window::{Limits, PlannedWindow, Range, Window},
@@ -44,7 +44,8 @@ impl Progress {
             let length = TimeDelta::seconds(self.window_seconds);
             return Some(PlannedWindow::first_of(Range::Live, from, end, length, now, limits));
         }
-        let backfill = self.backfills.first()?;
+        // What cannot be read is not read: it waits for the licence.
+        let backfill = self.backfills.first().filter(|_| !self.feeds.are_all_closed())?;
         let length = TimeDelta::seconds(self.window_seconds).clamp(limits.grain, limits.longest);
         let range = Range::Backfill(backfill.run_id.clone());
         let window = PlannedWindow::first_of(range, backfill.position, backfill.to, length, now, limits);
@@ -82,7 +83,7 @@ impl Progress {
         }
         let (firm, until) = (self.firm(limits), self.watermark.min(end));
         if let Range::Backfill(run_id) = &planned.range
-            && is_of_the_future(account)
+            && self.feeds.is_of_the_future(planned.window.from, account)
         {
             // A clock that was ahead scheduled it. What comes from now on is read live.
             let of_range = self.backfills.iter_mut().filter(|backfill| backfill.run_id == *run_id);

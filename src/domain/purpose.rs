@@ -73,17 +73,6 @@ impl Backfill {
 }
 
 impl Progress {
-    /// From when on a reading for `purpose` tells the past as it was said; `None`: it tells what holds, or what became known
-    /// since the lane had read everything.
-    pub fn told_since(&self, purpose: Purpose, limits: Limits) -> Option<DateTime<Utc>> {
-        match purpose {
-            _ if limits.recalls => None,
-            Purpose::Live => self.caught_up.is_none().then_some(self.begin),
-            Purpose::Retry => None,
-            _ => self.backfills.first().map(|backfill| backfill.from),
-        }
-    }
-
     /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
     pub fn schedule_refresh(
         &mut self,

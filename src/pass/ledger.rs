@@ -48,6 +48,8 @@ pub(super) struct Ledger<'a> {
     pub kept_from_retraction: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
     pub unsettled: HashSet<Key>,
+    /// What this pass created of a source that keeps what it said.
+    pub brought: HashSet<Key>,
     /// What this pass found that the source could no longer give.
     pub losses: Vec<Loss>,
     /// What an audit of this pass, or its repair, came to.
@@ -79,6 +81,7 @@ impl<'a> Ledger<'a> {
             surveyed: 0,
             kept_from_retraction: 0,
             unsettled: HashSet::new(),
+            brought: HashSet::new(),
             losses: Vec::new(),
             audit: None,
             repairing: None,
@@ -129,6 +132,9 @@ impl<'a> Ledger<'a> {
         if item.is_unasked {
             let now = self.now();
             self.state.progress.unasked.note_created(now, 1);
+        }
+        if item.change == Change::Created && !self.context.source.limits().recalls {
+            self.brought.insert(item.key);
         }
         self.counts.displaced += u64::from(item.change == Change::Displaced);
         if matches!(item.change, Change::Created | Change::Updated)

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use tracing::{info, warn};
 
 use super::{halt::Halt, ledger::Ledger};
@@ -28,7 +28,7 @@ pub(super) fn withhold(ledger: &mut Ledger<'_>, plan: &mut Plan, circumstances: 
         Some(State::Condemned) => Claim::Confirmed,
         // At an endpoint it is an outage.
         _ if is_harmful(item) && acts => Claim::Confirmed,
-        _ if is_correction(ledger, item, circumstances.purpose) => Claim::Confirmed,
+        _ if is_correction(ledger, item) => Claim::Confirmed,
         Some(State::Unwanted | State::RetractionRejected) => Claim::Surveyed,
         _ => Claim::New,
     };
@@ -88,24 +88,25 @@ fn is_harmful(item: &Planned) -> bool {
     matches!(item.reason, Some(DropReason::Malformed | DropReason::Excluded))
 }
 
-/// Whether this very reading brought what `item` takes back. A source that keeps what it said is read in the order in which
-/// it said it, so what it took back since comes and goes: that says nothing about the source or the settings.
-fn is_correction(ledger: &Ledger<'_>, item: &Planned, purpose: Purpose) -> bool {
-    let since = ledger.state.progress.told_since(purpose, ledger.context.source.limits());
-    let brought = ledger.state.manifest.get(item.key).map(Entry::deciding_record);
-    let is_of_this_reading = |since: DateTime<Utc>| {
-        brought.is_some_and(|brought| {
-            i64::from(brought.updated) >= since.timestamp() && brought.updated < item.decider.version.updated
-        })
+/// Whether `item` takes back what this pass created, or the first sync, and nobody relies on. A source that keeps what it
+/// said is read in the order in which it said it, so what it took back since comes and goes: that says nothing about the
+/// source or the settings.
+fn is_correction(ledger: &Ledger<'_>, item: &Planned) -> bool {
+    let progress = &ledger.state.progress;
+    let is_first_sync = !ledger.context.source.limits().recalls
+        && progress.caught_up.is_none()
+        && progress.settings_changed.is_none();
+    let is_ours = |entry: &Entry| {
+        !entry.fingerprint.is_adopted() && i64::from(entry.updated()) >= progress.begin.timestamp()
     };
-    since.is_some_and(is_of_this_reading)
+    ledger.brought.contains(&item.key)
+        || is_first_sync && ledger.state.manifest.get(item.key).is_some_and(is_ours)
 }
 
 /// Notes a retraction that was acknowledged, of an indicator that stands in the manifest as `before`.
 pub(super) fn note(ledger: &mut Ledger<'_>, item: &Planned, before: Option<Entry>, range: &Range) {
     let acts = ledger.context.lane.destination.limits().acts;
-    let is_unlimited =
-        is_harmful(item) && acts || is_correction(ledger, item, ledger.state.progress.purpose(range));
+    let is_unlimited = is_harmful(item) && acts || is_correction(ledger, item);
     if !is_unlimited && before.is_none_or(|entry| entry.state() != State::Condemned) {
         let now = ledger.now();
         ledger.state.progress.note_retracted(range, now);

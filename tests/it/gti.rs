@@ -7,6 +7,7 @@ mod compare;
 mod filters;
 mod late;
 mod losses;
+mod past;
 mod properties;
 mod recorded;
 mod records;

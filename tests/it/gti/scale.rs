@@ -6,7 +6,7 @@ use chrono::NaiveDateTime;
 use mati_sync::domain::outcome::End;
 use sandbox::gti::{Ioc, LISTS};
 
-use super::{hours_ago, lane, pass_hours, world};
+use super::{hours_ago, lane, world};
 
 const HOURS: i64 = 24;
 /// Records of a package; half of them stand in two lists.
@@ -76,37 +76,4 @@ async fn what_waits_at_defender_is_delivered_though_only_empty_hours_follow() {
     let last = reports.last().expect("it ran");
     let watermark = last.lanes["defender"].watermark;
     assert_eq!((last.end, watermark), (End::CaughtUp, Some(hours_ago(&world, 1))), "{last:#?}");
-}
-
-/// What a package of the past brings and a later one takes back is no mass retraction: not in the first sync, nor where the
-/// past is read again. What is taken back afterwards is one.
-#[tokio::test(start_paused = true)]
-async fn what_a_reading_brought_itself_is_taken_back_without_a_limit() {
-    let mut world = world();
-    world.set("GTI_LISTS", "malware").set("MINIMUM_CONFIDENCE", "80");
-    let values = |confidence, score| {
-        let of_one = move |number| Ioc::domain(&format!("bad{confidence}-{number}.example"));
-        (0..300).map(move |number| of_one(number).score(Some(score)).confidence(Some(confidence)))
-    };
-    world.gti.put_all("malware", hours_ago(&world, 100), values(90, 90));
-    world.gti.put_all("malware", hours_ago(&world, 50), values(90, 10));
-    world.gti.put_all("malware", hours_ago(&world, 40), values(70, 90));
-    world.gti.put_all("malware", hours_ago(&world, 30), values(70, 10));
-    let report = world.tick().await;
-    assert_eq!((report.end, world.held().len(), report.totals().retracted), (End::CaughtUp, 0, 300));
-
-    world.set("MINIMUM_CONFIDENCE", "60");
-    pass_hours(1).await;
-    let report = world.tick().await;
-    assert_eq!((report.end, world.held().len(), report.totals().retracted), (End::CaughtUp, 0, 300));
-
-    world.gti.put_all("malware", hours_ago(&world, 1), values(90, 90));
-    pass_hours(1).await;
-    let report = world.tick().await;
-    assert_eq!((report.end, world.held().len()), (End::CaughtUp, 300));
-    world.gti.put_all("malware", hours_ago(&world, 1), values(90, 10));
-    pass_hours(1).await;
-    let report = world.tick().await;
-    assert_eq!((report.end, world.held().len()), (End::Stalled, 300), "{report:#?}");
-    assert!(report.message.contains("300 of 300 indicators are no longer wanted"), "{report:#?}");
 }
