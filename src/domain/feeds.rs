@@ -57,6 +57,13 @@ pub struct Loss {
     pub to: DateTime<Utc>,
 }
 
+impl Loss {
+    /// Whether this is told already with that one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.what == other.what && self.from <= other.from && other.to <= self.to
+    }
+}
+
 /// A loss, and when it was noted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotedLoss {
@@ -206,16 +213,8 @@ impl Feeds {
         Choice { due: open.map(|(name, _)| name.to_owned()).collect(), beside: Vec::new() }
     }
 
-    /// Notes what came of asking for the packages of the time `at` from the feeds that were due. Returns what may be
-    /// missing in those that were read.
-    pub fn settle(
-        &mut self,
-        at: DateTime<Utc>,
-        choice: &Choice,
-        account: &Account,
-        limits: Limits,
-    ) -> Vec<Loss> {
-        let mut lost = Vec::new();
+    /// Notes what came of asking for the packages of the time `at` from the feeds that were due.
+    pub fn settle(&mut self, at: DateTime<Utc>, choice: &Choice, account: &Account, limits: Limits) {
         let mut is_late = false;
         for name in &choice.due {
             let Some(feed) = self.feeds.get_mut(name) else { continue };
@@ -238,15 +237,11 @@ impl Feeds {
                 }
             }
             is_late |= matches!(account.get(name), Some(Outcome::Read | Outcome::Incomplete(_)));
-            if let Some(Outcome::Incomplete(what)) = account.get(name) {
-                lost.push(Loss { what: format!("{name}: {what}"), from: at, to: after });
-            }
         }
         if is_late {
             self.read_again(at, choice, account, limits);
         }
         self.turn.holes.remove(&at);
-        lost
     }
 
     /// Everything after the packages of the time `at`, which came only now, is read again. Where nothing after them was read
@@ -322,6 +317,17 @@ impl Feeds {
         }
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+}
+
+/// What may be missing in the packages of the time `at`, by this account.
+pub fn incomplete(at: DateTime<Utc>, account: &Account, limits: Limits) -> Vec<Loss> {
+    let lost = account.iter().filter_map(|(name, outcome)| match outcome {
+        Outcome::Incomplete(what) => {
+            Some(Loss { what: format!("{name}: {what}"), from: at, to: at + limits.grain })
+        }
+        _ => None,
+    });
+    lost.collect()
 }
 
 /// Ranges of which one begins where another ends, as one.

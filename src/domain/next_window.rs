@@ -1,12 +1,12 @@
-//! Which window a lane reads next, and what a window that was read whole moves.
+//! Which ranges a lane reads again, which window it reads next, and what a window that was read whole moves.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
-    feeds::{Account, Loss},
+    feeds::{self, Account, Loss},
     progress::Progress,
-    purpose::Purpose,
-    window::{Limits, PlannedWindow, Range, Window},
+    purpose::{Backfill, Purpose},
+    window::{Limits, PlannedWindow, Range, Window, whole_second},
 };
 
 /// A step that does not continue from where the lane is.
@@ -18,6 +18,49 @@ pub struct Discontinuous {
 }
 
 impl Progress {
+    /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
+    pub fn schedule_refresh(
+        &mut self,
+        run_id: String,
+        purpose: Purpose,
+        now: DateTime<Utc>,
+        span: TimeDelta,
+        limits: Limits,
+    ) {
+        self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
+        self.refreshed = Some(now);
+        self.refreshes.begun += 1;
+        self.read_again(run_id, purpose, Window { from: now - span.min(limits.reach), to: now }, now, limits);
+    }
+
+    /// Schedules at `now` that `window` is read again, as far as the source gives it yet. Of a source that keeps what it said,
+    /// one range does for several, because each goes on to the present ([`Progress::start_feeds`]).
+    pub fn read_again(
+        &mut self,
+        run_id: String,
+        purpose: Purpose,
+        window: Window,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) {
+        let to = window.to.min(limits.end(now));
+        let from = whole_second(window.from).min(to);
+        let new = Backfill { run_id, purpose, from, to, position: from };
+        if !limits.recalls
+            && let Some(pending) = self.backfills.iter_mut().find(|pending| pending.does_for(&new))
+        {
+            (pending.from, pending.position) = (pending.from.min(from), pending.position.min(from));
+            pending.to = pending.to.max(to);
+            let other = if new.is_of_settings() {
+                std::mem::replace(&mut pending.run_id, new.run_id)
+            } else {
+                new.run_id
+            };
+            return self.mark_applied(&other);
+        }
+        self.backfills.push(new);
+    }
+
     /// Begins to read what is new, a little before the watermark, because records are indexed late; goes on where an
     /// earlier pass had to leave that.
     pub fn start_live(&mut self, now: DateTime<Utc>, limits: Limits) {
@@ -66,15 +109,9 @@ impl Progress {
         let mut planned = planned.clone();
         self.feeds.note_closed(account);
         if planned.range == Range::Live && !self.feeds.is_empty() {
-            let lost = self.feeds.settle(planned.window.from, &planned.feeds, account, limits);
+            self.feeds.settle(planned.window.from, &planned.feeds, account, limits);
             self.watermark = self.watermark.max(self.feeds.settled_to().unwrap_or(self.watermark));
-            self.note_losses(&lost, now);
-            // A range that reaches up to here goes on through it: what is read again of the past must not have the last word
-            // about a value of which a later package says something else.
-            let Window { from, to } = planned.window;
-            let reaching = self.backfills.iter_mut().filter(|backfill| backfill.to >= from);
-            reaching.for_each(|backfill| backfill.to = backfill.to.max(to));
-            return Ok(lost);
+            return Ok(self.note_incomplete(&planned, account, now, limits));
         }
         let end = limits.end(now);
         if planned.range == Range::Live {
@@ -99,7 +136,21 @@ impl Progress {
             self.reread = (to < until).then_some(to);
         }
         self.double_window(limits);
-        Ok(Vec::new())
+        Ok(self.note_incomplete(&planned, account, now, limits))
+    }
+
+    /// Notes what may be missing in a window, unless that was noted before. Returns it.
+    fn note_incomplete(
+        &mut self,
+        planned: &PlannedWindow,
+        account: &Account,
+        now: DateTime<Utc>,
+        limits: Limits,
+    ) -> Vec<Loss> {
+        let mut lost = feeds::incomplete(planned.window.from, account, limits);
+        lost.retain(|loss| self.losses.iter().all(|noted| !noted.loss.covers(loss)));
+        self.note_losses(&lost, now);
+        lost
     }
 
     /// What will come after `planned`, unless its end changes something.

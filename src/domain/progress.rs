@@ -214,9 +214,9 @@ impl Progress {
         }
     }
 
-    /// Notes that the lane reads `source` from now on. If it read another one before, what is known of its windows is
+    /// Notes that the lane reads `source` from `now` on. If it read another one before, what is known of its windows is
     /// forgotten, and a refresh follows where the new one can be read again; the watermark stays. True if it did.
-    pub fn follow_source(&mut self, source: &str, limits: Limits) -> bool {
+    pub fn follow_source(&mut self, source: &str, now: DateTime<Utc>, limits: Limits) -> bool {
         let is_changed = match self.source.replace(source.to_owned()) {
             Some(before) => before != source,
             // Versions that wrote no name knew one source alone, and that had no feeds.
@@ -225,7 +225,8 @@ impl Progress {
         if is_changed {
             // What the other source had yet to index is read from this one, if it has feeds.
             let firm = self.firm.filter(|_| !limits.recalls);
-            (self.firm, self.reread, self.refreshed) = (firm, None, None);
+            (self.firm, self.reread, self.last_refresh) = (firm, None, None);
+            self.refreshed = (!limits.recalls).then_some(now);
             self.quota = None;
             if !self.feeds.is_empty() {
                 self.former_feeds = std::mem::take(&mut self.feeds);
@@ -249,6 +250,11 @@ impl Progress {
         };
         let former = std::mem::take(&mut self.former_feeds);
         let lost = self.feeds.begin(names, former, start, now, limits);
+        // What such a source said in the past need not hold any more, and of what is not held it is not known that it was taken
+        // back since: so what is read again of the past is read on to the present, whenever and for whichever source it was
+        // scheduled.
+        let end = limits.end(now);
+        self.backfills.iter_mut().for_each(|backfill| backfill.to = backfill.to.max(end));
         self.note_losses(&lost, now);
         lost
     }
@@ -256,6 +262,13 @@ impl Progress {
     /// Notes what the source could no longer give.
     pub fn note_losses(&mut self, found: &[Loss], now: DateTime<Utc>) {
         note_losses(&mut self.losses, found, now);
+    }
+
+    /// Calls for a refresh, if the source can be read again.
+    pub fn want_refresh(&mut self, limits: Limits) {
+        if limits.recalls {
+            self.refreshed = None;
+        }
     }
 
     /// Whether a refresh is due: none is under way, and the last one is `period` ago.
@@ -322,6 +335,7 @@ impl Progress {
             {
                 WhyNew::Settings
             }
+            _ if self.backfills.first().is_some_and(Backfill::is_of_settings) => WhyNew::Settings,
             _ => WhyNew::Reading,
         }
     }

@@ -1,12 +1,7 @@
 //! What records are read for, and the ranges that are read beside the live one.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-
-use super::{
-    progress::Progress,
-    window::{Limits, Window, whole_second},
-};
 
 /// What records are read for: decides what is done about those that are held and no longer wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,43 +61,28 @@ pub struct Backfill {
 }
 
 impl Backfill {
+    /// What the ids of the ranges have in common that the repair of an audit reads again: it counts them.
+    pub const REPAIR: &str = "-audit-";
+    /// How the ids of those end that a change of settings called for.
+    pub const SETTINGS: &str = "-settings";
+
+    /// Whether the settings called for it.
+    pub(super) fn is_of_settings(&self) -> bool {
+        self.run_id.ends_with(Self::SETTINGS)
+    }
+
+    /// Whether this could be read instead of `other` as well, if it began early enough.
+    pub(super) fn does_for(&self, other: &Self) -> bool {
+        let is_counted = |range: &Self| range.run_id.contains(Self::REPAIR);
+        self.purpose == Purpose::Lookback
+            && other.purpose == self.purpose
+            && !is_counted(self)
+            && !is_counted(other)
+    }
+
     /// Whether it is a survey that was read to its end.
     pub(super) fn is_surveyed(&self) -> bool {
         self.purpose == Purpose::Survey && self.position >= self.to
-    }
-}
-
-impl Progress {
-    /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
-    pub fn schedule_refresh(
-        &mut self,
-        run_id: String,
-        purpose: Purpose,
-        now: DateTime<Utc>,
-        span: TimeDelta,
-        limits: Limits,
-    ) {
-        self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
-        self.refreshed = Some(now);
-        self.refreshes.begun += 1;
-        self.read_again(run_id, purpose, Window { from: now - span.min(limits.reach), to: now }, now, limits);
-    }
-
-    /// Schedules at `now` that `window` is read again, as far as the source gives it yet; of a source that keeps what it said,
-    /// everything from its start on. What that said in the past need not hold any more, and of what is not held it is not
-    /// known that it was taken back since: so the past must not have the last word.
-    pub fn read_again(
-        &mut self,
-        run_id: String,
-        purpose: Purpose,
-        window: Window,
-        now: DateTime<Utc>,
-        limits: Limits,
-    ) {
-        let end = limits.end(now);
-        let to = if limits.recalls { window.to.min(end) } else { end };
-        let from = whole_second(window.from).min(to);
-        self.backfills.push(Backfill { run_id, purpose, from, to, position: from });
     }
 }
 

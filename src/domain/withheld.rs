@@ -58,3 +58,14 @@ impl WhyNew {
         }
     }
 }
+
+/// What is to be told beside what waits of a source that gives it until `until` only.
+pub fn until_sentence(until: Option<DateTime<Utc>>) -> String {
+    let told = until.map(|until| {
+        format!(
+            ". The first of them can be confirmed until {}: after that the source gives them no more",
+            until.format("%Y-%m-%d %H:%M UTC")
+        )
+    });
+    told.unwrap_or_default()
+}

@@ -192,12 +192,7 @@ async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
         ranges.extend(range);
     }
     let limits = ledger.context.source.limits();
-    let mut ranges = joined(ranges);
-    if !limits.recalls {
-        // The first goes on through all others.
-        ranges.truncate(1);
-    }
-    for (number, (first, last)) in ranges.into_iter().enumerate() {
+    for (number, (first, last)) in joined(ranges).into_iter().enumerate() {
         let run_id = format!("{}-missing-{}", ledger.context.pass.run_id, number + 1);
         let window = Window { from: first, to: last + TimeDelta::seconds(1) };
         ledger.state.progress.read_again(run_id, Purpose::Lookback, window, now, limits);

@@ -19,7 +19,7 @@ use crate::{
         manifest::Manifest,
         observable::Key,
         progress::Progress,
-        purpose::Purpose,
+        purpose::{Backfill, Purpose},
         shown::Fields,
     },
     http::traffic::Traffic,
@@ -32,8 +32,6 @@ const COMMIT: usize = 10_000;
 const RESTARTS: u32 = 3;
 /// An audit by itself that could not be made is tried again after this.
 const AGAIN: TimeDelta = TimeDelta::days(1);
-/// What the ids of the ranges have in common that a repair reads again.
-const REPAIR: &str = "-audit-";
 
 /// The reading of a destination's list.
 pub(super) struct Walk {
@@ -215,9 +213,9 @@ async fn schedule(ledger: &mut Ledger<'_>, findings: Findings, amiss: &[Amiss]) 
     );
     let progress = &mut ledger.state.progress;
     progress.audit.is_under_way = true;
-    progress.backfills.retain(|backfill| !backfill.run_id.contains(REPAIR));
+    progress.backfills.retain(|backfill| !backfill.run_id.contains(Backfill::REPAIR));
     for (number, range) in ranges.into_iter().enumerate() {
-        let run_id = format!("{}{REPAIR}{number}", context.pass.run_id);
+        let run_id = format!("{}{}{number}", context.pass.run_id, Backfill::REPAIR);
         progress.read_again(run_id, Purpose::Lookback, range, now, limits);
     }
     (ledger.audit, ledger.repairing) = (Some(findings), Some(repairing));
@@ -242,7 +240,7 @@ pub(super) async fn conclude(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     if let Some(Unfinished::Repairing { mut findings, marked }) = repairing {
         findings.recount(&marked, &ledger.state.manifest, now);
         let progress = &mut ledger.state.progress;
-        let is_done = !progress.backfills.iter().any(|backfill| backfill.run_id.contains(REPAIR));
+        let is_done = !progress.backfills.iter().any(|backfill| backfill.run_id.contains(Backfill::REPAIR));
         findings.repair = if is_done { Repair::Done } else { Repair::UnderWay };
         progress.audit.is_under_way = !is_done;
         ledger.audit = Some(findings);

@@ -8,7 +8,7 @@ use super::{
     rejections::retry, retractions,
 };
 use crate::domain::{
-    purpose::Purpose,
+    purpose::{Backfill, Purpose},
     window::{Limits, Window},
 };
 
@@ -70,19 +70,20 @@ pub(super) async fn begin<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'
 /// # Errors
 /// See [`Ledger::commit`].
 pub(super) async fn prepare_limits(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    retractions::give_up(ledger).await?;
     prepare_retraction_limit(ledger);
     creations::prepare(ledger).await
 }
 
 fn prepare_retraction_limit(ledger: &mut Ledger<'_>) {
-    let now = ledger.context.pass.started_at;
+    let now = ledger.began;
     if ledger.state.progress.unasked.is_new() {
         let held = ledger.state.manifest.held(now);
         let progress = &mut ledger.state.progress;
         progress.unasked.note_held(now, held);
         if progress.withheld.is_some() && ledger.context.policy.retract {
             // A version without marks withheld them: which they are, a survey finds.
-            progress.refreshed = None;
+            progress.want_refresh(ledger.context.source.limits());
         }
     }
     retractions::recount(ledger);
@@ -150,7 +151,7 @@ fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
     info!(lane = lane.name, "{told}");
     progress.settings_hash.clone_from(&lane.settings_hash);
     progress.settings_changed = Some(now);
-    let (limits, run_id) = (source.limits(), format!("{}-settings", pass.run_id));
+    let (limits, run_id) = (source.limits(), format!("{}{}", pass.run_id, Backfill::SETTINGS));
     progress.read_again(run_id, Purpose::Lookback, Window { from: now - span, to: now }, now, limits);
     ledger.remarks.push(told);
     true

@@ -16,7 +16,7 @@ use crate::domain::{
     purpose::Purpose,
     report::WithheldExample,
     window::Window,
-    withheld::WaitingCreations,
+    withheld::{WaitingCreations, until_sentence},
 };
 
 /// Finds out whether the pass is a part of a first sync, which creates all it meets: the lane has never caught up, or it
@@ -25,7 +25,7 @@ use crate::domain::{
 /// # Errors
 /// See [`Ledger::commit`].
 pub(super) async fn prepare(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let now = ledger.context.pass.started_at;
+    let now = ledger.began;
     if ledger.state.progress.caught_up.is_some() && ledger.state.manifest.held(now) == 0 {
         ledger.state.progress.caught_up = None;
     }
@@ -138,7 +138,7 @@ pub(super) fn recount(ledger: &mut Ledger<'_>) {
 /// # Errors
 /// See [`Ledger::commit`].
 async fn give_up(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let (limits, now) = (ledger.context.source.limits(), ledger.context.pass.started_at);
+    let (limits, now) = (ledger.context.source.limits(), ledger.began);
     let Some(oldest) = ledger.state.progress.waiting.as_ref().map(|waiting| waiting.oldest) else {
         return Ok(());
     };
@@ -204,17 +204,11 @@ pub(super) fn waiting_message(waiting: &WaitingCreations, until: Option<DateTime
     let types =
         waiting.by_type.iter().map(|(indicator_type, count)| format!("{count} {}", indicator_type.name()));
     let types: Vec<String> = types.collect();
-    let until = until.map(|until| {
-        format!(
-            ". The first of them can be confirmed until {}: after that the source gives them no more",
-            until.format("%Y-%m-%d %H:%M UTC")
-        )
-    });
     format!(
         "{} new indicators ({}; first met because {}) wait, which is too many to be created unasked: everything else is delivered. If that is meant, confirm it with POST /api/sync {{\"confirm_creation\": true}} or mati-sync sync --confirm-creation; if not, change the settings back{}",
         waiting.total(),
         types.join(", "),
         waiting.reason.words(),
-        until.unwrap_or_default()
+        until_sentence(until)
     )
 }

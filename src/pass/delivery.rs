@@ -342,7 +342,7 @@ impl<'a> Delivery<'a> {
                 ledger.reject(item, &rejection);
                 if !self.reconciler.made_way().is_empty() && !item.change.removes() {
                     // The best of those that made way take its place when all are offered again.
-                    ledger.state.progress.refreshed = None;
+                    ledger.state.progress.want_refresh(ledger.context.source.limits());
                 }
                 if !was_held {
                     self.reconciler.free(item.key);

@@ -131,10 +131,11 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
     if let Some(ahead) = ahead.filter(|ahead| *ahead > TimeDelta::zero()) {
         ledger.state.progress.set_back(&pass.run_id, ahead, now, limits);
     }
+    Box::pin(feeds::ask(ledger)).await;
     feeds::follow(ledger);
     begin(ledger, delivery).await?;
     ledger.has_moved();
-    now = Box::pin(feeds::start(ledger, now)).await;
+    now = feeds::start(ledger);
     ledger.look_from_here();
     // A record that is not admitted may speak against what is held, or against an older record of the same value.
     let mut reading = Reading::new(source, context.deadline, !context.policy.retract);
@@ -145,9 +146,10 @@ async fn work<'a>(ledger: &mut Ledger<'a>, delivery: &mut Delivery<'a>) -> Resul
         }
     }
     feeds::conclude(ledger)?;
-    let progress = &ledger.state.progress;
-    let retractions = progress.withheld.map(withheld_message);
-    let creations = progress
+    let retractions = withheld_message(ledger);
+    let creations = ledger
+        .state
+        .progress
         .waiting
         .as_ref()
         .map(|waiting| waiting_message(waiting, limits.readable_until(waiting.oldest)));

@@ -48,6 +48,8 @@ pub(super) struct Ledger<'a> {
     pub kept_from_retraction: u64,
     /// What was wanted and could not be done, of the records offered last: withheld, or without room.
     pub unsettled: HashSet<Key>,
+    /// When the pass began, by the source's clock if that told it.
+    pub began: DateTime<Utc>,
     /// What this pass created of a source that keeps what it said.
     pub brought: HashSet<Key>,
     /// What this pass found that the source could no longer give.
@@ -81,6 +83,7 @@ impl<'a> Ledger<'a> {
             surveyed: 0,
             kept_from_retraction: 0,
             unsettled: HashSet::new(),
+            began: context.pass.started_at,
             brought: HashSet::new(),
             losses: Vec::new(),
             audit: None,

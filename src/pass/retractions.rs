@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
-use super::{halt::Halt, ledger::Ledger};
+use super::{context::Context, halt::Halt, ledger::Ledger};
 use crate::domain::{
     entry::{Entry, Known, State},
     filter::DropReason,
@@ -17,7 +17,7 @@ use crate::domain::{
     report::{WithheldExample, WithheldReport},
     retraction_limit::{Claim, Permit},
     window::Range,
-    withheld::Withheld,
+    withheld::{Withheld, until_sentence},
 };
 
 /// Removes those retractions from `plan` that may not be made now, with all that their records call for beside: the
@@ -143,6 +143,37 @@ pub(super) fn recount(ledger: &mut Ledger<'_>) {
     ledger.state.progress.wait_for(waiting, held);
 }
 
+/// Gives up what waits and whose records the source gives no more: without them the destination cannot be told of it, so it
+/// stays until its validity ends, and keeps nothing else from being retracted.
+///
+/// # Errors
+/// See [`Ledger::commit`].
+pub(super) async fn give_up(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
+    let Context { source, lane, .. } = ledger.context;
+    let (limits, now) = (source.limits(), ledger.began);
+    if limits.recalls || ledger.state.progress.withheld.is_none() {
+        return Ok(());
+    }
+    let earliest = limits.earliest(now).timestamp();
+    let waiting = ledger.state.manifest.held_unwanted(now);
+    let over = waiting.filter(|known| {
+        known.entry.state() != State::RetractionRejected && i64::from(known.entry.updated()) < earliest
+    });
+    let over: Vec<Known> =
+        over.map(|Known { entry, handle }| Known { entry: entry.in_state(State::Held), handle }).collect();
+    if over.is_empty() {
+        return Ok(());
+    }
+    let told = format!(
+        "{} indicators that are no longer wanted waited for confirmation until {} gave them no more: they stay until their validity ends",
+        over.len(),
+        source.label()
+    );
+    warn!(lane = lane.name, "{told}");
+    ledger.remarks.push(told);
+    ledger.commit(over).await
+}
+
 /// Schedules the retraction of everything that waits, as an operator confirms; in a refresh of the last `span`, because
 /// the destination must be told of each.
 ///
@@ -180,10 +211,18 @@ fn waiting(ledger: &mut Ledger<'_>) -> (u64, u64) {
     (waiting, manifest.held(now))
 }
 
-/// Why a lane stalls whose retractions wait.
-pub(super) fn withheld_message(withheld: Withheld) -> String {
-    let Withheld { retractions, of } = withheld;
-    format!(
-        "{retractions} of {of} indicators are no longer wanted, which is too many to be retracted unasked: everything else is delivered. If the settings, or the source's scores, are meant to do that, confirm it with POST /api/sync {{\"confirm_retraction\": true}} or mati-sync sync --confirm-retraction; if not, change the settings back"
-    )
+/// Until when the first of those that wait can be confirmed, of a source that cannot be read again for good.
+fn confirmable_until(ledger: &mut Ledger<'_>) -> Option<DateTime<Utc>> {
+    let (limits, now) = (ledger.context.source.limits(), ledger.now());
+    let oldest = ledger.state.manifest.held_unwanted(now).map(|known| known.entry.updated()).min()?;
+    limits.readable_until(DateTime::from_timestamp(oldest.into(), 0)?)
+}
+
+/// Why a lane stalls whose retractions wait; `None`: none do.
+pub(super) fn withheld_message(ledger: &mut Ledger<'_>) -> Option<String> {
+    let Withheld { retractions, of } = ledger.state.progress.withheld?;
+    let until = until_sentence(confirmable_until(ledger));
+    Some(format!(
+        "{retractions} of {of} indicators are no longer wanted, which is too many to be retracted unasked: everything else is delivered. If the settings, or the source's scores, are meant to do that, confirm it with POST /api/sync {{\"confirm_retraction\": true}} or mati-sync sync --confirm-retraction; if not, change the settings back{until}"
+    ))
 }

@@ -103,7 +103,7 @@ impl<'a> Delivery<'a> {
                 let has_room = self.reconciler.capacity().is_some_and(|capacity| capacity.has_room());
                 if selection.has_turned_away() && has_room {
                     // More was rejected than waited in reserve: the next best come when all are offered again.
-                    ledger.state.progress.refreshed = None;
+                    ledger.state.progress.want_refresh(limits);
                 }
                 self.selecting.waiting = None;
                 break;

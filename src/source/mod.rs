@@ -105,10 +105,10 @@ impl Source {
         match self {
             Self::Mandiant(_) => Standing::default(),
             Self::Gti(client) => match deadline.within(Box::pin(client.standing())).await {
-                Ok(Ok(standing)) => Standing { at: standing.at, quota: standing.quota },
-                Ok(Err(error)) => {
-                    warn!("how much quota is used was not told: {error}");
-                    Standing::default()
+                Ok((at, quota)) => {
+                    let told =
+                        quota.inspect_err(|error| warn!("how much quota is used was not told: {error}"));
+                    Standing { at, quota: told.ok().flatten() }
                 }
                 Err(_) => Standing::default(),
             },

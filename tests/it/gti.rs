@@ -3,6 +3,7 @@
 mod access;
 mod again;
 mod change;
+mod clock;
 mod compare;
 mod filters;
 mod late;
@@ -13,6 +14,7 @@ mod recorded;
 mod records;
 mod scale;
 mod split;
+mod waiting;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mati_sync::domain::{outcome::End, report::Report};

@@ -48,6 +48,8 @@ pub struct Client {
     pub(super) query: Option<String>,
     /// When a list was last known to exist.
     existing: Mutex<BTreeMap<String, DateTime<Utc>>>,
+    /// The time by Google's clock, as its last answer told it.
+    pub(super) told_at: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// Stands in a path for the API key.
@@ -73,7 +75,7 @@ impl Client {
         query: Option<String>,
     ) -> Self {
         let existing = Mutex::default();
-        Self { base_url, transport, clock, secrets, wanted, query, existing }
+        Self { base_url, transport, clock, secrets, wanted, query, existing, told_at: Mutex::default() }
     }
 
     /// The lists to read: those that are wanted, or every one that is documented.
@@ -138,9 +140,13 @@ impl Client {
             return Err(GtiError::Redirected { status, target });
         }
         if matches!(status, 200 | 204) {
+            self.note_time(&answer);
             return Ok(Told::Answered(answer));
         }
         let (code, message) = failure(&answer.body);
+        if !code.is_empty() {
+            self.note_time(&answer);
+        }
         let told = match (code.is_empty(), message.is_empty()) {
             (false, _) => format!("{status} {code}: {message}"),
             (true, false) => format!("{status}: {message}"),
@@ -171,6 +177,13 @@ impl Client {
             400 if is_ours => Err(GtiError::BadRequest { told }),
             _ => Err(GtiError::Answer { status, retry_after, body: excerpt(&answer.body) }),
         }
+    }
+
+    /// Notes what the time is by Google's clock.
+    fn note_time(&self, answer: &Answer) {
+        let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
+        let at = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|date| date.to_utc());
+        *self.told_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
 
     /// Notes that a list exists, because it gave something.

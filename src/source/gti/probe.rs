@@ -29,8 +29,8 @@ impl Client {
     /// The connections to try, before `deadline`: the key and its quota, each list, and whether records are assessed.
     pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
         let key = async move {
-            let standing = patiently(deadline, || self.standing()).await.map_err(problem)?;
-            Ok(match standing.quota {
+            let quota = patiently(deadline, || self.quota()).await.map_err(problem)?;
+            Ok(match quota {
                 Some(quota) => format!(
                     "{} of {} requests of today are used",
                     grouped(quota.used),

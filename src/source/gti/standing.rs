@@ -1,6 +1,7 @@
 //! How much of the quota is used, and what the time is by Google's clock. Asking costs no quota.
 
-use axum::http::header;
+use std::sync::PoisonError;
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -13,33 +14,32 @@ use crate::{
     source::lenient::{Object, Scalar},
 };
 
-/// What the server says of itself and of us.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Standing {
-    /// By Google's clock.
-    pub at: Option<DateTime<Utc>>,
-    /// Of a day.
-    pub quota: Option<Quota>,
-}
-
 impl Client {
-    /// Asks once, without trying again.
+    /// Asks once, without trying again. Any answer of Google's tells the time, if it tells no quota.
+    ///
+    /// # Errors
+    /// Why no quota was told, beside the time. No message holds the key, although the path does.
+    pub async fn standing(&self) -> (Option<DateTime<Utc>>, Result<Option<Quota>, GtiError>) {
+        let take_time = || self.told_at.lock().unwrap_or_else(PoisonError::into_inner).take();
+        take_time();
+        let quota = self.quota().await;
+        (take_time(), quota)
+    }
+
+    /// What is used of the quota of a day, if that is told.
     ///
     /// # Errors
     /// No answer, or an error. No message holds the key, although the path does.
-    pub async fn standing(&self) -> Result<Standing, GtiError> {
+    pub(super) async fn quota(&self) -> Result<Option<Quota>, GtiError> {
         let mut body = Vec::new();
         let path = format!("users/{KEY}/overall_quotas");
-        let answer = match self.get(&path, &mut |part| body.extend_from_slice(part)).await? {
-            Told::Answered(answer) => answer,
-            Told::NotYet | Told::Forbidden | Told::NotFound => return Ok(Standing::default()),
+        let Told::Answered(_) = self.get(&path, &mut |part| body.extend_from_slice(part)).await? else {
+            return Ok(None);
         };
-        let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
-        let at = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|date| date.to_utc());
         let quotas: Object<Quotas<'_>> = serde_json::from_slice(&body)
             .map_err(|error| GtiError::Unreadable { reason: format!("the quotas: {error}") })?;
         let Object(Quotas { data: Object(periods) }) = &quotas;
-        Ok(Standing { at, quota: quota(&periods.api_requests_daily.0, self.clock.now()) })
+        Ok(quota(&periods.api_requests_daily.0, self.clock.now()))
     }
 }
 

@@ -178,8 +178,8 @@ async fn a_clock_that_is_ahead_loses_nothing() {
     assert!(report.losses.is_empty() && report.end == End::CaughtUp, "{report:#?}");
 }
 
-/// A pass that dies before Google could tell the time leaves a range that ends in the future: no package of that is asked
-/// for, but the first.
+/// A pass to which Google did not tell the time, and that dies, leaves a range that ends in the future: no package of that is
+/// asked for, but the first.
 #[tokio::test(start_paused = true)]
 async fn what_is_to_be_read_again_ends_with_what_there_is() {
     let mut world = world();
@@ -188,12 +188,14 @@ async fn what_is_to_be_read_again_ends_with_what_there_is() {
     world.tick().await;
     world.clock.jump(TimeDelta::days(4));
     world.gti.set(|knobs| knobs.body_delay = Duration::from_secs(3));
+    world.net.on_request(|exchange| exchange.uri.path().ends_with("overall_quotas").then_some(Fault::Refuse));
     let app = world.start();
     let (_sender, stop) = tokio::sync::watch::channel(false);
     let deadline = Deadline::for_invocation(Duration::from_secs(600), stop);
     let order = RunOptions { lookback_days: Some(6), ..RunOptions::default() };
     let running = app.engine.run(Work::Command(order), None, &deadline);
     assert!(tokio::time::timeout(Duration::from_secs(1), running).await.is_err(), "it is killed");
+    world.net.on_request(|_| None);
     world.clock.jump(TimeDelta::days(-4));
     pass_hours(1).await;
     world.gti.forget_requests();

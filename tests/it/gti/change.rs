@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use mati_sync::{
     check,
+    clock::Deadline,
     domain::outcome::{Counts, End},
 };
 use sandbox::{corpus::Record, gti::Ioc};
@@ -140,8 +141,8 @@ async fn a_change_of_source_and_the_way_back_leave_no_hole() {
 
     world.set("SOURCE", "mandiant");
     sent = four_days(&world).await;
-    // What had aged out is known still, and becomes valid again.
-    assert_eq!((sent.created, sent.updated, sent.retracted), (0, 1, 0), "{sent:?}");
+    // What had aged out is known still, and becomes valid again: by two refreshes, as what both list.
+    assert_eq!((sent.created, sent.renewed, sent.updated, sent.retracted), (0, 4, 0, 0), "{sent:?}");
     assert_eq!(world.object("gti.example"), before, "neither renewed nor retracted");
     assert_eq!(world.held(), ["both.example", "gti.example", "mandiant.example"]);
     assert_eq!(["both.example", "mandiant.example"].map(|value| world.object(value)["id"].clone()), ids);
@@ -165,6 +166,7 @@ async fn four_days(world: &World) -> Counts {
         let counts = report.totals();
         sent.created += counts.created;
         sent.updated += counts.updated;
+        sent.renewed += counts.renewed;
         sent.retracted += counts.retracted;
     }
     sent
@@ -194,4 +196,57 @@ async fn check_tells_what_a_change_of_source_brings() {
     // Once that is done, there is nothing left to warn of.
     world.tick().await;
     assert_eq!(changes(&world).await, "nothing has changed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_source_renews_no_more_often() {
+    let mut rows = Vec::new();
+    for from_mandiant in [false, true] {
+        let mut world = World::new();
+        world.set("GTI_LISTS", "malware").set("GTI_API_KEY", "sandbox-gti-key");
+        if from_mandiant {
+            world.tick().await;
+        }
+        world.set("SOURCE", "gti");
+        pass_hours(1).await;
+        world.tick().await;
+        for _ in 0..(30 * 24) {
+            world.gti.put("malware", hours_ago(&world, 1), &Ioc::domain("bad.example"));
+            pass_hours(1).await;
+            let report = world.tick().await;
+            assert_eq!(report.end, End::CaughtUp, "{report:#?}");
+        }
+        rows.push(world.sentinel.log().len());
+    }
+    assert_eq!(rows[0], rows[1], "{rows:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_audit_of_defender_sees_what_is_gone_after_a_change_of_source() {
+    let mut found = Vec::new();
+    for from_mandiant in [false, true] {
+        let mut world = World::new();
+        world.set("GTI_LISTS", "malware").set("GTI_API_KEY", "sandbox-gti-key");
+        world.set("TARGET_APPLICATION", "defender");
+        if from_mandiant {
+            world.tick().await;
+        }
+        world.set("SOURCE", "gti");
+        pass_hours(1).await;
+        for name in ["a.example", "b.example"] {
+            world.gti.put("malware", hours_ago(&world, 2), &Ioc::domain(name));
+        }
+        world.tick().await;
+        assert_eq!(world.defender.stored().len(), 2);
+        let (id, _) = world.defender.stored().into_iter().next().unwrap();
+        assert!(world.defender.remove(id));
+        world.gti.put("malware", hours_ago(&world, 1), &Ioc::domain("c.example"));
+        pass_hours(1).await;
+        world.tick().await;
+        pass_hours(2).await;
+        let (_sender, stop) = tokio::sync::watch::channel(false);
+        let audit = world.start().engine.audit(&Deadline::unlimited(stop)).await.unwrap();
+        found.push(audit.lanes["defender"].missing);
+    }
+    assert_eq!(found, [1, 1]);
 }

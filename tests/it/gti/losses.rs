@@ -1,4 +1,4 @@
-//! What waits for confirmation longer than Google keeps it.
+//! Creations that wait for confirmation longer than Google keeps their records, and what else is lost.
 
 use std::ops::Range;
 
@@ -92,4 +92,18 @@ async fn what_was_not_confirmed_in_time_is_a_loss_and_waits_again_if_it_is_liste
         let report = world.tick().await;
         assert_eq!((report.end, lane(&report).withheld.created), (End::Stalled, 10), "{:?}", report.message);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incomplete_package_that_only_a_range_reads_is_told() {
+    let mut world = World::new();
+    world.tick().await;
+    world.set("SOURCE", "gti").set("GTI_API_KEY", "sandbox-gti-key").set("GTI_LISTS", "malware");
+    let at = hours_ago(&world, 30);
+    let same = (0..4100).map(|n| Ioc::domain(&format!("full{n}.example")));
+    world.gti.put_all("malware", at, same);
+    pass_hours(2).await;
+    world.tick().await;
+    let report = world.command(RunOptions { lookback_days: Some(3), ..RunOptions::default() }).await;
+    assert!(!report.losses.is_empty(), "4100 were listed, and no loss is told");
 }

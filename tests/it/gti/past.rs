@@ -1,8 +1,10 @@
 //! What is read again of the past: all of it, up to the present, and within the limits.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use mati_sync::domain::{outcome::End, request::RunOptions};
-use sandbox::{corpus::Record, gti::Ioc};
+use sandbox::{corpus::Record, gti::Ioc, net::Fault};
 
 use super::{hours_ago, lane, pass_hours, world};
 use crate::harness::world::World;
@@ -237,4 +239,41 @@ async fn what_a_reading_brought_itself_is_taken_back_without_a_limit() {
     let report = world.tick().await;
     assert_eq!((report.end, world.held().len()), (End::Stalled, 300), "{report:#?}");
     assert!(report.message.contains("300 of 300 indicators are no longer wanted"), "{report:#?}");
+}
+
+/// Its contract with Mandiant has ended meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_range_of_the_other_source_goes_on_to_the_present() {
+    let mut world = World::new();
+    world.verifies();
+    world.sentinel.knobs(|knobs| knobs.lose = Some(Arc::new(|_| true)));
+    world.mandiant.put(Record::fqdn("lost.example").updated(hours_ago(&world, 6)));
+    let report = world.tick().await;
+    assert_eq!((lane(&report).counts.created, world.held().len()), (1, 0), "{report:#?}");
+    world.sentinel.knobs(|knobs| knobs.lose = None);
+    world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("lost.example"));
+    world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("taken-back.example"));
+    world.gti.put("malware", hours_ago(&world, 4), &Ioc::domain("taken-back.example").score(Some(3)));
+    pass_hours(4).await;
+    // What is offered again is noted, and cannot be read.
+    world.net.on_request(|exchange| exchange.uri.path().contains("indicator").then(|| Fault::status(403)));
+    world.tick().await;
+    world.net.on_request(|_| None);
+    world.set("SOURCE", "gti").set("GTI_API_KEY", "sandbox-gti-key").set("GTI_LISTS", "malware");
+    pass_hours(1).await;
+    let report = world.tick().await;
+    assert_eq!(report.end, End::CaughtUp, "{report:#?}");
+    assert_eq!(world.held(), ["lost.example"], "{}", report.message);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_ranges_over_the_same_days_are_read_once() {
+    let mut world = world();
+    world.set("GTI_LISTS", "malware");
+    world.gti.put("malware", hours_ago(&world, 100), &Ioc::domain("bad.example"));
+    world.tick().await;
+    world.set("MINIMUM_CONFIDENCE", "75");
+    world.gti.forget_requests();
+    world.command(RunOptions { lookback_days: Some(7), ..RunOptions::default() }).await;
+    assert!(world.gti.asked("malware") < 200, "{}", world.gti.asked("malware"));
 }
