@@ -55,13 +55,13 @@ param retentionDays int = 90
 param storageAccountId string = ''
 @description('Resource id of a key vault to use, with Azure RBAC. Empty: a new one.')
 param keyVaultId string = ''
-@description('Alert rules for silence, stalled passes, rejected records, what was accepted and has not arrived, and an old checkpoint.')
+@description('Alert rules for silence, a timer that does not fire, stalled passes, rejected records, what was accepted and has not arrived, what an audit found amiss, an old watermark, and what the source did not give.')
 param withAlerts bool = true
 @description('Where the alerts send a mail. Empty: none.')
 param alertEmail string = ''
 @description('Resource id of an action group that the alerts call. Empty: none.')
 param alertActionGroupId string = ''
-@description('Age of the checkpoint, in hours, from which on it is told.')
+@description('Age of the watermark, in hours, from which on an alert fires.')
 @minValue(1)
 @maxValue(48)
 param alertCheckpointHours int = 26
@@ -203,7 +203,7 @@ param urlIndicatorExpiration int = 7
 param hashIndicatorExpiration int = 90
 @description('The older product\'s single value for all four. Those that are not at their default win over it. Empty: none.')
 param indicatorExpiration string = ''
-@description('At Sentinel the label action:… of each indicator. At Defender alert audits and block prevents; allow is refused there.')
+@description('At Sentinel the label action:… of each indicator. At Defender alert audits and block prevents; allow is a fault there.')
 @allowed(['alert', 'block', 'allow'])
 param defaultAction string = 'alert'
 @description('For Defender: only audit, whatever the action.')
@@ -221,7 +221,7 @@ param expireRetracted bool = true
 @description('The marking of every object.')
 @allowed(['clear', 'green', 'amber', 'red', 'none'])
 param tlpLevel string = 'amber'
-@description('The name under which Sentinel lists the source. Another name means other indicators.')
+@description('The name under which Sentinel lists the source, the same default for either source. Another name means other indicators: choose it before the first pass.')
 param sourceSystem string = 'Mandiant'
 
 // Microsoft Sentinel, Defender for Endpoint, Azure

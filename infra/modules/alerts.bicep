@@ -1,5 +1,6 @@
-// What somebody must be told of: silence, a pass that could not go on, refused records, what was accepted and has not
-// arrived, indicators that are not as they were sent, a checkpoint that stays behind, what the source could no longer give.
+// What the operator must be told of: silence, a timer that does not fire, a pass that could not go on, rejected records,
+// what was accepted and has not arrived, indicators that are not as they were sent, a watermark that stays behind, what
+// the source could no longer give.
 
 @description('Name of the app, as it signs its log lines.')
 param appName string
@@ -11,7 +12,7 @@ param logsWorkspaceId string
 param scheduleHours int
 @description('Time of the deployment.')
 param deployedAt string
-@description('Age of the checkpoint, in hours, from which on it is told.')
+@description('Age of the watermark, in hours, from which on an alert fires.')
 param checkpointHours int
 @description('Where to send a mail. Empty: none.')
 param email string
@@ -186,7 +187,7 @@ resource rejectedRecords 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
   kind: 'LogAlert'
   properties: {
     displayName: 'mati-sync: records were rejected'
-    description: 'The destination refused records of ${appName}. They lie with their reasons under lanes/<lane>/rejected in the state container.'
+    description: 'The destination rejected records of ${appName}. They lie with their reasons under lanes/<lane>/rejected in the state container.'
     severity: 3
     enabled: true
     evaluationFrequency: 'PT1H'
@@ -327,7 +328,7 @@ resource oldCheckpoint 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = {
   kind: 'LogAlert'
   properties: {
     displayName: 'mati-sync: the checkpoint is old'
-    description: 'The checkpoint of ${appName} is more than ${checkpointHours} hours old: what Mandiant updated since then is not delivered.'
+    description: 'The watermark of ${appName} is more than ${checkpointHours} hours old: what the source updated since then is not delivered.'
     severity: 2
     enabled: true
     evaluationFrequency: 'PT1H'

@@ -105,7 +105,8 @@ pub const AZURE: Section = Section {
             "KEY_VAULT_URL",
             "–",
             "The key vault from which secrets are read that are not given directly: `mati-key`, `mati-secret`, \
-             `azure-client-secret`. A rotated secret is read again when the old one is rejected.",
+             `gti-api-key`, `azure-client-secret`, `webhook-url`. A rotated secret is read again when the old one is \
+             rejected.",
         ),
         setting(
             "KEY_VAULT_KEY_NAME",

@@ -58,7 +58,8 @@ pub const SENT: Section = Section {
             "EXPIRE_RETRACTED",
             "true",
             "[Retract](lifecycle.md#retraction) what is held and no longer passes the filters. `false`: it \
-             stays until its validity ends.",
+             stays until its validity ends, but Defender still loses what a list \
+             [excludes](exclusions.md#what-happens-to-what-is-held).",
         ),
         setting(
             "TLP_LEVEL",
@@ -69,7 +70,8 @@ pub const SENT: Section = Section {
             "SOURCE_SYSTEM",
             "Mandiant",
             "The name under which Sentinel lists the source. It is a part of each indicator's identity there: \
-             another name means other indicators. `Microsoft Sentinel` is reserved.",
+             another name means other indicators, and the lane begins anew. So set it before the first pass; with \
+             `SOURCE=gti` the default is `Mandiant` too. `Microsoft Sentinel` is reserved.",
         ),
     ],
 };
