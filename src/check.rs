@@ -329,6 +329,13 @@ fn lists_probe(engine: &Engine) -> Probe<'_> {
 fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
     let attempt = async {
         let (policy, now) = (&lane.policy.renewal, engine.clock.now());
+        let (source, limits) = (engine.source.label(), engine.source.limits());
+        if !limits.recalls {
+            let days = limits.reach.num_days();
+            return Ok(format!(
+                "{source} cannot be read again beyond {days} days: what it repeats is renewed, and what it does not repeat ends with its validity"
+            ));
+        }
         let slack = policy.slack().num_hours();
         let holds = format!("nothing lapses within {slack} hours between two good passes (RENEWAL_SLACK)");
         let lapse = engine.first_lapse(lane.name).await.map_err(failed)?;

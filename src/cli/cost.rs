@@ -50,10 +50,16 @@ fn of_lane(lane: &LaneCost, price: Option<f64>) -> String {
     let forecast = &lane.forecast;
     text.push_str("  in a month\n");
     rows_of(&mut text, forecast.rows);
-    let gb = gigabytes(forecast.bytes_per_month);
-    text.push_str(&format!("  {:>12}  GB of objects\n", format!("{gb:.3}")));
-    if let Some(price) = price {
-        text.push_str(&format!("  {:>12}  at PRICE_PER_GB\n", format!("{:.2}", gb * price)));
+    // How long an object is, what was sent tells.
+    if rows.total() > 0 {
+        let gb = gigabytes(forecast.bytes_per_month);
+        text.push_str(&format!("  {:>12}  GB of objects\n", format!("{gb:.3}")));
+        if let Some(price) = price {
+            let price = format!("{:.2}", gb * price);
+            text.push_str(&format!(
+                "  {price:>12}  at PRICE_PER_GB for the objects alone: a row of the table is larger\n"
+            ));
+        }
     }
     if forecast.days == 0 {
         text.push_str(
@@ -67,7 +73,7 @@ fn of_lane(lane: &LaneCost, price: Option<f64>) -> String {
             grouped(change.rows_once)
         ));
     }
-    let held = lane.held;
+    let held = forecast.held;
     text.push_str(&format!(
         "  Microsoft republishes each valid indicator every 7 to 10 days by itself: {} to {} rows a month more\n",
         grouped(held * 3),

@@ -58,6 +58,8 @@ pub struct Pace {
     pub renewal: Renewal,
     /// How long a refresh takes.
     pub refresh_took: TimeDelta,
+    /// Refreshes renew all that stays listed. If not, what the source repeats is renewed, which its days tell.
+    pub refreshes: bool,
 }
 
 impl Pace {
@@ -108,7 +110,7 @@ pub fn forecast(
     let rows = Rows {
         created: a_month(sums.created),
         updated: a_month(sums.updated),
-        renewed: pace.renewals(held),
+        renewed: if pace.refreshes { pace.renewals(held) } else { a_month(sums.renewed) },
         retracted: a_month(sums.retracted),
     };
     let measured = Measured::of(days, now);
@@ -118,6 +120,7 @@ pub fn forecast(
         rows_per_month: rows.total(),
         rows,
         bytes_per_month: u64::try_from(bytes).unwrap_or(u64::MAX),
+        held: held.total(),
         days: span,
     }
 }
@@ -148,7 +151,7 @@ mod tests {
     fn pace() -> Pace {
         let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
         let renewal = Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1));
-        Pace { expirations, renewal, refresh_took: TimeDelta::zero() }
+        Pace { expirations, renewal, refresh_took: TimeDelta::zero(), refreshes: true }
     }
 
     #[test]
@@ -172,6 +175,22 @@ mod tests {
         assert_eq!(month.rows.renewed, 610);
         let none = forecast(&days[..1], Some(at(1)), &held, &pace(), at(1));
         assert_eq!((none.days, none.rows.created, none.rows.renewed), (0, 0, 610));
+    }
+
+    /// A source that cannot be read again does not say how much of it it repeats.
+    #[test]
+    fn without_refreshes_as_much_is_renewed_as_was() {
+        let renewing = |day: u32| -> Day {
+            let rows = serde_json::json!({"renewed": 5});
+            serde_json::from_value(serde_json::json!({
+                "day": format!("2026-03-{day:02}"), "held": {"ipv4": 100}, "rows": rows, "bytes": 5000,
+            }))
+            .unwrap()
+        };
+        let (days, held) = ([1, 2, 3].map(renewing), ByType { ipv4: 100, ..ByType::default() });
+        let pace = Pace { refreshes: false, ..pace() };
+        let month = forecast(&days, Some(at(1)), &held, &pace, at(4));
+        assert_eq!((month.days, month.rows.renewed, month.held), (2, 150, 100));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct Forecast {
     pub rows: Rows,
     /// Of the objects, uncompressed; 0 where nothing was measured that tells how long one is.
     pub bytes_per_month: u64,
+    /// Indicators that will be held then.
+    pub held: u64,
     /// Whole days since the first sync by which new and changed indicators are forecast; 0: these are not known yet.
     pub days: u64,
 }
@@ -51,6 +53,7 @@ impl Forecast {
             rows_per_month: self.rows_per_month.saturating_add(other.rows_per_month),
             rows: self.rows.plus(other.rows),
             bytes_per_month: self.bytes_per_month.saturating_add(other.bytes_per_month),
+            held: self.held.saturating_add(other.held),
             days: self.days.max(other.days),
         }
     }

@@ -28,6 +28,7 @@ pub(super) fn forecast(
         expirations: lane.policy.expirations,
         renewal: lane.policy.renewal,
         refresh_took: progress.map_or(TimeDelta::zero(), Progress::refresh_took),
+        refreshes: progress.is_none_or(|progress| progress.feeds.is_empty()),
     };
     cost::forecast(days, progress.and_then(|progress| progress.caught_up), held, &pace, now)
 }

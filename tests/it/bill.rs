@@ -236,7 +236,7 @@ fn example() -> Cost {
     let now: DateTime<Utc> = "2026-03-31T12:00:00Z".parse().unwrap();
     let expirations = Expirations(PerType { ip: 7, fqdn: 7, url: 7, hash: 90 });
     let renewal = Renewal::new(&expirations, TimeDelta::hours(48), TimeDelta::hours(1));
-    let pace = Pace { expirations, renewal, refresh_took: TimeDelta::minutes(10) };
+    let pace = Pace { expirations, renewal, refresh_took: TimeDelta::minutes(10), refreshes: true };
     let held = ByType { ipv4: 5000, fqdn: 5000, url: 5000, hash: 5000, ..ByType::default() };
     let day = |ago| -> Day {
         let (created, updated, renewed, retracted) = (200_u64, 50, 3100, 20);
