@@ -101,6 +101,12 @@ fn long_help() -> String {
     text
 }
 
+/// A value that is asked about.
+fn named(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+}
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Runs one pass: reads what is new, uploads what changed.
@@ -131,7 +137,8 @@ pub enum Command {
     },
     /// Explains a value: what the source says, what was decided by which numbers, where it is held, and what comes next.
     Explain {
-        /// An address, a host name, a URL, a digest of a file, or an id.
+        /// An address, a host name, a URL, a digest of a file, or an id; also with [.], [:] and hxxp.
+        #[arg(value_parser = named)]
         value: String,
     },
     /// Shows how many rows were sent and what a month makes, by cause; under changed settings by a dry run.
@@ -183,7 +190,8 @@ pub struct SyncArguments {
 pub enum ExclusionsCommand {
     /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if a list cannot be read.
     Test {
-        /// An address, a host name, a URL or a digest.
+        /// An address, a host name, a URL or a digest; also with [.], [:] and hxxp.
+        #[arg(value_parser = named)]
         value: String,
     },
 }

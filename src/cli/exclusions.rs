@@ -25,7 +25,7 @@ pub async fn test(value: &str, engine: &Engine, output: Output) -> ExitCode {
             return ExitCode::from(UNREADABLE);
         }
     };
-    let observable = match Observable::of_text(value) {
+    let observable = match Observable::of_person(value) {
         Ok(observable) => observable,
         Err(malformed) => {
             return super::failure(&format!("{value:?} is no value that could be sent: {malformed}"));

@@ -213,7 +213,7 @@ impl Server {
                 Err(error) => view.unavailable(&error),
             });
         }
-        if let Some(value) = request.query("value") {
+        if let Some(value) = request.query("value").filter(|value| !value.trim().is_empty()) {
             return Reply::http(view.explanation(&engine.explain(value, deadline).await));
         }
         let answer = match request.query("run") {

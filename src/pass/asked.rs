@@ -32,7 +32,7 @@ impl Question {
         let text = text.trim();
         let (key, id) = (Key::of_stix_id(text), SourceId::of(text));
         let is_value = key.is_none() && id.is_none();
-        let observable = Some(text).filter(|_| is_value).and_then(|text| Observable::of_text(text).ok());
+        let observable = Some(text).filter(|_| is_value).and_then(|text| Observable::of_person(text).ok());
         Self { text: text.to_owned(), observable, key, id }
     }
 

@@ -29,6 +29,7 @@ async fn exclusions_test_exits_with_0_1_or_2() {
         ),
         ("198.51.100.7", 0, "198.51.100.7 is excluded by EXCLUDE, value 1\n"),
         ("8.8.8.8", 0, "8.8.8.8 is excluded by EXCLUDE_VITAL, line "),
+        ("hxxps://www[.]own[.]example/login", 0, "https://www.own.example/login is excluded by own.txt"),
         ("evil.example", 1, "nothing excludes evil.example\n"),
     ] {
         let (exit, stdout, stderr) = asked(value).await;
@@ -55,6 +56,12 @@ async fn explain_exits_with_0_whatever_the_answer_is_and_with_1_if_there_is_none
     let said = text(&held.stdout);
     assert_eq!(held.status.code(), Some(0), "{said}");
     assert!(said.starts_with("evil.example (fqdn)\n") && said.contains("held as indicator--"), "{said}");
+    let defanged = mati_sync(&["explain", "evil[.]example"], &bench.settings).await;
+    assert_eq!(text(&defanged.stdout), said);
+    for empty in ["", " "] {
+        let usage = mati_sync(&["explain", empty], &bench.settings).await;
+        assert_eq!(usage.status.code(), Some(2), "{}", text(&usage.stdout));
+    }
     let dropped = mati_sync(&["explain", "198.51.100.7", "--json"], &bench.settings).await;
     let answer: Value = serde_json::from_slice(&dropped.stdout).unwrap();
     assert_eq!(dropped.status.code(), Some(0), "{answer:#}");
