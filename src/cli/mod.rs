@@ -234,7 +234,7 @@ async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<Ex
     let overview = engine.overview().await?;
     let complaints = overview.complaints(schedule);
     if output.json {
-        out::print(&format!("{}\n", out::json(&overview.body(schedule))));
+        out::print(&format!("{}\n", out::json(&overview.body(schedule, false))));
     } else if output.quiet {
         complaints.iter().for_each(|complaint| out::tell(complaint));
     } else {

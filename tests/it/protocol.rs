@@ -188,6 +188,23 @@ async fn what_is_wrong_stands_in_the_json_for_monitoring() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timer_that_can_never_fire_is_wrong_before_the_first_pass() {
+    let mut world = World::new();
+    for (schedule, told) in [
+        ("61 * * * * *", "SYNC_CRON is \"61 * * * * *\", which the Functions host cannot read"),
+        ("0 0 0 31 2 *", "which names a day that never comes"),
+        ("", "SYNC_CRON is not set"),
+    ] {
+        world.set("SYNC_CRON", schedule);
+        let (_, status) =
+            answered(&post(&serve(&world), "Status", &http(None, json!({}), json!({}))).await.1);
+        assert_eq!(status["healthy"], false, "{status:#}");
+        assert!(status["complaints"][0].as_str().unwrap().contains(told), "{status:#}");
+        assert_eq!(status["complaints"][0], status["schedule"]["fault"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_not_ours_is_answered_and_never_hangs() {
     let world = World::new();
     let app = serve(&world);

@@ -80,7 +80,7 @@ fn a_value_in_brackets_is_the_value() {
         let read = Observable::of_person(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(read.subject(HashType::Md5).value, expected, "{text}");
     }
-    for text in ["", "[.]", "hxxp://", "\u{fc}hxx[.]", "no value"] {
+    for text in ["", "[.]", "hxxp://", "\u{fc}\u{fc}[.]\u{0}", "no value"] {
         assert!(Observable::of_person(text).is_err(), "{text:?}");
     }
 }
