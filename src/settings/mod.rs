@@ -212,7 +212,10 @@ fn older_schedules(reader: &Reader<'_>) {
         let Some(text) = reader.raw(name) else { continue };
         let hours = text.parse().ok().filter(|hours| (1..=24).contains(hours));
         let advice = match hours.map(every) {
-            Some(cron) => format!("set SYNC_CRON to {cron:?}"),
+            Some((cron, kept)) if Some(kept) == hours => format!("set SYNC_CRON to {cron:?}"),
+            Some((cron, kept)) => {
+                format!("set SYNC_CRON to {cron:?}, which is every {kept} hours: {text} do not divide a day")
+            }
             None => "set SYNC_CRON, such as \"0 23 * * * *\" for every hour".to_owned(),
         };
         reader.notice(format!(
@@ -221,13 +224,16 @@ fn older_schedules(reader: &Reader<'_>) {
     }
 }
 
-/// A schedule of so many hours; of a number that does not divide the day, the next smaller one that does.
-fn every(hours: u32) -> String {
-    match (1..=hours).rev().find(|hours| 24 % hours == 0) {
-        None | Some(1) => "0 23 * * * *".to_owned(),
-        Some(24) => "0 23 0 * * *".to_owned(),
-        Some(hours) => format!("0 23 */{hours} * * *"),
-    }
+/// A schedule of so many hours, and how many they are: of a number that does not divide the day, the next smaller one
+/// that does.
+fn every(hours: u32) -> (String, u32) {
+    let kept = (1..=hours).rev().find(|hours| 24 % hours == 0).unwrap_or(1);
+    let cron = match kept {
+        1 => "0 23 * * * *".to_owned(),
+        24 => "0 23 0 * * *".to_owned(),
+        hours => format!("0 23 */{hours} * * *"),
+    };
+    (cron, kept)
 }
 
 /// Which destinations there are.
