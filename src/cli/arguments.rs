@@ -1,6 +1,6 @@
 //! The command line's grammar and its help.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -80,6 +80,7 @@ Exit status of check: 0 nothing failed; 1 something failed.
 Exit status of audit: 0 nothing is amiss, or all was repaired; 1 something is.
 Exit status of compare: 0 both sources were read; 1 one of them could not be.
 Exit status of explain: 0 whatever the answer is; 1 when something could not be found out.
+Exit status of exclusions test: 0 something excludes the value; 1 nothing does; 2 it could not be found out.
 Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
 
 /// The examples, and the settings' names by their groups.
@@ -188,7 +189,7 @@ pub struct SyncArguments {
 
 #[derive(Subcommand)]
 pub enum ExclusionsCommand {
-    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if a list cannot be read.
+    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if that could not be found out.
     Test {
         /// An address, a host name, a URL or a digest; also with [.], [:] and hxxp.
         #[arg(value_parser = named)]
@@ -206,6 +207,14 @@ pub enum StateCommand {
 }
 
 impl Command {
+    /// The exit code where the settings cannot be used.
+    pub fn fault(&self) -> ExitCode {
+        match self {
+            Self::Exclusions(_) => ExitCode::from(super::exclusions::UNANSWERED),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
     /// Whether stdout is for the command's result, which no log line may interrupt. What a pass comes to is in
     /// its log, unless it is asked for as JSON.
     pub fn prints(&self, output: Output) -> bool {

@@ -154,7 +154,7 @@ pub fn faulty(command: &Command, faults: &Faults, circumstances: &Circumstances<
         return concluded(&findings, circumstances);
     }
     faults.0.iter().for_each(|fault| out::tell(&fault.to_string()));
-    ExitCode::FAILURE
+    command.fault()
 }
 
 /// Makes every check; each line appears when its check is made.

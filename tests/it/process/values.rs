@@ -37,7 +37,21 @@ async fn exclusions_test_exits_with_0_1_or_2() {
         assert!(stdout.starts_with(said), "{stdout:?}");
     }
     let (exit, _, stderr) = asked("no value").await;
-    assert!(exit == Some(1) && stderr.contains("is no value that could be sent"), "{exit:?} {stderr}");
+    assert!(exit == Some(2) && stderr.contains("is no value that could be sent"), "{exit:?} {stderr}");
+    assert_eq!(asked("").await.0, Some(2));
+    let (exit, stdout, _) = asked("10.0.0.1").await;
+    let said =
+        "nothing excludes 10.0.0.1\nit is never sent, whatever the lists say: a private address (RFC 1918)\n";
+    assert_eq!((exit, stdout.as_str()), (Some(1), said));
+    let mut faulty = bench.settings.clone();
+    faulty.remove("MATI_KEY");
+    for (arguments, settings) in [
+        (&["exclusions", "test", "evil.example"][..], &faulty),
+        (&["--settings", "/nowhere/at.all", "exclusions", "test", "evil.example"], &bench.settings),
+    ] {
+        let output = mati_sync(arguments, settings).await;
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    }
     std::fs::write(folder.join("own.txt"), "own.example\nnot a name\n").unwrap();
     let (exit, _, stderr) = asked("evil.example").await;
     assert!(exit == Some(2) && stderr.contains("exclusions/own.txt, line 2"), "{exit:?} {stderr}");
