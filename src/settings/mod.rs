@@ -114,8 +114,10 @@ impl Settings {
         let azure = AzureSettings::read(&reader);
         let key_vault = KeyVaultSettings::read(&reader, azure.cloud);
         let source_kind = source::kind(&reader);
-        let source = SourceSettings::read(&reader, source_kind == SourceKind::Mandiant, key_vault.is_some());
-        let gti = GtiSettings::read(&reader, source_kind == SourceKind::Gti, key_vault.is_some());
+        let source =
+            SourceSettings::read(&reader, source_kind == Some(SourceKind::Mandiant), key_vault.is_some());
+        let gti = GtiSettings::read(&reader, source_kind == Some(SourceKind::Gti), key_vault.is_some());
+        let source_kind = source_kind.unwrap_or(SourceKind::Mandiant);
         let hash_types = source::hash_types(&reader, source_kind);
         let targets = targets(&reader);
         let action = action(&reader);
