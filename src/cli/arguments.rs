@@ -199,7 +199,7 @@ pub enum ExclusionsCommand {
 
 #[derive(Subcommand)]
 pub enum StateCommand {
-    /// Prints the manifest as JSON lines: one for each indicator sent or rejected.
+    /// Prints the manifest as JSON lines: one for each indicator that the lane knows, in whatever state it is there.
     Export {
         #[arg(long, value_name = "NAME", default_value = "sentinel")]
         destination: String,
