@@ -10,7 +10,8 @@ use crate::{
     settings::table::SECTIONS,
 };
 
-/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage.
+/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage or Google Threat
+/// Intelligence.
 ///
 /// Without a command it serves the Azure Functions host. The commands below do the same work from a terminal,
 /// on the same state.
@@ -59,29 +60,31 @@ pub enum Color {
     Never,
 }
 
+/// No line is longer than 80 columns: where it is wrapped, an explanation looks like a command.
 const EXAMPLES: &str = "\
 Examples:
-  mati-sync --settings local.settings.json sync             one pass, now
-  mati-sync --settings local.settings.json sync --dry-run   what would be sent, and why not the rest
-  mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
-  mati-sync check                                           whether everything can be reached, and what to do if not
-  mati-sync status                                          how far each lane is, and the newest passes
-  mati-sync compare --with gti                              what a change of source would add and take away
-  mati-sync audit                                           whether the destinations hold what was sent
-  mati-sync explain 203.0.113.7                             why a value is sent or not, and where it is held
-  mati-sync cost                                            rows and gigabytes a month, by cause
-  MINIMUM_CONFIDENCE=60 mati-sync cost                      what another setting would make of that
-  mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
-  mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
-  mati-sync settings --from older.env                       an older product's settings as ours
+  mati-sync --settings FILE sync            one pass, now
+  mati-sync --settings FILE sync --dry-run  what would be sent, and why not more
+  mati-sync sync --lookback-days 7          read the last week again
+  mati-sync check                           whether everything can be reached
+  mati-sync status                          how far each lane is
+  mati-sync compare --with gti              what another source would change
+  mati-sync audit                           whether what was sent is there
+  mati-sync explain 203.0.113.7             why a value is sent or is not
+  mati-sync cost                            rows and gigabytes a month
+  MINIMUM_CONFIDENCE=60 mati-sync cost      the same under another setting
+  mati-sync exclusions test 203.0.113.7     which list excludes a value
+  mati-sync state export > manifest.jsonl   what a lane knows of each indicator
+  mati-sync settings --from older.env       an older product's settings as ours
 
-Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
-Exit status of check: 0 nothing failed; 1 something failed.
-Exit status of audit: 0 nothing is amiss, or all was repaired; 1 something is.
-Exit status of compare: 0 both sources were read; 1 one of them could not be.
-Exit status of explain: 0 whatever the answer is; 1 when something could not be found out.
-Exit status of exclusions test: 0 something excludes the value; 1 nothing does; 2 it could not be found out.
-Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
+Exit status:
+  sync             0 caught up; 3 paused, skipped or fenced; 1 stalled or failed
+  check            0 nothing failed; 1 something failed
+  audit            0 nothing is amiss, or all was repaired; 1 something is
+  compare          0 both sources were read; 1 one of them could not be
+  explain          0 whatever the answer is; 1 something was not found out
+  exclusions test  0 something excludes it; 1 nothing does; 2 not found out
+  status           0 all is well, or no pass yet; 1 something is wrong";
 
 /// The examples, and the settings' names by their groups.
 fn long_help() -> String {
@@ -93,7 +96,7 @@ fn long_help() -> String {
             let width = text.rsplit('\n').next().map_or(0, str::len);
             text.push_str(match place {
                 0 => "",
-                _ if width + 2 + setting.name.len() > 98 => ",\n    ",
+                _ if width + 2 + setting.name.len() > 78 => ",\n    ",
                 _ => ", ",
             });
             text.push_str(setting.name);
@@ -157,9 +160,15 @@ pub enum Command {
         from: PathBuf,
     },
     /// Prints what a shell needs to complete commands and options.
-    Completions { shell: Shell },
+    Completions {
+        /// The shell that the script is for.
+        shell: Shell,
+    },
     /// Prints the manual page, or that of a command, for `man -l -`.
-    Man { command: Option<String> },
+    Man {
+        /// The command that the page is about; the whole program if none is given.
+        command: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -201,6 +210,7 @@ pub enum ExclusionsCommand {
 pub enum StateCommand {
     /// Prints the manifest as JSON lines: one for each indicator that the lane knows, in whatever state it is there.
     Export {
+        /// The destination whose lane is meant.
         #[arg(long, value_name = "NAME", default_value = "sentinel")]
         destination: String,
     },
