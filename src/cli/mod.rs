@@ -197,7 +197,7 @@ pub fn failure(reason: &str) -> ExitCode {
 }
 
 async fn sync(order: RunOptions, engine: &Engine, output: Output, stop: Receiver<bool>) -> ExitCode {
-    if let Err(problem) = order.check(&engine.lane_names()) {
+    if let Err(problem) = order.check(&engine.lane_names(), "--destination") {
         return failure(&problem);
     }
     // A command has no time limit; Ctrl-C pauses it.

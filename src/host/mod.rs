@@ -162,7 +162,7 @@ impl Server {
             Ok(order) => order,
             Err(unreadable) => return Reply::http(unreadable.into()),
         };
-        if let Err(problem) = order.check(&engine.lane_names()) {
+        if let Err(problem) = order.check(&engine.lane_names(), "destinations") {
             return Reply::http(HttpAnswer::error(400, &problem));
         }
         match engine.accept(order).await {

@@ -33,6 +33,7 @@ use crate::domain::{
     expiry::Expirations,
     filter::{Filter, PerType},
     observable::HashTypes,
+    rows::counted,
     schedule::Schedule,
 };
 
@@ -216,7 +217,10 @@ fn older_schedules(reader: &Reader<'_>) {
         let advice = match hours.map(every) {
             Some((cron, kept)) if Some(kept) == hours => format!("set SYNC_CRON to {cron:?}"),
             Some((cron, kept)) => {
-                format!("set SYNC_CRON to {cron:?}, which is every {kept} hours: {text} do not divide a day")
+                format!(
+                    "set SYNC_CRON to {cron:?}, which is every {}: {text} do not divide a day",
+                    counted(kept.into(), "hour")
+                )
             }
             None => "set SYNC_CRON, such as \"0 23 * * * *\" for every hour".to_owned(),
         };
@@ -302,7 +306,8 @@ fn renewal_slack(reader: &Reader<'_>, expirations: &Expirations) -> TimeDelta {
     let most = expirations.shortest().num_hours() / 2;
     if let Some(hours) = hours.filter(|hours| *hours > most) {
         reader.notice(format!(
-            "RENEWAL_SLACK is {hours} hours and counts as {most}, half the shortest validity; a longer validity gives more"
+            "RENEWAL_SLACK is {} and counts as {most}, half the shortest validity; a longer validity gives more",
+            counted(hours.unsigned_abs(), "hour")
         ));
     }
     TimeDelta::hours(hours.unwrap_or(48))

@@ -12,6 +12,7 @@ use super::{
     table::{ALIASES, settings},
     vars,
 };
+use crate::domain::rows::counted;
 
 /// What a file's settings are here.
 pub struct Carried {
@@ -68,7 +69,7 @@ impl Translation {
         let rounded = if kept == hours {
             String::new()
         } else {
-            format!("; {hours} hours do not divide a day, so it is every {kept} hours")
+            format!("; {hours} hours do not divide a day, so it is every {}", counted(kept.into(), "hour"))
         };
         self.carry(older, "SYNC_CRON", cron, &format!(", which the Functions host reads{rounded}"));
     }

@@ -149,6 +149,8 @@ async fn a_body_that_makes_no_sense_is_rejected_with_what_is_known() {
         let (inner, reason) = answered(&answer);
         assert_eq!((status, inner.as_str()), (StatusCode::OK, expected), "{}", &body[..body.len().min(40)]);
         assert!(reason["error"].is_string() && answer["Outputs"]["next"].is_null());
+        let told = reason["error"].as_str().unwrap();
+        assert!(told.matches("confirm_creation").count() < 2, "what is known is told once: {told}");
     }
     assert!(!world.state.path().join("requests").exists(), "nothing was accepted");
     for body in [None, Some(""), Some("{}")] {

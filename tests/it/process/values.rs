@@ -28,7 +28,7 @@ async fn exclusions_test_exits_with_0_1_or_2() {
             "https://www.own.example/login is excluded by own.txt, line 2\n",
         ),
         ("198.51.100.7", 0, "198.51.100.7 is excluded by EXCLUDE, value 1\n"),
-        ("8.8.8.8", 0, "8.8.8.8 is excluded by EXCLUDE_VITAL, line "),
+        ("8.8.8.8", 0, "8.8.8.8 is excluded by the built-in list (EXCLUDE_VITAL), for defender"),
         ("hxxps://www[.]own[.]example/login", 0, "https://www.own.example/login is excluded by own.txt"),
         ("evil.example", 1, "nothing excludes evil.example\n"),
     ] {
@@ -55,6 +55,18 @@ async fn exclusions_test_exits_with_0_1_or_2() {
     std::fs::write(folder.join("own.txt"), "own.example\nnot a name\n").unwrap();
     let (exit, _, stderr) = asked("evil.example").await;
     assert!(exit == Some(2) && stderr.contains("exclusions/own.txt, line 2"), "{exit:?} {stderr}");
+}
+
+#[tokio::test]
+async fn an_unknown_destination_is_told_as_the_option_that_names_it() {
+    let bench = Bench::new().await;
+    let output = mati_sync(&["sync", "--destination", "sentinal"], &bench.settings).await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("--destination names \"sentinal\"; TARGET_APPLICATION configures: sentinel"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
