@@ -18,7 +18,7 @@ use crate::{
         expiry::Lapse,
         problem::Problem,
         progress::Progress,
-        rows::grouped,
+        rows::{counted, grouped},
         schedule::{self, Schedule},
         tally::Tally,
     },
@@ -237,10 +237,11 @@ fn cost_probe(engine: &Engine) -> Probe<'_> {
         let lanes = billed.map(|(name, LaneCost { measured, forecast, .. })| {
             let rows = [measured.rows.total(), forecast.rows_per_month, forecast.rows.renewed].map(grouped);
             let [sent, a_month, renew] = rows;
-            let days = measured.days;
-            format!(
-                "{name} sent {sent} rows in {days} days, and a month makes {a_month}, of which {renew} renew"
-            )
+            let sent = match measured.days {
+                0 => "nothing yet".to_owned(),
+                days => format!("{sent} rows in {}", counted(days, "day")),
+            };
+            format!("{name} sent {sent}, and a month makes {a_month}, of which {renew} renew")
         });
         let lanes: Vec<String> = lanes.collect();
         Ok(if lanes.is_empty() { "what is sent makes no rows".to_owned() } else { lanes.join("; ") })
@@ -336,8 +337,8 @@ fn renewal_probe<'a>(engine: &'a Engine, lane: &'a Lane) -> Probe<'a> {
                 "{source} cannot be read again beyond {days} days: what it repeats is renewed, and what it does not repeat ends with its validity"
             ));
         }
-        let slack = policy.slack().num_hours();
-        let holds = format!("nothing lapses within {slack} hours between two good passes (RENEWAL_SLACK)");
+        let slack = counted(policy.slack().num_hours().unsigned_abs(), "hour");
+        let holds = format!("nothing lapses within {slack} between two good passes (RENEWAL_SLACK)");
         let lapse = engine.first_lapse(lane.name).await.map_err(failed)?;
         Ok(match lapse {
             None => format!("{holds}; nothing is held yet"),

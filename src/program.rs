@@ -50,7 +50,10 @@ pub async fn run() -> ExitCode {
                 }
                 Box::new(Layered(Box::new(Environment), Box::new(values)))
             }
-            Err(problem) => return cli::failure(&problem),
+            Err(problem) => {
+                let ended = cli::failure(&problem);
+                return arguments.command.as_ref().map_or(ended, Command::fault);
+            }
         },
     };
     match arguments.command {

@@ -1,6 +1,6 @@
 //! The command line's grammar and its help.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -10,7 +10,8 @@ use crate::{
     settings::table::SECTIONS,
 };
 
-/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage.
+/// Keeps Microsoft Sentinel and Defender for Endpoint supplied with indicators from Mandiant Advantage or Google Threat
+/// Intelligence.
 ///
 /// Without a command it serves the Azure Functions host. The commands below do the same work from a terminal,
 /// on the same state.
@@ -59,28 +60,31 @@ pub enum Color {
     Never,
 }
 
+/// No line is longer than 80 columns: where it is wrapped, an explanation looks like a command.
 const EXAMPLES: &str = "\
 Examples:
-  mati-sync --settings local.settings.json sync             one pass, now
-  mati-sync --settings local.settings.json sync --dry-run   what would be sent, and why not the rest
-  mati-sync sync --lookback-days 7                          read the last week again; duplicates are not sent
-  mati-sync check                                           whether everything can be reached, and what to do if not
-  mati-sync status                                          how far each lane is, and the newest passes
-  mati-sync compare --with gti                              what a change of source would add and take away
-  mati-sync audit                                           whether the destinations hold what was sent
-  mati-sync explain 203.0.113.7                             why a value is sent or not, and where it is held
-  mati-sync cost                                            rows and gigabytes a month, by cause
-  MINIMUM_CONFIDENCE=60 mati-sync cost                      what another setting would make of that
-  mati-sync exclusions test 203.0.113.7                     which list keeps a value from being sent
-  mati-sync state export > manifest.jsonl                   every indicator the destination holds from us
-  mati-sync settings --from older.env                       an older product's settings as ours
+  mati-sync --settings FILE sync            one pass, now
+  mati-sync --settings FILE sync --dry-run  what would be sent, and why not more
+  mati-sync sync --lookback-days 7          read the last week again
+  mati-sync check                           whether everything can be reached
+  mati-sync status                          how far each lane is
+  mati-sync compare --with gti              what another source would change
+  mati-sync audit                           whether what was sent is there
+  mati-sync explain 203.0.113.7             why a value is sent or is not
+  mati-sync cost                            rows and gigabytes a month
+  MINIMUM_CONFIDENCE=60 mati-sync cost      the same under another setting
+  mati-sync exclusions test 203.0.113.7     which list excludes a value
+  mati-sync state export > manifest.jsonl   what a lane knows of each indicator
+  mati-sync settings --from older.env       an older product's settings as ours
 
-Exit status of sync: 0 caught up; 3 paused, skipped or fenced; 1 stalled or failed.
-Exit status of check: 0 nothing failed; 1 something failed.
-Exit status of audit: 0 nothing is amiss, or all was repaired; 1 something is.
-Exit status of compare: 0 both sources were read; 1 one of them could not be.
-Exit status of explain: 0 whatever the answer is; 1 when something could not be found out.
-Exit status of status: 0 all is well, or no pass yet; 1 something is wrong, which it says.";
+Exit status:
+  sync             0 caught up; 3 paused, skipped or fenced; 1 stalled or failed
+  check            0 nothing failed; 1 something failed
+  audit            0 nothing is amiss, or all was repaired; 1 something is
+  compare          0 both sources were read; 1 one of them could not be
+  explain          0 whatever the answer is; 1 something was not found out
+  exclusions test  0 something excludes it; 1 nothing does; 2 not found out
+  status           0 all is well, or no pass yet; 1 something is wrong";
 
 /// The examples, and the settings' names by their groups.
 fn long_help() -> String {
@@ -92,13 +96,19 @@ fn long_help() -> String {
             let width = text.rsplit('\n').next().map_or(0, str::len);
             text.push_str(match place {
                 0 => "",
-                _ if width + 2 + setting.name.len() > 98 => ",\n    ",
+                _ if width + 2 + setting.name.len() > 78 => ",\n    ",
                 _ => ", ",
             });
             text.push_str(setting.name);
         }
     }
     text
+}
+
+/// A value that is asked about.
+fn named(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
 #[derive(Subcommand)]
@@ -131,7 +141,8 @@ pub enum Command {
     },
     /// Explains a value: what the source says, what was decided by which numbers, where it is held, and what comes next.
     Explain {
-        /// An address, a host name, a URL, a digest of a file, or an id.
+        /// An address, a host name, a URL, a digest of a file, or an id; also with [.], [:] and hxxp.
+        #[arg(value_parser = named)]
         value: String,
     },
     /// Shows how many rows were sent and what a month makes, by cause; under changed settings by a dry run.
@@ -149,9 +160,15 @@ pub enum Command {
         from: PathBuf,
     },
     /// Prints what a shell needs to complete commands and options.
-    Completions { shell: Shell },
+    Completions {
+        /// The shell that the script is for.
+        shell: Shell,
+    },
     /// Prints the manual page, or that of a command, for `man -l -`.
-    Man { command: Option<String> },
+    Man {
+        /// The command that the page is about; the whole program if none is given.
+        command: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -181,23 +198,33 @@ pub struct SyncArguments {
 
 #[derive(Subcommand)]
 pub enum ExclusionsCommand {
-    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if a list cannot be read.
+    /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if that could not be found out.
     Test {
-        /// An address, a host name, a URL or a digest.
+        /// An address, a host name, a URL or a digest; also with [.], [:] and hxxp.
+        #[arg(value_parser = named)]
         value: String,
     },
 }
 
 #[derive(Subcommand)]
 pub enum StateCommand {
-    /// Prints the manifest as JSON lines: one for each indicator sent or rejected.
+    /// Prints the manifest as JSON lines: one for each indicator that the lane knows, in whatever state it is there.
     Export {
+        /// The destination whose lane is meant.
         #[arg(long, value_name = "NAME", default_value = "sentinel")]
         destination: String,
     },
 }
 
 impl Command {
+    /// The exit code where the settings cannot be used.
+    pub fn fault(&self) -> ExitCode {
+        match self {
+            Self::Exclusions(_) => ExitCode::from(super::exclusions::UNANSWERED),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
     /// Whether stdout is for the command's result, which no log line may interrupt. What a pass comes to is in
     /// its log, unless it is asked for as JSON.
     pub fn prints(&self, output: Output) -> bool {

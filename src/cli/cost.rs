@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     domain::{
         cost::Measured,
-        rows::{Change, Forecast, Rows, gigabytes, grouped},
+        rows::{Change, Forecast, Rows, counted, gigabytes, grouped},
     },
     pass::{Cost, LaneCost},
 };
@@ -44,9 +44,16 @@ pub fn text(cost: &Cost, price: Option<f64>) -> String {
 
 fn of_lane(lane: &LaneCost, price: Option<f64>) -> String {
     let Measured { days, rows, bytes } = lane.measured;
-    let mut text = format!("  in the last {days} days\n");
-    rows_of(&mut text, rows);
-    text.push_str(&format!("  {:>12}  GB of objects\n", format!("{:.3}", gigabytes(bytes))));
+    let mut text = String::new();
+    match days {
+        0 => text.push_str("  nothing was sent yet\n"),
+        1 => text.push_str("  today\n"),
+        days => text.push_str(&format!("  in the last {}\n", counted(days, "day"))),
+    }
+    if days > 0 {
+        rows_of(&mut text, rows);
+        text.push_str(&format!("  {:>12}  GB of objects\n", format!("{:.3}", gigabytes(bytes))));
+    }
     let forecast = &lane.forecast;
     text.push_str("  in a month\n");
     rows_of(&mut text, forecast.rows);

@@ -13,8 +13,8 @@ use crate::{
     pass::Engine,
 };
 
-/// No list can be asked.
-const UNREADABLE: u8 = 2;
+/// It could not be found out: 1 is the answer that nothing excludes the value.
+pub const UNANSWERED: u8 = 2;
 
 /// Says which entry excludes `value`, and from where.
 pub async fn test(value: &str, engine: &Engine, output: Output) -> ExitCode {
@@ -22,13 +22,14 @@ pub async fn test(value: &str, engine: &Engine, output: Output) -> ExitCode {
         Ok(lists) => lists,
         Err(error) => {
             out::tell(&error.to_string());
-            return ExitCode::from(UNREADABLE);
+            return ExitCode::from(UNANSWERED);
         }
     };
-    let observable = match Observable::of_text(value) {
+    let observable = match Observable::of_person(value) {
         Ok(observable) => observable,
         Err(malformed) => {
-            return super::failure(&format!("{value:?} is no value that could be sent: {malformed}"));
+            out::tell(&format!("{value:?} is no value that could be sent: {malformed}"));
+            return ExitCode::from(UNANSWERED);
         }
     };
     let everywhere = Exclusions { lists: Arc::clone(&lists), ..Exclusions::default() };
@@ -39,11 +40,12 @@ pub async fn test(value: &str, engine: &Engine, output: Output) -> ExitCode {
     let hit =
         hit.or_else(|| vital.as_ref().and_then(|(lane, all)| Some((all.find(&observable)?, Some(*lane)))));
     let spelt = spelt(&observable);
+    let never_sent = observable.respelt().err().map(|malformed| malformed.to_string());
     if output.json {
         let by = hit
             .as_ref()
             .map(|(Hit { list, line }, lane)| json!({ "list": list, "line": line, "lane": lane }));
-        let answer = json!({ "value": spelt, "excluded": hit.is_some(), "by": by });
+        let answer = json!({ "value": spelt, "excluded": hit.is_some(), "by": by, "never_sent": never_sent });
         out::print(&format!("{}\n", out::json(&answer)));
     } else {
         match &hit {
@@ -52,6 +54,9 @@ pub async fn test(value: &str, engine: &Engine, output: Output) -> ExitCode {
                 out::print(&format!("{spelt} is excluded by {hit}, for {lane} alone\n"))
             }
             None => out::print(&format!("nothing excludes {spelt}\n")),
+        }
+        if let Some(reason) = never_sent {
+            out::print(&format!("it is never sent, whatever the lists say: {reason}\n"));
         }
     }
     if hit.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -22,7 +22,14 @@ pub async fn explain(value: &str, engine: &Engine, output: Output, deadline: &De
 }
 
 fn text(explanation: &Explanation) -> String {
-    let kind = explanation.indicator_type.map_or("no value that could be sent", |kind| kind.name());
+    let kind = match explanation.indicator_type {
+        Some(kind) => kind.name(),
+        None if explanation.is_id && explanation.lanes.values().any(|lane| !lane.entries.is_empty()) => {
+            "an id whose type is not kept"
+        }
+        None if explanation.is_id => "an id that no lane knows",
+        None => "no value that could be sent",
+    };
     let mut text = format!("{} ({kind})\n", explanation.value);
     for (about, said) in explanation.lines() {
         let about = if about.is_empty() { about } else { format!("{about}:") };

@@ -154,7 +154,7 @@ pub fn faulty(command: &Command, faults: &Faults, circumstances: &Circumstances<
         return concluded(&findings, circumstances);
     }
     faults.0.iter().for_each(|fault| out::tell(&fault.to_string()));
-    ExitCode::FAILURE
+    command.fault()
 }
 
 /// Makes every check; each line appears when its check is made.
@@ -197,7 +197,7 @@ pub fn failure(reason: &str) -> ExitCode {
 }
 
 async fn sync(order: RunOptions, engine: &Engine, output: Output, stop: Receiver<bool>) -> ExitCode {
-    if let Err(problem) = order.check(&engine.lane_names()) {
+    if let Err(problem) = order.check(&engine.lane_names(), "--destination") {
         return failure(&problem);
     }
     // A command has no time limit; Ctrl-C pauses it.
@@ -234,7 +234,7 @@ async fn status(engine: &Engine, circumstances: &Circumstances<'_>) -> Result<Ex
     let overview = engine.overview().await?;
     let complaints = overview.complaints(schedule);
     if output.json {
-        out::print(&format!("{}\n", out::json(&overview.body(schedule))));
+        out::print(&format!("{}\n", out::json(&overview.body(schedule, false))));
     } else if output.quiet {
         complaints.iter().for_each(|complaint| out::tell(complaint));
     } else {

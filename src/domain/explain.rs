@@ -19,10 +19,11 @@ use super::{
 /// What was decided about a record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// `None`: the source does not know the value, or could not be asked.
+    /// `None`: the source does not know the value, or said nothing.
     pub admitted: Option<bool>,
     /// Of a record that is not admitted.
     pub reason: Option<DropReason>,
+    /// The numbers that were compared, or why the source said nothing; empty: it does not know the value.
     pub detail: String,
 }
 
@@ -46,6 +47,8 @@ pub enum Next {
     Expire,
     /// It waits for an operator, for another content, or for another application to let go of the value.
     Wait,
+    /// The source said nothing, and without what it says nothing can be told.
+    Unknown,
 }
 
 impl Next {
@@ -58,14 +61,16 @@ impl Next {
             Self::Retract => "it is retracted",
             Self::Expire => "it ends with its validity",
             Self::Wait => "it waits",
+            Self::Unknown => "unknown without the source's answer",
         }
     }
 }
 
 /// What the next pass does about a value if it reads its records, by a rehearsal of that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outlook {
     /// Nothing is sent.
+    #[default]
     Nothing,
     Sent(Change),
     /// The lane would create, or retract, more than it does unasked.

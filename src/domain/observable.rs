@@ -126,8 +126,17 @@ impl Observable {
         Ok(Self::File(hashes))
     }
 
-    /// What a person, or a destination that is asked, calls by `text`, whether it would be sent or not: an address, a
-    /// digest, a URL with or without its scheme, a host name.
+    /// What a person calls by `text`, also where it is written so that a click does not follow it:
+    /// `hxxp://evil[.]example/`. A text that can be read as it stands is never changed.
+    ///
+    /// # Errors
+    /// It is none of what [`Observable::of_text`] reads.
+    pub fn of_person(text: &str) -> Result<Self, Malformed> {
+        Self::of_text(text).or_else(|_| Self::of_text(&spelling::refanged(text)))
+    }
+
+    /// What a destination that is asked calls by `text`, whether it would be sent or not: an address, a digest, a URL with
+    /// or without its scheme, a host name.
     ///
     /// # Errors
     /// It is none of them.

@@ -254,6 +254,11 @@ impl End {
         }
     }
 
+    /// As in the report.
+    pub fn name(self) -> String {
+        self.word().replace(' ', "_")
+    }
+
     /// Whether the invocation counts as failed, so that the portal shows it.
     pub fn is_failure(self) -> bool {
         match self {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{
-    observable::{IndicatorType, Observable},
+    observable::{HashType, IndicatorType, Key, Observable},
     page::UNREADABLE,
 };
 
@@ -51,6 +51,12 @@ impl RejectedRecord {
             }
             (about, observable) => about.as_ref() == Some(observable),
         }
+    }
+
+    /// Whether what it is about is sent under `key`.
+    pub fn is_sent_as(&self, key: Key) -> bool {
+        let is_name = |about: &Observable| HashType::ALL.iter().any(|hash| about.subject(*hash).key() == key);
+        self.about.as_ref().is_some_and(is_name)
     }
 }
 

@@ -27,9 +27,11 @@ pub struct RunOptions {
 }
 
 impl RunOptions {
+    /// Whether it can be done with these `lanes`; `destinations` is what the person who asked calls them.
+    ///
     /// # Errors
-    /// A sentence for the person who asked.
-    pub fn check(&self, lanes: &[&str]) -> Result<(), String> {
+    /// A sentence for that person.
+    pub fn check(&self, lanes: &[&str], destinations: &str) -> Result<(), String> {
         if let Some(days) = self.lookback_days
             && !LOOKBACK_DAYS.contains(&days)
         {
@@ -38,13 +40,13 @@ impl RunOptions {
         for name in self.destinations.iter().flatten() {
             if !lanes.contains(&name.as_str()) {
                 return Err(format!(
-                    "destinations names {name:?}; TARGET_APPLICATION configures: {}",
+                    "{destinations} names {name:?}; TARGET_APPLICATION configures: {}",
                     lanes.join(", ")
                 ));
             }
         }
         if self.destinations.as_ref().is_some_and(Vec::is_empty) {
-            return Err("destinations is empty; leave it out to run all".to_owned());
+            return Err(format!("{destinations} is empty; leave it out to run all"));
         }
         Ok(())
     }

@@ -99,6 +99,11 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// So many of a `unit`: "1 day", "1,200 days".
+pub fn counted(number: u64, unit: &str) -> String {
+    format!("{} {unit}{}", grouped(number), if number == 1 { "" } else { "s" })
+}
+
 /// A sum of bytes as GB, as Azure counts them.
 #[expect(clippy::cast_precision_loss, reason = "for people")]
 pub fn gigabytes(bytes: u64) -> f64 {
@@ -116,5 +121,11 @@ mod tests {
         {
             assert_eq!(grouped(number), text);
         }
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let days = [0, 1, 2, 1000].map(|number| counted(number, "day"));
+        assert_eq!(days, ["0 days", "1 day", "2 days", "1,000 days"]);
     }
 }

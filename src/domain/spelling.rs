@@ -103,6 +103,16 @@ pub fn url(value: &str) -> Result<Url, Malformed> {
     Ok(Url { text, host })
 }
 
+/// The text of a value that was written so that a click does not follow it: with dots and colons in brackets, and
+/// `hxxp` in place of `http`.
+pub fn refanged(text: &str) -> String {
+    let text = text.trim().replace("[.]", ".").replace("[:]", ":").replace("[://]", "://");
+    match text.get(..4).filter(|scheme| scheme.eq_ignore_ascii_case("hxxp")) {
+        Some(_) if text.contains("://") => format!("http{}", &text[4..]),
+        _ => text,
+    }
+}
+
 fn port_number(digits: &str) -> Result<u16, Malformed> {
     let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok());
     number.flatten().ok_or_else(|| Malformed::because("a URL with an impossible port"))

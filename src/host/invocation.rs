@@ -152,8 +152,11 @@ impl Invocation {
 }
 
 fn rejection(error: &serde_json::Error) -> Unreadable {
+    let error = error.to_string();
+    // The keys stand behind it, with what each of them takes.
+    let problem = error.split_once(", expected one of ").map_or(&*error, |(problem, _)| problem);
     Unreadable::Other(format!(
-        "{error}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), confirm_retraction (true or false), confirm_creation (true or false), destinations (a list of names)"
+        "{problem}; known are dry_run (true or false), lookback_days (1 to 89), rebuild (true or false), retry_rejected (true or false), confirm_retraction (true or false), confirm_creation (true or false), destinations (a list of names)"
     ))
 }
 

@@ -162,7 +162,7 @@ impl Server {
             Ok(order) => order,
             Err(unreadable) => return Reply::http(unreadable.into()),
         };
-        if let Err(problem) = order.check(&engine.lane_names()) {
+        if let Err(problem) = order.check(&engine.lane_names(), "destinations") {
             return Reply::http(HttpAnswer::error(400, &problem));
         }
         match engine.accept(order).await {
@@ -213,7 +213,7 @@ impl Server {
                 Err(error) => view.unavailable(&error),
             });
         }
-        if let Some(value) = request.query("value") {
+        if let Some(value) = request.query("value").filter(|value| !value.trim().is_empty()) {
             return Reply::http(view.explanation(&engine.explain(value, deadline).await));
         }
         let answer = match request.query("run") {

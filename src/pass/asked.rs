@@ -32,11 +32,11 @@ impl Question {
         let text = text.trim();
         let (key, id) = (Key::of_stix_id(text), SourceId::of(text));
         let is_value = key.is_none() && id.is_none();
-        let observable = Some(text).filter(|_| is_value).and_then(|text| Observable::of_text(text).ok());
+        let observable = Some(text).filter(|_| is_value).and_then(|text| Observable::of_person(text).ok());
         Self { text: text.to_owned(), observable, key, id }
     }
 
-    /// What to look up at the source; one of our ids tells no value.
+    /// What to look up at the source; `None`: see [`Question::unasked`].
     pub fn wanted(&self) -> Option<Wanted> {
         match (&self.key, &self.id) {
             (Some(_), _) => None,
@@ -48,6 +48,11 @@ impl Question {
                 Some(Wanted::Value { spellings, observable: self.observable.clone() })
             }
         }
+    }
+
+    /// Why the source says nothing of it before it is asked; `None`: it can be asked.
+    pub fn unasked(&self) -> Option<&'static str> {
+        self.key.map(|_| "the source is not asked for an id of ours, which does not tell its value")
     }
 
     /// Whether `found` is what was asked for: the source compares without case, and a URL that differs in it is another.
@@ -69,19 +74,29 @@ pub(super) struct Records {
     /// Each decides where those after it do not.
     pub indicators: Vec<Indicator>,
     pub unusable: Vec<Unusable>,
+    /// Why the source said nothing, if it did not: then neither what is decided nor what comes next is known.
+    pub silence: Option<&'static str>,
 }
 
 impl Records {
+    /// None, because the source said nothing.
+    pub fn unsaid(reason: &'static str) -> Self {
+        Self { silence: Some(reason), ..Self::default() }
+    }
+
     /// Those of the page that are about what was asked for.
     pub fn of(page: Page, question: &Question, now: DateTime<Utc>) -> Self {
         let mut indicators = page.indicators;
         indicators.retain(|indicator| question.is_met_by(indicator));
         indicators.sort_by_key(|indicator| std::cmp::Reverse(RecordVersion::of(indicator, now)));
-        Self { indicators, unusable: page.unusable }
+        Self { indicators, unusable: page.unusable, silence: None }
     }
 
     /// What the source says by them.
     pub fn said(&self) -> Said {
+        if self.silence.is_some() {
+            return Said::default();
+        }
         let count = self.indicators.len() + self.unusable.len();
         let Some(deciding) = self.indicators.first() else {
             let id = self.unusable.first().map(|unusable| unusable.id.clone());
@@ -110,7 +125,9 @@ impl Records {
                 Verdict::dropped(DropReason::Type, detail.clone())
             }
             (None, Some(unusable)) => Verdict::dropped(unusable.reason, unusable.detail.clone()),
-            (None, None) => Verdict::default(),
+            (None, None) => {
+                Verdict { detail: self.silence.unwrap_or_default().to_owned(), ..Verdict::default() }
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::domain::{
     purpose::{Backfill, Purpose},
+    rows::counted,
     window::{Limits, Window},
 };
 
@@ -118,9 +119,9 @@ fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> b
     }
     info!(
         lane = lane.name,
-        "everything that {} updated in the last {} days is read again: {}",
+        "everything that {} updated in the last {} is read again: {}",
         source.label(),
-        span.num_days(),
+        counted(span.num_days().unsigned_abs(), "day"),
         if has_changed {
             "settings have changed"
         } else if exclusions_have_changed {
@@ -144,9 +145,9 @@ fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
     let Context { lane, pass, source, .. } = ledger.context;
     let (progress, now) = (&mut ledger.state.progress, pass.started_at);
     let told = format!(
-        "settings have changed: what {} listed in the last {} days is read again. What is held and was listed before ages out unless it is listed again",
+        "settings have changed: what {} listed in the last {} is read again. What is held and was listed before ages out unless it is listed again",
         source.label(),
-        span.num_days()
+        counted(span.num_days().unsigned_abs(), "day")
     );
     info!(lane = lane.name, "{told}");
     progress.settings_hash.clone_from(&lane.settings_hash);

@@ -21,6 +21,8 @@ use crate::{
     source::SourceError,
 };
 
+/// Why nothing is known of what the source says, if it was asked in vain.
+const UNREACHED: &str = "the source could not be asked";
 /// A person waits for the source's answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -31,30 +33,23 @@ impl Engine {
         let mut errors = Vec::new();
         let asked_until = Deadline::after(deadline.left().map_or(PATIENCE, |left| left.min(PATIENCE)));
         let records = match question.wanted() {
-            None => {
-                errors.push(
-                    "the id does not tell its value, so the source cannot be asked; ask for the value"
-                        .to_owned(),
-                );
-                None
-            }
+            None => Records::unsaid(question.unasked().unwrap_or(UNREACHED)),
             Some(wanted) => match self.source.look_up(&wanted, &asked_until).await {
-                Ok(page) => Some(Records::of(page, &question, self.clock.now())),
+                Ok(page) => Records::of(page, &question, self.clock.now()),
                 Err(error) => {
                     errors.push(told(error, self.source.label()));
-                    None
+                    Records::unsaid(UNREACHED)
                 }
             },
         };
-        let said = records.as_ref().map(Records::said).unwrap_or_default();
-        let records = records.unwrap_or_default();
+        let said = records.said();
         let found = records.indicators.first().map(|indicator| &indicator.observable);
         let is_another = |found: &&Observable| {
             question.observable.as_ref().is_none_or(|asked| asked.indicator_type() != found.indicator_type())
         };
         let observable = found.filter(is_another).or(question.observable.as_ref()).cloned();
         let mut lanes = BTreeMap::new();
-        if let Err(error) = self.stand(&question, &records, said.found, &asked_until, &mut lanes).await {
+        if let Err(error) = self.stand(&question, &records, &asked_until, &mut lanes).await {
             errors.push(error);
         }
         let first = self.lanes.first().and_then(|lane| lanes.get(lane.name));
@@ -63,9 +58,12 @@ impl Engine {
             (None, Some(lane)) => records.verdict(&lane.policy),
             (None, None) => Verdict::default(),
         };
+        // An entry keeps the type of its value.
+        let of_entry = || lanes.values().flat_map(|lane| &lane.entries).find_map(|row| row.indicator_type);
         Explanation {
+            indicator_type: observable.as_ref().map(Observable::indicator_type).or_else(of_entry),
+            is_id: question.key.is_some(),
             value: observable.as_ref().map_or(question.text, spelt),
-            indicator_type: observable.as_ref().map(Observable::indicator_type),
             source: said,
             decision,
             lanes,
@@ -78,7 +76,6 @@ impl Engine {
         &self,
         question: &Question,
         records: &Records,
-        found: Option<bool>,
         deadline: &Deadline,
         lanes: &mut BTreeMap<&'static str, Standing>,
     ) -> Result<(), String> {
@@ -109,7 +106,7 @@ impl Engine {
                 deadline,
             };
             let span = info_span!("explain", lane = lane.name);
-            let found = Box::pin(standing(context, question, records, found)).instrument(span).await;
+            let found = Box::pin(standing(context, question, records)).instrument(span).await;
             let (standing, problem) = found.map_err(|halt| halt.end().1)?;
             lanes.insert(lane.name, standing);
             problems.extend(problem.map(|problem| {

@@ -22,6 +22,9 @@ pub struct Explanation {
     pub value: String,
     #[serde(rename = "type")]
     pub indicator_type: Option<IndicatorType>,
+    /// It was asked for by an id of ours.
+    #[serde(skip)]
+    pub is_id: bool,
     pub source: Said,
     /// Of the first lane; each lane has its own, because lists may count for one lane alone.
     pub decision: Verdict,
@@ -34,7 +37,7 @@ pub struct Explanation {
 /// What the source says now.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Said {
-    /// `None`: it could not be asked.
+    /// `None`: it was not asked, or in vain; the detail of the decision says which.
     pub found: Option<bool>,
     /// By the source.
     pub id: Option<String>,
@@ -81,6 +84,9 @@ pub struct Standing {
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     pub id: String,
+    /// `None`: a version wrote the entry that did not keep it.
+    #[serde(rename = "type")]
+    pub indicator_type: Option<IndicatorType>,
     pub state: String,
     pub valid_until: DateTime<Utc>,
 }
@@ -96,6 +102,7 @@ impl Explanation {
         say(
             "source",
             match found {
+                None if self.is_id => "it is not asked for an id of ours, which does not tell its value; explain the value to ask it".to_owned(),
                 None => "it could not be asked".to_owned(),
                 Some(false) => "it does not know the value".to_owned(),
                 Some(true) => format!(
@@ -178,6 +185,7 @@ fn in_words(verdict: &Verdict) -> String {
     match (verdict.admitted, verdict.reason) {
         (Some(true), _) => format!("admitted: {detail}"),
         (Some(false), Some(reason)) => format!("dropped ({}): {detail}", reason.word()),
+        _ if !detail.is_empty() => format!("unknown, because {detail}"),
         _ => "nothing is decided, because nothing is known of it".to_owned(),
     }
 }

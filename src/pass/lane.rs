@@ -362,7 +362,7 @@ fn report(
         Err((end, message)) => (end, vec![message]),
     };
     let message = (!told.is_empty()).then(|| told.join(". "));
-    info!(lane, run_id = context.pass.run_id, "lane {lane} ended {end:?}");
+    info!(lane, run_id = context.pass.run_id, "lane {lane} ended {}", end.name());
     let mut report = LaneReport {
         end,
         message,

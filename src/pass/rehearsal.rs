@@ -47,6 +47,7 @@ pub(super) struct Part<'r> {
 }
 
 /// What would become of it.
+#[derive(Default)]
 pub(super) struct Rehearsed {
     pub outlook: Outlook,
     /// What would make way for it, as it is known.

@@ -59,7 +59,7 @@ impl Engine {
     /// may have written it, or it names a destination that is configured no longer.
     pub(super) fn usable(&self, found: Found) -> Found {
         let request = found?;
-        match request.order.check(&self.lane_names()) {
+        match request.order.check(&self.lane_names(), "destinations") {
             Ok(()) => Ok(request),
             Err(reason) => Err(Unusable { name: name_of(&request.run_id), reason }),
         }

@@ -5,14 +5,16 @@ use crate::domain::{
     arrival::ArrivalOverview,
     findings::Findings,
     health::{Health, Silence, Spell, replaced_timer},
-    schedule::Schedule,
+    schedule::{self, Schedule},
 };
 
 impl Overview {
     /// What is wrong, one sentence each; none where all is well, and before the first pass. `schedule` is `SYNC_CRON`.
     pub fn complaints(&self, schedule: Option<&str>) -> Vec<String> {
+        // Where it is not set, nothing is known of it: a terminal needs none.
+        let mut complaints: Vec<String> =
+            schedule.and_then(|text| schedule::fault(Some(text))).into_iter().collect();
         let schedule = schedule.and_then(Schedule::parse);
-        let mut complaints = Vec::new();
         for (name, lane) in &self.lanes {
             if let Some(complaint) = self.complaint_of(name) {
                 complaints.push(complaint);
@@ -139,6 +141,12 @@ mod tests {
         assert_eq!(told("2026-03-02T11:22:00Z", &well, HOURLY), [""; 0]);
         assert!(told("2026-03-02T11:24:00Z", &well, HOURLY)[0].contains("no pass since 2026-03-02 09:23"));
         assert_eq!(told("2026-03-02T23:00:00Z", &well, None), [""; 0]);
+        for never in ["61 * * * * *", "0 0 0 31 2 *"] {
+            for runs in [&well[..], &[]] {
+                let told = told("2026-03-02T09:30:00Z", runs, Some(never));
+                assert!(told.len() == 1 && told[0].starts_with("SYNC_CRON is "), "{never}: {told:?}");
+            }
+        }
         let mut at_work = overview("2026-03-02T11:24:00Z", &well);
         at_work.running = Some(Holder { run_id: "x".into(), holder: "y".into(), since: None });
         assert_eq!(at_work.complaints(HOURLY), [""; 0]);

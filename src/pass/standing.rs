@@ -17,7 +17,7 @@ use super::{
 use crate::{
     domain::{
         deciding_record::RecordVersion,
-        entry::{Entry, Handle},
+        entry::{Entry, Handle, Known},
         explain::{Awaited, Foresight, Next},
         indicator::Indicator,
         manifest::Manifest,
@@ -37,7 +37,6 @@ pub(super) async fn standing(
     context: Context<'_>,
     question: &Question,
     records: &Records,
-    found: Option<bool>,
 ) -> Result<(Standing, Option<String>), Halt> {
     let Context { store, lane, policy, source, .. } = context;
     let (now, traffic) = (context.now(), Traffic::default());
@@ -51,6 +50,7 @@ pub(super) async fn standing(
         .iter()
         .map(|entry| Row {
             id: known_by(entry.key, manifest.handle(entry.key)),
+            indicator_type: entry.indicator_type(),
             state: entry.state().to_string(),
             valid_until: entry.valid_until(),
         })
@@ -80,7 +80,7 @@ pub(super) async fn standing(
     let is_met = match deciding {
         Some(Indicator { last_updated: Some(updated), .. }) => *updated >= begin,
         Some(_) => true,
-        None => found == Some(false) || !records.unusable.is_empty(),
+        None => true,
     };
     let is_excluded = |one: &&Indicator| policy.exclusions.find(&one.observable).is_some();
     let retracts = deciding.is_none() && (policy.retract || policy.exclusions.acts);
@@ -90,12 +90,18 @@ pub(super) async fn standing(
         unusable: &records.unusable,
         excluded: excluded_now.collect(),
     };
-    let Rehearsed { outlook, displaced, weakest, creations_left, retractions_left, problem } =
-        rehearse(&mut ledger, &part).await?;
+    // What the source does not say cannot be rehearsed.
+    let rehearsed = if records.silence.is_none() { Some(rehearse(&mut ledger, &part).await?) } else { None };
     let is_admitted = verdict.admitted == Some(true);
-    let (next, waits_for) = Foresight { entries: &entries, outlook, is_admitted, is_met, now }.next();
+    let (next, waits_for) = match rehearsed.as_ref().map(|rehearsed| rehearsed.outlook) {
+        None => (Next::Unknown, None),
+        Some(outlook) => Foresight { entries: &entries, outlook, is_admitted, is_met, now }.next(),
+    };
+    let Rehearsed { displaced, weakest, creations_left, retractions_left, problem, .. } =
+        rehearsed.unwrap_or_default();
+    let is_unknown_to_the_source = records.said().found == Some(false);
     let next = match next {
-        Next::None if found == Some(false) && held.is_some() => Next::Expire,
+        Next::None if is_unknown_to_the_source && held.is_some() => Next::Expire,
         next => next,
     };
     let displaces = if next == Next::Create { displaced } else { Vec::new() };
@@ -106,7 +112,7 @@ pub(super) async fn standing(
         since_is: SINCE_IS,
         valid_until: shown.map(|shown| entries[shown].valid_until()),
         renewed_before,
-        rejected: if is_rejected { rejection(store, lane.name, &known).await? } else { None },
+        rejected: if is_rejected { rejection(store, lane.name, &known, question.key).await? } else { None },
         excluded_by: excluded.map(|hit| hit.to_string()),
         displaced_by: held.filter(|_| entries.iter().any(is_gone)).map(|held| rows[held].id.clone()),
         decision: verdict,
@@ -158,16 +164,29 @@ fn entries(
     for one in known.iter().filter(|one| !one.source_id.is_empty()) {
         keys.extend(manifest.files_of(RecordVersion::of(one, now).tag));
     }
+    // What another product sent is known to the destination, and told by us, under that product's id.
+    keys.extend(key.and_then(|Key(id)| {
+        let is_theirs = |known: &Known| known.handle == Some(Handle::Foreign(id));
+        manifest.known().find(is_theirs).map(|known| known.entry.key)
+    }));
     let mut seen = HashSet::new();
     keys.retain(|key| seen.insert(*key));
     keys.iter().filter_map(|key| manifest.get(*key).copied()).collect()
 }
 
 /// Why the destination rejected the value, by the newest line about it.
-async fn rejection(store: &Store, lane: &str, known: &[&Indicator]) -> Result<Option<String>, StateError> {
+async fn rejection(
+    store: &Store,
+    lane: &str,
+    known: &[&Indicator],
+    key: Option<Key>,
+) -> Result<Option<String>, StateError> {
     for name in store.rejected_in(lane).await?.iter().rev() {
         let content = store.rejected(lane, name).await?;
-        let is_about = |record: &RejectedRecord| known.iter().any(|one| record.is_about(&one.observable));
+        let is_about = |record: &RejectedRecord| {
+            known.iter().any(|one| record.is_about(&one.observable))
+                || key.is_some_and(|key| record.is_sent_as(key))
+        };
         let newest = content.lines().rev().map(RejectedRecord::of_line).find(is_about);
         if let Some(record) = newest {
             return Ok(Some(record.reason));

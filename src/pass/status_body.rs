@@ -11,15 +11,18 @@ use crate::domain::{
 
 impl Overview {
     /// Everything that the status page shows, for programs; `schedule` is `SYNC_CRON`. `healthy` is false if `complaints`
-    /// names anything.
-    pub fn body(&self, schedule: Option<&str>) -> Value {
+    /// names anything. To the host it is a fault if it is not set; a terminal needs none.
+    pub fn body(&self, schedule: Option<&str>, is_host: bool) -> Value {
         let next = schedule.and_then(Schedule::parse).and_then(|parsed| parsed.next_after(self.at));
-        let complaints = self.complaints(schedule);
+        let mut complaints = self.complaints(schedule);
+        let missing = schedule::fault(None).filter(|_| is_host && schedule.is_none());
+        complaints.extend(missing.clone());
+        let fault = missing.or_else(|| schedule::fault(Some(schedule?)));
         let mut body = json!(self);
         body["version"] = env!("CARGO_PKG_VERSION").into();
         body["healthy"] = complaints.is_empty().into();
         body["complaints"] = json!(complaints);
-        body["schedule"] = json!({ "setting": schedule, "next": next, "fault": schedule::fault(schedule) });
+        body["schedule"] = json!({ "setting": schedule, "next": next, "fault": fault });
         for (name, lane) in &self.lanes {
             let Some(lane) = lane else { continue };
             let shown = &mut body["lanes"][name];

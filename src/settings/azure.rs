@@ -20,6 +20,10 @@ pub enum Cloud {
     China,
 }
 
+/// The values of AZURE_CLOUD.
+pub(super) const CLOUDS: [(&str, Cloud); 3] =
+    [("public", Cloud::Public), ("usgov", Cloud::UsGov), ("china", Cloud::China)];
+
 impl Cloud {
     fn authority_host(self) -> &'static str {
         match self {
@@ -88,8 +92,7 @@ pub struct AzureSettings {
 
 impl AzureSettings {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let clouds = [("public", Cloud::Public), ("usgov", Cloud::UsGov), ("china", Cloud::China)];
-        let cloud = reader.choice("AZURE_CLOUD", &clouds).unwrap_or(Cloud::Public);
+        let cloud = reader.choice("AZURE_CLOUD", &CLOUDS).unwrap_or(Cloud::Public);
         let authority = reader.url("AZURE_AUTHORITY_HOST");
         if authority.as_ref().is_some_and(|url| url.scheme() != "https") {
             reader.fault("AZURE_AUTHORITY_HOST", "is not https, which Microsoft's identity client demands even on this machine (SSL_CERT_FILE names a local CA)");
@@ -184,6 +187,11 @@ pub struct KeyVaultSettings {
     pub mati_secret_name: String,
 }
 
+/// The address of the key vault `name`; `None`: that is no name of one.
+pub(super) fn vault_url(name: &str, cloud: Cloud) -> Option<Url> {
+    Url::parse(&format!("https://{name}.{}", cloud.vault_suffix())).ok()
+}
+
 impl KeyVaultSettings {
     pub(super) fn read(reader: &Reader<'_>, cloud: Cloud) -> Option<Self> {
         let given = reader.url("KEY_VAULT_URL");
@@ -192,7 +200,7 @@ impl KeyVaultSettings {
         }
         let by_name = reader.raw("KEY_VAULT_NAME").and_then(|name| {
             reader.notice("KEY_VAULT_NAME is an older spelling of KEY_VAULT_URL; it is still understood");
-            let url = Url::parse(&format!("https://{name}.{}", cloud.vault_suffix())).ok();
+            let url = vault_url(&name, cloud);
             if url.is_none() {
                 reader.fault("KEY_VAULT_NAME", format!("is {name:?}; accepted: the name of a key vault"));
             }

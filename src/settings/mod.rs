@@ -33,6 +33,7 @@ use crate::domain::{
     expiry::Expirations,
     filter::{Filter, PerType},
     observable::HashTypes,
+    rows::counted,
     schedule::Schedule,
 };
 
@@ -114,8 +115,10 @@ impl Settings {
         let azure = AzureSettings::read(&reader);
         let key_vault = KeyVaultSettings::read(&reader, azure.cloud);
         let source_kind = source::kind(&reader);
-        let source = SourceSettings::read(&reader, source_kind == SourceKind::Mandiant, key_vault.is_some());
-        let gti = GtiSettings::read(&reader, source_kind == SourceKind::Gti, key_vault.is_some());
+        let source =
+            SourceSettings::read(&reader, source_kind == Some(SourceKind::Mandiant), key_vault.is_some());
+        let gti = GtiSettings::read(&reader, source_kind == Some(SourceKind::Gti), key_vault.is_some());
+        let source_kind = source_kind.unwrap_or(SourceKind::Mandiant);
         let hash_types = source::hash_types(&reader, source_kind);
         let targets = targets(&reader);
         let action = action(&reader);
@@ -212,7 +215,13 @@ fn older_schedules(reader: &Reader<'_>) {
         let Some(text) = reader.raw(name) else { continue };
         let hours = text.parse().ok().filter(|hours| (1..=24).contains(hours));
         let advice = match hours.map(every) {
-            Some(cron) => format!("set SYNC_CRON to {cron:?}"),
+            Some((cron, kept)) if Some(kept) == hours => format!("set SYNC_CRON to {cron:?}"),
+            Some((cron, kept)) => {
+                format!(
+                    "set SYNC_CRON to {cron:?}, which is every {}: {text} do not divide a day",
+                    counted(kept.into(), "hour")
+                )
+            }
             None => "set SYNC_CRON, such as \"0 23 * * * *\" for every hour".to_owned(),
         };
         reader.notice(format!(
@@ -221,13 +230,16 @@ fn older_schedules(reader: &Reader<'_>) {
     }
 }
 
-/// A schedule of so many hours; of a number that does not divide the day, the next smaller one that does.
-fn every(hours: u32) -> String {
-    match (1..=hours).rev().find(|hours| 24 % hours == 0) {
-        None | Some(1) => "0 23 * * * *".to_owned(),
-        Some(24) => "0 23 0 * * *".to_owned(),
-        Some(hours) => format!("0 23 */{hours} * * *"),
-    }
+/// A schedule of so many hours, and how many they are: of a number that does not divide the day, the next smaller one
+/// that does.
+fn every(hours: u32) -> (String, u32) {
+    let kept = (1..=hours).rev().find(|hours| 24 % hours == 0).unwrap_or(1);
+    let cron = match kept {
+        1 => "0 23 * * * *".to_owned(),
+        24 => "0 23 0 * * *".to_owned(),
+        hours => format!("0 23 */{hours} * * *"),
+    };
+    (cron, kept)
 }
 
 /// Which destinations there are.
@@ -294,7 +306,8 @@ fn renewal_slack(reader: &Reader<'_>, expirations: &Expirations) -> TimeDelta {
     let most = expirations.shortest().num_hours() / 2;
     if let Some(hours) = hours.filter(|hours| *hours > most) {
         reader.notice(format!(
-            "RENEWAL_SLACK is {hours} hours and counts as {most}, half the shortest validity; a longer validity gives more"
+            "RENEWAL_SLACK is {} and counts as {most}, half the shortest validity; a longer validity gives more",
+            counted(hours.unsigned_abs(), "hour")
         ));
     }
     TimeDelta::hours(hours.unwrap_or(48))

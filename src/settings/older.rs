@@ -6,11 +6,13 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::{
+    azure::{CLOUDS, vault_url},
     every,
     names::is_known,
     table::{ALIASES, settings},
     vars,
 };
+use crate::domain::rows::counted;
 
 /// What a file's settings are here.
 pub struct Carried {
@@ -39,37 +41,85 @@ pub fn carried(path: &Path) -> Result<Carried, String> {
     Ok(translated(theirs.filter(|(_, value)| !value.is_empty()).collect()))
 }
 
-fn translated(mut theirs: BTreeMap<String, String>) -> Carried {
-    let (mut ours, mut notes) = (BTreeMap::<&str, String>::new(), Vec::new());
-    for (older, today) in ALIASES {
-        if let Some(value) = theirs.remove(*older) {
-            notes.push(format!("{older} is {today} here"));
-            ours.entry(today).or_insert(value);
+/// Theirs, as they become ours.
+struct Translation {
+    theirs: BTreeMap<String, String>,
+    ours: BTreeMap<&'static str, String>,
+    notes: Vec<String>,
+}
+
+impl Translation {
+    /// What is `older` there is `today` here, unless that is given with another value already.
+    fn carry(&mut self, older: &str, today: &'static str, value: String, remark: &str) {
+        let given = self.theirs.get(today).or_else(|| self.ours.get(today));
+        if given.is_some_and(|given| *given != value) {
+            self.notes.push(format!("{older} is left out: {today} is given with another value"));
+        } else {
+            self.notes.push(format!("{older} is {today} here{remark}"));
+            self.ours.insert(today, value);
         }
     }
-    for name in ["SYNC_SCHEDULE", "EXECUTION_INTERVAL"] {
-        let Some(value) = theirs.remove(name) else { continue };
-        match value.parse().ok().filter(|hours| (1..=24).contains(hours)) {
-            Some(hours) => {
-                notes.push(format!("{name} is SYNC_CRON here, which the Functions host reads"));
-                ours.entry("SYNC_CRON").or_insert_with(|| every(hours));
+
+    fn schedule(&mut self, older: &str, text: &str) {
+        let Some(hours) = text.parse().ok().filter(|hours| (1..=24).contains(hours)) else {
+            let note = format!("{older} is no number of hours from 1 to 24; set SYNC_CRON yourself");
+            return self.notes.push(note);
+        };
+        let (cron, kept) = every(hours);
+        let rounded = if kept == hours {
+            String::new()
+        } else {
+            format!("; {hours} hours do not divide a day, so it is every {}", counted(kept.into(), "hour"))
+        };
+        self.carry(older, "SYNC_CRON", cron, &format!(", which the Functions host reads{rounded}"));
+    }
+
+    fn upload_api(&mut self, older: &str, text: &str) {
+        match super::reader::flag(text) {
+            Some(is_legacy) => {
+                let api = if is_legacy { "upload-indicators" } else { "stix-objects" };
+                self.carry(older, "SENTINEL_API", api.to_owned(), "");
             }
-            None => notes.push(format!("{name} is no number of hours from 1 to 24; set SYNC_CRON yourself")),
+            None => self.notes.push(format!("{older} is neither true nor false; set SENTINEL_API yourself")),
         }
     }
-    if let Some(value) = theirs.remove("USE_UPLOAD_INDICATORS_API") {
-        notes.push("USE_UPLOAD_INDICATORS_API is SENTINEL_API here".to_owned());
-        let is_legacy = super::reader::flag(&value).unwrap_or(false);
-        let api = if is_legacy { "upload-indicators" } else { "stix-objects" };
-        ours.entry("SENTINEL_API").or_insert_with(|| api.to_owned());
+
+    /// A vault's address ends as its cloud has it.
+    fn vault(&mut self, older: &str, name: &str) {
+        let cloud = self.theirs.get("AZURE_CLOUD").map_or("public", String::as_str);
+        let cloud = CLOUDS.iter().find(|(word, _)| word.eq_ignore_ascii_case(cloud));
+        match cloud.and_then(|(_, cloud)| vault_url(name, *cloud)) {
+            Some(url) => {
+                let url = url.as_str().trim_end_matches('/').to_owned();
+                self.carry(older, "KEY_VAULT_URL", url, ", with the ending of AZURE_CLOUD");
+            }
+            None => {
+                self.notes.push(format!("{older} or AZURE_CLOUD cannot be read; set KEY_VAULT_URL yourself"));
+            }
+        }
     }
-    if let Some(name) = theirs.remove("KEY_VAULT_NAME") {
-        notes.push(
-            "KEY_VAULT_NAME is KEY_VAULT_URL here; in another cloud than the public one its suffix differs"
-                .to_owned(),
-        );
-        ours.entry("KEY_VAULT_URL").or_insert_with(|| format!("https://{name}.vault.azure.net"));
+}
+
+fn translated(theirs: BTreeMap<String, String>) -> Carried {
+    let mut translation = Translation { theirs, ours: BTreeMap::new(), notes: Vec::new() };
+    for (older, today) in ALIASES {
+        if let Some(value) = translation.theirs.remove(*older) {
+            translation.carry(older, today, value, "");
+        }
     }
+    type Carry = fn(&mut Translation, &str, &str);
+    let others: [(&str, Carry); 4] = [
+        ("SYNC_SCHEDULE", Translation::schedule),
+        ("EXECUTION_INTERVAL", Translation::schedule),
+        ("USE_UPLOAD_INDICATORS_API", Translation::upload_api),
+        ("KEY_VAULT_NAME", Translation::vault),
+    ];
+    for (older, carry) in others {
+        if let Some(value) = translation.theirs.remove(older) {
+            carry(&mut translation, older, &value);
+        }
+    }
+    let Translation { mut theirs, mut ours, mut notes } = translation;
     let mut values = Vec::new();
     for setting in settings() {
         let given = theirs.remove(setting.name).or_else(|| ours.remove(setting.name));
@@ -159,6 +209,52 @@ mod tests {
             assert!(notes.contains(name), "{name} is not in {notes}");
         }
         assert!(!notes.contains("hush") && !file.to_string().contains("hush"), "{notes}");
+    }
+
+    #[test]
+    fn what_has_no_exact_counterpart_is_said_and_never_guessed() {
+        for (text, name, value, told) in [
+            (
+                "SYNC_SCHEDULE=5",
+                "SYNC_CRON",
+                json!("0 23 */4 * * *"),
+                "5 hours do not divide a day, so it is every 4",
+            ),
+            ("SYNC_SCHEDULE=4", "SYNC_CRON", json!("0 23 */4 * * *"), "SYNC_SCHEDULE is SYNC_CRON here"),
+            ("SYNC_SCHEDULE=x", "SYNC_CRON", Value::Null, "set SYNC_CRON yourself"),
+            (
+                "SYNC_SCHEDULE=4\nSYNC_CRON=0 7 * * * *",
+                "SYNC_CRON",
+                json!("0 7 * * * *"),
+                "SYNC_SCHEDULE is left out: SYNC_CRON is given with another value",
+            ),
+            (
+                "EXCLUDE_OS_INT=true\nEXCLUDE_OSINT=false",
+                "EXCLUDE_OSINT",
+                json!("false"),
+                "EXCLUDE_OS_INT is left out: EXCLUDE_OSINT is given with another value",
+            ),
+            ("USE_UPLOAD_INDICATORS_API=yes", "SENTINEL_API", Value::Null, "set SENTINEL_API yourself"),
+            ("USE_UPLOAD_INDICATORS_API=0", "SENTINEL_API", json!("stix-objects"), "is SENTINEL_API here"),
+            (
+                "KEY_VAULT_NAME=my-vault\nAZURE_CLOUD=UsGov",
+                "KEY_VAULT_URL",
+                json!("https://my-vault.vault.usgovcloudapi.net"),
+                "is KEY_VAULT_URL here",
+            ),
+            (
+                "KEY_VAULT_NAME=my-vault\nAZURE_CLOUD=moon",
+                "KEY_VAULT_URL",
+                Value::Null,
+                "KEY_VAULT_URL yourself",
+            ),
+            ("KEY_VAULT_NAME=my vault", "KEY_VAULT_URL", Value::Null, "set KEY_VAULT_URL yourself"),
+        ] {
+            let carried = of(text).unwrap();
+            assert_eq!(carried.as_file()["Values"][name], value, "{text}");
+            let notes = carried.notes.join("\n");
+            assert!(notes.contains(told), "{text}: {notes}");
+        }
     }
 
     #[test]

@@ -40,9 +40,13 @@ impl SourceKind {
     }
 }
 
-pub(super) fn kind(reader: &Reader<'_>) -> SourceKind {
+/// The source; `None`: which one is meant cannot be told, so that nothing of either is missing.
+pub(super) fn kind(reader: &Reader<'_>) -> Option<SourceKind> {
     let kinds = [("mandiant", SourceKind::Mandiant), ("gti", SourceKind::Gti)];
-    reader.choice("SOURCE", &kinds).unwrap_or(SourceKind::Mandiant)
+    match reader.text("SOURCE") {
+        None => Some(SourceKind::Mandiant),
+        Some(_) => reader.choice("SOURCE", &kinds),
+    }
 }
 
 /// Access to Mandiant.

@@ -278,3 +278,19 @@ fn the_example_of_the_document_is_what_the_command_prints() {
         "write it anew with MATI_SYNC_WRITE_DOCUMENTS=1 cargo test --test it bill::the_example"
     );
 }
+
+/// Of a lane that has sent nothing there are no days to sum.
+#[tokio::test(start_paused = true)]
+async fn before_the_first_pass_nothing_was_sent() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let told = text(&engine.measured_cost().await.unwrap(), None);
+    assert!(told.starts_with("sentinel\n  nothing was sent yet\n  in a month\n"), "{told}");
+    let findings = check::run(&engine, None).await;
+    let cost = findings.iter().find(|finding| finding.check == "cost").unwrap();
+    assert!(cost.result.starts_with("sentinel sent nothing yet, and a month makes"), "{cost:?}");
+    world.mandiant.put(ipv4(1).updated(world.ago(TimeDelta::hours(3))));
+    world.tick().await;
+    let told = text(&engine.measured_cost().await.unwrap(), None);
+    assert!(told.starts_with("sentinel\n  today\n"), "{told}");
+}

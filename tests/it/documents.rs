@@ -23,6 +23,29 @@ fn documents() -> Vec<String> {
     crate::tidy::files().into_iter().filter(|name| name.ends_with(".md")).collect()
 }
 
+/// What the help says behind its options is laid out in columns, so that nothing of it may be wrapped.
+#[test]
+fn the_help_explains_every_argument_and_fits_a_terminal() {
+    let mut program = Arguments::command();
+    program.build();
+    for help in [program.get_after_help(), program.get_after_long_help()] {
+        for line in help.expect("examples").to_string().lines() {
+            assert!(line.chars().count() <= 80, "it is wrapped: {line}");
+        }
+    }
+    let mut commands = vec![program];
+    while let Some(command) = commands.pop() {
+        let name = command.get_name().to_owned();
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()))
+        {
+            assert!(argument.get_help().is_some(), "{name}: {} is not explained", argument.get_id());
+        }
+        commands.extend(command.get_subcommands().filter(|command| command.get_name() != "help").cloned());
+    }
+}
+
 /// A reader who decides whether to try it reads one file, and no more of it than this.
 #[test]
 fn the_readme_is_short() {

@@ -9,12 +9,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use mati_sync::{
     clock::Deadline,
-    domain::{explain::Next, outcome::Dropped, request::RunOptions},
+    domain::{explain::Next, observable::IndicatorType, outcome::Dropped, request::RunOptions},
     pass::Explanation,
 };
 use sandbox::{
     corpus::{CorpusSettings, Record, generate},
     gti::Ioc,
+    net::Fault,
 };
 
 use crate::{gti, harness::world::World};
@@ -67,7 +68,58 @@ async fn a_file_is_found_by_any_of_its_digests_and_a_record_by_its_id() {
         assert_eq!((said.source.found, lane.next), (Some(true), Next::None), "{asked}");
         // By our id the manifest alone can be asked.
         let by_id = explained(&world, lane.id.as_deref().unwrap()).await;
-        assert!(by_id.lanes["sentinel"].held && by_id.error.is_some(), "{by_id:#?}");
+        assert!(by_id.lanes["sentinel"].held, "{by_id:#?}");
+        assert_eq!((by_id.indicator_type, by_id.error), (Some(IndicatorType::Hash), None));
+    }
+}
+
+/// What a lane holds is known although the source is not, and what the next pass does is then not known.
+#[tokio::test(start_paused = true)]
+async fn without_the_source_s_answer_neither_the_decision_nor_what_comes_next_is_told() {
+    let world = World::new();
+    world.mandiant.put(Record::fqdn("evil.example").updated(world.ago(TimeDelta::hours(3))));
+    world.tick().await;
+    let id = explained(&world, "evil.example").await.lanes["sentinel"].id.clone().unwrap();
+    world.net.on_request(|exchange| {
+        (exchange.authority == "api.intelligence.mandiant.com").then_some(Fault::Refuse)
+    });
+    let unreached = "the source could not be asked";
+    let not_asked = "the source is not asked for an id of ours, which does not tell its value";
+    for (asked, held, silence) in [
+        ("evil.example", true, unreached),
+        ("unheard-of.example", false, unreached),
+        (id.as_str(), true, not_asked),
+        ("indicator--00000000-0000-5000-8000-000000000001", false, not_asked),
+    ] {
+        let said = explained(&world, asked).await;
+        let lane = &said.lanes["sentinel"];
+        assert_eq!((said.source.found, lane.held, lane.next), (None, held, Next::Unknown), "{said:#?}");
+        for decision in [&said.decision, &lane.decision] {
+            assert_eq!((decision.admitted, decision.detail.as_str()), (None, silence), "{said:#?}");
+        }
+        // That an id is not asked for is no failure.
+        assert_eq!(said.error.is_some(), silence == unreached, "{said:#?}");
+        let lines = said.lines();
+        let text = lines.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n");
+        assert!(text.contains(&format!("unknown, because {silence}")), "{text}");
+        assert!(!text.contains("nothing is known") && !text.contains("next: nothing"), "{text}");
+    }
+}
+
+/// By our id the file of what was rejected tells the reason, also where the source is not asked.
+#[tokio::test(start_paused = true)]
+async fn the_id_of_what_was_rejected_tells_the_reason() {
+    let world = World::new();
+    world.sentinel.knobs(|knobs| {
+        knobs.reject = Some(std::sync::Arc::new(|_| Some("it is not wanted".to_owned())));
+    });
+    world.mandiant.put(Record::fqdn("evil.example").updated(world.ago(TimeDelta::hours(3))));
+    world.tick().await;
+    let by_value = explained(&world, "evil.example").await;
+    let by_id = explained(&world, by_value.lanes["sentinel"].id.as_deref().unwrap()).await;
+    for said in [by_value, by_id] {
+        let reason = said.lanes["sentinel"].rejected.as_deref();
+        assert!(reason.is_some_and(|reason| reason.contains("it is not wanted")), "{said:#?}");
     }
 }
 

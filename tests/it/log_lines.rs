@@ -7,7 +7,10 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use mati_sync::{domain::request::RunOptions, telemetry};
+use mati_sync::{
+    domain::{outcome::End, request::RunOptions},
+    telemetry,
+};
 use sandbox::corpus::Record;
 use serde_json::{Value, json};
 use tracing::level_filters::LevelFilter;
@@ -117,6 +120,11 @@ async fn what_is_logged_of_a_record_names_its_value_and_type() {
             said.iter().any(|line| line["value"] == value && line["type"] == kind),
             "{text:?} does not name {value} and {kind}: {said:#?}"
         );
+    }
+    // How a lane ended stands in the log as in the report.
+    for line in saying(&lines, "lane sentinel ended ") {
+        let end = line["message"].as_str().unwrap().rsplit(' ').next().unwrap();
+        assert!(serde_json::from_value::<End>(json!(end)).is_ok(), "{line:#}");
     }
     // Whatever else is logged: a value or an id stands in no line that does not name what it is about.
     let records =

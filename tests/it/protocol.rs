@@ -149,6 +149,8 @@ async fn a_body_that_makes_no_sense_is_rejected_with_what_is_known() {
         let (inner, reason) = answered(&answer);
         assert_eq!((status, inner.as_str()), (StatusCode::OK, expected), "{}", &body[..body.len().min(40)]);
         assert!(reason["error"].is_string() && answer["Outputs"]["next"].is_null());
+        let told = reason["error"].as_str().unwrap();
+        assert!(told.matches("confirm_creation").count() < 2, "what is known is told once: {told}");
     }
     assert!(!world.state.path().join("requests").exists(), "nothing was accepted");
     for body in [None, Some(""), Some("{}")] {
@@ -185,6 +187,23 @@ async fn what_is_wrong_stands_in_the_json_for_monitoring() {
     assert_eq!(status["healthy"], false, "{status:#}");
     let complaint = status["complaints"][0].as_str().unwrap();
     assert!(complaint.contains("sentinel is stalled since"), "{complaint}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timer_that_can_never_fire_is_wrong_before_the_first_pass() {
+    let mut world = World::new();
+    for (schedule, told) in [
+        ("61 * * * * *", "SYNC_CRON is \"61 * * * * *\", which the Functions host cannot read"),
+        ("0 0 0 31 2 *", "which names a day that never comes"),
+        ("", "SYNC_CRON is not set"),
+    ] {
+        world.set("SYNC_CRON", schedule);
+        let (_, status) =
+            answered(&post(&serve(&world), "Status", &http(None, json!({}), json!({}))).await.1);
+        assert_eq!(status["healthy"], false, "{status:#}");
+        assert!(status["complaints"][0].as_str().unwrap().contains(told), "{status:#}");
+        assert_eq!(status["complaints"][0], status["schedule"]["fault"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

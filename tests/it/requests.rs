@@ -161,7 +161,7 @@ async fn a_request_for_a_dry_run_waits_for_nobody() {
 
 #[test]
 fn an_order_that_makes_no_sense_is_rejected_with_what_would() {
-    let check = |order: RunOptions| order.check(&["sentinel"]).unwrap_err();
+    let check = |order: RunOptions| order.check(&["sentinel"], "destinations").unwrap_err();
     assert!(check(RunOptions { lookback_days: Some(90), ..RunOptions::default() }).contains("1 to 89"));
     let unknown = RunOptions { destinations: Some(vec!["splunk".to_owned()]), ..RunOptions::default() };
     assert!(check(unknown).contains("sentinel"));

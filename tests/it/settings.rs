@@ -43,6 +43,13 @@ fn the_defaults_are_those_of_the_contract() {
     assert!(settings.defender.is_none(), "{:?}", settings.defender);
 }
 
+/// Which source was meant cannot be told, so that nothing of either is missing.
+#[test]
+fn of_a_source_that_is_none_nothing_is_missing() {
+    let told = faults(&[("SOURCE", "google"), ("MATI_KEY", ""), ("MATI_SECRET", "")]);
+    assert_eq!(told, ["SOURCE is \"google\"; accepted: mandiant, gti"]);
+}
+
 #[test]
 fn every_fault_is_told_at_once_with_what_is_accepted() {
     let all = faults(&[

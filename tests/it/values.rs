@@ -57,6 +57,34 @@ fn verdict(kind: &str, value: &str) -> String {
     }
 }
 
+/// People write values so that a click does not follow them, and this program's own examples do. What can be read as it
+/// stands is taken as it stands.
+#[test]
+fn a_value_in_brackets_is_the_value() {
+    for (text, expected) in [
+        ("203[.]0[.]113[.]5", "203.0.113.5"),
+        ("203.0.113[.]5", "203.0.113.5"),
+        ("2001[:]db8[:][:]1", "2001:db8::1"),
+        ("evil[.]example", "evil.example"),
+        ("evil[.]example[:]8080/a", "http://evil.example:8080/a"),
+        ("hxxp://evil[.]example/a[.]php", "http://evil.example/a.php"),
+        ("hXXps://evil.example/", "https://evil.example/"),
+        ("hxxps[:]//evil[.]example/", "https://evil.example/"),
+        ("hxxps[://]evil[.]example/", "https://evil.example/"),
+        ("http://[2001:db8::1]/", "http://[2001:db8::1]/"),
+        ("hxxp://[2001:db8::1]/", "http://[2001:db8::1]/"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("http://evil.example/?re=[.][:]hxxp://", "http://evil.example/?re=[.][:]hxxp://"),
+        ("hxxp.example", "hxxp.example"),
+    ] {
+        let read = Observable::of_person(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!(read.subject(HashType::Md5).value, expected, "{text}");
+    }
+    for text in ["", "[.]", "hxxp://", "\u{fc}\u{fc}[.]\u{0}", "no value"] {
+        assert!(Observable::of_person(text).is_err(), "{text:?}");
+    }
+}
+
 /// Every id ever sent derives from these spellings. A line that changes changes ids: then the former key has to be
 /// looked for, see [`Observable::legacy`].
 #[test]

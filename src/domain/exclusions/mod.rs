@@ -60,14 +60,17 @@ struct Place {
 pub struct Hit<'a> {
     /// The file, or the setting.
     pub list: &'a str,
-    /// From 1; of `EXCLUDE` the number of the value.
-    pub line: u32,
+    /// From 1; of `EXCLUDE` the number of the value; `None`: of the built-in list, which has no lines that a user sees.
+    pub line: Option<u32>,
 }
 
 impl fmt::Display for Hit<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = if self.list == INLINE { "value" } else { "line" };
-        write!(f, "{}, {unit} {}", self.list, self.line)
+        match (self.list, self.line) {
+            (INLINE, Some(line)) => write!(f, "{INLINE}, value {line}"),
+            (list, Some(line)) => write!(f, "{list}, line {line}"),
+            (list, None) => write!(f, "the built-in list ({list})"),
+        }
     }
 }
 
@@ -252,7 +255,8 @@ impl Lists {
     }
 
     fn hit(&self, Place { list, line }: Place) -> Hit<'_> {
-        Hit { list: &self.sizes[usize::from(list)].name, line }
+        let list = &*self.sizes[usize::from(list)].name;
+        Hit { list, line: (list != VITAL).then_some(line) }
     }
 
     fn file(&self, hashes: &Hashes, types: Types) -> Option<Hit<'_>> {

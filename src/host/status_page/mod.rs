@@ -204,7 +204,7 @@ impl View {
         if self.html {
             return overview::page(overview, schedule, &self.links, self.refreshes).answer(200);
         }
-        HttpAnswer::json(200, &overview.body(schedule))
+        HttpAnswer::json(200, &overview.body(schedule, true))
     }
 
     /// State that cannot be read: whatever else there is to say stands in it.

@@ -56,7 +56,7 @@ async fn what_it_finds_is_complained_about_until_it_is_repaired() {
     let overview = world.start().engine.overview().await.unwrap();
     let complaints = overview.complaints(None);
     assert!(complaints[0].contains("mati-sync audit --repair"), "{complaints:?}");
-    let body = overview.body(None);
+    let body = overview.body(None, false);
     assert_eq!(
         (&body["healthy"], &body["audit"]["lanes"]["sentinel"]["missing"]),
         (&false.into(), &1.into())

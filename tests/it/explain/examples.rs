@@ -7,7 +7,7 @@ use mati_sync::domain::{
     explain::{Awaited, Next},
     filter::DropReason,
 };
-use sandbox::{corpus::Record, gti::Ioc};
+use sandbox::{corpus::Record, gti::Ioc, net::Fault};
 use serde_json::Value;
 
 use super::explained;
@@ -97,6 +97,11 @@ async fn fates(said: &mut BTreeSet<String>) {
     }
     tokio::time::advance(Duration::from_secs(6 * 86_400)).await;
     lines(&world, "held.example", said).await;
+    lines(&world, "indicator--00000000-0000-5000-8000-000000000001", said).await;
+    world.net.on_request(|exchange| {
+        (exchange.authority == "api.intelligence.mandiant.com").then_some(Fault::Refuse)
+    });
+    lines(&world, "held.example", said).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,8 +122,8 @@ async fn each_reason_and_each_fate_has_an_example_that_explain_prints() {
         let begin = format!("sentinel: dropped ({}): ", reason.word());
         assert!(examples.iter().any(|example| example.starts_with(&begin)), "no example of {begin}");
     }
-    use Next::{Create, Expire, None, Renew, Retract, Update, Wait};
-    for next in [None, Create, Update, Renew, Retract, Expire, Wait] {
+    use Next::{Create, Expire, None, Renew, Retract, Unknown, Update, Wait};
+    for next in [None, Create, Update, Renew, Retract, Expire, Wait, Unknown] {
         let line = format!("next: {}", next.word());
         assert!(examples.contains(&line.as_str()), "no example of {line}");
     }

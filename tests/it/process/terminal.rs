@@ -173,6 +173,11 @@ async fn results_come_as_json_and_quietly_where_that_is_wanted() {
 #[tokio::test]
 async fn status_exits_with_1_when_something_is_wrong_and_its_json_has_what_the_page_has() {
     let mut bench = Bench::new().await;
+    bench.settings.insert("SYNC_CRON".into(), "61 * * * * *".into());
+    let never = mati_sync(&["status"], &bench.settings).await;
+    assert_eq!(never.status.code(), Some(1), "the timer never fires");
+    assert!(text(&never.stdout).contains("wrong: SYNC_CRON is"), "{}", text(&never.stdout));
+    // A terminal needs no schedule.
     bench.settings.remove("SYNC_CRON");
     assert_eq!(mati_sync(&["status"], &bench.settings).await.status.code(), Some(0), "before the first pass");
     bench.world.mandiant.put_all(records(5, 100, 0.0));

@@ -98,6 +98,8 @@ async fn programs_get_200_and_the_fields_of_the_contract() {
     );
     assert!(lane["id"].as_str().unwrap().starts_with("indicator--"), "{answer:#}");
     assert!(answer["lanes"]["defender"]["id"].as_str().unwrap().parse::<u64>().is_ok(), "{answer:#}");
+    assert_eq!(asked("198[.]51[.]100[.]7").await["lanes"]["sentinel"]["held"], true);
+    assert_eq!(asked(" ").await["lanes"]["sentinel"]["held"], Value::Null, "nothing was asked for");
     let unknown = asked("unheard-of.example").await;
     assert_eq!(
         (&unknown["source"]["found"], &unknown["decision"]["admitted"]),

@@ -33,7 +33,7 @@ const COMMANDS: [Announced; 3] = [
     Announced {
         name: "demo",
         does: "shows mati-sync at work against stand-ins for Mandiant, Entra ID and Microsoft",
-        takes: "about 5 seconds",
+        takes: "5 to 30 seconds, by what it is asked to show",
         executables: &["demo", "mati-sync"],
     },
     Announced {

@@ -32,7 +32,15 @@ pub async fn tell(stage: &mut Stage) -> Result<()> {
     stage.change_source(&settings).await?;
     let report = stage.timer_pass().await?;
     report.check(&stage.lanes)?;
-    say("first pass", "SOURCE=gti: seven days of every list that the licence gives");
+    let first = stage.lanes[0];
+    say(
+        "first pass",
+        format!(
+            "SOURCE=gti, seven days of every list that the licence gives: {} records read, {} sent to each destination",
+            report.count(first, "read"),
+            report.count(first, "created")
+        ),
+    );
     lists(stage, &report)?;
     merged(stage)?;
     split(stage, &report)?;

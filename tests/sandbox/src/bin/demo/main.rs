@@ -39,10 +39,10 @@ struct Arguments {
     /// Where the indicators come from: `mandiant`, or `gti` for the change to Google Threat Intelligence.
     #[arg(long, default_value = "mandiant", value_parser = ["mandiant", "gti"])]
     source: String,
-    /// Answers recorded from Mandiant's API, instead of generated indicators.
+    /// Answers recorded from Mandiant's API, instead of generated indicators; not with gti.
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "count")]
     records: Vec<PathBuf>,
-    /// How many indicators to generate; every seventh is odd in some way.
+    /// How many indicators to generate, every seventh odd in some way; not with gti.
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     count: u32,
     /// Where to serve the status page; any free port if this one is taken.
@@ -90,13 +90,10 @@ async fn run(arguments: &Arguments) -> Result<()> {
     let app = arguments.app.as_deref();
     let mut stage = Stage::set(lanes, app, arguments.port, arguments.keep, arguments.verbose).await?;
     let now = stage.now();
-    let records = match arguments.records.as_slice() {
-        [] => records::generated(arguments.count, now),
-        files => records::recorded(files, now)?,
-    };
-    let told = match arguments.source.as_str() {
-        "gti" => gti::tell(&mut stage).await,
-        _ => story::tell(&stage, records).await,
+    let told = match (arguments.source.as_str(), arguments.records.as_slice()) {
+        ("gti", _) => gti::tell(&mut stage).await,
+        (_, []) => story::tell(&stage, records::generated(arguments.count, now)).await,
+        (_, files) => story::tell(&stage, records::recorded(files, now)?).await,
     };
     if let Err(error) = told {
         return Err(error.context(format!("mati-sync's log is in {}", stage.keep_log())));
