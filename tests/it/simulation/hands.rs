@@ -1,13 +1,19 @@
 //! What people do by hand at the destinations once all is calm, and the audit that finds it and brings it back.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use mati_sync::{
     clock::Deadline,
     domain::{
-        audit::Wrong, entry::Entry, findings::Findings, fingerprint::Fingerprint, manifest::Manifest,
-        observable::Key, outcome::End, request::RunOptions,
+        audit::Wrong,
+        entry::Entry,
+        findings::Findings,
+        fingerprint::Fingerprint,
+        manifest::Manifest,
+        observable::{HashType, Key, Observable},
+        outcome::End,
+        request::RunOptions,
     },
     pass::Work,
 };
@@ -17,6 +23,7 @@ use super::{
     calm::waits,
     chaos::Chaos,
     dice::Dice,
+    nature::sha256,
     run::{Simulation, invoke},
     source::Kind,
 };
@@ -127,11 +134,14 @@ impl Simulation {
         audit.lanes[lane].clone()
     }
 
-    /// How many the manifest knows that are neither held nor wanted by a record that the source lists: at most so many cannot
-    /// be repaired.
+    /// How many the manifest knows that are not held, or that the present source does not list: at most so many cannot be
+    /// repaired.
     async fn unlisted(&self, lane: &str) -> u64 {
         let manifest = self.world.start().engine.manifest(lane).await.expect("readable");
-        let absent = manifest.entries().iter().filter(|entry| !entry.state().is_held());
+        let listed: HashSet<Key> =
+            self.source.records(&self.world).iter().flat_map(|record| keys_of(record.value())).collect();
+        let is_listed = |entry: &Entry| self.source.kind != Kind::Both || listed.contains(&entry.key);
+        let absent = manifest.entries().iter().filter(|entry| !(entry.state().is_held() && is_listed(entry)));
         absent.count() as u64
     }
 
@@ -180,6 +190,13 @@ impl Simulation {
         }
         done
     }
+}
+
+/// The keys under which a value of the feed may be held.
+fn keys_of(value: &str) -> Vec<Key> {
+    let key = |text: &str| Observable::of_text(text).expect("a value").subject(HashType::Sha256).key();
+    let digest = (value.len() == 32).then(|| key(&sha256(value)));
+    digest.into_iter().chain([key(value)]).collect()
 }
 
 fn is_wanted(manifest: &Manifest, key: Key, now: DateTime<Utc>) -> bool {
