@@ -174,12 +174,13 @@ async fn attempt(Probe { name, tried, attempt, proves }: Probe<'_>) -> Finding {
 /// What can be said where the settings cannot be used: nothing can be tried with them.
 pub fn faulty(faults: &Faults) -> Vec<Finding> {
     let fault = |fault: &crate::settings::Fault| {
-        let tried = format!("{} was read", fault.setting);
-        let result = format!("{fault}; until then no connection is tried");
-        let cure = cure(&one_line(&fault.to_string()));
-        Finding { cure, ..Finding::new("settings", Verdict::Failed, &tried, &result) }
+        Finding::new("settings", Verdict::Failed, "every setting was read", &fault.to_string())
     };
-    faults.0.iter().map(fault).collect()
+    let mut findings: Vec<Finding> = faults.0.iter().map(fault).collect();
+    if let Some(last) = findings.last_mut() {
+        last.result.push_str("; until then no connection is tried");
+    }
+    findings
 }
 
 /// What can be said of `SYNC_CRON` where the settings cannot be used or it is not among them, if it keeps the host's

@@ -49,7 +49,7 @@ impl Patience {
 }
 
 /// Why no try succeeded.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum RetryError<E> {
     /// Trying again would not help, or was tried often enough: the last try's error.
     GaveUp(E),

@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use futures::FutureExt;
+
 use super::{
     client::{Client, Told},
     convert::is_assessed,
@@ -18,6 +20,9 @@ use crate::{
     source::lenient::Object,
 };
 
+/// Why nothing else was tried.
+const UNASKED: &str = "nothing was asked, because Google Threat Intelligence does not take the request for the quotas; see that check";
+
 /// What the newest package of a list shows.
 struct Seen {
     told: Told,
@@ -28,9 +33,11 @@ struct Seen {
 impl Client {
     /// The connections to try, before `deadline`: the key and its quota, each list, and whether records are assessed.
     pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
+        let asked = async move { patiently(deadline, || self.quota()).await.map_err(problem) };
+        let asked = asked.boxed().shared();
+        let answered = asked.clone();
         let key = async move {
-            let quota = patiently(deadline, || self.quota()).await.map_err(problem)?;
-            Ok(match quota {
+            Ok(match answered.await? {
                 Some(quota) => format!(
                     "{} of {} requests of today are used",
                     grouped(quota.used),
@@ -39,15 +46,30 @@ impl Client {
                 None => "the key is accepted; how much quota is used was not told".to_owned(),
             })
         };
+        // One cause is told once.
+        let reached = async move {
+            let is_answered = asked.await.is_ok();
+            is_answered.then_some(()).ok_or_else(|| RetryError::GaveUp(UNASKED.to_owned().into()))
+        };
+        let reached = reached.boxed().shared();
         let mut probes =
             vec![Probe::new("Google Threat Intelligence", "the quotas of the API key were asked for", key)];
         for list in self.lists() {
-            let tried = format!("one record of the newest package of {list} was asked for");
+            let tried = format!("one record of the newest package of {list} was to be asked for");
             let name = format!("Threat list {list}");
-            probes.push(Probe::new(name, tried, async move { self.try_list(&list, deadline).await }));
+            let reached = reached.clone();
+            let attempt = async move {
+                reached.await?;
+                self.try_list(&list, deadline).await
+            };
+            probes.push(Probe::new(name, tried, attempt));
         }
-        let assessed = async move { self.try_assessment(deadline).await };
-        let tried = "records were looked at for gti_assessment, which Google gives with the header x-tool";
+        let assessed = async move {
+            reached.await?;
+            self.try_assessment(deadline).await
+        };
+        let tried =
+            "records were to be looked at for gti_assessment, which Google gives with the header x-tool";
         probes.push(Probe::new("Assessments", tried, assessed));
         probes
     }
