@@ -264,9 +264,10 @@ fn rules_probe(lane: &Lane) -> Option<Probe<'_>> {
 fn change_probe(engine: &Engine) -> Probe<'_> {
     let changes = async {
         let (store, now) = ((engine.open_store)()?, engine.clock.now());
-        let mut told = Vec::new();
+        let (mut told, mut is_first) = (Vec::new(), true);
         for lane in &engine.lanes {
             let Some(progress) = store.progress(lane.name).await? else { continue };
+            is_first = false;
             told.extend(source_change(engine, lane, &progress));
             if progress.settings_hash != lane.settings_hash {
                 let manifest = engine.manifest(lane.name).await?;
@@ -277,7 +278,11 @@ fn change_probe(engine: &Engine) -> Probe<'_> {
                 ));
             }
         }
-        Ok::<_, StateError>(if told.is_empty() { "nothing has changed".to_owned() } else { told.join("; ") })
+        Ok::<_, StateError>(match told.as_slice() {
+            [] if is_first => "no pass has run yet".to_owned(),
+            [] => "nothing has changed".to_owned(),
+            told => told.join("; "),
+        })
     };
     // That the state cannot be read is another check's to say.
     let attempt = async {

@@ -176,7 +176,7 @@ pub struct SyncArguments {
     /// Read, decide and count; upload nothing and write nothing but the report.
     #[arg(long)]
     dry_run: bool,
-    /// Read again from so many days ago (1–89), beside the checkpoint, which does not move back.
+    /// Read again from so many days ago (1–89), beside the watermark, which does not move back.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(i64::from(*LOOKBACK_DAYS.start())..=i64::from(*LOOKBACK_DAYS.end())))]
     lookback_days: Option<u32>,
     /// Upload again everything still wanted in the lookback; damaged state is left behind.
