@@ -127,7 +127,10 @@ impl Progress {
             of_range.for_each(|backfill| backfill.to = backfill.to.min(planned.window.to));
         }
         self.advance(&planned)?;
-        self.feeds.note_beside(planned.window.from, account);
+        // What the source keeps no more within the hour need not be there any more.
+        if planned.window.from >= limits.earliest(now) + limits.grain {
+            self.feeds.note_beside(planned.window.from, account);
+        }
         if planned.range == Range::Live {
             let Window { from, to } = planned.window;
             if planned.out_of_reach.map_or(from, |gap| gap.from.min(from)) <= firm {

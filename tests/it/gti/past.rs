@@ -277,3 +277,22 @@ async fn two_ranges_over_the_same_days_are_read_once() {
     world.command(RunOptions { lookback_days: Some(7), ..RunOptions::default() }).await;
     assert!(world.gti.asked("malware") < 200, "{}", world.gti.asked("malware"));
 }
+
+/// It was read before, and Google need not keep it to the minute.
+#[tokio::test(start_paused = true)]
+async fn what_google_is_about_to_forget_is_no_loss_where_it_is_read_again() {
+    let mut world = world();
+    world.set("GTI_LISTS", "malware").set("MINIMUM_CONFIDENCE", "80");
+    world.tick().await;
+    for hours in [167, 168] {
+        let gone = ("malware".to_owned(), hours_ago(&world, hours));
+        world.gti.set(|knobs| _ = knobs.holes.insert(gone));
+    }
+    world.set("MINIMUM_CONFIDENCE", "75");
+    pass_hours(1).await;
+    for _ in 0..3 {
+        let report = world.tick().await;
+        assert_eq!((report.end, report.losses.len()), (End::CaughtUp, 0), "{report:#?}");
+        pass_hours(1).await;
+    }
+}
