@@ -141,7 +141,7 @@ pub enum Command {
     },
     /// Explains a value: what the source says, what was decided by which numbers, where it is held, and what comes next.
     Explain {
-        /// An address, a host name, a URL, a digest of a file, or an id; also with [.], [:] and hxxp.
+        /// An address, a host name, a URL, a digest of a file, or an id; also defanged.
         #[arg(value_parser = named)]
         value: String,
     },
@@ -200,7 +200,7 @@ pub struct SyncArguments {
 pub enum ExclusionsCommand {
     /// Names the list and the line that exclude a value; exits with 1 if nothing does, with 2 if that could not be found out.
     Test {
-        /// An address, a host name, a URL or a digest; also with [.], [:] and hxxp.
+        /// An address, a host name, a URL or a digest; also defanged.
         #[arg(value_parser = named)]
         value: String,
     },
