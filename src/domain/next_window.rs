@@ -18,6 +18,20 @@ pub struct Discontinuous {
 }
 
 impl Progress {
+    /// Calls for a refresh, if the source can be read again.
+    pub fn want_refresh(&mut self, limits: Limits) {
+        if limits.recalls {
+            self.refreshed = None;
+        }
+    }
+
+    /// Whether a refresh is due: none is under way, and the last one is `period` ago.
+    pub fn wants_refresh(&self, now: DateTime<Utc>, period: TimeDelta) -> bool {
+        let is_under_way = self.backfills.iter().any(|backfill| backfill.purpose.is_refresh());
+        // One in the future was noted by a clock that was ahead.
+        !is_under_way && self.refreshed.is_none_or(|last| last + period <= now || last > now)
+    }
+
     /// Schedules a refresh of the last `span` instead of one that is under way: a survey or a confirmation.
     pub fn schedule_refresh(
         &mut self,

@@ -228,9 +228,8 @@ impl Progress {
             (self.firm, self.reread, self.last_refresh) = (firm, None, None);
             self.refreshed = (!limits.recalls).then_some(now);
             self.quota = None;
-            if !self.feeds.is_empty() {
-                self.former_feeds = std::mem::take(&mut self.feeds);
-            }
+            let feeds = std::mem::take(&mut self.feeds);
+            self.former_feeds = if feeds.is_empty() { std::mem::take(&mut self.former_feeds) } else { feeds };
             self.backfills.retain(|backfill| !backfill.purpose.is_refresh());
         }
         is_changed
@@ -248,11 +247,9 @@ impl Progress {
         } else {
             self.begin.max(limits.earliest(now))
         };
-        let former = std::mem::take(&mut self.former_feeds);
-        let lost = self.feeds.begin(names, former, start, now, limits);
-        // What such a source said in the past need not hold any more, and of what is not held it is not known that it was taken
-        // back since: so what is read again of the past is read on to the present, whenever and for whichever source it was
-        // scheduled.
+        let lost = self.feeds.begin(names, std::mem::take(&mut self.former_feeds), start, now, limits);
+        // Of what is not held it is not known that it was taken back since: so what is read again of the past is read on to the
+        // present, whenever and for whichever source it was scheduled.
         let end = limits.end(now);
         self.backfills.iter_mut().for_each(|backfill| backfill.to = backfill.to.max(end));
         self.note_losses(&lost, now);
@@ -262,20 +259,6 @@ impl Progress {
     /// Notes what the source could no longer give.
     pub fn note_losses(&mut self, found: &[Loss], now: DateTime<Utc>) {
         note_losses(&mut self.losses, found, now);
-    }
-
-    /// Calls for a refresh, if the source can be read again.
-    pub fn want_refresh(&mut self, limits: Limits) {
-        if limits.recalls {
-            self.refreshed = None;
-        }
-    }
-
-    /// Whether a refresh is due: none is under way, and the last one is `period` ago.
-    pub fn wants_refresh(&self, now: DateTime<Utc>, period: TimeDelta) -> bool {
-        let is_under_way = self.backfills.iter().any(|backfill| backfill.purpose.is_refresh());
-        // One in the future was noted by a clock that was ahead.
-        !is_under_way && self.refreshed.is_none_or(|last| last + period <= now || last > now)
     }
 
     /// How long a refresh takes to read, by the last two.
@@ -384,8 +367,11 @@ impl Progress {
         }
     }
 
+    /// Of a source with feeds nothing is whole: it lists what it said long ago no more.
     fn note_whole_refresh(&mut self, from: DateTime<Utc>) {
-        self.refreshes.whole = Some(WholeRefresh { number: self.refreshes.begun, from });
+        if self.feeds.is_empty() {
+            self.refreshes.whole = Some(WholeRefresh { number: self.refreshes.begun, from });
+        }
     }
 
     /// Remembers that a request is done, so that a redelivered message does not apply it again.

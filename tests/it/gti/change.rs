@@ -6,7 +6,10 @@ use chrono::TimeDelta;
 use mati_sync::{
     check,
     clock::Deadline,
-    domain::outcome::{Counts, End},
+    domain::{
+        outcome::{Counts, End},
+        request::RunOptions,
+    },
 };
 use sandbox::{corpus::Record, gti::Ioc};
 
@@ -87,6 +90,31 @@ async fn what_is_offered_again_brings_nothing_back_that_the_new_source_took_back
     let report = world.tick().await;
     assert!(report.message.contains("is offered again"), "{report:#?}");
     assert_eq!(world.held(), ["lost.example"], "{report:#?}");
+}
+
+/// A confirmation reads again, but not all that Google lists: what it does not meet may be listed still.
+#[tokio::test(start_paused = true)]
+async fn confirmations_bring_nothing_back_that_the_other_source_took_back() {
+    let mut world = World::new();
+    let list = |hours, score| {
+        let record = Record::fqdn("taken-back.example").updated(hours_ago(&world, hours));
+        world.mandiant.put(record.threat_score(Some(score)));
+    };
+    list(5, 90);
+    world.tick().await;
+    pass_hours(2).await;
+    list(1, 10);
+    let report = world.tick().await;
+    assert_eq!((report.totals().retracted, world.held().len()), (1, 0), "{report:#?}");
+
+    world.gti.put("malware", hours_ago(&world, 4), &Ioc::domain("taken-back.example"));
+    gti(&mut world);
+    pass_hours(2).await;
+    let confirm = RunOptions { confirm_retraction: true, ..RunOptions::default() };
+    for order in [confirm.clone(), confirm, RunOptions { lookback_days: Some(1), ..RunOptions::default() }] {
+        let report = world.command(order).await;
+        assert_eq!((report.end, world.held().len()), (End::CaughtUp, 0), "{report:#?}");
+    }
 }
 
 /// What another source was read in between does not settle a package that was missing, nor what the licence did not give.
