@@ -9,12 +9,18 @@ impl Progress {
     /// belongs, and nothing is known of the future. True if the lane itself began under that clock, and has read nothing
     /// yet: its history begins earlier than that clock said.
     pub fn set_back(&mut self, run_id: &str, by: TimeDelta, now: DateTime<Utc>, limits: Limits) -> bool {
-        let (earliest, by) = (limits.earliest(now), TimeDelta::seconds(by.num_seconds()));
+        let (earliest, seconds) = (limits.earliest(now), TimeDelta::seconds(by.num_seconds()));
         for backfill in self.backfills.iter_mut().filter(|backfill| backfill.run_id.starts_with(run_id)) {
-            backfill.from = (backfill.from - by).max(earliest);
-            backfill.to = (backfill.to - by).max(backfill.from);
+            backfill.from = (backfill.from - seconds).max(earliest);
+            backfill.to = (backfill.to - seconds).max(backfill.from);
             backfill.position = backfill.from;
         }
+        self.forget_the_future(by, now, limits)
+    }
+
+    /// The same of a pass that knew the time before it scheduled anything.
+    pub fn forget_the_future(&mut self, by: TimeDelta, now: DateTime<Utc>, limits: Limits) -> bool {
+        let (earliest, by) = (limits.earliest(now), TimeDelta::seconds(by.num_seconds()));
         let begins_anew = self.created.is_some_and(|created| created > now) && self.watermark == self.begin;
         if begins_anew {
             self.begin = (self.begin - by).max(earliest);

@@ -179,7 +179,7 @@ fn note_problem(ledger: &mut Ledger<'_>, problem: &str) {
 /// Marks what was acknowledged together with what is missing, so that it is sent at its next reading, and reads it again:
 /// that the rest of the request arrived is not known.
 async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let now = ledger.now();
+    let (now, began) = (ledger.now(), ledger.began);
     let offers = ledger.arrival.known.offer_again(now);
     ledger.arrival.remark = remark(ledger);
     if offers.is_empty() {
@@ -195,7 +195,7 @@ async fn offer_again(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
     for (number, (first, last)) in joined(ranges).into_iter().enumerate() {
         let run_id = format!("{}-missing-{}", ledger.context.pass.run_id, number + 1);
         let window = Window { from: first, to: last + TimeDelta::seconds(1) };
-        ledger.state.progress.read_again(run_id, Purpose::Lookback, window, now, limits);
+        ledger.state.progress.read_again(run_id, Purpose::Lookback, window, began, limits);
     }
     info!(lane = ledger.context.lane.name, "{} indicators are offered again", doubtful.len());
     ledger.commit(doubtful).await

@@ -96,7 +96,7 @@ fn note_backfill(ledger: &mut Ledger<'_>) {
         pass.order.lookback_days.map_or(lane.initial_lookback, |days| TimeDelta::days(days.into()));
     let (limits, run_id) = (source.limits(), pass.run_id.clone());
     let purpose = if pass.order.rebuild { Purpose::Rebuild } else { Purpose::Lookback };
-    let now = pass.started_at;
+    let now = ledger.began;
     let window = Window { from: now - lookback, to: now };
     ledger.state.progress.read_again(run_id, purpose, window, now, limits);
 }
@@ -106,7 +106,7 @@ fn note_backfill(ledger: &mut Ledger<'_>) {
 fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> bool {
     let context = ledger.context;
     let Context { lane, pass, source, .. } = context;
-    let (progress, now) = (&mut ledger.state.progress, pass.started_at);
+    let (progress, now) = (&mut ledger.state.progress, ledger.began);
     let has_changed = progress.settings_hash != lane.settings_hash;
     let period = context.policy.renewal.period(progress.refresh_took());
     if !has_changed && !exclusions_have_changed && !progress.wants_refresh(now, period) {
@@ -143,7 +143,7 @@ fn schedule_refresh(ledger: &mut Ledger<'_>, exclusions_have_changed: bool) -> b
 /// of any more ends with its validity.
 fn read_again(ledger: &mut Ledger<'_>, span: TimeDelta) -> bool {
     let Context { lane, pass, source, .. } = ledger.context;
-    let (progress, now) = (&mut ledger.state.progress, pass.started_at);
+    let (progress, now) = (&mut ledger.state.progress, ledger.began);
     let told = format!(
         "settings have changed: what {} listed in the last {} is read again. What is held and was listed before ages out unless it is listed again",
         source.label(),

@@ -182,7 +182,7 @@ async fn give_up(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
 /// # Errors
 /// See [`Ledger::commit`].
 pub(super) async fn confirm(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
-    let (context, now) = (ledger.context, ledger.context.pass.started_at);
+    let (context, now) = (ledger.context, ledger.began);
     let lane = context.lane.name;
     let Some(WaitingCreations { oldest, .. }) = ledger.state.progress.waiting.take() else {
         warn!(lane, "no creation waits for confirmation");

@@ -37,7 +37,7 @@ pub(super) fn start(ledger: &mut Ledger<'_>) -> DateTime<Utc> {
     }
     let ahead = context.pass.started_at - now;
     if ahead > TimeDelta::zero() {
-        ledger.state.progress.set_back(&context.pass.run_id, ahead, now, limits);
+        ledger.state.progress.forget_the_future(ahead, now, limits);
     }
     let is_first = ledger.state.progress.watermark == ledger.state.progress.begin;
     let (begin, earliest) = (ledger.state.progress.begin, limits.earliest(now));

@@ -180,7 +180,7 @@ pub(super) async fn give_up(ledger: &mut Ledger<'_>) -> Result<(), Halt> {
 /// # Errors
 /// See [`Ledger::commit`].
 pub(super) async fn confirm(ledger: &mut Ledger<'_>, span: TimeDelta) -> Result<(), Halt> {
-    let (context, now) = (ledger.context, ledger.context.pass.started_at);
+    let (context, now) = (ledger.context, ledger.began);
     let unwanted = ledger.state.manifest.held_unwanted(now);
     let confirmed: Vec<Known> = unwanted
         .map(|Known { entry, handle }| Known { entry: entry.in_state(State::Condemned), handle })

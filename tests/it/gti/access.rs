@@ -195,7 +195,6 @@ async fn what_is_to_be_read_again_ends_with_what_there_is() {
     let order = RunOptions { lookback_days: Some(6), ..RunOptions::default() };
     let running = app.engine.run(Work::Command(order), None, &deadline);
     assert!(tokio::time::timeout(Duration::from_secs(1), running).await.is_err(), "it is killed");
-    world.net.on_request(|_| None);
     world.clock.jump(TimeDelta::days(-4));
     pass_hours(1).await;
     world.gti.forget_requests();

@@ -258,7 +258,6 @@ async fn a_range_of_the_other_source_goes_on_to_the_present() {
     // What is offered again is noted, and cannot be read.
     world.net.on_request(|exchange| exchange.uri.path().contains("indicator").then(|| Fault::status(403)));
     world.tick().await;
-    world.net.on_request(|_| None);
     world.set("SOURCE", "gti").set("GTI_API_KEY", "sandbox-gti-key").set("GTI_LISTS", "malware");
     pass_hours(1).await;
     let report = world.tick().await;
