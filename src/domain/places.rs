@@ -55,6 +55,18 @@ impl Places {
         }
     }
 
+    /// Looks where `keys` are looked for first, and tells how many they are: all of them wait for memory at once, and what
+    /// is looked for next is near.
+    pub fn touch(&self, keys: impl Iterator<Item = Key>) -> usize {
+        let (mut count, mut seen) = (0, 0);
+        for key in keys {
+            count += 1;
+            seen ^= self.table.slots.get(self.table.first_slot(mixed(key))).copied().unwrap_or(0);
+        }
+        std::hint::black_box(seen);
+        count
+    }
+
     /// The place of `key`, or the slot for it.
     fn look(&self, entries: &[Entry], key: Key) -> Result<usize, usize> {
         self.table.look(mixed(key), |place| entries[place].key == key)
