@@ -9,10 +9,10 @@ impl Progress {
     /// belongs, and nothing is known of the future. True if the lane itself began under that clock, and has read nothing
     /// yet: its history begins earlier than that clock said.
     pub fn set_back(&mut self, run_id: &str, by: TimeDelta, now: DateTime<Utc>, limits: Limits) -> bool {
-        let (earliest, seconds) = (limits.earliest(now), TimeDelta::seconds(by.num_seconds()));
+        let (earliest, by) = (limits.earliest(now), TimeDelta::seconds(by.num_seconds()));
         for backfill in self.backfills.iter_mut().filter(|backfill| backfill.run_id.starts_with(run_id)) {
-            backfill.from = (backfill.from - seconds).max(earliest);
-            backfill.to = (backfill.to - seconds).max(backfill.from);
+            backfill.from = (backfill.from - by).max(earliest);
+            backfill.to = (backfill.to - by).max(backfill.from);
             backfill.position = backfill.from;
         }
         self.forget_the_future(by, now, limits)

@@ -253,14 +253,8 @@ impl Feeds {
         self.feeds.values_mut().for_each(|feed| feed.position = feed.position.min(next));
     }
 
-    /// Notes what came of asking for the packages of the time `at` in a range beside the live reading. A feed that could not be
-    /// asked is asked later: what the range is read for is to be done with its records, too.
-    pub fn note_beside(&mut self, at: DateTime<Utc>, account: &Account) {
-        self.ask_later(at, account, |_| true);
-    }
-
     /// The feeds of `names` that were read beyond the time `at`, and could not be asked for it now, are asked for it later.
-    fn ask_later(&mut self, at: DateTime<Utc>, account: &Account, names: impl Fn(&str) -> bool) {
+    pub fn ask_later(&mut self, at: DateTime<Utc>, account: &Account, names: impl Fn(&str) -> bool) {
         for (name, feed) in self.feeds.iter_mut().filter(|(name, feed)| feed.position > at && names(name)) {
             match account.get(name) {
                 Some(Outcome::Missing) => _ = feed.holes.insert(at),

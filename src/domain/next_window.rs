@@ -141,9 +141,10 @@ impl Progress {
             of_range.for_each(|backfill| backfill.to = backfill.to.min(planned.window.to));
         }
         self.advance(&planned)?;
-        // What the source keeps no more within the hour need not be there any more.
+        // What the range is read for is to be done with the records of every feed. What the source keeps no more within the hour
+        // need not be there any more.
         if planned.window.from >= limits.earliest(now) + limits.grain {
-            self.feeds.note_beside(planned.window.from, account);
+            self.feeds.ask_later(planned.window.from, account, |_| true);
         }
         if planned.range == Range::Live {
             let Window { from, to } = planned.window;

@@ -50,7 +50,7 @@ pub(super) struct Ledger<'a> {
     pub unsettled: HashSet<Key>,
     /// When the pass began, by the source's clock if that told it.
     pub began: DateTime<Utc>,
-    /// What this pass created of a source that keeps what it said.
+    /// What this pass created of a source that keeps what it said, after the first sync.
     pub brought: HashSet<Key>,
     /// What this pass found that the source could no longer give.
     pub losses: Vec<Loss>,
@@ -130,13 +130,21 @@ impl<'a> Ledger<'a> {
         counts.left = counts.read.saturating_sub(counts.settled() + self.withheld.created);
     }
 
+    /// Whether this is a first sync under the settings of its begin, of a source that keeps what it said.
+    pub fn is_first_sync_of_the_past(&self) -> bool {
+        let Progress { caught_up, settings_changed, .. } = &self.state.progress;
+        !self.context.source.limits().recalls && caught_up.is_none() && settings_changed.is_none()
+    }
+
     /// Counts an object that was acknowledged, by its type; its record is counted once all its objects are answered.
     pub fn note_sent(&mut self, item: &Planned) {
         if item.is_unasked {
             let now = self.now();
             self.state.progress.unasked.note_created(now, 1);
         }
-        if item.change == Change::Created && !self.context.source.limits().recalls {
+        // Of a first sync it would be a million, and its own rule does for them.
+        let is_noted = !self.context.source.limits().recalls && !self.is_first_sync_of_the_past();
+        if is_noted && item.change == Change::Created {
             self.brought.insert(item.key);
         }
         self.counts.displaced += u64::from(item.change == Change::Displaced);

@@ -88,19 +88,16 @@ fn is_harmful(item: &Planned) -> bool {
     matches!(item.reason, Some(DropReason::Malformed | DropReason::Excluded))
 }
 
-/// Whether `item` takes back what this pass created, or the first sync, and nobody relies on. A source that keeps what it
+/// Whether `item` takes back what this pass created, or the first sync. A source that keeps what it
 /// said is read in the order in which it said it, so what it took back since comes and goes: that says nothing about the
 /// source or the settings.
 fn is_correction(ledger: &Ledger<'_>, item: &Planned) -> bool {
     let progress = &ledger.state.progress;
-    let is_first_sync = !ledger.context.source.limits().recalls
-        && progress.caught_up.is_none()
-        && progress.settings_changed.is_none();
     let is_ours = |entry: &Entry| {
         !entry.fingerprint.is_adopted() && i64::from(entry.updated()) >= progress.begin.timestamp()
     };
     ledger.brought.contains(&item.key)
-        || is_first_sync && ledger.state.manifest.get(item.key).is_some_and(is_ours)
+        || ledger.is_first_sync_of_the_past() && ledger.state.manifest.get(item.key).is_some_and(is_ours)
 }
 
 /// Notes a retraction that was acknowledged, of an indicator that stands in the manifest as `before`.
