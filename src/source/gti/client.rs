@@ -48,8 +48,6 @@ pub struct Client {
     pub(super) query: Option<String>,
     /// When a list was last known to exist.
     existing: Mutex<BTreeMap<String, DateTime<Utc>>>,
-    /// The time by Google's clock, as its last answer told it.
-    pub(super) told_at: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// Stands in a path for the API key.
@@ -75,7 +73,7 @@ impl Client {
         query: Option<String>,
     ) -> Self {
         let existing = Mutex::default();
-        Self { base_url, transport, clock, secrets, wanted, query, existing, told_at: Mutex::default() }
+        Self { base_url, transport, clock, secrets, wanted, query, existing }
     }
 
     /// The lists to read: those that are wanted, or every one that is documented.
@@ -102,17 +100,36 @@ impl Client {
     /// # Errors
     /// No answer, or one that is an error for every list alike.
     pub(super) async fn get(&self, path: &str, take: Take<'_>) -> Result<Told, GtiError> {
+        self.get_dated(path, take, &mut None).await
+    }
+
+    /// The same; notes `at` what time an answer of Google's came by its clock, also one that is an error.
+    ///
+    /// # Errors
+    /// See [`Client::get`].
+    pub(super) async fn get_dated(
+        &self,
+        path: &str,
+        take: Take<'_>,
+        at: &mut Option<DateTime<Utc>>,
+    ) -> Result<Told, GtiError> {
         let secrets = self.secrets.get().await?;
-        let rejection = match self.try_get(path, &secrets, &mut *take).await {
+        let rejection = match self.try_get(path, &secrets, &mut *take, at).await {
             Err(rejection @ GtiError::Unauthorized { .. }) => rejection,
             other => return other,
         };
         let Some(renewed) = self.secrets.renew(&secrets).await? else { return Err(rejection) };
         warn!("Google rejected the API key; the key vault has a newer one, which is tried now");
-        self.try_get(path, &renewed, take).await
+        self.try_get(path, &renewed, take, at).await
     }
 
-    async fn try_get(&self, path: &str, secrets: &Secrets, take: Take<'_>) -> Result<Told, GtiError> {
+    async fn try_get(
+        &self,
+        path: &str,
+        secrets: &Secrets,
+        take: Take<'_>,
+        at: &mut Option<DateTime<Utc>>,
+    ) -> Result<Told, GtiError> {
         let key = &secrets.gti_key;
         let unusable = || GtiError::Unauthorized {
             told: "the key holds characters that no header can carry".to_owned(),
@@ -130,6 +147,9 @@ impl Client {
         headers.insert("x-tool", TOOL);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let answer = self.transport.stream(request, TIMEOUT, LIMIT_BYTES, take).await?;
+        if matches!(answer.status.as_u16(), 200 | 204) || !failure(&answer.body).0.is_empty() {
+            *at = dated(&answer);
+        }
         self.told(answer)
     }
 
@@ -140,13 +160,9 @@ impl Client {
             return Err(GtiError::Redirected { status, target });
         }
         if matches!(status, 200 | 204) {
-            self.note_time(&answer);
             return Ok(Told::Answered(answer));
         }
         let (code, message) = failure(&answer.body);
-        if !code.is_empty() {
-            self.note_time(&answer);
-        }
         let told = match (code.is_empty(), message.is_empty()) {
             (false, _) => format!("{status} {code}: {message}"),
             (true, false) => format!("{status}: {message}"),
@@ -179,13 +195,6 @@ impl Client {
         }
     }
 
-    /// Notes what the time is by Google's clock.
-    fn note_time(&self, answer: &Answer) {
-        let date = answer.headers.get(header::DATE).and_then(|date| date.to_str().ok());
-        let at = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|date| date.to_utc());
-        *self.told_at.lock().unwrap_or_else(PoisonError::into_inner) = at;
-    }
-
     /// Notes that a list exists, because it gave something.
     pub(super) fn note_existing(&self, list: &str) {
         let mut existing = self.existing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -197,6 +206,12 @@ impl Client {
         let existing = self.existing.lock().unwrap_or_else(PoisonError::into_inner);
         existing.get(list).is_some_and(|at| *at + EXISTS_FOR > self.clock.now())
     }
+}
+
+/// When an answer was given, by the clock of the server.
+fn dated(answer: &Answer) -> Option<DateTime<Utc>> {
+    let date = answer.headers.get(header::DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(date).ok().map(|date| date.to_utc())
 }
 
 /// The code and the message of an answer that tells of an error; empty where it is none of Google's.

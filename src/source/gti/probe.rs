@@ -33,7 +33,9 @@ struct Seen {
 impl Client {
     /// The connections to try, before `deadline`: the key and its quota, each list, and whether records are assessed.
     pub fn probes<'a>(&'a self, deadline: &'a Deadline) -> Vec<Probe<'a>> {
-        let asked = async move { patiently(deadline, || self.quota()).await.map_err(problem) };
+        let asked = async move {
+            patiently(deadline, || async { self.quota(&mut None).await }).await.map_err(problem)
+        };
         let asked = asked.boxed().shared();
         let answered = asked.clone();
         let key = async move {

@@ -1,7 +1,5 @@
 //! How much of the quota is used, and what the time is by Google's clock. Asking costs no quota.
 
-use std::sync::PoisonError;
-
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -20,22 +18,20 @@ impl Client {
     /// # Errors
     /// Why no quota was told, beside the time. No message holds the key, although the path does.
     pub async fn standing(&self) -> (Option<DateTime<Utc>>, Result<Option<Quota>, GtiError>) {
-        let take_time = || self.told_at.lock().unwrap_or_else(PoisonError::into_inner).take();
-        take_time();
-        let quota = self.quota().await;
-        (take_time(), quota)
+        let mut at = None;
+        let quota = self.quota(&mut at).await;
+        (at, quota)
     }
 
-    /// What is used of the quota of a day, if that is told.
+    /// What is used of the quota of a day, if that is told; and `at` what time, by Google's clock.
     ///
     /// # Errors
     /// No answer, or an error. No message holds the key, although the path does.
-    pub(super) async fn quota(&self) -> Result<Option<Quota>, GtiError> {
+    pub(super) async fn quota(&self, at: &mut Option<DateTime<Utc>>) -> Result<Option<Quota>, GtiError> {
         let mut body = Vec::new();
         let path = format!("users/{KEY}/overall_quotas");
-        let Told::Answered(_) = self.get(&path, &mut |part| body.extend_from_slice(part)).await? else {
-            return Ok(None);
-        };
+        let mut take = |part: &[u8]| body.extend_from_slice(part);
+        let Told::Answered(_) = self.get_dated(&path, &mut take, at).await? else { return Ok(None) };
         let quotas: Object<Quotas<'_>> = serde_json::from_slice(&body)
             .map_err(|error| GtiError::Unreadable { reason: format!("the quotas: {error}") })?;
         let Object(Quotas { data: Object(periods) }) = &quotas;
