@@ -11,7 +11,7 @@ use mati_sync::{
         request::RunOptions,
     },
 };
-use sandbox::{corpus::Record, gti::Ioc};
+use sandbox::{corpus::Record, gti::Ioc, net::Fault};
 
 use super::{hours_ago, lane, pass_hours};
 use crate::harness::world::World;
@@ -70,10 +70,9 @@ async fn a_gap_between_the_sources_is_a_loss() {
     assert_eq!((report.end, loss.to), (End::CaughtUp, hours_ago(&world, 7 * 24)));
 }
 
-/// What a package of the past says held then. Nothing before the change was read in the lists, so it is not known that a
-/// later package says something else.
-#[tokio::test(start_paused = true)]
-async fn what_is_offered_again_brings_nothing_back_that_the_new_source_took_back_before_the_change() {
+/// A world four hours after Sentinel lost what Mandiant listed, in which Google listed it, too, and in the same hour what it
+/// took back two hours later.
+async fn lost_on_its_way() -> World {
     let mut world = World::new();
     world.verifies();
     world.sentinel.knobs(|knobs| knobs.lose = Some(Arc::new(|_| true)));
@@ -81,15 +80,36 @@ async fn what_is_offered_again_brings_nothing_back_that_the_new_source_took_back
     let report = world.tick().await;
     assert_eq!((lane(&report).counts.created, world.held().len()), (1, 0), "{report:#?}");
     world.sentinel.knobs(|knobs| knobs.lose = None);
-
-    gti(&mut world);
     world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("lost.example"));
     world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("taken-back.example"));
     world.gti.put("malware", hours_ago(&world, 4), &Ioc::domain("taken-back.example").score(Some(3)));
     pass_hours(4).await;
+    world
+}
+
+/// What a package of the past says held then. Nothing before the change was read in the lists, so it is not known that a
+/// later package says something else.
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_again_brings_nothing_back_that_the_new_source_took_back_before_the_change() {
+    let mut world = lost_on_its_way().await;
+    gti(&mut world);
     let report = world.tick().await;
     assert!(report.message.contains("is offered again"), "{report:#?}");
     assert_eq!(world.held(), ["lost.example"], "{report:#?}");
+}
+
+/// Its contract with Mandiant has ended meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_range_of_the_other_source_goes_on_to_the_present() {
+    let mut world = lost_on_its_way().await;
+    // What is offered again is noted, and cannot be read.
+    world.net.on_request(|exchange| exchange.uri.path().contains("indicator").then(|| Fault::status(403)));
+    world.tick().await;
+    gti(&mut world);
+    pass_hours(1).await;
+    let report = world.tick().await;
+    assert_eq!(report.end, End::CaughtUp, "{report:#?}");
+    assert_eq!(world.held(), ["lost.example"], "{}", report.message);
 }
 
 /// A confirmation reads again, but not all that Google lists: what it does not meet may be listed still.

@@ -1,10 +1,8 @@
 //! What is read again of the past: all of it, up to the present, and within the limits.
 
-use std::sync::Arc;
-
 use chrono::TimeDelta;
 use mati_sync::domain::{outcome::End, request::RunOptions};
-use sandbox::{corpus::Record, gti::Ioc, net::Fault};
+use sandbox::{corpus::Record, gti::Ioc};
 
 use super::{hours_ago, lane, pass_hours, world};
 use crate::harness::world::World;
@@ -109,8 +107,8 @@ async fn what_is_confirmed_waits_for_lists_that_are_closed() {
     assert_eq!(world.held().len(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_the_other_source_brought_is_retracted_within_the_limit() {
+/// A world that holds what Mandiant listed, and reads Google's lists from now on.
+async fn changed_to_gti() -> World {
     let mut world = World::new();
     for n in 0..300 {
         let record = Record::fqdn(&format!("many{n}.example")).updated(world.ago(TimeDelta::hours(100)));
@@ -119,6 +117,12 @@ async fn what_the_other_source_brought_is_retracted_within_the_limit() {
     world.tick().await;
     assert_eq!(world.held().len(), 300);
     world.set("SOURCE", "gti").set("GTI_API_KEY", "sandbox-gti-key").set("GTI_LISTS", "malware");
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_other_source_brought_is_retracted_within_the_limit() {
+    let world = changed_to_gti().await;
     world.gti.put_all("malware", hours_ago(&world, 50), many(300, 10));
     pass_hours(2).await;
     let report = world.tick().await;
@@ -129,14 +133,7 @@ async fn what_the_other_source_brought_is_retracted_within_the_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_threshold_that_changes_with_the_source_retracts_within_the_limit() {
-    let mut world = World::new();
-    for n in 0..300 {
-        let record = Record::fqdn(&format!("many{n}.example")).updated(world.ago(TimeDelta::hours(100)));
-        world.mandiant.put(record);
-    }
-    world.tick().await;
-    assert_eq!(world.held().len(), 300);
-    world.set("SOURCE", "gti").set("GTI_API_KEY", "sandbox-gti-key").set("GTI_LISTS", "malware");
+    let mut world = changed_to_gti().await;
     world.set("MINIMUM_THREAT_SCORE", "95");
     world.gti.put_all("malware", hours_ago(&world, 50), many(300, 90));
     pass_hours(2).await;
@@ -239,30 +236,6 @@ async fn what_a_reading_brought_itself_is_taken_back_without_a_limit() {
     let report = world.tick().await;
     assert_eq!((report.end, world.held().len()), (End::Stalled, 300), "{report:#?}");
     assert!(report.message.contains("300 of 300 indicators are no longer wanted"), "{report:#?}");
-}
-
-/// Its contract with Mandiant has ended meanwhile.
-#[tokio::test(start_paused = true)]
-async fn a_range_of_the_other_source_goes_on_to_the_present() {
-    let mut world = World::new();
-    world.verifies();
-    world.sentinel.knobs(|knobs| knobs.lose = Some(Arc::new(|_| true)));
-    world.mandiant.put(Record::fqdn("lost.example").updated(hours_ago(&world, 6)));
-    let report = world.tick().await;
-    assert_eq!((lane(&report).counts.created, world.held().len()), (1, 0), "{report:#?}");
-    world.sentinel.knobs(|knobs| knobs.lose = None);
-    world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("lost.example"));
-    world.gti.put("malware", hours_ago(&world, 6), &Ioc::domain("taken-back.example"));
-    world.gti.put("malware", hours_ago(&world, 4), &Ioc::domain("taken-back.example").score(Some(3)));
-    pass_hours(4).await;
-    // What is offered again is noted, and cannot be read.
-    world.net.on_request(|exchange| exchange.uri.path().contains("indicator").then(|| Fault::status(403)));
-    world.tick().await;
-    world.set("SOURCE", "gti").set("GTI_API_KEY", "sandbox-gti-key").set("GTI_LISTS", "malware");
-    pass_hours(1).await;
-    let report = world.tick().await;
-    assert_eq!(report.end, End::CaughtUp, "{report:#?}");
-    assert_eq!(world.held(), ["lost.example"], "{}", report.message);
 }
 
 #[tokio::test(start_paused = true)]
